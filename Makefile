@@ -1,0 +1,51 @@
+# Every target creates .venv and installs what it needs; nothing else has to be on the machine but Python 3.11+.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SPECS := $(wildcard model_store/*.yaml)
+# Generated code goes where the rooms import it from.
+PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+.PHONY: help demo serve pack test check bench protos clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/server: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	touch $@
+
+$(VENV)/dev: pyproject.toml $(VENV)/server
+	$(BIN)/python -m pip install --quiet --editable '.[server,dev]'
+	touch $@
+
+pack: $(VENV)/server ## Build the model archives; without a change it does nothing
+	$(BIN)/whybox-server pack $(SPECS)
+
+demo: $(VENV)/server ## Analyse one real picture over REST and gRPC, then stop
+	$(BIN)/whybox-server demo
+
+serve: pack ## Serve the models until Ctrl-C: REST on 127.0.0.1:8000, gRPC on 127.0.0.1:8001
+	$(BIN)/whybox-server serve
+
+test: $(VENV)/dev ## Run all tests, the real TorchServe included
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated code is current
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve
+
+bench: $(VENV)/dev ## Measure serving beside the same model in-process
+	$(BIN)/python tests/bench/serving.py
+
+protos: $(VENV)/dev ## Regenerate the code of protos/
+	PATH=$(BIN):$$PATH $(PROTOC) --python_out=clients --grpc_python_out=clients --mypy_out=clients --mypy_grpc_out=clients protos/whybox/v1/*.proto
+	PATH=$(BIN):$$PATH $(PROTOC) --python_out=server/whybox_server --mypy_out=server/whybox_server protos/torchserve/*.proto
+	@find clients/whybox/v1 -name '*_pb2_grpc.py*' ! -name 'analysis_*' -delete
+
+clean: ## Remove the environment, the archives and the caches
+	rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

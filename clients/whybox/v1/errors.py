@@ -1,0 +1,192 @@
+"""The one exception tree of Whybox, free of any transport.
+
+Workers, gateway and client raise and catch the same classes; each transport maps them at its edge. Between processes an
+error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
+
+    WhyboxError
+    ├── InvalidRequestError      the request is wrong; names the field and the remedy
+    │   └── PictureError         ... because its picture cannot be read or used
+    │       └── PictureTooLargeError
+    ├── NotFoundError            no such model or version
+    ├── FailedPreconditionError  right request, but the model or server is not prepared for it
+    ├── QuotaExceededError       the caller asked too often
+    ├── UnavailableError         nobody could answer now; the same request may succeed later
+    │   └── OverloadedError      ... because the queue is full
+    ├── DeadlineExceededError    the answer did not come in time
+    ├── CancelledError           the caller went away
+    └── InternalError            our bug; says nothing of the inside
+"""
+
+from typing import ClassVar, Self
+
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+DOMAIN = "whybox"
+
+
+class WhyboxError(Exception):
+    """Any error of Whybox.
+
+    Attributes:
+        code: Canonical gRPC code as a number (`google.rpc.code_pb2`).
+        reason: Machine-readable reason in UPPER_SNAKE_CASE, stable across transports.
+        message: What is wrong and what to do about it, for people.
+        field: Name of the request field at fault, or None.
+        retry_after: Seconds after which the same request may succeed, or None where repeating it is of no use.
+    """
+
+    code: ClassVar[int] = code_pb2.UNKNOWN
+    default_reason: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        field: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.field = field
+        self.retry_after = retry_after
+
+    @property
+    def code_name(self) -> str:
+        """The canonical code's name, for example "INVALID_ARGUMENT"."""
+        return code_pb2.Code.Name(self.code)
+
+    def at(self, field: str) -> Self:
+        """Names the field at fault, for a caller that knows better than the place which raised."""
+        self.field = field
+        return self
+
+    def to_status(self) -> Status:
+        """This error for the wire: code and message with ErrorInfo, BadRequest and RetryInfo as they apply."""
+        status = Status(code=self.code, message=self.message)
+        status.details.add().Pack(ErrorInfo(domain=DOMAIN, reason=self.reason))
+        if self.field is not None:
+            violation = BadRequest.FieldViolation(field=self.field, description=self.message)
+            status.details.add().Pack(BadRequest(field_violations=[violation]))
+        if self.retry_after is not None:
+            delay = Duration()
+            delay.FromMilliseconds(round(self.retry_after * 1000))
+            status.details.add().Pack(RetryInfo(retry_delay=delay))
+        return status
+
+
+class InvalidRequestError(WhyboxError):
+    """The request is wrong; repeating it unchanged is of no use."""
+
+    code = code_pb2.INVALID_ARGUMENT
+    default_reason = "INVALID_REQUEST"
+
+
+class PictureError(InvalidRequestError):
+    """The picture cannot be read, or is not of a kind that can be analysed."""
+
+    default_reason = "BAD_PICTURE"
+
+
+class PictureTooLargeError(PictureError):
+    """The picture has too many bytes or too many pixels."""
+
+    default_reason = "PICTURE_TOO_LARGE"
+
+
+class NotFoundError(WhyboxError):
+    """There is no such model or version."""
+
+    code = code_pb2.NOT_FOUND
+    default_reason = "NOT_FOUND"
+
+
+class FailedPreconditionError(WhyboxError):
+    """The request is right, but the model or the server is not prepared for it."""
+
+    code = code_pb2.FAILED_PRECONDITION
+    default_reason = "FAILED_PRECONDITION"
+
+
+class QuotaExceededError(WhyboxError):
+    """The caller asked more often than agreed."""
+
+    code = code_pb2.RESOURCE_EXHAUSTED
+    default_reason = "QUOTA_EXCEEDED"
+
+
+class UnavailableError(WhyboxError):
+    """Nobody could answer now; the same request may succeed after `retry_after` seconds."""
+
+    code = code_pb2.UNAVAILABLE
+    default_reason = "UNAVAILABLE"
+
+
+class OverloadedError(UnavailableError):
+    """The queue is full."""
+
+    default_reason = "QUEUE_FULL"
+
+
+class DeadlineExceededError(WhyboxError):
+    """The answer did not come before the deadline."""
+
+    code = code_pb2.DEADLINE_EXCEEDED
+    default_reason = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(WhyboxError):
+    """The caller went away before the answer was ready."""
+
+    code = code_pb2.CANCELLED
+    default_reason = "CANCELLED"
+
+
+class InternalError(WhyboxError):
+    """A bug of ours; the log has the details under the request id."""
+
+    code = code_pb2.INTERNAL
+    default_reason = "INTERNAL"
+
+
+_BY_CODE: dict[int, type[WhyboxError]] = {
+    error.code: error
+    for error in (
+        InvalidRequestError,
+        NotFoundError,
+        FailedPreconditionError,
+        QuotaExceededError,
+        UnavailableError,
+        DeadlineExceededError,
+        CancelledError,
+        InternalError,
+    )
+}
+_BY_REASON: dict[str, type[WhyboxError]] = {
+    error.default_reason: error for error in (PictureError, PictureTooLargeError, OverloadedError)
+}
+
+
+def error_for(code: int, reason: str | None) -> type[WhyboxError]:
+    """The class of the tree that stands for a canonical code and a reason."""
+    by_reason = _BY_REASON.get(reason or "")
+    if by_reason is not None and by_reason.code == code:
+        return by_reason
+    return _BY_CODE.get(code, WhyboxError)
+
+
+def error_from_status(status: Status) -> WhyboxError:
+    """The exception that `to_status` turned into `status`; unknown details are passed over."""
+    info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
+    for detail in status.details:
+        for known in (info, bad, retry):
+            detail.Unpack(known)
+    field = bad.field_violations[0].field if bad.field_violations else None
+    retry_after = retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None
+    return error_for(status.code, info.reason)(
+        status.message, reason=info.reason or None, field=field, retry_after=retry_after
+    )

@@ -1,0 +1,1 @@
+"""Everything around the tensors: gateway, TorchServe backend, packing, command line."""

@@ -1,0 +1,1 @@
+"""Messages of TorchServe's inference API, generated from protos/torchserve."""

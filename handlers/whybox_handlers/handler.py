@@ -1,0 +1,32 @@
+"""The TorchServe handler: bytes in, bytes out, one result per request of a batch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whybox import v1
+from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.classifier import Classifier
+
+
+class Handler:
+    """What the entry stub of every archive hands to TorchServe.
+
+    It does not derive from TorchServe's BaseHandler, which runs without gradients and changes the precision of matrix
+    products for the whole process on import.
+    """
+
+    def initialize(self, context: Any) -> None:
+        """Loads the unpacked archive, on the GPU that TorchServe assigned or on the CPU."""
+        properties = context.system_properties
+        gpu = properties.get("gpu_id")
+        device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
+        # Not only the first request but also the first readiness probe meets a loaded model.
+        self._analyzer = Analyzer(Classifier.load(Path(properties["model_dir"]), device))
+
+    def handle(self, data: Sequence[Mapping[str, bytes]], _context: Any) -> list[bytes]:
+        """Serialized `Work` under "request" in, serialized `WorkResult` out."""
+        works = [v1.Work.FromString(bytes(item["request"])) for item in data]
+        return [result.SerializeToString() for result in self._analyzer.answer(works)]

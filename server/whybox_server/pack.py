@@ -18,12 +18,14 @@ from whybox_handlers import networks, pictures
 from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, differentiable
 from whybox_handlers.explainers import EXPLAINERS
-from whybox_handlers.spec import ModelSpec, load_spec
+from whybox_handlers.spec import ModelSpec, SpecError, load_spec
 from whybox_server.archives import ArchiveError, read_manifest
 
 # ONNX Runtime and torch round differently; more than this on a logit means that the export is wrong.
 MAX_LOGIT_DIFFERENCE = 1e-3
 _TOP = 5
+
+__all__ = ["PackError", "Packed", "SpecError", "pack"]
 
 _ENTRY = "whybox_entry.py"
 # TorchServe wants exactly one class defined in the entry file.

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     worker_threads: int = Field(1, ge=1, description="Cores that each worker uses.")
     predict_batch: int = Field(8, ge=1, description="Predictions that a worker computes together at most.")
     predict_delay_ms: int = Field(1, ge=1, description="Milliseconds that a prediction waits for others to join it.")
-    analyze_batch: int = Field(2, ge=1, description="Analyses that a worker takes together at most.")
+    analyze_batch: int = Field(1, ge=1, description="Analyses that a worker takes together; they answer together.")
     queue_size: int = Field(64, ge=1, description="Requests that may wait per worker pool; more are refused with 503.")
     default_timeout: float = Field(60, gt=0, description="Seconds for a request that names no deadline.")
     max_timeout: float = Field(600, gt=0, description="Longest deadline in seconds that a request may ask for.")

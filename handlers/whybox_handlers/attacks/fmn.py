@@ -20,9 +20,9 @@ _BEYOND = 1.02
 class FMN(MinimalAttack):
     """Walks along the decision boundary while the allowed radius follows it.
 
-    The paper shrinks the radius by a fixed share after a flip and lets it grow otherwise. Here it is set, at every step,
-    to where the linearised network has its boundary: with a dozen evaluations none is left for finding the order of
-    magnitude.
+    The paper shrinks the radius by a fixed share after a flip and lets it grow otherwise. Here it is set, at every
+    step, to where the linearised network has its boundary: with a dozen evaluations none is left for finding the order
+    of magnitude.
     """
 
     name = "fmn"

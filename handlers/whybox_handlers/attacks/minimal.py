@@ -105,8 +105,10 @@ class MinimalAttack(ABC):
         """Norm of a change."""
 
     def _refine(self, serving: "_Serving", picture: Tensor, change: Tensor) -> Adversarial | None:
-        """Bisects along the ray through `change` between the picture and the first point that the serving network
-        confirms as flipped; None where it confirms none."""
+        """Bisects along the ray through `change`, between the picture and a point that the serving network confirms.
+
+        None where it confirms none.
+        """
         for stretch in _STRETCHES:
             flipped = _along(picture, change, stretch)
             if serving.flips(flipped):

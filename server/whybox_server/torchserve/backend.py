@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import grpc
@@ -27,18 +27,22 @@ _POLL_SECONDS = 0.1
 class Backend:
     """The worker pools of all models, by model name and kind.
 
-    Attributes:
-        restarts: How often TorchServe had to be restarted.
+    Args:
+        archives: Packed models by the path of their archive; all in one folder.
+        settings: Sizes of pools, batches and queues.
+        restarting: Called each time that TorchServe has ended and is started again.
     """
 
-    def __init__(self, archives: Mapping[Path, v1.Model], settings: Settings) -> None:
+    def __init__(
+        self, archives: Mapping[Path, v1.Model], settings: Settings, restarting: Callable[[], None] = lambda: None
+    ) -> None:
         self._archives = archives
         self._settings = settings
+        self._restarting = restarting
         self._pools = {
             model.name: {kind: Pool(registered_name(model.name, kind), settings.queue_size) for kind in PoolKind}
             for model in archives.values()
         }
-        self.restarts = 0
 
     def pool(self, model: str, kind: PoolKind) -> Pool:
         """One pool of a served model."""
@@ -52,7 +56,10 @@ class Backend:
     async def running(self) -> AsyncIterator[None]:
         """Keeps TorchServe running inside; on leaving, nothing of it remains."""
         async with asyncio.TaskGroup() as tasks:
-            watchers = [tasks.create_task(self._supervise()), *(tasks.create_task(pool.watch()) for pool in self._all())]
+            watchers = [
+                tasks.create_task(self._supervise()),
+                *(tasks.create_task(pool.watch()) for pool in self._all()),
+            ]
             try:
                 yield
             finally:
@@ -74,7 +81,7 @@ class Backend:
                     pool.disconnect()
                 await process.stop()
             failures = 0 if was_ready else failures + 1
-            self.restarts += 1
+            self._restarting()
             _log.error("restarting TorchServe; its logs are in %s", self._settings.log_dir.resolve())
 
     async def _live(self, process: TorchServeProcess) -> bool:

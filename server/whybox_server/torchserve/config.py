@@ -78,7 +78,10 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         "model_store": next(iter(archives)).parent.resolve(),
         "load_models": ",".join(f"{name}={archive.name}" for name, (archive, _, _) in registered.items()),
         "models": json.dumps(
-            {name: {model.version: _pool(archive, kind, settings)} for name, (archive, model, kind) in registered.items()}
+            {
+                name: {model.version: _pool(archive, kind, settings)}
+                for name, (archive, model, kind) in registered.items()
+            }
         ),
     }
     return "".join(f"{name}={value}\n" for name, value in entries.items())

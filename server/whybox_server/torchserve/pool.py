@@ -57,12 +57,12 @@ class Pool:
             response_deserializer=PredictionResponse.FromString,
         )
         self._metadata = (("protocol", "gRPC"), ("authorization", f"Bearer {token}"))
-        self._enter(PoolState.STARTING)
+        self._set(PoolState.STARTING)
 
     def disconnect(self) -> None:
-        """TorchServe is gone."""
+        """TorchServe is gone; whoever knows why has said so."""
         self._call = None
-        self._enter(PoolState.RECOVERING)
+        self._set(PoolState.RECOVERING)
 
     async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
         """Has one unit of work done.
@@ -136,6 +136,10 @@ class Pool:
 
     def _enter(self, state: PoolState) -> None:
         if state is not self.state:
-            _log.info("%s: %s -> %s", self._name, self.state, state)
+            _log.info("%s is %s", self._name, state)
+            self._set(state)
+
+    def _set(self, state: PoolState) -> None:
+        if state is not self.state:
             self.state = state
             self.since = time.monotonic()

@@ -1,6 +1,6 @@
 """Runs a command that ends when the process that started it ends, however that happens.
 
-    python -m whybox_server.torchserve.tether COMMAND [ARGUMENT ...]
+python -m whybox_server.torchserve.tether COMMAND [ARGUMENT ...]
 """
 
 import ctypes

@@ -1,0 +1,131 @@
+"""The `whybox-server` command."""
+
+import asyncio
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.status import Status
+
+from whybox_server.archives import ArchiveError
+from whybox_server.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+_SETTINGS_HELP = "Everything else is set in the environment:\n\n" + "\n\n".join(
+    f"[cyan]WHYBOX_{name.upper()}[/] [dim](default {field.default})[/]: {field.description}"
+    for name, field in Settings.model_fields.items()
+)
+
+
+@app.callback()
+def main() -> None:
+    """Serve image classifiers whose every answer comes with its evidence.
+
+    First pack a model, then serve it:
+
+    [cyan]whybox-server pack model_store/efficientnet-lite0.yaml[/]
+
+    [cyan]whybox-server serve[/]
+    """
+
+
+@app.command()
+def pack(
+    specs: Annotated[list[Path], typer.Argument(help="Model specs (YAML).", metavar="SPEC...")],
+    store: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where the spec lies.")] = None,
+) -> None:
+    """Build the archive of each model spec; one that is up to date is left alone.
+
+    The network is exported to ONNX and refused unless ONNX Runtime and torch agree on real pictures.
+    """
+    # Imported here: the serving process must not load torch.
+    from whybox_server.pack import PackError, SpecError
+    from whybox_server.pack import pack as pack_one
+
+    for spec in specs:
+        with _out.status(spec.stem) as status:
+            try:
+                packed = pack_one(spec, store or spec.parent, partial(_report, status, spec.stem))
+            except (SpecError, PackError) as error:
+                _fail(error)
+        check = packed.model.packing_check
+        if packed.fresh:
+            _out.print(
+                f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
+                f" (logits to {check.max_logit_difference:.1e})"
+            )
+        else:
+            _out.print(f"{packed.archive} is up to date")
+
+
+@app.command(epilog=_SETTINGS_HELP)
+def serve(
+    model_store: Annotated[Path | None, typer.Option(help="Folder with the packed models.")] = None,
+    rest_port: Annotated[int | None, typer.Option(help="Port for REST; 0 takes a free one.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; 0 takes a free one.")] = None,
+    log_dir: Annotated[Path | None, typer.Option(help="Folder for the logs of TorchServe and its workers.")] = None,
+) -> None:
+    """Serve every packed model over REST and gRPC until Ctrl-C.
+
+    There is no authentication yet: keep the addresses on loopback, or behind something that has it.
+    """
+    from whybox_server.serve import Addresses, ServeError
+    from whybox_server.serve import serve as serve_until_stopped
+
+    given: dict[str, Any] = {
+        "model_store": model_store,
+        "rest_port": rest_port,
+        "grpc_port": grpc_port,
+        "log_dir": log_dir,
+    }
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        _fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()))
+    handler = RichHandler(console=_err, show_path=False, log_time_format="%X")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+
+    def listening(addresses: Addresses) -> None:
+        print(f"REST on {addresses.rest} (try {addresses.rest}/docs)", flush=True)  # noqa: T201
+        print(f"gRPC on {addresses.grpc}", flush=True)  # noqa: T201
+        print(f"logs in {settings.log_dir.resolve()}", flush=True)  # noqa: T201
+
+    def ready(seconds: float) -> None:
+        print(f"ready after {seconds:.1f} s; Ctrl-C stops", flush=True)  # noqa: T201
+
+    try:
+        asyncio.run(serve_until_stopped(settings, listening, ready))
+    except (ArchiveError, ServeError) as error:
+        _fail(error)
+
+
+@app.command()
+def demo(
+    model_store: Annotated[Path, typer.Option(help="Folder with the model specs.")] = Path("model_store"),
+    save: Annotated[Path, typer.Option(help="Folder for the drawn answer.")] = Path("whybox-demo"),
+) -> None:
+    """Pack the default model, serve it, analyse a real picture over REST and gRPC, and stop."""
+    from whybox_server.demo import DemoError
+    from whybox_server.demo import demo as run_demo
+
+    try:
+        run_demo(model_store, save, lambda line: _out.print(line, style="bold cyan", markup=False, soft_wrap=True))
+    except DemoError as error:
+        _fail(error)
+
+
+def _report(status: Status, name: str, what: str) -> None:
+    status.update(f"{name}: {what}")
+
+
+def _fail(error: object) -> NoReturn:
+    _err.print(f"error: {error}", style="red", markup=False)
+    raise typer.Exit(1)

@@ -1,0 +1,74 @@
+"""The first minute with Whybox: what a newcomer would type, typed for them."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MODEL = "efficientnet-lite0"
+# A dalmatian, one of the real ImageNet pictures that the foolbox package carries.
+_PICTURE = "data/imagenet_16_251.jpg"
+_BIN = Path(sys.executable).parent
+_STOP_SECONDS = 30
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+def demo(model_store: Path, save: Path, say: Callable[[str], None]) -> None:
+    """Packs, serves, analyses one picture over each transport, and stops.
+
+    Args:
+        model_store: Folder with the spec of the default model.
+        save: Folder for the drawn answer.
+        say: Told each command before it runs.
+
+    Raises:
+        DemoError: A step failed; its own output has said why.
+    """
+    picture = _example_picture()
+    _run(say, "whybox-server", "pack", str(model_store / f"{_MODEL}.yaml"))
+    with _server(model_store, say) as (rest, grpc):
+        analyze = ["analyze", str(picture), "--method", "grad_cam", "--method", "integrated_gradients"]
+        _run(say, "whybox", *analyze, "--url", rest, "--save", str(save))
+        _run(say, "whybox", *analyze, "--url", grpc)
+    say("stopped; `make serve` keeps serving")
+
+
+def _example_picture() -> Path:
+    spec = importlib.util.find_spec("foolbox")
+    if spec is None or spec.origin is None:
+        raise DemoError("the picture of this demo is in the foolbox package; install whybox[server]")
+    return Path(spec.origin).with_name("data") / Path(_PICTURE).name
+
+
+def _run(say: Callable[[str], None], command: str, *arguments: str) -> None:
+    say(f"$ {' '.join([command, *arguments])}")
+    if subprocess.run([_BIN / command, *arguments], check=False).returncode != 0:
+        raise DemoError(f"{command} failed")
+
+
+@contextmanager
+def _server(model_store: Path, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    """A server on free ports while inside; gives its REST and gRPC addresses once it is ready."""
+    arguments = ["serve", "--model-store", str(model_store), "--rest-port", "0", "--grpc-port", "0"]
+    say(f"$ whybox-server {' '.join(arguments)} &")
+    with subprocess.Popen([_BIN / "whybox-server", *arguments], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            addresses: dict[str, str] = {}
+            for line in process.stdout or ():
+                print(line, end="", flush=True)  # noqa: T201 (the server's own words)
+                what, _, rest = line.partition(" on ")
+                if rest:
+                    addresses[what] = rest.split()[0]
+                if line.startswith("ready"):
+                    break
+            else:
+                raise DemoError("the server ended before it was ready")
+            yield addresses["REST"], addresses["gRPC"]
+        finally:
+            process.terminate()
+            process.wait(_STOP_SECONDS)

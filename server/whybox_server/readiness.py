@@ -1,0 +1,12 @@
+"""When a server may be sent requests."""
+
+from collections.abc import Mapping
+
+
+def is_ready(pools: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether every pool of every model can answer; a server without models is not ready.
+
+    Args:
+        pools: State of each worker pool by model and pool, as `Gateway.readiness` gives it.
+    """
+    return bool(pools) and all(state == "ready" for model in pools.values() for state in model.values())

@@ -1,0 +1,33 @@
+"""Receipts: what is needed to get the same answer again."""
+
+import hashlib
+import json
+from importlib.metadata import version
+
+from google.protobuf import json_format
+
+from whybox import v1
+
+
+def receipt(request: v1.AnalyzeRequest, model: v1.Model) -> v1.Receipt:
+    """The receipt of a validated request; the runtime is added by the worker that computes.
+
+    Args:
+        request: With every default filled in.
+        model: The manifest of the model that answers.
+    """
+    parameters = v1.AnalyzeRequest()
+    parameters.CopyFrom(request)
+    parameters.ClearField("image")
+    text = json.dumps(json_format.MessageToDict(parameters, preserving_proto_field_name=True), sort_keys=True)
+    return v1.Receipt(
+        weights_sha256=model.digests.weights_sha256,
+        onnx_sha256=model.digests.onnx_sha256,
+        preprocessing_sha256=model.digests.preprocessing_sha256,
+        labels_sha256=model.digests.labels_sha256,
+        image_sha256=hashlib.sha256(request.image).hexdigest(),
+        parameters=text,
+        parameters_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        seed=request.seed,
+        whybox_version=version("whybox"),
+    )

@@ -1,0 +1,237 @@
+"""The OpenAPI document: messages from their descriptors, options from the table that reads them."""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from whybox import v1
+from whybox.v1.errors import UnavailableError
+from whybox_server.rest import problems
+from whybox_server.rest.answers import NDJSON
+from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
+from whybox_server.rest.options import ACTIONS, OPTIONS, Option, options_of
+from whybox_server.rest.requests import PARTS
+
+_SUMMARIES = {
+    "predict": "The most probable classes",
+    "explain": "Which pixels or regions spoke for a class",
+    "robustness": "How small a change makes the model change its mind",
+    "bias": "What an audit found about the predicted class",
+    "analyze": "Everything at once",
+}
+_FILE = {"type": "string", "format": "binary"}
+_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "The encoded picture: JPEG, PNG, WebP or GIF."}
+_STRING = {"type": "string"}
+_PROBLEM: Schema = {
+    "type": "object",
+    "title": "Problem",
+    "description": "RFC 9457 problem details.",
+    "required": ["type", "title", "status", "detail", "code", "reason", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri", "examples": ["urn:whybox:error:bad-picture"]},
+        "title": _STRING,
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do about it, for people."},
+        "code": {"type": "string", "description": "Canonical gRPC code.", "examples": ["INVALID_ARGUMENT"]},
+        "reason": {"type": "string", "description": "For programs; stable.", "examples": ["BAD_PICTURE"]},
+        "request_id": _STRING,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": _STRING, "detail": _STRING},
+            },
+        },
+        "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
+    },
+}
+_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
+_REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
+# 405 answers what is not in the document, and nobody is left to see a 499.
+_STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
+
+
+def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
+    """The document, in OpenAPI 3.1.
+
+    Args:
+        max_image_bytes: Largest encoded picture that is read, for the description.
+        max_timeout: Seconds that no request may exceed, for the description.
+    """
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Whybox",
+            "version": version("whybox"),
+            "summary": "Predictions of an image classifier, each with its evidence.",
+            "description": f"A picture may have at most {max_image_bytes} bytes; no request is worked on for more than "
+            f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`.",
+        },
+        "paths": {f"/v1/models/{{model}}:{action}": {"post": _analysis(action)} for action in ACTIONS}
+        | _reading_paths(),
+        "components": {
+            "schemas": {
+                **answer_schemas((v1.AnalyzeResponse.DESCRIPTOR, v1.ListModelsResponse.DESCRIPTOR)),
+                **request_schemas((v1.AnalyzeRequest.DESCRIPTOR,)),
+                "Problem": _PROBLEM,
+            },
+            "responses": {f"Problem{status}": _problem(status) for status in _STATUSES},
+            "parameters": {
+                "RequestId": {
+                    "name": "X-Request-ID",
+                    "in": "header",
+                    "description": "Id that the call shall go by; any other is replaced by one of the server's.",
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+                }
+            },
+            "headers": {
+                "RequestId": {"description": "The id that the call went by.", "schema": _STRING},
+                "RetryAfter": {
+                    "description": "Whole seconds after which the same request may succeed.",
+                    "schema": {"type": "integer", "minimum": 0},
+                },
+            },
+        },
+    }
+
+
+def _analysis(action: str) -> dict[str, Any]:
+    options = options_of(action)
+    response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
+    content: dict[str, Any] = {"application/json": response}
+    if action == "analyze":
+        failure = {
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": {"$ref": "#/components/schemas/Problem"}},
+        }
+        content[NDJSON] = {
+            "schema": {
+                "type": "string",
+                "description": "With `Accept: application/x-ndjson`: one AnalyzeResponse per line, the prediction "
+                'first. An error after the first line is the last line, {"error": <Problem>}.',
+                "contentMediaType": "application/json",
+                "contentSchema": {"oneOf": [response["schema"], failure]},
+            }
+        }
+    return {
+        "operationId": action,
+        "summary": _SUMMARIES[action],
+        "tags": ["analysis"],
+        "parameters": [_MODEL, _REQUEST_ID, *(_query(option) for option in options)],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": {"schema": _FILE},
+                "application/octet-stream": {"schema": _FILE},
+                "multipart/form-data": {"schema": _fields(options, _FILE)},
+                "application/json": {"schema": _json_body(action, options)},
+            },
+        },
+        "responses": _responses(content, _STATUSES),
+    }
+
+
+def _reading_paths() -> dict[str, Any]:
+    ready = {
+        "type": "object",
+        "required": ["ready", "models"],
+        "properties": {
+            "ready": {"type": "boolean"},
+            "models": {
+                "type": "object",
+                "description": "State of each worker pool, by model and pool.",
+                "additionalProperties": {"type": "object", "additionalProperties": _STRING},
+            },
+        },
+    }
+    alive = {"type": "object", "required": ["status"], "properties": {"status": {"const": "alive"}}}
+    models, model = (reference(kind.DESCRIPTOR) for kind in (v1.ListModelsResponse, v1.Model))
+    return {
+        "/v1/models": {"get": _reading("list_models", "The served models, without their labels", models, (400, 500))},
+        "/v1/models/{model}": {
+            "get": _reading("get_model", "One model with its labels", model, (400, 404, 500))
+            | {"parameters": [_MODEL, _REQUEST_ID, _query(OPTIONS["version"])]}
+        },
+        "/healthz": {"get": _operating("healthz", "Whether the server is alive", {"200": alive})},
+        "/readyz": {"get": _operating("readyz", "Whether every model can answer", {"200": ready, "503": ready})},
+        "/metrics": {"get": _operating("metrics", "Metrics for Prometheus", {"200": _STRING}, "text/plain")},
+    }
+
+
+def _reading(name: str, summary: str, schema: Schema, statuses: Iterable[int]) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "tags": ["models"],
+        "parameters": [_REQUEST_ID],
+        "responses": _responses({"application/json": {"schema": schema}}, statuses),
+    }
+
+
+def _operating(
+    name: str, summary: str, schemas: dict[str, Schema], media_type: str = "application/json"
+) -> dict[str, Any]:
+    responses = {
+        status: {"description": summary, "content": {media_type: {"schema": schema}}}
+        for status, schema in schemas.items()
+    }
+    return {"operationId": name, "summary": summary, "tags": ["operation"], "responses": responses}
+
+
+def _responses(content: dict[str, Any], statuses: Iterable[int]) -> dict[str, Any]:
+    answer = {"description": "The answer", "headers": _headers(retryable=False), "content": content}
+    return {"200": answer} | {
+        str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)
+    }
+
+
+def _problem(status: int) -> dict[str, Any]:
+    kind = _STATUSES[status]
+    return {
+        "description": "An internal error" if status == 500 else problems.title(kind),
+        "headers": _headers(retryable=issubclass(kind, UnavailableError) or status == 429),
+        "content": {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _headers(*, retryable: bool) -> dict[str, Any]:
+    headers = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
+    return headers | ({"Retry-After": {"$ref": "#/components/headers/RetryAfter"}} if retryable else {})
+
+
+def _query(option: Option) -> dict[str, Any]:
+    schema = {"type": "array", "items": option.schema} if option.repeatable else option.schema
+    return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
+
+
+def _fields(options: Iterable[Option], image: Schema) -> Schema:
+    """The picture and its options as the fields of an object, in a form or in JSON."""
+    properties: dict[str, Any] = {"image": image}
+    for option in options:
+        one = dict(option.schema)
+        schema = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]} if option.repeatable else one
+        properties[option.name] = schema | {"description": option.description}
+    return {"type": "object", "required": ["image"], "properties": properties, "additionalProperties": False}
+
+
+def _json_body(action: str, options: Iterable[Option]) -> Schema:
+    flat = _fields(options, _BASE64)
+    if action != "analyze":
+        return flat
+    request = v1.AnalyzeRequest.DESCRIPTOR
+    parts = request_schemas((request,))[request.full_name]
+    return {
+        "oneOf": [
+            flat | {"title": "Options"},
+            parts
+            | {
+                "title": "Parts",
+                "description": "Only the parts that are spelled out are computed.",
+                "properties": parts["properties"] | {"image": _BASE64, "timeout": OPTIONS["timeout"].schema},
+                "required": ["image"],
+                "anyOf": [{"required": [part]} for part in PARTS],
+            },
+        ]
+    }

@@ -1,0 +1,133 @@
+"""The server process: REST, gRPC and the backend on one event loop, from start to a clean stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+
+from whybox_server import rpc
+from whybox_server.archives import read_store
+from whybox_server.gateway import Gateway
+from whybox_server.metrics import Metrics
+from whybox_server.readiness import is_ready
+from whybox_server.rest import create_app
+from whybox_server.settings import Settings
+from whybox_server.torchserve.backend import Backend
+
+_log = logging.getLogger(__name__)
+
+# Requests in flight may end within this time after a signal to stop.
+_DRAIN_SECONDS = 5.0
+# A gRPC message holds the picture and some options.
+_ENVELOPE_BYTES = 64 * 2**10
+
+
+class ServeError(Exception):
+    """The server cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the server listens.
+
+    Attributes:
+        rest: "http://host:port".
+        grpc: "grpc://host:port".
+    """
+
+    rest: str
+    grpc: str
+
+
+async def serve(settings: Settings, listening: Callable[[Addresses], None], ready: Callable[[float], None]) -> None:
+    """Serves until SIGINT or SIGTERM, then lets requests in flight end and stops everything that it started.
+
+    Args:
+        settings: What to serve and where.
+        listening: Called once both interfaces take calls; the models may still be loading.
+        ready: Called with the seconds since the start once every model can answer.
+
+    Raises:
+        ArchiveError: There is no model to serve.
+        ServeError: A port is taken.
+    """
+    started = time.monotonic()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    archives = read_store(settings.model_store)
+    metrics = Metrics()
+    backend = Backend(archives, settings, metrics.torchserve_restarted)
+    gateway = Gateway(archives.values(), backend, metrics, max_image_bytes=settings.max_image_bytes)
+    async with backend.running(), _grpc(settings, gateway, metrics) as grpc, _rest(settings, gateway, metrics) as rest:
+        listening(Addresses(rest=rest, grpc=grpc))
+        stopping = asyncio.create_task(stop.wait())
+        while not (is_ready(gateway.readiness()) or stopping.done()):
+            await asyncio.wait([stopping], timeout=0.1)
+        if not stopping.done():
+            ready(time.monotonic() - started)
+        await stopping
+        _log.info("stopping")
+
+
+@contextlib.asynccontextmanager
+async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
+    server = rpc.create_server(
+        gateway,
+        metrics,
+        max_message_bytes=settings.max_image_bytes + _ENVELOPE_BYTES,
+        default_timeout=settings.default_timeout,
+        max_timeout=settings.max_timeout,
+    )
+    try:
+        port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise _taken("gRPC", settings.grpc_host, settings.grpc_port, "--grpc-port") from error
+    await server.start()
+    try:
+        yield f"grpc://{settings.grpc_host}:{port}"
+    finally:
+        await server.stop(_DRAIN_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
+    app = create_app(
+        gateway,
+        metrics,
+        max_image_bytes=settings.max_image_bytes,
+        default_timeout=settings.default_timeout,
+        max_timeout=settings.max_timeout,
+    )
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=int(_DRAIN_SECONDS)
+    )
+    try:
+        listener = socket.create_server((settings.rest_host, settings.rest_port))
+    except OSError as error:
+        raise _taken("REST", settings.rest_host, settings.rest_port, "--rest-port") from error
+    server = _Uvicorn(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield f"http://{settings.rest_host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves the signals to `serve`, which has more to stop than one server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _taken(what: str, host: str, port: int, option: str) -> ServeError:
+    return ServeError(f"{what} cannot listen on {host}:{port}; choose another port with {option} (0 takes a free one)")

@@ -1,0 +1,179 @@
+"""The transports over a gateway that answers what a test tells it to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import grpc
+import httpx
+import pytest
+from fastapi import FastAPI
+from google.rpc import code_pb2
+
+from whybox import v1
+from whybox.v1 import analysis_pb2_grpc
+from whybox.v1.errors import NotFoundError, UnavailableError
+from whybox_server.metrics import Metrics
+from whybox_server.rest import create_app
+from whybox_server.rpc import create_server
+
+MODEL = "efficientnet-lite0"
+MAX_IMAGE_BYTES = 100_000
+LIMITS = {"default_timeout": 30.0, "max_timeout": 120.0}
+
+
+def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
+    """An answer in which every kind of field occurs."""
+    score = v1.ClassScore(index=207, label="golden retriever", probability=0.75)
+    view = v1.View(picture_width=320, picture_height=240, left=40.5, width=239, height=240)
+    answer = v1.AnalyzeResponse(request_id=request_id, model=MODEL, version="1")
+    answer.prediction.MergeFrom(v1.Prediction(classes=[score], view=view))
+    answer.prediction.status.code = code_pb2.OK
+    tensor = v1.Tensor(shape=[1, 2], dtype="uint8", data=b"\xff\x00", scale=0.5, offset=-1.0)
+    answer.explanations.add(
+        index=0, method="grad_cam", target_class=207, attribution=tensor, convergence_delta=float("nan"), view=view
+    )
+    failed = answer.explanations.add(index=1, method="integrated_gradients")
+    failed.status.CopyFrom(UnavailableError("No worker.", retry_after=0.5).to_status())
+    answer.robustness.distances.add(
+        norm="linf", state="found", distance=0.0003, searched_radius=float("inf"), predicted_class=score
+    )
+    answer.bias.flags.add(kind="adversarial_criticism", state="flagged", effect=1.5, n=20)
+    answer.bias.prototypes.add(id="a.jpg", distance=0.01)
+    answer.timings.total_ms = 12.5
+    answer.timings.parts.add(part="prediction", total_ms=10, compute_ms=8)
+    answer.receipt.runtime["torch"] = "2.14.1"
+    return answer
+
+
+def full_model() -> v1.Model:
+    model = v1.Model(name=MODEL, version="1", num_classes=1000, labels=["tench"], norms=["linf"])
+    model.preprocessing.mean.extend([0.5, 0.5, 0.5])
+    model.methods.add(name="grad_cam", summary="Where.", reference="Selvaraju 2017")
+    model.packing_check.runtime["onnxruntime"] = "1.31"
+    return model
+
+
+@dataclass
+class FakeGateway:
+    """Answers with `answer`, fails with `error` (in a stream: after `parts` messages), or waits until cancelled."""
+
+    answer: v1.AnalyzeResponse = field(default_factory=full_answer)
+    error: BaseException | None = None
+    parts: int = 0
+    waits: bool = False
+    pools: dict[str, dict[str, str]] = field(default_factory=lambda: {MODEL: {"predict": "ready", "analyze": "ready"}})
+    requests: list[v1.AnalyzeRequest] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def _note(self, request: v1.AnalyzeRequest, request_id: str, timeout: float) -> None:
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        self.timeouts.append(timeout)
+        self.started.set()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    async def analyze(
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109 (the gateway's signature)
+    ) -> v1.AnalyzeResponse:
+        self._note(request, request_id, timeout)
+        if self.waits:
+            await self._wait()
+        if self.error:
+            raise self.error
+        return self.answer
+
+    async def stream(
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,  # noqa: ASYNC109
+    ) -> AsyncIterator[v1.AnalyzeResponse]:
+        self._note(request, request_id, timeout)
+        async with asyncio.timeout(10):
+            for _ in range(self.parts):
+                yield self.answer
+            if self.waits:
+                await self._wait()
+            if self.error:
+                raise self.error
+
+    def list_models(self) -> list[v1.Model]:
+        if self.error:
+            raise self.error
+        model = full_model()
+        model.ClearField("labels")
+        return [model]
+
+    def get_model(self, name: str, version: str = "") -> v1.Model:
+        if name != MODEL or version not in {"", "1"}:
+            raise NotFoundError(f"There is no model {name!r} of version {version!r}.", field="model")
+        return full_model()
+
+    def readiness(self) -> dict[str, dict[str, str]]:
+        return self.pools
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def metrics(gateway: FakeGateway) -> Metrics:
+    metrics = Metrics()
+    metrics.watch_pools(gateway.readiness)
+    return metrics
+
+
+@pytest.fixture
+def samples(metrics: Metrics) -> Callable[[str], dict[str, float]]:
+    """The values of one metric, by its labels as they are rendered."""
+
+    def read(name: str) -> dict[str, float]:
+        lines = metrics.render()[0].decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line.startswith((name + "{", name + " ")))
+        return {labels.removeprefix(name): float(value) for labels, value in pairs}
+
+    return read
+
+
+@pytest.fixture
+def app(gateway: FakeGateway, metrics: Metrics) -> FastAPI:
+    return create_app(gateway, metrics, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
+
+
+@pytest.fixture
+async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://whybox") as client:
+        yield client
+
+
+@pytest.fixture
+async def channel(gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[grpc.aio.Channel]:
+    server = create_server(gateway, metrics, max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    await server.stop(None)
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> analysis_pb2_grpc.AnalysisServiceStub:
+    return analysis_pb2_grpc.AnalysisServiceStub(channel)

@@ -1,0 +1,207 @@
+import json
+
+import jsonschema
+import pytest
+from google.rpc import error_details_pb2
+
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.rest import json_schema
+from whybox_server.rest.openapi import document
+from whybox_server.rest.options import ACTIONS, OPTIONS, Options
+
+MODEL = "efficientnet-lite0"
+URL = f"/v1/models/{MODEL}"
+PICTURE = {"content": b"picture", "headers": {"Content-Type": "image/png"}}
+DOCUMENT = document(max_image_bytes=100_000, max_timeout=120)
+
+
+def validate(instance, schema):
+    """Checks an instance against a schema that may point into the document."""
+    jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(instance)
+
+
+def resolve(node):
+    while "$ref" in node:
+        pointer, node = node["$ref"], DOCUMENT
+        for key in pointer.removeprefix("#/").split("/"):
+            node = node[key]
+    return node
+
+
+def nodes(node):
+    if isinstance(node, dict):
+        yield node
+        for child in node.values():
+            yield from nodes(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from nodes(child)
+
+
+async def test_the_document_is_served(http):
+    response = await http.get("/openapi.json")
+    assert response.headers["content-type"] == "application/json"
+    assert response.json() == json.loads(json.dumps(DOCUMENT))
+
+
+def test_references_resolve_and_schemas_are_schemas():
+    for node in nodes(DOCUMENT):
+        if "$ref" in node:
+            assert resolve(node)
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_operations_have_names_of_their_own():
+    operations = [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(operation["responses"] for operation in operations)
+
+
+def test_every_route_is_described(app):
+    # The document and the documentation page do not describe themselves.
+    unsaid = {"/openapi.json", "/docs", "/docs/start.js", "/docs/assets/{path}"}
+    served = {route.path_format for route in app.routes}
+    assert set(DOCUMENT["paths"]) == served - unsaid
+
+
+def test_the_table_has_every_option():
+    assert set(OPTIONS) == set(Options.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_option_is_described_in_each_place(action):
+    operation = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]
+    names = {name for name, option in OPTIONS.items() if action in option.actions}
+    assert {parameter["name"] for parameter in operation["parameters"] if parameter.get("in") == "query"} == names
+    content = operation["requestBody"]["content"]
+    assert set(content) == {"image/*", "application/octet-stream", "multipart/form-data", "application/json"}
+    assert set(content["multipart/form-data"]["schema"]["properties"]) == names | {"image"}
+
+
+OK = {
+    ("/v1/models", "/v1/models"),
+    (URL, "/v1/models/{model}"),
+    ("/healthz", "/healthz"),
+    ("/readyz", "/readyz"),
+}
+
+
+@pytest.mark.parametrize(("url", "path"), OK)
+async def test_what_is_read_is_as_described(http, url, path):
+    schema = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    validate((await http.get(url)).json(), schema)
+
+
+async def test_not_ready_is_as_described(http, gateway):
+    gateway.pools = {}
+    schema = DOCUMENT["paths"]["/readyz"]["get"]["responses"]["503"]["content"]["application/json"]["schema"]
+    validate((await http.get("/readyz")).json(), schema)
+
+
+@pytest.mark.parametrize("answer", ["full", "empty"])
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_answers_are_as_described(http, gateway, action, answer):
+    if answer == "empty":
+        gateway.answer = v1.AnalyzeResponse()
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["responses"]["200"]["content"]
+    body = (await http.post(f"{URL}:{action}", **PICTURE)).json()
+    validate(body, content["application/json"]["schema"])
+    assert set(body) <= set(resolve(content["application/json"]["schema"])["properties"])
+
+
+async def test_lines_are_as_described(http, gateway):
+    gateway.parts = 2
+    content = DOCUMENT["paths"]["/v1/models/{model}:analyze"]["post"]["responses"]["200"]["content"]
+    schema = content["application/x-ndjson"]["schema"]["contentSchema"]
+    headers = PICTURE["headers"] | {"Accept": "application/x-ndjson"}
+    gateway.error = errors.DeadlineExceededError("late")
+    response = await http.post(f"{URL}:analyze", content=b"picture", headers=headers)
+    lines = response.text.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        validate(json.loads(line), schema)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidRequestError("m", field="top_k"),
+        errors.NotFoundError("m"),
+        errors.FailedPreconditionError("m"),
+        errors.PictureTooLargeError("m"),
+        errors.QuotaExceededError("m", retry_after=1),
+        errors.InternalError("m"),
+        errors.OverloadedError("m", retry_after=1),
+        errors.DeadlineExceededError("m"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_problems_are_as_described(http, gateway, error):
+    gateway.error = error
+    response = await http.post(f"{URL}:predict", **PICTURE)
+    responses = DOCUMENT["paths"]["/v1/models/{model}:predict"]["post"]["responses"]
+    described = resolve(responses[str(response.status_code)])
+    validate(response.json(), described["content"]["application/problem+json"]["schema"])
+    assert ("Retry-After" in described["headers"]) == (error.retry_after is not None)
+
+
+IMAGE = {"image": "cGljdHVyZQ=="}
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        ("predict", {"top_k": 3, "seed": 1, "timeout": 2.5, "version": "1"}),
+        ("predict", {"top_k": "3"}),
+        ("predict", {"top_k": 3.5}),
+        ("predict", {"colour": 1}),
+        ("explain", {"method": "grad_cam"}),
+        ("explain", {"method": ["grad_cam", "integrated_gradients"], "steps": 3}),
+        ("explain", {"method": [1]}),
+        ("explain", {"method": []}),
+        ("robustness", {"budget": 30, "norm": ["linf"]}),
+        ("robustness", {"budget": 1.5}),
+        ("bias", {"attribute": ["ball"]}),
+        ("analyze", {}),
+        ("analyze", {"top_k": 1, "method": "grad_cam"}),
+        ("analyze", {"prediction": {"top_k": 1}, "explanations": [{"method": "grad_cam"}], "seed": 3}),
+        ("analyze", {"prediction": {"colour": 1}}),
+        ("analyze", {"prediction": {}, "top_k": 1}),
+        ("analyze", {"explanations": {}}),
+    ],
+)
+async def test_the_server_takes_what_the_document_takes(http, action, body):
+    """A number in a string is the one thing that the server forgives beyond the document."""
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["requestBody"]["content"]
+    try:
+        validate(IMAGE | body, content["application/json"]["schema"])
+        described = 200
+    except jsonschema.ValidationError:
+        described = 400
+    response = await http.post(f"{URL}:{action}", json=IMAGE | body)
+    assert response.status_code == (200 if body == {"top_k": "3"} else described)
+
+
+def test_schemas_follow_the_json_mapping():
+    schemas = json_schema.answer_schemas(
+        (v1.AnalyzeResponse.DESCRIPTOR, v1.Work.DESCRIPTOR, error_details_pb2.RetryInfo.DESCRIPTOR)
+    )
+    tensor = schemas["whybox.v1.Tensor"]
+    assert tensor["required"] == ["shape", "dtype", "data"]
+    assert tensor["properties"]["data"] == {"type": "string", "contentEncoding": "base64"}
+    assert schemas["whybox.v1.Receipt"]["properties"]["runtime"] == {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+    }
+    assert schemas["google.protobuf.Any"]["required"] == ["@type"]
+    assert schemas["google.protobuf.Timestamp"]["format"] == "date-time"
+    validate("1.500s", schemas["google.protobuf.Duration"])
+
+
+def test_requests_need_nothing_and_allow_nothing_unknown():
+    for schema in json_schema.request_schemas((v1.AnalyzeRequest.DESCRIPTOR,)).values():
+        assert "required" not in schema
+        assert schema["additionalProperties"] is False

@@ -1,0 +1,189 @@
+import asyncio
+import re
+
+import grpc
+import pytest
+from google.rpc import status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from whybox import v1
+from whybox.v1 import errors
+
+MODEL = "efficientnet-lite0"
+REQUEST = v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction={})
+
+
+def told(call_error):
+    """The error that travelled in the status details."""
+    status = status_pb2.Status.FromString(call_error.trailing_metadata()["grpc-status-details-bin"])
+    return errors.error_from_status(status)
+
+
+async def test_analyze_hands_the_request_on(stub, gateway):
+    answer = await stub.Analyze(REQUEST)
+    # Serialized, because NaN is not equal to itself.
+    assert answer.SerializeToString(deterministic=True) == gateway.answer.SerializeToString(deterministic=True)
+    assert gateway.requests == [REQUEST]
+
+
+async def test_stream_hands_the_parts_on(stub, gateway):
+    gateway.parts = 3
+    assert [part.request_id async for part in stub.StreamAnalysis(REQUEST)] == ["id-1"] * 3
+    assert gateway.requests == [REQUEST]
+
+
+async def test_models(stub):
+    assert [model.name for model in (await stub.ListModels(v1.ListModelsRequest())).models] == [MODEL]
+    assert (await stub.GetModel(v1.GetModelRequest(model=MODEL))).labels == ["tench"]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetModel(v1.GetModelRequest(model=MODEL, version="2"))
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    assert told(caught.value).field == "model"
+
+
+ERRORS = [
+    errors.InvalidRequestError("m", field="explanations[0].method"),
+    errors.PictureError("m", field="image"),
+    errors.PictureTooLargeError("m", field="image"),
+    errors.NotFoundError("m", field="model"),
+    errors.FailedPreconditionError("m"),
+    errors.QuotaExceededError("m", retry_after=60),
+    errors.UnavailableError("m", retry_after=0.3),
+    errors.OverloadedError("m", retry_after=1.0),
+    errors.DeadlineExceededError("m"),
+    errors.CancelledError("m"),
+    errors.InternalError("m"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("parts", [None, 0, 2], ids=["unary", "stream", "begun stream"])
+async def test_every_error_of_the_gateway(stub, gateway, samples, error, parts):
+    gateway.error, gateway.parts = error, parts or 0
+    received = 0
+
+    async def call():
+        nonlocal received
+        if parts is None:
+            await stub.Analyze(REQUEST)
+        async for _ in stub.StreamAnalysis(REQUEST):
+            received += 1
+
+    with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)) as caught:
+        await call()
+    assert received == (parts or 0)
+    # grpc.aio raises a CANCELLED status as a cancellation.
+    if not isinstance(error, errors.CancelledError):
+        assert caught.value.code().name == error.code_name
+        assert caught.value.details() == "m"
+        assert type(told(caught.value)) is type(error)
+        assert vars(told(caught.value)) == vars(error)
+    [labels] = samples("whybox_requests_total")
+    assert f'code="{error.code_name}"' in labels
+    assert f'route="{"Analyze" if parts is None else "StreamAnalysis"}"' in labels
+    assert f'model="{MODEL}"' in labels
+
+
+async def test_a_bug_is_logged_and_not_told(stub, gateway, caplog):
+    gateway.error = ZeroDivisionError("secret")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Analyze(REQUEST, metadata=(("x-request-id", "bug-1"),))
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+    assert "secret" not in caught.value.details()
+    assert told(caught.value).reason == "INTERNAL"
+    [record] = [record for record in caplog.records if record.name.startswith("whybox")]
+    assert "bug-1" in record.getMessage()
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("abc-1.2_Z", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), (None, False)]
+)
+async def test_request_ids(stub, gateway, sent, kept):
+    call = stub.Analyze(REQUEST, metadata=(("x-request-id", sent),) if sent else ())
+    used = (await call.initial_metadata())["x-request-id"]
+    await call
+    assert gateway.request_ids == [used]
+    assert (used == sent) if kept else re.fullmatch("[0-9a-f]{32}", used)
+
+
+@pytest.mark.parametrize(("deadline", "seconds"), [(None, 30), (10, 10), (1000, 120)])
+async def test_the_deadline_has_a_default_and_a_limit(stub, gateway, deadline, seconds):
+    await stub.Analyze(REQUEST, timeout=deadline)
+    assert seconds - 2 < gateway.timeouts[0] <= seconds
+
+
+@pytest.mark.parametrize("parts", [None, 0, 2], ids=["unary", "stream", "begun stream"])
+async def test_cancelling_the_call_cancels_the_work(stub, gateway, samples, parts):
+    gateway.waits, gateway.parts = True, parts or 0
+    call = stub.Analyze(REQUEST) if parts is None else stub.StreamAnalysis(REQUEST)
+    await asyncio.wait_for(gateway.started.wait(), 5)
+    for _ in range(parts or 0):
+        await call.read()
+    call.cancel()
+    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+    await asyncio.sleep(0)
+    [labels] = samples("whybox_requests_total")
+    assert 'code="CANCELLED"' in labels
+    assert list(samples("whybox_requests_in_flight").values()) == [0]
+
+
+async def test_a_passed_deadline_cancels_the_work(stub, gateway):
+    gateway.waits = True
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Analyze(REQUEST, timeout=0.2)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(gateway.cancelled.wait(), 5)
+
+
+async def test_a_request_that_is_too_large_is_refused(stub, gateway):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Analyze(v1.AnalyzeRequest(image=bytes(200_000)))
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert gateway.requests == []
+
+
+async def test_an_unknown_model_is_no_label(stub, samples):
+    await stub.Analyze(v1.AnalyzeRequest(model="made-up"))
+    [labels] = samples("whybox_requests_total")
+    assert 'model="unknown"' in labels
+
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.mark.parametrize("service", ["", "whybox.v1.AnalysisService"])
+async def test_health_follows_readiness(channel, gateway, service):
+    health = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service=service)
+    watched = health.Watch(request)
+    assert (await health.Check(request)).status == SERVING
+    assert (await watched.read()).status == SERVING
+    gateway.pools[MODEL]["analyze"] = "starting"
+    assert (await health.Check(request)).status == NOT_SERVING
+    assert (await watched.read()).status == NOT_SERVING
+    watched.cancel()
+
+
+async def test_health_knows_its_services(channel):
+    health = health_pb2_grpc.HealthStub(channel)
+    request = health_pb2.HealthCheckRequest(service="other")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health.Check(request)
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+    watched = health.Watch(request)
+    assert (await watched.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watched.cancel()
+
+
+async def test_reflection_lists_the_services(channel):
+    reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    listed = {service.name for service in (await call.read()).list_services_response.service}
+    assert listed == {
+        "whybox.v1.AnalysisService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from google.rpc.status_pb2 import Status
@@ -20,6 +20,8 @@ from whybox_handlers.explainers import EXPLAINERS
 from whybox_handlers.runtime import versions
 
 _log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,13 @@ class Analyzer:
 
     def _subjects(self, batch: Sequence[v1.Work], results: Sequence[v1.WorkResult]) -> list[_Subject | None]:
         """Decodes and classifies; None where that is not possible (the result says why) or not wanted (a probe)."""
-        preprocessing = self._classifier.model.preprocessing
         started = time.perf_counter()
         views: dict[int, tuple[Tensor, v1.View]] = {}
         for index, (work, result) in enumerate(zip(batch, results, strict=True)):
             if work.HasField("request"):
-                with _guard(work, result.status):
-                    picture = pictures.decode(work.request.image)
-                    views[index] = pictures.preprocess(picture, preprocessing.resize, preprocessing.crop)
+                viewed = _attempt(work, result.status, self._view, work.request.image)
+                if viewed is not None:
+                    views[index] = viewed
         subjects: list[_Subject | None] = [None] * len(batch)
         if views:
             probabilities = self._classifier.probabilities(torch.stack([picture for picture, _ in views.values()]))
@@ -87,19 +88,20 @@ class Analyzer:
         request = work.request
         response.receipt.runtime.update(self._runtime)
         if request.HasField("prediction"):
-            with _guard(work, response.prediction.status):
-                self._predict(response.prediction, request.prediction, subject)
+            prediction = response.prediction
+            _attempt(work, prediction.status, self._predict, prediction, request.prediction, subject)
         for index, options in enumerate(request.explanations):
             explanation = response.explanations.add(index=index, method=options.method)
-            with _guard(work, explanation.status):
-                self._explain(explanation, options, subject)
+            _attempt(work, explanation.status, self._explain, explanation, options, subject)
         if request.HasField("robustness"):
-            with _guard(work, response.robustness.status):
-                self._attack(response.robustness, request.robustness, subject)
+            robustness = response.robustness
+            _attempt(work, robustness.status, self._attack, robustness, request.robustness, subject)
         if request.HasField("bias"):
-            with _guard(work, response.bias.status):
-                score = self._score(subject, subject.predicted)
-                response.bias.MergeFrom(not_audited(score, request.bias.attributes))
+            _attempt(work, response.bias.status, self._flag, response.bias, request.bias, subject)
+
+    def _view(self, image: bytes) -> tuple[Tensor, v1.View]:
+        preprocessing = self._classifier.model.preprocessing
+        return pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)
 
     def _score(self, subject: _Subject, index: int) -> v1.ClassScore:
         return v1.ClassScore(
@@ -159,15 +161,17 @@ class Analyzer:
                 distance.survives_8bit = int(probabilities[1].argmax()) != subject.predicted
         part.view.CopyFrom(subject.view)
 
+    def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: _Subject) -> None:
+        part.MergeFrom(not_audited(self._score(subject, subject.predicted), options.attributes))
 
-@contextmanager
-def _guard(work: v1.Work, status: Status) -> Iterator[None]:
-    """Whatever goes wrong inside becomes `status`; `status` is set (to OK) in any case."""
+
+def _attempt(work: v1.Work, status: Status, compute: Callable[..., Result], *arguments: object) -> Result | None:
+    """Computes something; None where that goes wrong, and then `status` says why. `status` is set in any case."""
     status.SetInParent()
     try:
         if work.HasField("deadline") and work.deadline.ToNanoseconds() < time.time_ns():
             raise errors.DeadlineExceededError("the deadline passed before a worker could start; allow more time")
-        yield
+        return compute(*arguments)
     except errors.WhyboxError as error:
         status.CopyFrom(error.to_status())
     except Exception:  # noqa: BLE001
@@ -175,3 +179,4 @@ def _guard(work: v1.Work, status: Status) -> Iterator[None]:
         _log.exception("request %s failed", work.request_id)
         message = f"the model failed on this request; the server's log has the details under {work.request_id}"
         status.CopyFrom(errors.InternalError(message).to_status())
+    return None

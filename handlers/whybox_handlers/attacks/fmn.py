@@ -68,7 +68,7 @@ def _margin(network: Differentiable, picture: Tensor, label: int) -> tuple[float
     others[label] = -math.inf
     margin = logits[label] - others.max()
     (gradient,) = torch.autograd.grad(margin, pictures)
-    return float(margin), gradient[0]
+    return float(margin.detach()), gradient[0]
 
 
 def _annealed(ends: tuple[float, float], progress: float) -> float:

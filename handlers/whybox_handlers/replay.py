@@ -1,0 +1,65 @@
+"""Getting the same evidence again: from a receipt, the picture and the archive."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from google.protobuf import json_format
+
+from whybox import v1
+from whybox_handlers import pictures
+from whybox_handlers.attacks import ATTACKS, Search
+from whybox_handlers.classifier import Classifier
+
+
+class ReplayError(ValueError):
+    """The receipt belongs to another picture or another model; names which."""
+
+
+def load_archive(archive: Path, device: str = "cpu") -> Classifier:
+    """The classifier in a .mar file, as a worker would load it."""
+    with TemporaryDirectory() as folder, zipfile.ZipFile(archive) as content:
+        content.extractall(folder)
+        return Classifier.load(Path(folder), device)
+
+
+def request(receipt: v1.Receipt, image: bytes, classifier: Classifier) -> v1.AnalyzeRequest:
+    """The request that a receipt was given for, with every default filled in.
+
+    Args:
+        receipt: From an answer.
+        image: The encoded picture that was sent.
+        classifier: The model that answered.
+
+    Raises:
+        ReplayError: Picture, weights, ONNX network, preprocessing or parameters are not those of the receipt.
+    """
+    digests = classifier.model.digests
+    for what, expected, actual in (
+        ("picture", receipt.image_sha256, hashlib.sha256(image).hexdigest()),
+        ("parameters", receipt.parameters_sha256, hashlib.sha256(receipt.parameters.encode()).hexdigest()),
+        ("weights", receipt.weights_sha256, digests.weights_sha256),
+        ("ONNX network", receipt.onnx_sha256, digests.onnx_sha256),
+        ("preprocessing", receipt.preprocessing_sha256, digests.preprocessing_sha256),
+        ("labels", receipt.labels_sha256, digests.labels_sha256),
+    ):
+        if expected != actual:
+            raise ReplayError(f"the {what} differ from the receipt's: SHA-256 {actual}, not {expected}")
+    replayed = json_format.Parse(receipt.parameters, v1.AnalyzeRequest())
+    replayed.image = image
+    return replayed
+
+
+def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier) -> Search:
+    """The search behind one distance of an answer, with the adversarial picture itself.
+
+    Args:
+        replayed: From `request`; its robustness part was asked for.
+        norm: One of its norms.
+        classifier: The model that answered.
+    """
+    preprocessing = classifier.model.preprocessing
+    picture, _ = pictures.preprocess(pictures.decode(replayed.image), preprocessing.resize, preprocessing.crop)
+    label = int(classifier.serve(picture.unsqueeze(0))[0].argmax())
+    return ATTACKS[norm].run(classifier, picture, label, int(replayed.robustness.budget))

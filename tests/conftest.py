@@ -1,0 +1,47 @@
+"""What several rooms' tests share: real pictures, and the default model packed once."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from whybox_handlers.classifier import Classifier
+from whybox_handlers.replay import load_archive
+from whybox_server.pack import pack
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[Path, int]:
+    """The 20 real ImageNet pictures of the foolbox package, and the class that ImageNet gives each."""
+    spec = importlib.util.find_spec("foolbox")
+    assert spec is not None
+    assert spec.origin is not None
+    paths = sorted(Path(spec.origin).parent.glob("data/imagenet_*.jpg"))
+    assert len(paths) == 20
+    return {path: int(path.stem.split("_")[2]) for path in paths}
+
+
+@pytest.fixture(scope="session")
+def dalmatian(pictures: dict[Path, int]) -> bytes:
+    """One of them, encoded; class 251."""
+    return next(path for path, label in pictures.items() if label == 251).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def spec_path() -> Path:
+    return REPOSITORY / "model_store" / "efficientnet-lite0.yaml"
+
+
+@pytest.fixture(scope="session")
+def archive(spec_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default model, packed."""
+    packed = pack(spec_path, tmp_path_factory.mktemp("model_store"), lambda _: None)
+    assert packed.fresh
+    return packed.archive
+
+
+@pytest.fixture(scope="session")
+def classifier(archive: Path) -> Classifier:
+    return load_archive(archive)

@@ -1,0 +1,55 @@
+"""Receipts that fit are replayed to an equal request; others are refused by name."""
+
+import hashlib
+import json
+
+import pytest
+from google.protobuf import json_format
+
+from whybox import v1
+from whybox_handlers import replay
+from whybox_handlers.classifier import Classifier
+
+PARAMETERS = json.dumps({"model": "efficientnet-lite0", "robustness": {"norms": ["linf"], "budget": "4"}})
+
+
+@pytest.fixture
+def receipt(classifier: Classifier, dalmatian: bytes) -> v1.Receipt:
+    digests = classifier.model.digests
+    return v1.Receipt(
+        weights_sha256=digests.weights_sha256,
+        onnx_sha256=digests.onnx_sha256,
+        preprocessing_sha256=digests.preprocessing_sha256,
+        labels_sha256=digests.labels_sha256,
+        image_sha256=hashlib.sha256(dalmatian).hexdigest(),
+        parameters=PARAMETERS,
+        parameters_sha256=hashlib.sha256(PARAMETERS.encode()).hexdigest(),
+    )
+
+
+def test_the_request_comes_back(receipt: v1.Receipt, classifier: Classifier, dalmatian: bytes) -> None:
+    replayed = replay.request(receipt, dalmatian, classifier)
+    expected = json_format.Parse(PARAMETERS, v1.AnalyzeRequest(image=dalmatian))
+    assert replayed == expected
+    found = replay.attack(replayed, "linf", classifier)
+    assert found.adversarial is not None
+    assert found.gradient_evaluations == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("image_sha256", "picture"),
+        ("weights_sha256", "weights"),
+        ("onnx_sha256", "ONNX network"),
+        ("preprocessing_sha256", "preprocessing"),
+        ("labels_sha256", "labels"),
+        ("parameters", "parameters"),
+    ],
+)
+def test_what_differs_is_named(
+    field: str, words: str, receipt: v1.Receipt, classifier: Classifier, dalmatian: bytes
+) -> None:
+    setattr(receipt, field, "0" * 64)
+    with pytest.raises(replay.ReplayError, match=f"the {words} differ"):
+        replay.request(receipt, dalmatian, classifier)

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.replay import load_archive
@@ -44,4 +45,6 @@ def archive(spec_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def classifier(archive: Path) -> Classifier:
+    # As in a worker: sums over another number of threads round differently.
+    torch.set_num_threads(1)
     return load_archive(archive)

@@ -1,11 +1,18 @@
 """Reading packed models without loading them."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 from google.protobuf import json_format
 
 from whybox import v1
+
+# All that a zip file which is damaged, or not ours, can bring about.
+_UNREADABLE = (
+    *(OSError, EOFError, KeyError, RuntimeError, UnicodeDecodeError),
+    *(zipfile.BadZipFile, zlib.error, json_format.ParseError),
+)
 
 
 class ArchiveError(Exception):
@@ -20,8 +27,11 @@ def read_manifest(archive: Path) -> v1.Model:
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            return json_format.Parse(content.read("manifest.json"), v1.Model())
-    except (OSError, KeyError, zipfile.BadZipFile, json_format.ParseError) as error:
+            model = json_format.Parse(content.read("manifest.json"), v1.Model())
+        if not model.name:
+            raise json_format.ParseError("the manifest names no model")
+        return model
+    except _UNREADABLE as error:
         raise ArchiveError(f"{archive} was not packed by this version of Whybox; pack its spec again") from error
 
 

@@ -58,12 +58,13 @@ def pack(
                 _fail(error)
         check = packed.model.packing_check
         if packed.fresh:
-            _out.print(
+            outcome = (
                 f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
                 f" (logits to {check.max_logit_difference:.1e})"
             )
         else:
-            _out.print(f"{packed.archive} is up to date")
+            outcome = f"{packed.archive} is up to date"
+        _out.print(outcome, markup=False, soft_wrap=True)
 
 
 @app.command(epilog=_SETTINGS_HELP)
@@ -127,5 +128,5 @@ def _report(status: Status, name: str, what: str) -> None:
 
 
 def _fail(error: object) -> NoReturn:
-    _err.print(f"error: {error}", style="red", markup=False)
+    _err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
     raise typer.Exit(1)

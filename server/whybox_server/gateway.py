@@ -16,7 +16,7 @@ from whybox_server.jobs import Job, jobs
 from whybox_server.metrics import Metrics
 from whybox_server.receipts import receipt
 from whybox_server.torchserve.config import PoolKind
-from whybox_server.validation import validated
+from whybox_server.validation import quoted, validated
 
 
 class Pool(Protocol):
@@ -83,12 +83,14 @@ class Gateway:
         common = v1.AnalyzeResponse(
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(request, model)
         )
-        # The prediction comes first in `jobs`, and is waited for before the others.
-        first, *others = [asyncio.create_task(self._answer(job, request_id, timeout)) for job in jobs(request)]
+        work = list(jobs(request))
+        tasks = [asyncio.create_task(self._answer(job, request_id, timeout)) for job in work]
+        # A prediction comes first in `jobs`, and is waited for before the others.
+        first = 1 if work[0].kind is PoolKind.PREDICT else 0
         failed: list[_Answered] = []
         succeeded = False
         try:
-            for ready in itertools.chain([first], asyncio.as_completed(others)):
+            for ready in itertools.chain(tasks[:first], asyncio.as_completed(tasks[first:])):
                 answered = await ready
                 if answered.error is not None and not succeeded:
                     # Held back: if every part fails, the call fails.
@@ -99,9 +101,9 @@ class Gateway:
                     yield _completed(part.response, common, started)
                 failed.clear()
         finally:
-            for task in (first, *others):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(first, *others, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         if failed and failed[0].error is not None:
             raise failed[0].error
 
@@ -125,11 +127,12 @@ class Gateway:
         if model is None:
             served = ", ".join(self._models)
             raise NotFoundError(
-                f"there is no model {name!r} here; served: {served}", reason="UNKNOWN_MODEL", field="model"
+                f"there is no model {quoted(name)} here; served: {served}", reason="UNKNOWN_MODEL", field="model"
             )
         if version not in ("", model.version):
             message = (
-                f"{name} is served in version {model.version!r}, not {version!r}; leave the version out to take it"
+                f"{name} is served in version {model.version!r}, not {quoted(version)}; "
+                "leave the version out to take it"
             )
             raise NotFoundError(message, reason="UNKNOWN_VERSION", field="version")
         return model

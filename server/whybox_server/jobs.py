@@ -39,7 +39,7 @@ class Job:
         """What and by which method, for metrics."""
         if self.request.explanations:
             return "explanation", self.request.explanations[0].method
-        return ("robustness" if self.request.HasField("robustness") else "prediction"), ""
+        return self.names[0], ""
 
     def failed(self, status: Status) -> v1.AnalyzeResponse:
         """What stands in the answer where this job has none."""

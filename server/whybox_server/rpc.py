@@ -1,6 +1,7 @@
 """The gRPC transport: `whybox.v1.AnalysisService` over the gateway, one place where errors become status codes."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any
 
@@ -42,8 +43,9 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         """The parts one by one as they are ready."""
         async with self._answering("StreamAnalysis", request.model, context) as call_id:
             parts = self._gateway.stream(request, request_id=call_id, timeout=self._timeout(context))
-            async for part in parts:
-                yield part
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
 
     async def ListModels(  # noqa: N802
         self,

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 
@@ -55,13 +56,14 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: A port is taken.
+        ServeError: A port is taken, or the logs cannot be written.
     """
     started = time.monotonic()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     archives = read_store(settings.model_store)
+    _create_log_dir(settings.log_dir)
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     gateway = Gateway(archives.values(), backend, metrics, max_image_bytes=settings.max_image_bytes)
@@ -76,22 +78,30 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
         _log.info("stopping")
 
 
+def _create_log_dir(log_dir: Path) -> None:
+    try:
+        log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServeError(f"cannot create the folder {log_dir} for logs; choose another with --log-dir") from error
+
+
 @contextlib.asynccontextmanager
 async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
     server = rpc.create_server(
         gateway,
         metrics,
-        max_message_bytes=settings.max_image_bytes + _ENVELOPE_BYTES,
+        # Twice, so that a picture somewhat too large is read and refused in our words, not in those of gRPC.
+        max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
     )
     try:
-        port = server.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+        port = server.add_insecure_port(_address(settings.grpc_host, settings.grpc_port))
     except RuntimeError as error:
-        raise _taken("gRPC", settings.grpc_host, settings.grpc_port, "--grpc-port") from error
+        raise _cannot_listen("gRPC", settings.grpc_host, settings.grpc_port) from error
     await server.start()
     try:
-        yield f"grpc://{settings.grpc_host}:{port}"
+        yield f"grpc://{_address(settings.grpc_host, port)}"
     finally:
         await server.stop(_DRAIN_SECONDS)
 
@@ -109,13 +119,14 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         app, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=int(_DRAIN_SECONDS)
     )
     try:
-        listener = socket.create_server((settings.rest_host, settings.rest_port))
+        family = socket.AF_INET6 if ":" in settings.rest_host else socket.AF_INET
+        listener = socket.create_server((settings.rest_host, settings.rest_port), family=family)
     except OSError as error:
-        raise _taken("REST", settings.rest_host, settings.rest_port, "--rest-port") from error
+        raise _cannot_listen("REST", settings.rest_host, settings.rest_port) from error
     server = _Uvicorn(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield f"http://{settings.rest_host}:{listener.getsockname()[1]}"
+        yield f"http://{_address(settings.rest_host, listener.getsockname()[1])}"
     finally:
         server.should_exit = True
         await serving
@@ -129,5 +140,12 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _taken(what: str, host: str, port: int, option: str) -> ServeError:
-    return ServeError(f"{what} cannot listen on {host}:{port}; choose another port with {option} (0 takes a free one)")
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _cannot_listen(what: str, host: str, port: int) -> ServeError:
+    return ServeError(
+        f"{what} cannot listen on {_address(host, port)}: the port is taken, or the address is not of this machine; "
+        f"choose another with --{what.lower()}-port (0 takes a free one) or WHYBOX_{what.upper()}_HOST"
+    )

@@ -24,6 +24,6 @@ class Settings(BaseSettings):
     predict_delay_ms: int = Field(1, ge=1, description="Milliseconds that a prediction waits for others to join it.")
     analyze_batch: int = Field(1, ge=1, description="Analyses that a worker takes together; they answer together.")
     queue_size: int = Field(64, ge=1, description="Requests that may wait per worker pool; more are refused with 503.")
-    default_timeout: float = Field(60, gt=0, description="Seconds for a request that names no deadline.")
-    max_timeout: float = Field(600, gt=0, description="Longest deadline in seconds that a request may ask for.")
+    default_timeout: float = Field(60, gt=0, le=86_400, description="Seconds for a request that names no deadline.")
+    max_timeout: float = Field(600, gt=0, le=86_400, description="Longest deadline in seconds that can be asked for.")
     max_image_bytes: int = Field(20 * 2**20, ge=1024, description="Size limit of an encoded picture, bytes.")

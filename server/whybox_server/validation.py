@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
-from whybox_server.jobs import jobs
 
 BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
 """Gradient evaluations per norm, by the name of the budget."""
@@ -23,6 +22,7 @@ CHANNELS = ("sum", "none")
 
 _DEFAULT_TOP_K = 5
 _DEFAULT_BUDGET = "standard"
+_MAX_QUOTED = 60
 
 
 def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int) -> v1.AnalyzeRequest:
@@ -40,7 +40,9 @@ def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int)
     filled = v1.AnalyzeRequest()
     filled.CopyFrom(request)
     filled.version = model.version
-    if not list(jobs(request)):
+    if not (
+        filled.HasField("prediction") or filled.explanations or filled.HasField("robustness") or filled.HasField("bias")
+    ):
         raise InvalidRequestError("ask for at least one of prediction, explanations, robustness and bias")
     if filled.HasField("prediction"):
         _fill_prediction(filled.prediction, model)
@@ -54,6 +56,11 @@ def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int)
     if filled.HasField("bias"):
         _check_bias(filled.bias)
     return filled
+
+
+def quoted(text: str) -> str:
+    """What a caller sent, for a message; shortened, because messages travel in headers."""
+    return repr(text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…")
 
 
 def _check_image(image: bytes, limit: int) -> None:
@@ -100,8 +107,8 @@ def _fill_robustness(options: v1.RobustnessOptions, model: v1.Model) -> None:
     evaluations = BUDGETS.get(budget)
     if evaluations is None:
         if not (budget.isascii() and budget.isdigit() and len(budget) < 10 and 1 <= int(budget) <= MAX_BUDGET):
-            message = f"{budget!r} is no budget; use one of {', '.join(BUDGETS)}, or 1 to {MAX_BUDGET} evaluations"
-            raise InvalidRequestError(message, field="robustness.budget")
+            remedy = f"use one of {', '.join(BUDGETS)}, or 1 to {MAX_BUDGET} evaluations"
+            raise InvalidRequestError(f"{quoted(budget)} is no budget; {remedy}", field="robustness.budget")
         evaluations = int(budget)
     options.budget = str(evaluations)
 
@@ -124,7 +131,7 @@ def _check_range(field: str, value: int, low: int, high: int) -> None:
 
 def _check_known(field: str, value: str, known: Iterable[str]) -> None:
     if value not in known:
-        raise InvalidRequestError(f"{field}: {value!r} is not known; use one of {', '.join(known)}", field=field)
+        raise InvalidRequestError(f"{field}: {quoted(value)} is not known; use one of {', '.join(known)}", field=field)
 
 
 def _check_distinct(field: str, values: Collection[str]) -> None:

@@ -87,7 +87,7 @@ class FakeGateway:
         request: v1.AnalyzeRequest,
         *,
         request_id: str,
-        timeout: float,  # noqa: ASYNC109 (the gateway's signature)
+        timeout: float,
     ) -> v1.AnalyzeResponse:
         self._note(request, request_id, timeout)
         if self.waits:
@@ -101,7 +101,7 @@ class FakeGateway:
         request: v1.AnalyzeRequest,
         *,
         request_id: str,
-        timeout: float,  # noqa: ASYNC109
+        timeout: float,
     ) -> AsyncIterator[v1.AnalyzeResponse]:
         self._note(request, request_id, timeout)
         async with asyncio.timeout(10):

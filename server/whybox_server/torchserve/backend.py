@@ -55,16 +55,23 @@ class Backend:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps TorchServe running inside; on leaving, nothing of it remains."""
-        async with asyncio.TaskGroup() as tasks:
-            watchers = [
-                tasks.create_task(self._supervise()),
-                *(tasks.create_task(pool.watch()) for pool in self._all()),
-            ]
-            try:
-                yield
-            finally:
-                for watcher in watchers:
-                    watcher.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watchers = [
+                    tasks.create_task(self._supervise()),
+                    *(tasks.create_task(pool.watch()) for pool in self._all()),
+                ]
+                try:
+                    yield
+                finally:
+                    for watcher in watchers:
+                        watcher.cancel()
+        except BaseExceptionGroup as group:
+            # A task group wraps even the one exception of its body, which callers would then not recognise.
+            [error, *others] = group.exceptions
+            if others:
+                raise
+            raise error from error.__cause__
 
     def _all(self) -> list[Pool]:
         return [pool for kinds in self._pools.values() for pool in kinds.values()]
@@ -73,12 +80,15 @@ class Backend:
         failures = 0
         while True:
             await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
-            process = await TorchServeProcess.start(self._archives, self._settings)
+            try:
+                process = await TorchServeProcess.start(self._archives, self._settings)
+            except OSError as error:
+                _log.error("TorchServe cannot be started: %s", error)
+                failures += 1
+                continue
             try:
                 was_ready = await self._live(process)
             finally:
-                for pool in self._all():
-                    pool.disconnect()
                 await process.stop()
             failures = 0 if was_ready else failures + 1
             self._restarting()
@@ -91,26 +101,38 @@ class Backend:
             ("grpc.max_send_message_length", max_message_bytes(self._settings)),
             ("grpc.max_receive_message_length", max_message_bytes(self._settings)),
         ]
-        was_ready = False
+        started = time.monotonic()
         try:
             while (token := process.token()) is None:
                 if ended.done():
                     _log.error("TorchServe ended with status %s while it started", ended.result())
                     return False
+                if time.monotonic() - started > _STUCK_SECONDS:
+                    _log.error("TorchServe did not start within %.0f s", _STUCK_SECONDS)
+                    return False
                 await asyncio.sleep(_POLL_SECONDS)
             async with grpc.aio.insecure_channel(process.address, options) as channel:
                 for pool in self._all():
                     pool.connect(channel, token)
-                while not ended.done():
-                    was_ready = was_ready or all(pool.state is PoolState.READY for pool in self._all())
-                    if stuck := [pool for pool in self._all() if _stuck(pool)]:
-                        _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
-                        return was_ready
-                    await asyncio.wait([ended], timeout=1.0)
-                _log.error("TorchServe ended with status %s", ended.result())
-                return was_ready
+                try:
+                    return await self._until_gone(ended)
+                finally:
+                    # Before the channel closes: nobody shall call on a closed one.
+                    for pool in self._all():
+                        pool.disconnect()
         finally:
             ended.cancel()
+
+    async def _until_gone(self, ended: asyncio.Task[int]) -> bool:
+        was_ready = False
+        while not ended.done():
+            was_ready = was_ready or all(pool.state is PoolState.READY for pool in self._all())
+            if stuck := [pool for pool in self._all() if _stuck(pool)]:
+                _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
+                return was_ready
+            await asyncio.wait([ended], timeout=1.0)
+        _log.error("TorchServe ended with status %s", ended.result())
+        return was_ready
 
 
 def _stuck(pool: Pool) -> bool:

@@ -1,6 +1,7 @@
 """What TorchServe is told: which models in which worker pools, and to listen to nobody but us."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,7 +85,8 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
             }
         ),
     }
-    return "".join(f"{name}={value}\n" for name, value in entries.items())
+    # Java reads such files as Latin-1, with the escapes that JSON strings have.
+    return "".join(f"{name}={json.dumps(str(value))[1:-1]}\n" for name, value in entries.items())
 
 
 def _pool(archive: Path, kind: PoolKind, settings: Settings) -> dict[str, object]:
@@ -98,5 +100,5 @@ def _pool(archive: Path, kind: PoolKind, settings: Settings) -> dict[str, object
         "batchSize": settings.predict_batch if predict else settings.analyze_batch,
         "maxBatchDelay": settings.predict_delay_ms,
         # TorchServe kills a worker that takes longer: only one that hangs shall.
-        "responseTimeout": int(2 * settings.max_timeout),
+        "responseTimeout": math.ceil(2 * settings.max_timeout),
     }

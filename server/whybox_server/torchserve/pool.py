@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from whybox import v1
@@ -75,6 +76,7 @@ class Pool:
             OverloadedError: As many requests as may wait do wait.
             UnavailableError: The workers are starting, or the one that had this work died.
             DeadlineExceededError: No answer in time.
+            InternalError: The answer cannot be read.
         """
         if self.state is not PoolState.READY:
             raise errors.UnavailableError(
@@ -118,6 +120,16 @@ class Pool:
         request = PredictionsRequest(model_name=self._name, input={"request": work.SerializeToString()})
         try:
             response = await self._call(request, timeout=timeout + _GRACE_SECONDS, metadata=self._metadata)
+            return v1.WorkResult.FromString(response.prediction)
+        except DecodeError:
+            _log.error("%s: the answer of a worker cannot be read", self._name)
+            raise errors.InternalError(f"the answer of the worker of {self._name} cannot be read") from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # grpc.aio cancels the calls of a channel that closes: TorchServe is being restarted.
+            raise self._died() from None
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 message = f"no answer from {self._name} within {timeout:.3g} s; allow more time or ask for less"
@@ -127,12 +139,14 @@ class Pool:
             if self.state is PoolState.READY:
                 _log.warning("%s: %s %s", self._name, error.code(), error.details())
             self._enter(PoolState.RECOVERING if self.state is PoolState.READY else self.state)
-            raise errors.UnavailableError(
-                f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
-                reason="WORKER_DIED",
-                retry_after=_RETRY_AFTER,
-            ) from None
-        return v1.WorkResult.FromString(response.prediction)
+            raise self._died() from None
+
+    def _died(self) -> errors.UnavailableError:
+        return errors.UnavailableError(
+            f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
+            reason="WORKER_DIED",
+            retry_after=_RETRY_AFTER,
+        )
 
     def _enter(self, state: PoolState) -> None:
         if state is not self.state:

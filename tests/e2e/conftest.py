@@ -1,0 +1,28 @@
+"""One real server for all tests that leave it as it was."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers import Server, serving
+from whybox import Client
+
+
+@pytest.fixture(scope="session")
+def server(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(archive.parent, tmp_path_factory.mktemp("logs")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["grpc", "rest"])
+def client(request: pytest.FixtureRequest, server: Server) -> Iterator[Client]:
+    """The client over each transport."""
+    with Client(getattr(server, request.param), timeout=120) as connected:
+        yield connected
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("e2e")

@@ -1,0 +1,117 @@
+"""Real pictures through the real server: the same numbers over REST, over gRPC and without the server."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients, LayerGradCam
+from google.protobuf import json_format
+
+from servers import Server
+from whybox import Client, v1
+from whybox_handlers import pictures as decoding
+from whybox_handlers import replay
+from whybox_handlers.classifier import Classifier
+
+
+def view(image: bytes, classifier: Classifier) -> torch.Tensor:
+    preprocessing = classifier.model.preprocessing
+    return decoding.preprocess(decoding.decode(image), preprocessing.resize, preprocessing.crop)[0]
+
+
+def test_accuracy_and_equality(server: Server, classifier: Classifier, pictures: dict[Path, int]) -> None:
+    top_1 = top_5 = 0
+    with Client(server.grpc) as over_grpc, Client(server.rest) as over_rest:
+        for path, label in pictures.items():
+            grpc, rest = (client.predict(path, top_k=5) for client in (over_grpc, over_rest))
+            probabilities = classifier.probabilities(view(path.read_bytes(), classifier)[None])[0]
+            best = probabilities.topk(5).indices.tolist()
+            for prediction in (grpc, rest):
+                assert [score.index for score in prediction.classes] == best
+                served = [score.probability for score in prediction.classes]
+                assert served == pytest.approx(probabilities[best].tolist(), abs=1e-6)
+            top_1 += best[0] == label
+            top_5 += label in best
+    assert top_1 >= 18
+    assert top_5 >= 19
+
+
+def test_explanations_equal_captum(client: Client, classifier: Classifier, dalmatian: bytes) -> None:
+    grad_cam, gradients = client.explain(dalmatian, ["grad_cam", "integrated_gradients"], steps=16, channels="none")
+    picture = view(dalmatian, classifier)[None]
+    network = classifier.network
+    cam = LayerGradCam(network, network.maps).attribute(picture, 251, relu_attributions=True)[0, 0]
+    captum, gap = IntegratedGradients(network).attribute(picture, target=251, n_steps=16, return_convergence_delta=True)
+    for ours, theirs in ((grad_cam.attribution, cam), (gradients.attribution, captum[0])):
+        expected = theirs.detach().numpy()
+        assert ours.shape == expected.shape
+        assert np.abs(ours - expected).max() <= 1e-4 * np.ptp(expected)
+    with torch.no_grad():
+        logits = network(torch.cat([picture, torch.zeros_like(picture)]))[:, 251].tolist()
+    completeness = gradients.attribution.astype(np.float64).sum() - (logits[0] - logits[1])
+    assert gradients.convergence_delta == pytest.approx(completeness, abs=1e-3)
+    assert gradients.convergence_delta == pytest.approx(float(gap), abs=1e-3)
+
+
+def test_the_adversarial_picture_comes_back_from_the_receipt(
+    client: Client, classifier: Classifier, pictures: dict[Path, int]
+) -> None:
+    for path in list(pictures)[3::8]:
+        image = path.read_bytes()
+        analysis = client.analyze(image, parts=["prediction", "robustness"], budget="fast")
+        assert analysis.prediction is not None
+        assert analysis.robustness is not None
+        (distance,) = analysis.robustness.distances
+        receipt = json_format.ParseDict(json_format.MessageToDict(analysis.message.receipt), v1.Receipt())
+        found = replay.attack(replay.request(receipt, image, classifier), "linf", classifier).adversarial
+        assert found is not None
+        assert found.distance == distance.distance
+        picture = view(image, classifier)
+        predicted = analysis.prediction.classes[0].index
+        change = found.picture - picture
+        below = picture + change * (found.unflipped_distance / found.distance)
+        classes = classifier.probabilities(torch.stack([picture, found.picture, below])).argmax(dim=1).tolist()
+        assert distance.adversarial_class is not None
+        assert classes == [predicted, distance.adversarial_class.index, predicted]
+
+
+def test_rest_and_grpc_give_the_same_analysis(server: Server, dalmatian: bytes) -> None:
+    methods = ["integrated_gradients", "grad_cam"]
+    with Client(server.grpc) as over_grpc, Client(server.rest) as over_rest:
+        one, two = (
+            client.analyze(dalmatian, methods=methods, steps=4, budget=3, attributes=["age"], request_id="same")
+            for client in (over_grpc, over_rest)
+        )
+    for analysis in (one, two):
+        analysis.message.ClearField("timings")
+    assert [each.method for each in one.explanations] == methods
+    assert one.message == two.message
+
+
+def test_the_stream_begins_with_the_prediction(client: Client, dalmatian: bytes) -> None:
+    parts = list(client.stream(dalmatian, methods=["integrated_gradients", "grad_cam"], steps=4, budget="fast"))
+    assert parts[0].prediction is not None
+    assert len(parts) == 4
+    assert sorted(each.method for part in parts for each in part.explanations) == ["grad_cam", "integrated_gradients"]
+    assert sum(part.robustness is not None for part in parts) == 1
+    assert len({part.request_id for part in parts}) == 1
+
+
+def test_a_prediction_does_not_wait_for_an_explanation(client: Client, dalmatian: bytes) -> None:
+    stream = client.stream(dalmatian, parts=["prediction", "explanations"], methods="integrated_gradients", steps=60)
+    first = next(stream)
+    assert first.prediction is not None
+    # The explanation is being computed now; the other pool answers meanwhile.
+    for _ in range(3):
+        assert client.predict(dalmatian).classes[0].index == 251
+    assert [part.explanations[0].method for part in stream] == ["integrated_gradients"]
+
+
+def test_models(client: Client) -> None:
+    (listed,) = client.models()
+    model = client.model("efficientnet-lite0")
+    assert listed.name == model.name == "efficientnet-lite0"
+    assert not listed.labels
+    assert model.labels[251] == "dalmatian"
+    assert {method.name for method in model.methods} == {"grad_cam", "integrated_gradients"}

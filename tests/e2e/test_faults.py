@@ -1,0 +1,95 @@
+"""Processes die; answers stay honest, the service comes back by itself, and nothing is left behind."""
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from servers import Server, serving
+from whybox import Client
+from whybox.v1.errors import UnavailableError
+
+_RECOVERY_SECONDS = 60
+
+
+@pytest.fixture
+def mortal(archive: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of its own for a test that breaks it."""
+    with serving(archive.parent, tmp_path / "logs") as server:
+        yield server
+
+
+def wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _RECOVERY_SECONDS
+    while (answer := httpx.get(f"{server.rest}/readyz")).status_code != 200:
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.2)
+
+
+def explain_slowly(url: str, image: bytes) -> None:
+    with Client(url) as client:
+        client.explain(image, "integrated_gradients", steps=100)
+
+
+def predict_often(url: str, image: bytes) -> None:
+    with Client(url) as client:
+        for _ in range(100):
+            client.predict(image)
+
+
+def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
+    """kill -9 on a worker during a request, then on TorchServe itself, then SIGINT to the server."""
+    with ThreadPoolExecutor(1) as caller:
+        for kind, ask, url in (("analyze", explain_slowly, mortal.grpc), ("predict", predict_often, mortal.rest)):
+            asking = caller.submit(ask, url, dalmatian)
+            time.sleep(0.7)
+            (worker,) = mortal.workers(kind)
+            assert not asking.done()
+            worker.kill()
+            # Answered by the next worker, or refused in a way that says when to try again.
+            error = asking.exception(_RECOVERY_SECONDS)
+            if error is not None:
+                assert isinstance(error, UnavailableError)
+                assert error.retry_after is not None
+                assert error.reason in ("WORKER_DIED", "UNAVAILABLE")
+            wait_until_ready(mortal)
+            with Client(url) as client:
+                assert client.predict(dalmatian).classes[0].index == 251
+                assert client.explain(dalmatian)[0].target_class == 251
+
+    (java,) = [process for process in mortal.family() if "java" in process.name()]
+    java.kill()
+    psutil.wait_procs([java])
+    time.sleep(0.5)
+    not_ready = httpx.get(f"{mortal.rest}/readyz")
+    assert not_ready.status_code == 503
+    assert not not_ready.json()["ready"]
+    with Client(mortal.grpc) as client, pytest.raises(UnavailableError) as raised:
+        client.predict(dalmatian)
+    assert raised.value.retry_after is not None
+    wait_until_ready(mortal)
+    assert "whybox_torchserve_restarts_total 1.0" in httpx.get(f"{mortal.rest}/metrics").text
+    with Client(mortal.rest) as client:
+        assert client.predict(dalmatian).classes[0].index == 251
+
+    family = mortal.family()
+    assert len(family) >= 3
+    mortal.process.send_signal(signal.SIGINT)
+    assert mortal.process.wait(30) == 0
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+
+
+def test_kill_the_server_itself(mortal: Server) -> None:
+    """Even then TorchServe and its workers go."""
+    family = mortal.family()
+    assert len(family) >= 3
+    mortal.process.kill()
+    mortal.process.wait(30)
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive

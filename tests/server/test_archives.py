@@ -1,0 +1,98 @@
+import zipfile
+
+import pytest
+from google.protobuf import json_format
+
+from whybox import v1
+from whybox_server.archives import ArchiveError, read_manifest, read_store
+
+MODEL = v1.Model(name="a", version="1", title="Größe", num_classes=2, labels=["cat", "dog"], norms=["linf"])
+
+
+def packed(path, model=MODEL, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("manifest.json", json_format.MessageToJson(model, preserving_proto_field_name=True))
+    return path
+
+
+def zipped(path, **files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"{name}.json", content)
+
+
+def flipped(path, compression):
+    """An archive with wrong bytes in the middle of its manifest."""
+    packed(path, compression=compression)
+    content = bytearray(path.read_bytes())
+    content[60:80] = bytes(20)
+    path.write_bytes(content)
+
+
+def encrypted(path):
+    """An archive that says that its manifest is encrypted."""
+    content = bytearray(packed(path).read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    path.write_bytes(content)
+
+
+BROKEN = {
+    "missing": lambda _: None,
+    "a folder": lambda path: path.mkdir(),
+    "empty": lambda path: path.write_bytes(b""),
+    "no zip": lambda path: path.write_bytes(b"not a zip file"),
+    "cut short": lambda path: path.write_bytes(packed(path).read_bytes()[:-30]),
+    "bytes changed": lambda path: flipped(path, zipfile.ZIP_STORED),
+    "bytes changed, compressed": lambda path: flipped(path, zipfile.ZIP_DEFLATED),
+    "encrypted": encrypted,
+    "somebody else's zip": lambda path: zipped(path, package="{}"),
+    "somebody else's manifest": lambda path: zipped(path, manifest='{"runtime": "python", "model": {}}'),
+    "manifest is a list": lambda path: zipped(path, manifest="[]"),
+    "manifest is empty": lambda path: zipped(path, manifest="{}"),
+    "manifest is no JSON": lambda path: zipped(path, manifest="{"),
+    "manifest is no text": lambda path: zipped(path, manifest=b"\xff\xfe\x00"),
+    "a later version's manifest": lambda path: zipped(path, manifest='{"name": "a", "colour": "red"}'),
+}
+
+
+@pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_archive_of_ours_is_named(tmp_path, make):
+    path = tmp_path / "a.mar"
+    make(path)
+    with pytest.raises(ArchiveError, match=f"{path} was not packed by this version of Whybox; pack its spec again"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_manifest(tmp_path, compression):
+    assert read_manifest(packed(tmp_path / "a.mar", compression=compression)) == MODEL
+
+
+def test_a_store_is_read_by_name(tmp_path):
+    models = {name: v1.Model(name=name, version="1") for name in "cab"}
+    for name, model in models.items():
+        packed(tmp_path / f"{name}.mar", model)
+    (tmp_path / "a.yaml").write_text("name: a")
+    assert list(read_store(tmp_path).items()) == [(tmp_path / f"{name}.mar", models[name]) for name in "abc"]
+
+
+@pytest.mark.parametrize("folder", ["", "not/there"])
+def test_a_store_without_archives_says_how_to_build_one(tmp_path, folder):
+    store = tmp_path / folder
+    with pytest.raises(ArchiveError, match=f"no packed model in {store}; .*whybox-server pack {store}/MODEL.yaml"):
+        read_store(store)
+
+
+def test_one_broken_archive_is_named(tmp_path):
+    packed(tmp_path / "a.mar")
+    (tmp_path / "b.mar").write_bytes(b"")
+    with pytest.raises(ArchiveError, match=r"b\.mar"):
+        read_store(tmp_path)
+
+
+def test_the_same_model_twice(tmp_path):
+    for name in ("a", "copy-of-a", "b", "c", "c2"):
+        packed(tmp_path / f"{name}.mar", v1.Model(name=name.removeprefix("copy-of-").removesuffix("2")))
+    with pytest.raises(ArchiveError, match="several archives of a, c; keep one"):
+        read_store(tmp_path)

@@ -1,0 +1,211 @@
+import pytest
+
+from whybox import v1
+from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
+from whybox_server.validation import BUDGETS, validated
+
+MODEL = v1.Model(
+    name="m",
+    version="2.0",
+    num_classes=10,
+    methods=[v1.Method(name="grad_cam"), v1.Method(name="integrated_gradients", options={"steps": 50})],
+    norms=["linf", "l2"],
+)
+LIMIT = 1000
+
+
+def request(**parts):
+    return v1.AnalyzeRequest(**{"model": "m", "image": b"picture", **parts})
+
+
+def explaining(**options):
+    return request(explanations=[{"method": "grad_cam"}, {"method": "integrated_gradients", **options}])
+
+
+def attacking(**options):
+    return request(robustness=options)
+
+
+def check(asked):
+    return validated(asked, MODEL, LIMIT)
+
+
+# What is wrong, the field that is named, and words of the remedy.
+REFUSED = {
+    "no part": (request(), None, ["prediction, explanations, robustness and bias"]),
+    "top_k 0": (request(prediction={"top_k": 0}), "prediction.top_k", ["is 0", "1 to 10"]),
+    "top_k negative": (request(prediction={"top_k": -1}), "prediction.top_k", ["is -1", "1 to 10"]),
+    "top_k beyond the classes": (request(prediction={"top_k": 11}), "prediction.top_k", ["is 11", "1 to 10"]),
+    "top_k 5000": (request(prediction={"top_k": 5000}), "prediction.top_k", ["is 5000", "1 to 10"]),
+    "unknown method": (
+        explaining(method="lime"),
+        "explanations[1].method",
+        ["'lime'", "grad_cam, integrated_gradients"],
+    ),
+    "no method": (explaining(method=""), "explanations[1].method", ["''", "grad_cam, integrated_gradients"]),
+    "method in another case": (explaining(method="Grad_CAM"), "explanations[1].method", ["grad_cam"]),
+    "target -1": (explaining(target_class=-1), "explanations[1].target_class", ["is -1", "0 to 9"]),
+    "target beyond": (explaining(target_class=10), "explanations[1].target_class", ["is 10", "0 to 9"]),
+    "steps 0": (explaining(steps=0), "explanations[1].steps", ["is 0", "1 to 500"]),
+    "steps 501": (explaining(steps=501), "explanations[1].steps", ["is 501", "1 to 500"]),
+    "steps of grad_cam": (explaining(method="grad_cam", steps=50), "explanations[1].steps", ["leave them out"]),
+    "dtype": (explaining(dtype="float64"), "explanations[1].dtype", ["'float64'", "float32, float16, uint8"]),
+    "channels": (explaining(channels="mean"), "explanations[1].channels", ["'mean'", "sum, none"]),
+    "17 explanations": (
+        request(explanations=[{"method": "grad_cam"}] * 17),
+        "explanations",
+        ["17 explanations", "ask for 16"],
+    ),
+    "unknown norm": (attacking(norms=["linf", "l0"]), "robustness.norms", ["'l0'", "linf, l2"]),
+    "repeated norm": (attacking(norms=["l2", "l2"]), "robustness.norms", ["each once"]),
+    **{
+        f"budget {budget!r}": (
+            attacking(budget=budget),
+            "robustness.budget",
+            ["is no budget", "fast, standard, thorough", "1 to 1000"],
+        )
+        for budget in ("0", "-1", "1001", "1e3", "٣", "²", "1_0", " 12", "huge", "STANDARD", "9" * 5000)
+    },
+    "too many attributes": (
+        request(bias={"attributes": [str(number) for number in range(33)]}),
+        "bias.attributes",
+        ["33 attributes", "ask for 32"],
+    ),
+    "empty attribute": (request(bias={"attributes": [""]}), "bias.attributes", ["1 to 100 characters"]),
+    "long attribute": (request(bias={"attributes": ["a" * 101]}), "bias.attributes", ["1 to 100 characters"]),
+    "repeated attribute": (request(bias={"attributes": ["age", "age"]}), "bias.attributes", ["each once"]),
+}
+
+
+@pytest.mark.parametrize(("asked", "field", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(asked, field, words):
+    with pytest.raises(InvalidRequestError) as caught:
+        check(asked)
+    assert type(caught.value) is InvalidRequestError
+    assert caught.value.field == field
+    for word in words:
+        assert word in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "reason", "words"),
+    [
+        (b"", PictureError, "BAD_PICTURE", "JPEG, PNG, WebP or GIF"),
+        (bytes(LIMIT + 1), PictureTooLargeError, "PICTURE_TOO_LARGE", "1,001 bytes, at most 1,000"),
+    ],
+)
+def test_pictures_that_are_refused(image, error, reason, words):
+    with pytest.raises(PictureError) as caught:
+        check(request(image=image, prediction={}))
+    assert type(caught.value) is error
+    assert (caught.value.field, caught.value.reason) == ("image", reason)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        explaining(method="x" * 100_000),
+        explaining(dtype="x" * 100_000),
+        attacking(norms=["x" * 100_000]),
+        attacking(budget="x" * 100_000),
+    ],
+)
+def test_an_error_fits_into_a_header_whatever_was_sent(asked):
+    with pytest.raises(InvalidRequestError) as caught:
+        check(asked)
+    assert len(caught.value.to_status().SerializeToString()) < 1000
+
+
+def complete(**options):
+    """An explanation with nothing left to fill in."""
+    options = {"method": "integrated_gradients", "steps": 50, "dtype": "float32", "channels": "sum", **options}
+    return {"explanations": [options]}
+
+
+# Values at a boundary, in requests that leave nothing to fill in.
+ACCEPTED = {
+    "top_k 1": {"prediction": {"top_k": 1}},
+    "every class": {"prediction": {"top_k": 10}},
+    "first class": complete(target_class=0),
+    "last class": complete(target_class=9),
+    "1 step": complete(steps=1),
+    "500 steps": complete(steps=500),
+    "float16": complete(dtype="float16"),
+    "uint8": complete(dtype="uint8"),
+    "every channel": complete(channels="none"),
+    "16 explanations": {"explanations": complete()["explanations"] * 16},
+    "both norms": {"robustness": {"norms": ["l2", "linf"], "budget": "12"}},
+    "budget 1": {"robustness": {"norms": ["linf"], "budget": "1"}},
+    "budget 1000": {"robustness": {"norms": ["linf"], "budget": "1000"}},
+    "32 attributes": {"bias": {"attributes": [str(number) for number in range(32)]}},
+    "attribute of 100 characters": {"bias": {"attributes": ["ä" * 100]}},
+    "largest picture": {"image": bytes(LIMIT), "bias": {}},
+    "largest seed": {"bias": {}, "seed": 2**32 - 1},
+}
+
+
+@pytest.mark.parametrize("parts", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_is_accepted_stays_as_it_was_sent(parts):
+    asked = request(version="2.0", **parts)
+    assert check(asked) == asked
+
+
+@pytest.mark.parametrize("asked", [request(prediction={}), explaining(), attacking(), attacking(budget="fast")])
+def test_the_request_itself_is_not_touched(asked):
+    before = asked.SerializeToString(deterministic=True)
+    assert check(asked) != asked
+    assert asked.SerializeToString(deterministic=True) == before
+
+
+def test_every_default():
+    asked = request(
+        prediction={},
+        explanations=[{"method": "grad_cam"}, {"method": "integrated_gradients"}],
+        robustness={},
+        bias={},
+    )
+    common = {"dtype": "float32", "channels": "sum"}
+    assert check(asked) == request(
+        version="2.0",
+        prediction={"top_k": 5},
+        explanations=[
+            {"method": "grad_cam", **common},
+            {"method": "integrated_gradients", "steps": 50, **common},
+        ],
+        robustness={"norms": ["linf"], "budget": "12"},
+        bias={},
+    )
+
+
+def test_fewer_classes_than_the_default_top_k():
+    model = v1.Model(num_classes=3)
+    assert validated(request(prediction={}), model, LIMIT).prediction.top_k == 3
+
+
+SAME = [
+    *((attacking(budget=name), attacking(budget=str(number))) for name, number in BUDGETS.items()),
+    (attacking(), attacking(budget="standard", norms=["linf"])),
+    (attacking(budget="12"), attacking(budget="0012")),
+    (request(prediction={}), request(prediction={"top_k": 5}, version="2.0", seed=0)),
+    (explaining(), explaining(steps=50, dtype="float32", channels="sum")),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_two_spellings_of_one_request_become_equal(one, other):
+    assert one != other
+    assert check(one) == check(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (explaining(), explaining(target_class=0)),
+        (request(prediction={}), request(prediction={}, seed=1)),
+        (request(prediction={}), request(prediction={}, bias={})),
+        (attacking(norms=["l2", "linf"]), attacking(norms=["linf", "l2"])),
+    ],
+)
+def test_requests_that_differ_stay_different(one, other):
+    assert check(one) != check(other)

@@ -13,4 +13,7 @@ def versions(device: torch.device) -> dict[str, str]:
     With another one of these the same request gives the same evidence up to rounding, which a search may amplify.
     """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {library: version(library) for library in _LIBRARIES} | {"device": name, "threads": str(torch.get_num_threads())}
+    return {library: version(library) for library in _LIBRARIES} | {
+        "device": name,
+        "threads": str(torch.get_num_threads()),
+    }

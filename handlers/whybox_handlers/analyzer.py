@@ -48,7 +48,7 @@ class Analyzer:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self._runtime = versions(classifier.device)
+        self._runtime = versions(classifier)
 
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.

@@ -1,6 +1,7 @@
 """A packed model in memory: the torch network that can be differentiated and the ONNX network that serves."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Self
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from whybox import v1
 from whybox_handlers import networks
+
+_log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.pth"
@@ -79,6 +82,11 @@ class Classifier:
         network = differentiable(model, directory / WEIGHTS)
         return cls(model, network, onnx, torch.device(device))
 
+    @property
+    def provider(self) -> str:
+        """Where ONNX Runtime computes, for example "CPUExecutionProvider"."""
+        return str(self._session.get_providers()[0])
+
     def serve(self, pictures: Tensor) -> NDArray[np.float32]:
         """Logits of the network that serves predictions (ONNX Runtime).
 
@@ -116,4 +124,7 @@ def _session(onnx: bytes, device: torch.device) -> onnxruntime.InferenceSession:
     providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
     if device.type == "cuda":
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
-    return onnxruntime.InferenceSession(onnx, options, providers=providers)
+    session = onnxruntime.InferenceSession(onnx, options, providers=providers)
+    if session.get_providers()[0] != providers[0][0]:
+        _log.warning("ONNX Runtime cannot use %s; predictions run on %s", providers[0][0], session.get_providers()[0])
+    return session

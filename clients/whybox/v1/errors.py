@@ -58,7 +58,7 @@ class WhyboxError(Exception):
     @property
     def code_name(self) -> str:
         """The canonical code's name, for example "INVALID_ARGUMENT"."""
-        return code_pb2.Code.Name(self.code)
+        return str(code_pb2.Code.Name(self.code))
 
     def at(self, field: str) -> Self:
         """Names the field at fault, for a caller that knows better than the place which raised."""

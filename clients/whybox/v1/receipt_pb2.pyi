@@ -69,7 +69,9 @@ class Receipt(_message.Message):
     """Version of Whybox."""
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Versions of the libraries in the worker that computed, by name; "device" is "cpu" or the name of the accelerator."""
+        """Versions of the libraries in the worker that computed, by name; "device" is "cpu" or the name of the accelerator,
+        "provider" where ONNX Runtime computed, "threads" the number of cores that were used. Where these are the same too, the evidence is the same to the last bit.
+        """
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from whybox import Client, v1
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceServicer, add_AnalysisServiceServicer_to_server
-from whybox.v1.errors import InternalError, UnavailableError, WhyboxError
+from whybox.v1.errors import InternalError, OverloadedError, WhyboxError
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -219,10 +219,8 @@ def client(url: str) -> Iterator[Client]:
 def answer() -> v1.AnalyzeResponse:
     """Every part: two maps, a failed third, and every optional field set somewhere and absent elsewhere."""
     view = v1.View(picture_width=64, picture_height=48, left=10.5, top=2.5, width=43, height=43)
-    dog, cat = (
-        v1.ClassScore(index=207, label="golden retriever", probability=0.75),
-        v1.ClassScore(index=281, label="tabby"),
-    )
+    dog = v1.ClassScore(index=207, label="golden retriever", probability=0.75)
+    cat = v1.ClassScore(index=281, label="tabby")
     cells = np.arange(49, dtype="<f4").reshape(7, 7)
     bytes_map = v1.Tensor(shape=[3, 2, 2], dtype="uint8", data=bytes(range(12)), scale=0.5, offset=-2)
     failed = InternalError("The map went wrong.")
@@ -329,4 +327,4 @@ def nobody() -> str:
 
 @pytest.fixture
 def overloaded() -> WhyboxError:
-    return UnavailableError("The queue is full.", reason="QUEUE_FULL", retry_after=1.5)
+    return OverloadedError("The queue is full.", retry_after=1.5)

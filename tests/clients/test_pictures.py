@@ -34,7 +34,8 @@ def decoded(encoded: bytes) -> np.ndarray:
         (Image.fromarray(RGB).convert("CMYK"), np.asarray(Image.fromarray(RGB).convert("CMYK").convert("RGB"))),
     ],
     ids=[
-        "rgb", "rgba", "grey", "strided", "float64", "float32", "grey float", "pillow", "pillow rgba", "pillow grey", "cmyk"
+        "rgb", "rgba", "grey", "strided", "float64", "float32", "grey float",
+        "pillow", "pillow rgba", "pillow grey", "cmyk",
     ],
 )  # fmt: skip
 def test_pictures_and_arrays_become_png_without_loss(image: object, expected: np.ndarray) -> None:

@@ -92,3 +92,23 @@ def test_real_pictures(norm: str, classifier: Classifier, pictures: dict[Path, i
         again = ATTACKS[norm].run(classifier, picture, label, 6).adversarial
         assert again is not None
         assert torch.equal(again.picture, few.adversarial.picture)
+
+
+@pytest.mark.parametrize("norm", ATTACKS)
+@pytest.mark.parametrize("tie", [0.0, 1e-7])
+def test_a_picture_on_the_boundary(norm: str, tie: float) -> None:
+    """Torch may see the label beaten where the serving network just decided for it; the distance is still found."""
+    torch.manual_seed(1)
+    linear = nn.Linear(3 * 6 * 6, 2)
+    picture = 0.3 + 0.4 * torch.rand(3, 6, 6)
+    with torch.no_grad():
+        linear.weight *= 10
+        logits = linear(picture.flatten())
+        linear.bias[1] += logits[0] - logits[1] + tie
+    classifier = classifier_of(nn.Sequential(nn.Flatten(), linear))
+    serve = classifier.serve
+    classifier.serve = lambda pictures: serve(pictures) + np.array([2 * tie, 0], np.float32)
+    label = predicted(classifier, picture)
+    found = ATTACKS[norm].run(classifier, picture, label, 12)
+    assert found.adversarial is not None
+    assert found.adversarial.distance < 1e-4

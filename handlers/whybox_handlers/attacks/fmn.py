@@ -15,6 +15,8 @@ _ALPHA = (1.0, 0.2)
 _GAMMA = (0.02, 0.005)
 # Until the first flip the radius goes a little beyond the linear guess, which mostly falls short.
 _BEYOND = 1.02
+# Smaller changes of pixel values are lost in float32.
+_SMALLEST = 1e-6
 
 
 class FMN(MinimalAttack):
@@ -41,6 +43,9 @@ class FMN(MinimalAttack):
         for step in range(evaluations):
             progress = step / evaluations
             margin, gradient = _margin(classifier.network, start + change, label)
+            if step == 0:
+                # The serving network has decided for the label, also where rounding makes torch see it beaten.
+                margin = abs(margin)
             flipped = margin < 0
             yield change.cpu(), flipped
             steepness = float(gradient.abs().sum())
@@ -54,7 +59,7 @@ class FMN(MinimalAttack):
             if math.isfinite(smallest):
                 radius = min(boundary, smallest * (1 - _annealed(_GAMMA, progress)))
             else:
-                radius = boundary * _BEYOND
+                radius = max(boundary * _BEYOND, _SMALLEST)
             change = (change - _annealed(_ALPHA, progress) * radius * gradient.sign()).clamp(-radius, radius)
             change = (start + change).clamp(0, 1) - start
         yield change.cpu(), None

@@ -1,0 +1,113 @@
+"""Pictures: encoded for the server, and the part of them that the model saw."""
+
+import io
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+ImageInput: TypeAlias = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
+
+# What PNG stores without a change; Pillow turns the other modes into RGB.
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+
+
+def encode(image: ImageInput) -> bytes:
+    """The picture as encoded bytes.
+
+    Files and bytes go as they are; pictures and arrays become PNG, which loses nothing (floats are rounded to 8 bits).
+
+    Args:
+        image: Path, encoded bytes, Pillow picture, or array of shape [height, width], [height, width, 3] or
+            [height, width, 4] holding uint8 or floats in [0, 1].
+
+    Raises:
+        TypeError: `image` or its dtype is of another kind.
+        ValueError: The array has another shape or values outside [0, 1], or the picture is empty.
+        OSError: The file cannot be read.
+    """
+    match image:
+        case str() | PathLike():
+            encoded = Path(image).read_bytes()
+        case bytes() | bytearray() | memoryview():
+            encoded = bytes(image)
+        case Image.Image():
+            encoded = _png(image)
+        case np.ndarray():
+            encoded = _png(Image.fromarray(_to_bytes(image)))
+        case _:
+            raise TypeError(
+                "image must be a path, encoded bytes, a Pillow picture or a numpy array, "
+                f"not {type(image).__module__}.{type(image).__qualname__}"
+            )
+    if not encoded:
+        raise ValueError("image must be an encoded picture, but it has no bytes")
+    return encoded
+
+
+def seen(encoded: bytes, box: tuple[float, float, float, float] | None, size: int | None) -> Image.Image:
+    """The part of the upright picture inside `box`, in RGB.
+
+    Args:
+        encoded: Encoded picture; its EXIF orientation is obeyed.
+        box: (left, upper, right, lower) in pixels of the upright picture, may be fractional; None for all of it.
+        size: Length of the longer side of the result in pixels; None for the picture's own resolution.
+    """
+    with Image.open(io.BytesIO(encoded)) as picture:
+        upright = ImageOps.exif_transpose(picture).convert("RGB")
+    if box is None:
+        box = (0, 0, *upright.size)
+    width, height = box[2] - box[0], box[3] - box[1]
+    target = (max(1, round(width)), max(1, round(height))) if size is None else scaled(width, height, size)
+    # Rounding on the wire must not push the box over the edge, which Pillow refuses.
+    inside = (max(0.0, box[0]), max(0.0, box[1]), min(box[2], upright.width), min(box[3], upright.height))
+    return upright.resize(target, Image.Resampling.BICUBIC, box=inside)
+
+
+def scaled(width: float, height: float, size: int) -> tuple[int, int]:
+    """(width, height) in whole pixels with `size` as the longer side.
+
+    Raises:
+        ValueError: `size` is not positive.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1 pixel, not {size}")
+    longer = max(width, height)
+    return max(1, round(size * width / longer)), max(1, round(size * height / longer))
+
+
+def _png(picture: Image.Image) -> bytes:
+    # A Pillow picture opened from a file keeps its EXIF orientation, which PNG would lose.
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("F", "I"):
+        raise ValueError(f"image has Pillow mode {upright.mode!r}, whose range of values is unknown; convert it to 'L'")
+    if upright.mode not in _PNG_MODES:
+        upright = upright.convert("RGB")
+    encoded = io.BytesIO()
+    upright.save(encoded, format="PNG")
+    return encoded.getvalue()
+
+
+def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        hint = "; move its channels to the end" if array.ndim == 3 and array.shape[0] in (3, 4) else ""
+        raise ValueError(
+            f"image must have shape (height, width), (height, width, 3) or (height, width, 4), not {array.shape}{hint}"
+        )
+    if array.size == 0:
+        raise ValueError(f"image must hold pixels, but its shape is {array.shape}")
+    if array.dtype == np.uint8:
+        return array
+    if not np.issubdtype(array.dtype, np.floating):
+        raise TypeError(f"image must hold uint8 or floats in [0, 1], not {array.dtype}")
+    # Written so that NaN, which compares false, is refused too.
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise ValueError(
+            f"image must hold floats in [0, 1], but its values run from {array.min():g} to {array.max():g}; "
+            "divide grey levels by 255"
+        )
+    levels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    return levels

@@ -1,0 +1,122 @@
+"""From the messages of `whybox.v1` to the values of `whybox.results`."""
+
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
+
+from whybox import results, v1
+from whybox._tensors import EMPTY_MAP, decode
+from whybox.v1.errors import WhyboxError, error_from_status
+
+_ValueT = TypeVar("_ValueT")
+
+
+def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analysis:
+    """The values of one answer about the encoded `picture`.
+
+    Raises:
+        InternalError: A map of the answer cannot be decoded.
+    """
+    return results.Analysis(
+        **_plain(message),
+        prediction=_prediction(message.prediction) if message.HasField("prediction") else None,
+        explanations=tuple(_explanation(explanation, picture) for explanation in message.explanations),
+        robustness=_robustness(message.robustness) if message.HasField("robustness") else None,
+        bias=_bias(message.bias) if message.HasField("bias") else None,
+        timings=_timings(message.timings) if message.HasField("timings") else None,
+        receipt=_one(message, "receipt", results.Receipt),
+        picture=picture,
+        message=message,
+    )
+
+
+def read_model(message: v1.Model) -> results.ModelInfo:
+    """The values of one model."""
+    return results.ModelInfo(
+        **_plain(message),
+        methods=tuple(results.Method(**_plain(method)) for method in message.methods),
+        preprocessing=_one(message, "preprocessing", results.Preprocessing),
+        digests=_one(message, "digests", results.Digests),
+        packing_check=_one(message, "packing_check", results.PackingCheck),
+    )
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """The fields of a message that are not messages themselves, by name.
+
+    The values of this package bear the names of the contract, so that neither can gain a field without the other. An
+    absent optional field is None, a repeated one a tuple, a map a dict.
+    """
+    values: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is not None:
+            if field.message_type.GetOptions().map_entry:
+                values[field.name] = dict(value)
+        elif field.is_repeated:
+            values[field.name] = tuple(value)
+        else:
+            values[field.name] = None if field.has_presence and not message.HasField(field.name) else value
+    return values
+
+
+def _error(status: Status) -> WhyboxError | None:
+    return error_from_status(status) if status.code else None
+
+
+def _one(message: Message, field: str, kind: type[_ValueT]) -> _ValueT | None:
+    """The message in a field, which holds no message itself, or None where it is absent."""
+    return kind(**_plain(getattr(message, field))) if message.HasField(field) else None
+
+
+def _prediction(message: v1.Prediction) -> results.Prediction:
+    return results.Prediction(
+        classes=tuple(results.ClassScore(**_plain(score)) for score in message.classes),
+        view=_one(message, "view", results.View),
+        error=_error(message.status),
+    )
+
+
+def _explanation(message: v1.Explanation, picture: bytes) -> results.Explanation:
+    error = _error(message.status)
+    return results.Explanation(
+        **_plain(message),
+        attribution=decode(message.attribution) if error is None else EMPTY_MAP,
+        view=_one(message, "view", results.View),
+        picture=picture,
+        error=error,
+    )
+
+
+def _robustness(message: v1.Robustness) -> results.Robustness:
+    return results.Robustness(
+        distances=tuple(_distance(distance) for distance in message.distances),
+        view=_one(message, "view", results.View),
+        error=_error(message.status),
+    )
+
+
+def _distance(message: v1.Distance) -> results.Distance:
+    return results.Distance(
+        **_plain(message),
+        predicted_class=_one(message, "predicted_class", results.ClassScore),
+        adversarial_class=_one(message, "adversarial_class", results.ClassScore),
+    )
+
+
+def _bias(message: v1.Bias) -> results.Bias:
+    return results.Bias(
+        flags=tuple(results.BiasFlag(**_plain(flag)) for flag in message.flags),
+        prototypes=tuple(results.Example(**_plain(example)) for example in message.prototypes),
+        criticisms=tuple(results.Example(**_plain(example)) for example in message.criticisms),
+        predicted_class=_one(message, "predicted_class", results.ClassScore),
+        error=_error(message.status),
+    )
+
+
+def _timings(message: v1.Timings) -> results.Timings:
+    return results.Timings(
+        **_plain(message),
+        parts=tuple(results.PartTiming(**_plain(part)) for part in message.parts),
+    )

@@ -1,0 +1,80 @@
+"""Results on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.bar import Bar
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from whybox._words import distance_words, explanation_words, flag_words, percent_words
+from whybox.results import Analysis, ModelInfo, Prediction
+
+_BAR_WIDTH = 30
+_INDENT = (0, 0, 0, 2)
+_STATE_STYLES = {"flagged": "bold red", "not_detected": "green", "stale": "yellow"}
+
+
+def print_analysis(console: Console, analysis: Analysis) -> None:
+    """Prints every part of the answer, and of a part that failed the reason."""
+    console.print(Text(f"{analysis.model} {analysis.version}", "bold"))
+    errors = analysis.errors
+    if analysis.prediction is not None:
+        _heading(console, "Prediction")
+        console.print(Padding(_classes(analysis.prediction), _INDENT, expand=False))
+    if analysis.explanations:
+        _heading(console, "Explanations")
+        for explanation in analysis.explanations:
+            if explanation.error is None:
+                _line(console, Text(explanation_words(explanation)))
+    if analysis.robustness is not None:
+        _heading(console, "Robustness")
+        for distance in analysis.robustness.distances:
+            _line(console, Text(distance_words(distance)))
+    if analysis.bias is not None:
+        _heading(console, "Bias")
+        for flag in analysis.bias.flags:
+            _line(console, Text(flag_words(flag), _STATE_STYLES.get(flag.state, "")))
+    if errors:
+        _heading(console, "Failed")
+        for part, error in errors.items():
+            _line(console, Text(f"{part}: {error.message} ({error.reason})", "red"))
+    console.print()
+    console.print(Text(_closing(analysis), "dim"), soft_wrap=True)
+
+
+def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
+    """Prints one block per model: its names, its classes, and what can be asked of it."""
+    for model in models:
+        console.print(Text.assemble((f"{model.name} {model.version}", "bold"), f"  {model.title}"))
+        _line(console, Text(f"{model.num_classes} classes; norms: {', '.join(model.norms) or 'none'}"))
+        methods = Table.grid(padding=(0, 2))
+        for method in model.methods:
+            methods.add_row(Text(method.name), Text(method.summary))
+        console.print(Padding(methods, _INDENT, expand=False))
+
+
+def _classes(prediction: Prediction) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for score in prediction.classes:
+        bar = Bar(1.0, 0, score.probability, width=_BAR_WIDTH, color="cyan")
+        table.add_row(Text(score.label), Text(percent_words(score.probability), justify="right"), bar)
+    return table
+
+
+def _closing(analysis: Analysis) -> str:
+    words = []
+    if analysis.timings is not None:
+        parts = ", ".join(f"{part.part} {part.total_ms:.0f}" for part in analysis.timings.parts)
+        words.append(f"{analysis.timings.total_ms:.0f} ms" + (f" ({parts})" if parts else ""))
+    return "; ".join([*words, f"request id {analysis.request_id}"])
+
+
+def _heading(console: Console, title: str) -> None:
+    console.print()
+    console.print(Text(title, "bold"))
+
+
+def _line(console: Console, text: Text) -> None:
+    console.print(Padding(text, _INDENT, expand=False))

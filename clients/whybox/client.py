@@ -1,0 +1,278 @@
+"""The client: one object, four questions, two transports."""
+
+from collections.abc import Collection, Generator, Iterable
+from contextlib import closing
+from types import TracebackType
+from typing import Self, TypedDict, TypeVar, Unpack
+from urllib.parse import urlsplit
+
+from whybox._grpc import GrpcTransport
+from whybox._pictures import ImageInput, encode
+from whybox._reading import read_analysis, read_model
+from whybox._requests import ALL_PARTS, Part, analysis_request, checked_request_id, checked_timeout
+from whybox._rest import RestTransport
+from whybox._transport import Call, Transport
+from whybox.results import Analysis, Bias, Explanation, ModelInfo, Prediction, Robustness
+from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest
+from whybox.v1.errors import FailedPreconditionError, InternalError
+
+DEFAULT_URL = "grpc://127.0.0.1:8001"
+_GRPC_PORT = 8001
+
+_PartT = TypeVar("_PartT", Prediction, Robustness, Bias)
+
+
+class CallOptions(TypedDict, total=False):
+    """What every question to a model takes, whichever part it is about.
+
+    Attributes:
+        model: Another model than the client's.
+        version: A version of the model; default: the served one.
+        seed: Seed of every method that samples, 0 to 2**32 - 1; the same seed gives the same answer. Default 0.
+        timeout: Seconds that this call may take, instead of the client's.
+        request_id: Name of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
+            Default: a new one.
+    """
+
+    model: str | None
+    version: str | None
+    seed: int
+    timeout: float | None
+    request_id: str | None
+
+
+class Client:
+    """A connection to one Whybox server; safe to share between threads.
+
+    Args:
+        url: "grpc://host:port", "http://host:port" or "https://host:port".
+        model: Name of the model that is asked unless a call names another; None for the server's first by name.
+        timeout: Seconds that a call may take unless it says otherwise.
+
+    Raises:
+        ValueError: `url` or `timeout` is of no use.
+
+    Example:
+        >>> with Client("http://127.0.0.1:8000") as client:
+        ...     client.predict("dog.jpg").classes[0].label
+        'golden retriever'
+
+    A picture is given as a path, as encoded bytes, as a Pillow picture, or as a numpy array of shape [height, width],
+    [height, width, 3] or [height, width, 4] holding uint8 or floats in [0, 1]. Every question takes `CallOptions`, and
+    raises:
+
+        TypeError, ValueError, OSError: An argument is of no use, or the picture cannot be read; nothing was sent.
+        WhyboxError: The server refused, failed, was late or is away; a note of the error (`__notes__`) names the
+            request id.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = 60.0) -> None:
+        self._timeout = checked_timeout(timeout)
+        self._model = model
+        self._transport = _connect(url)
+
+    def analyze(
+        self,
+        image: ImageInput,
+        *,
+        parts: Collection[Part] | Part = ALL_PARTS,
+        top_k: int = 5,
+        methods: Iterable[str] | str = ("grad_cam",),
+        target_class: int | None = None,
+        steps: int | None = None,
+        dtype: str = "float32",
+        channels: str = "sum",
+        norms: Iterable[str] | str = ("linf",),
+        budget: str | int = "standard",
+        attributes: Iterable[str] | str = (),
+        **call: Unpack[CallOptions],
+    ) -> Analysis:
+        """Asks for a prediction and its evidence.
+
+        A part that the server could not compute carries its `error`; the call fails only when every part did.
+
+        Args:
+            image: The picture.
+            parts: Which of "prediction", "explanations", "robustness" and "bias" are computed.
+            top_k: Number of classes to return, most probable first.
+            methods: Methods to explain with, one map each; see `ModelInfo.methods`.
+            target_class: Index of the class to explain; None for the predicted one.
+            steps: Steps of integrated_gradients, 1 to 500; None for the server's default. Other methods take none.
+            dtype: How maps travel: "float32", "float16" or "uint8" (least bytes). They arrive as float32.
+            channels: "sum" for one value per pixel, "none" for one per pixel and colour channel.
+            norms: Norms in which robustness is measured; see `ModelInfo.norms`.
+            budget: What the attack may spend: "fast", "standard", "thorough", or a number of gradients from 1 to 1000.
+            attributes: Annotated attributes that bias is reported on; () for all that an audit looked at.
+            **call: See `CallOptions`.
+        """
+        request = analysis_request(
+            encode(image),
+            parts=parts,
+            top_k=top_k,
+            methods=methods,
+            target_class=target_class,
+            steps=steps,
+            dtype=dtype,
+            channels=channels,
+            norms=norms,
+            budget=budget,
+            attributes=attributes,
+        )
+        context = self._address(request, call)
+        return read_analysis(self._transport.analyze(request, context), request.image)
+
+    def stream(
+        self,
+        image: ImageInput,
+        *,
+        parts: Collection[Part] | Part = ALL_PARTS,
+        top_k: int = 5,
+        methods: Iterable[str] | str = ("grad_cam",),
+        target_class: int | None = None,
+        steps: int | None = None,
+        dtype: str = "float32",
+        channels: str = "sum",
+        norms: Iterable[str] | str = ("linf",),
+        budget: str | int = "standard",
+        attributes: Iterable[str] | str = (),
+        **call: Unpack[CallOptions],
+    ) -> Generator[Analysis, None, None]:
+        """Asks as `analyze` does, and yields one Analysis per part as soon as that part is ready, the prediction first.
+
+        The call begins when the first one is asked for, and ends early when the generator is closed. Maps may come in
+        another order than `methods`; see `Explanation.index`.
+        """
+        request = analysis_request(
+            encode(image),
+            parts=parts,
+            top_k=top_k,
+            methods=methods,
+            target_class=target_class,
+            steps=steps,
+            dtype=dtype,
+            channels=channels,
+            norms=norms,
+            budget=budget,
+            attributes=attributes,
+        )
+        context = self._address(request, call)
+        return _read_stream(self._transport.stream(request, context), request.image)
+
+    def predict(self, image: ImageInput, *, top_k: int = 5, **call: Unpack[CallOptions]) -> Prediction:
+        """The `top_k` most probable classes."""
+        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **call).prediction)
+
+    def explain(
+        self,
+        image: ImageInput,
+        methods: Iterable[str] | str = ("grad_cam",),
+        *,
+        target_class: int | None = None,
+        steps: int | None = None,
+        dtype: str = "float32",
+        channels: str = "sum",
+        **call: Unpack[CallOptions],
+    ) -> tuple[Explanation, ...]:
+        """One map per method, in their order; one that failed beside others carries its `error`."""
+        return self.analyze(
+            image,
+            parts="explanations",
+            methods=methods,
+            target_class=target_class,
+            steps=steps,
+            dtype=dtype,
+            channels=channels,
+            **call,
+        ).explanations
+
+    def robustness(
+        self,
+        image: ImageInput,
+        *,
+        norms: Iterable[str] | str = ("linf",),
+        budget: str | int = "standard",
+        **call: Unpack[CallOptions],
+    ) -> Robustness:
+        """How small a change makes the model change its mind."""
+        return _computed(self.analyze(image, parts="robustness", norms=norms, budget=budget, **call).robustness)
+
+    def bias(self, image: ImageInput, *, attributes: Iterable[str] | str = (), **call: Unpack[CallOptions]) -> Bias:
+        """What an audit found about the class that the model predicts."""
+        return _computed(self.analyze(image, parts="bias", attributes=attributes, **call).bias)
+
+    def models(self, *, timeout: float | None = None, request_id: str | None = None) -> tuple[ModelInfo, ...]:
+        """The served models, sorted by name, without their labels."""
+        answer = self._transport.list_models(self._call(timeout, request_id))
+        return tuple(read_model(model) for model in answer.models)
+
+    def model(
+        self,
+        name: str | None = None,
+        *,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> ModelInfo:
+        """One model with its labels; without a name the one that this client asks."""
+        call = self._call(timeout, request_id)
+        request = GetModelRequest(model=name or self._default_model(call), version=version or "")
+        return read_model(self._transport.get_model(request, call))
+
+    def close(self) -> None:
+        """Gives the connections back; the client is of no use afterwards."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _address(self, request: AnalyzeRequest, options: CallOptions) -> Call:
+        """Writes model, version and seed into the request, and returns what goes beside it."""
+        unknown = options.keys() - CallOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+        call = self._call(options.get("timeout"), options.get("request_id"))
+        request.model = options.get("model") or self._default_model(call)
+        request.version = options.get("version") or ""
+        request.seed = options.get("seed", 0)
+        return call
+
+    def _call(self, timeout: float | None, request_id: str | None) -> Call:
+        return Call(self._timeout if timeout is None else checked_timeout(timeout), checked_request_id(request_id))
+
+    def _default_model(self, call: Call) -> str:
+        if self._model is None:
+            # Two threads may both ask; they learn the same.
+            models = self._transport.list_models(call).models
+            if not models:
+                raise FailedPreconditionError("The server serves no model.")
+            self._model = models[0].name
+        return self._model
+
+
+def _connect(url: str) -> Transport:
+    parts = urlsplit(url)
+    if parts.scheme == "grpc" and parts.hostname and not parts.path.strip("/"):
+        return GrpcTransport(url, parts.netloc if parts.port else f"{parts.netloc}:{_GRPC_PORT}")
+    if parts.scheme in ("http", "https") and parts.hostname:
+        return RestTransport(url)
+    raise ValueError(f"url must be grpc://host:port, http://host:port or https://host:port, not {url!r}")
+
+
+def _read_stream(answers: Generator[AnalyzeResponse, None, None], picture: bytes) -> Generator[Analysis, None, None]:
+    with closing(answers):
+        for answer in answers:
+            yield read_analysis(answer, picture)
+
+
+def _computed(part: _PartT | None) -> _PartT:
+    """The only part of an answer, which the server must have computed."""
+    if part is None:
+        raise InternalError("The server's answer lacks the part that it was asked for.", reason="MALFORMED_ANSWER")
+    if part.error is not None:
+        raise part.error
+    return part

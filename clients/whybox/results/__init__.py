@@ -1,0 +1,34 @@
+"""What a call answers with: plain frozen values, made from the messages of `whybox.v1`, in the same modules as there.
+
+Every part carries an `error`: None where the part was computed, else the exception that says why it is missing. One
+failed part leaves the others untouched; its own other fields are then empty.
+"""
+
+from whybox.results.analysis import Analysis
+from whybox.results.bias import Bias, BiasFlag, Example
+from whybox.results.explanation import Explanation
+from whybox.results.model import Digests, Method, ModelInfo, PackingCheck, Preprocessing
+from whybox.results.prediction import ClassScore, Prediction, View
+from whybox.results.receipt import PartTiming, Receipt, Timings
+from whybox.results.robustness import Distance, Robustness
+
+__all__ = [
+    "Analysis",
+    "Bias",
+    "BiasFlag",
+    "ClassScore",
+    "Digests",
+    "Distance",
+    "Example",
+    "Explanation",
+    "Method",
+    "ModelInfo",
+    "PackingCheck",
+    "PartTiming",
+    "Prediction",
+    "Preprocessing",
+    "Receipt",
+    "Robustness",
+    "Timings",
+    "View",
+]

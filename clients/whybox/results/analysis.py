@@ -1,0 +1,66 @@
+"""A prediction with all its evidence."""
+
+from dataclasses import dataclass, field
+
+from google.protobuf.json_format import MessageToJson
+from PIL import Image
+
+from whybox import _contact_sheet
+from whybox.results.bias import Bias
+from whybox.results.explanation import Explanation
+from whybox.results.prediction import Prediction
+from whybox.results.receipt import Receipt, Timings
+from whybox.results.robustness import Robustness
+from whybox.v1 import AnalyzeResponse
+from whybox.v1.errors import WhyboxError
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """A prediction and its evidence. A part that was not asked for is None, or has no entry among `explanations`.
+
+    Attributes:
+        request_id: Under this name the server's log knows the request.
+        model: Name of the model that answered.
+        version: Its version.
+        prediction: Which classes, with which probability.
+        explanations: Which pixels or regions spoke for a class; one entry per method.
+        robustness: How small a change makes the model change its mind.
+        bias: What an audit found about the predicted class.
+        timings: What the answer cost.
+        receipt: What is needed to get the same answer again.
+        picture: The encoded picture that was sent.
+        message: The message that all this was read from.
+    """
+
+    request_id: str
+    model: str
+    version: str
+    prediction: Prediction | None
+    explanations: tuple[Explanation, ...]
+    robustness: Robustness | None
+    bias: Bias | None
+    timings: Timings | None
+    receipt: Receipt | None
+    picture: bytes = field(repr=False)
+    message: AnalyzeResponse = field(repr=False)
+
+    @property
+    def errors(self) -> dict[str, WhyboxError]:
+        """The errors of the parts that failed, by part: "prediction", "explanations[0]", "robustness", "bias"."""
+        parts: dict[str, Prediction | Explanation | Robustness | Bias | None] = {"prediction": self.prediction}
+        parts |= {f"explanations[{explanation.index}]": explanation for explanation in self.explanations}
+        parts |= {"robustness": self.robustness, "bias": self.bias}
+        return {name: part.error for name, part in parts.items() if part is not None and part.error is not None}
+
+    def contact_sheet(self, size: int = 320) -> Image.Image:
+        """Draws one picture to look at: what the model saw beside every map, each with its caption.
+
+        Args:
+            size: Length of the longer side of each tile in pixels.
+        """
+        return _contact_sheet.draw(self, size)
+
+    def to_json(self) -> str:
+        """The answer as the REST interface writes it: protobuf JSON with the names of the .proto files."""
+        return MessageToJson(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)

@@ -1,0 +1,55 @@
+"""What did it see: the most probable classes, and the part of the picture that the model looked at."""
+
+from dataclasses import dataclass
+
+from whybox.v1.errors import WhyboxError
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of the model.
+
+    Attributes:
+        index: Position in the model's labels, from 0.
+        label: Name, for example "golden retriever".
+        probability: Softmax output, 0 to 1. The model's own confidence: not calibrated, not a chance of being right.
+    """
+
+    index: int
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the upright picture that the model looked at, in pixels; all maps lie over it.
+
+    Attributes:
+        picture_width: Width of the upright picture.
+        picture_height: Height of the upright picture.
+        left: Left edge of the box that the model saw; like the next three it may be fractional.
+        top: Upper edge of the box.
+        width: Width of the box.
+        height: Height of the box.
+    """
+
+    picture_width: int
+    picture_height: int
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(left, upper, right, lower), as Pillow wants it."""
+        return self.left, self.top, self.left + self.width, self.top + self.height
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes, most probable first."""
+
+    classes: tuple[ClassScore, ...]
+    view: View | None
+    error: WhyboxError | None = None

@@ -1,0 +1,50 @@
+"""What the answer cost, and what is needed to get it again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PartTiming:
+    """Milliseconds that one part took: in all (with queueing and batching), and in the worker alone."""
+
+    part: str
+    total_ms: float
+    compute_ms: float
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Milliseconds from the arrival of the request at the server until the answer was ready, and those of each part."""
+
+    total_ms: float
+    parts: tuple[PartTiming, ...]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is needed to get the same answer again; digests are SHA-256 in lower-case hexadecimal.
+
+    Attributes:
+        weights_sha256: Digest of the model's weights.
+        onnx_sha256: Digest of its ONNX form.
+        preprocessing_sha256: Digest of its preprocessing.
+        labels_sha256: Digest of its labels.
+        image_sha256: Digest of the encoded picture as it was sent.
+        parameters: The request without its picture, every default filled in, as JSON with sorted keys.
+        parameters_sha256: Digest of `parameters`.
+        seed: Seed of every method that samples.
+        whybox_version: Version of the server.
+        runtime: Versions of the libraries that computed, by name; "device" is "cpu" or the accelerator's name.
+    """
+
+    weights_sha256: str
+    onnx_sha256: str
+    preprocessing_sha256: str
+    labels_sha256: str
+    image_sha256: str
+    parameters: str
+    parameters_sha256: str
+    seed: int
+    whybox_version: str
+    runtime: Mapping[str, str]

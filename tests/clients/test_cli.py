@@ -1,0 +1,173 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from whybox import v1
+from whybox.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: bytes) -> Path:
+    (tmp_path / "dog.png").write_bytes(picture)
+    return tmp_path
+
+
+@pytest.fixture
+def run(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("WHYBOX_URL", url)
+
+    def run(*arguments: str, **options) -> Result:
+        return CliRunner().invoke(app, arguments, **options)
+
+    return run
+
+
+def test_the_answer_can_be_read(run) -> None:
+    result = run("analyze", "dog.png")
+    assert result.exit_code == 0, result.output
+    # Whatever the width, the words are there.
+    text = " ".join(result.stdout.split())
+    for words in (
+        "lite0 1.0",
+        "golden retriever 75.0 %",
+        "grad_cam: evidence for golden retriever; 1 gradient, 1 forward pass",
+        "completeness gap +0.250 of +10.00 logits; 50 gradients, 2 forward passes",
+        "linf: a change of 0.1 grey levels of 255 makes it tabby",
+        "an upper bound found by fmn, 12 gradients, 7 forward passes; it does not survive rounding to 8 bits",
+        "40 % of the class's reference pictures are easier to flip",
+        "l2: no change up to 0.5 (128 in grey levels) was found to flip the prediction",
+        "indoors: flagged, effect +0.40 [+0.20, +0.60], n = 120, q = 0.01. Pictures annotated indoors",
+        "bias: not audited. No audit.",
+        "explanations[2]: The map went wrong. (INTERNAL)",
+        "812 ms (prediction 20); request id ",
+    ):
+        assert words in text
+    assert result.stderr == ""
+
+
+def test_options_reach_the_request(run, service) -> None:
+    arguments = (
+        "--model lite2 --top-k 3 --method grad_cam --method integrated_gradients --steps 9 --target-class 4 --norm l2 "
+        "--budget fast --attribute indoors --seed 5 --timeout 9"
+    )
+    assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
+    [request] = service.requests
+    map_options = {"target_class": 4, "dtype": "float32", "channels": "sum"}
+    assert request == v1.AnalyzeRequest(
+        model="lite2",
+        image=request.image,
+        prediction=v1.PredictionOptions(top_k=3),
+        explanations=[
+            v1.ExplanationOptions(method="grad_cam", **map_options),
+            v1.ExplanationOptions(method="integrated_gradients", steps=9, **map_options),
+        ],
+        robustness=v1.RobustnessOptions(norms=["l2"], budget="fast"),
+        bias=v1.BiasOptions(attributes=["indoors"]),
+        seed=5,
+    )
+
+
+def test_parts_can_be_chosen(run, service) -> None:
+    assert run("analyze", "dog.png", "--part", "prediction", "--part", "bias").exit_code == 0
+    [request] = service.requests
+    assert [field.name for field, _ in request.ListFields()] == ["model", "image", "prediction", "bias"]
+
+
+def test_standard_input(run, service, picture: bytes, folder: Path) -> None:
+    result = run("analyze", "-", "--save", "maps", input=picture)
+    assert result.exit_code == 0, result.output
+    assert service.requests[0].image == picture
+    assert (folder / "maps/stdin.grad_cam.png").exists()
+
+
+def test_maps_are_saved_and_named(run, folder: Path) -> None:
+    result = run("analyze", "dog.png", "--save", "deep/maps")
+    names = ["dog.grad_cam.png", "dog.integrated_gradients.png", "dog.sheet.png"]
+    assert [line for line in result.stdout.splitlines() if line.startswith("wrote")] == [
+        f"wrote deep/maps/{name}" for name in names
+    ]
+    with Image.open(folder / "deep/maps" / names[0]) as overlay:
+        assert overlay.size == (43, 43)
+
+
+def test_json_is_all_of_standard_output(run, answer: v1.AnalyzeResponse) -> None:
+    result = run("analyze", "dog.png", "--json", "--save", "maps")
+    body = json.loads(result.stdout)
+    assert body["prediction"]["classes"][0]["label"] == "golden retriever"
+    assert len(body["explanations"]) == len(answer.explanations)
+    assert "wrote maps/dog.grad_cam.png" in result.stderr
+
+
+def test_models(run, service) -> None:
+    service.models[0].MergeFrom(
+        v1.Model(
+            title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=[v1.Method(name="rise", summary="Masks.")]
+        )
+    )
+    result = run("models")
+    assert result.exit_code == 0
+    assert "lite0 1.0  Lite [bold]0" in result.stdout
+    assert "1000 classes; norms: linf" in result.stdout
+    assert "rise  Masks." in result.stdout
+    assert "lite2 1.0" in result.stdout
+
+
+def one_line(result: Result) -> str:
+    [line] = result.stderr.splitlines()
+    assert "Traceback" not in result.output
+    return line
+
+
+def test_errors_are_one_line(run, service, overloaded) -> None:
+    service.error = overloaded
+    result = run("analyze", "dog.png")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    line = one_line(result)
+    assert line.startswith("Error: The queue is full. [QUEUE_FULL] (Request id: ")
+    assert service.request_ids[0] in line
+
+
+def test_nobody_there(run, nobody: str) -> None:
+    result = run("models", "--url", f"http://{nobody}")
+    assert result.exit_code == 1
+    assert f"No Whybox server answers at http://{nobody}" in one_line(result)
+
+
+def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
+    (folder / "file").touch()
+    result = run("analyze", "dog.png", "--save", "file/maps")
+    assert result.exit_code == 1
+    assert "file/maps" in one_line(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("analyze", "Missing argument"),
+        ("analyze nothing.png", "nothing.png is no file"),
+        ("analyze dog.png --url ftp://x", "url must be grpc://host:port"),
+        ("analyze dog.png --part mood", "parts must be some of"),
+        ("analyze dog.png --top-k 0", "top-k"),
+        ("analyze dog.png --seed -1", "seed"),
+        ("analyze dog.png --timeout 0", "timeout"),
+        ("analyze dog.png --colour", "No such option"),
+    ],
+)
+def test_wrong_usage(run, service, arguments: str, words: str) -> None:
+    result = run(*arguments.split())
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(("arguments", "words"), [("--help", "models"), ("analyze --help", "whybox analyze dog.jpg")])
+def test_help_teaches(arguments: str, words: str) -> None:
+    result = CliRunner().invoke(app, arguments.split())
+    assert result.exit_code == 0
+    assert words in result.stdout

@@ -1,0 +1,111 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from whybox import Analysis, InternalError, OverloadedError, WhyboxError, v1
+from whybox._reading import read_analysis, read_model
+
+
+@pytest.fixture
+def analysis(answer: v1.AnalyzeResponse, picture: bytes) -> Analysis:
+    return read_analysis(answer, picture)
+
+
+def test_every_field_of_the_contract_arrives(analysis: Analysis, answer: v1.AnalyzeResponse) -> None:
+    assert_same(answer, analysis)
+
+
+def assert_same(message, value) -> None:
+    """Walks message and value side by side; `status` becomes `error`, an absent field None."""
+    for field in message.DESCRIPTOR.fields:
+        if field.name in ("status", "attribution"):
+            continue
+        expected, actual = getattr(message, field.name), getattr(value, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            assert dict(actual) == dict(expected)
+        elif field.is_repeated:
+            assert len(actual) == len(expected)
+            for one, other in zip(expected, actual, strict=True):
+                assert_same(one, other) if field.message_type else assert_equal(one, other)
+        elif field.has_presence and not message.HasField(field.name):
+            assert actual is None, field.name
+        elif field.message_type:
+            assert_same(expected, actual)
+        else:
+            assert_equal(expected, actual)
+
+
+def assert_equal(expected: object, actual: object) -> None:
+    assert actual == expected
+    assert type(actual) is type(expected)
+
+
+def test_maps_are_decoded(analysis: Analysis) -> None:
+    cam, gradients, failed = analysis.explanations
+    np.testing.assert_array_equal(cam.attribution, np.arange(49).reshape(7, 7))
+    np.testing.assert_array_equal(gradients.attribution, np.arange(12).reshape(3, 2, 2) / 2 - 2)
+    assert failed.attribution.shape == (0, 0)
+
+
+def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
+    assert analysis.prediction.error is None
+    assert analysis.explanations[0].error is None
+    failed = analysis.explanations[2]
+    assert isinstance(failed.error, InternalError)
+    assert analysis.errors == {"explanations[2]": failed.error}
+
+
+@pytest.mark.parametrize("part", ["prediction", "robustness", "bias"])
+def test_any_part_can_fail(answer: v1.AnalyzeResponse, picture: bytes, overloaded: WhyboxError, part: str) -> None:
+    getattr(answer, part).Clear()
+    getattr(answer, part).status.CopyFrom(overloaded.to_status())
+    error = read_analysis(answer, picture).errors[part]
+    assert isinstance(error, OverloadedError)
+    assert error.retry_after == 1.5
+
+
+def test_parts_that_were_not_asked_for_are_none(picture: bytes) -> None:
+    empty = read_analysis(v1.AnalyzeResponse(model="lite0"), picture)
+    assert (empty.prediction, empty.robustness, empty.bias, empty.timings, empty.receipt) == (None,) * 5
+    assert empty.explanations == ()
+    assert empty.errors == {}
+
+
+def test_json_is_that_of_the_contract(analysis: Analysis, answer: v1.AnalyzeResponse) -> None:
+    body = json.loads(analysis.to_json())
+    assert body["prediction"]["classes"][0] == {"index": 207, "label": "golden retriever", "probability": 0.75}
+    assert body["robustness"]["distances"][1]["gradient_evaluations"] == 0, "defaults are spelled out"
+    assert "distance" not in body["robustness"]["distances"][1], "absent values are absent"
+    assert body["request_id"] == answer.request_id
+
+
+def test_values_are_frozen(analysis: Analysis) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        analysis.model = "another"
+
+
+def test_pictures_stay_out_of_the_repr(analysis: Analysis) -> None:
+    assert "PNG" not in repr(analysis)
+    assert "array(" not in repr(analysis)
+
+
+def test_models_arrive_whole() -> None:
+    model = v1.Model(
+        name="lite0",
+        version="1.0",
+        title="Lite0",
+        architecture="efficientnet_lite/efficientnet-lite0",
+        preprocessing=v1.Preprocessing(resize=256, crop=224, mean=[0.5] * 3, std=[0.25] * 3),
+        num_classes=2,
+        labels=["tench", "goldfish"],
+        methods=[
+            v1.Method(name="integrated_gradients", summary="Paths.", reference="1703.01365", options={"steps": 50})
+        ],
+        norms=["linf", "l2"],
+        digests=v1.Digests(weights_sha256="ab"),
+        packing_check=v1.PackingCheck(pictures=20, max_logit_difference=1e-5, runtime={"torch": "2.14.1"}),
+    )
+    assert_same(model, read_model(model))
+    assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

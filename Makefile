@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SPECS := $(wildcard model_store/*.yaml)
-# Generated code goes where the rooms import it from.
+# Generated code goes where the rooms import it from; `make protos GENERATED=elsewhere/` puts it elsewhere.
+GENERATED ?=
+CLIENTS = $(GENERATED)clients
+SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 .PHONY: help demo serve pack test check bench protos clean
@@ -43,9 +46,10 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process
 	$(BIN)/python tests/bench/serving.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
-	PATH=$(BIN):$$PATH $(PROTOC) --python_out=clients --grpc_python_out=clients --mypy_out=clients --mypy_grpc_out=clients protos/whybox/v1/*.proto
-	PATH=$(BIN):$$PATH $(PROTOC) --python_out=server/whybox_server --mypy_out=server/whybox_server protos/torchserve/*.proto
-	@find clients/whybox/v1 -name '*_pb2_grpc.py*' ! -name 'analysis_*' -delete
+	@mkdir -p $(CLIENTS) $(SERVER)
+	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(CLIENTS) --mypy_out=quiet:$(CLIENTS) protos/whybox/v1/*.proto
+	PATH=$(BIN):$$PATH $(PROTOC) --grpc_python_out=$(CLIENTS) --mypy_grpc_out=quiet:$(CLIENTS) protos/whybox/v1/analysis.proto
+	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto
 
 clean: ## Remove the environment, the archives and the caches
 	rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -100,20 +100,29 @@ class AnalyzeResponse(_message.Message):
     request_id: _builtins.str
     """The caller's own request id where one was sent (`x-request-id`), else one made by the server."""
     model: _builtins.str
-    """Name and version of the model that answered."""
+    """Name of the model that answered."""
     version: _builtins.str
+    """Its version."""
     @_builtins.property
-    def prediction(self) -> _prediction_pb2.Prediction: ...
+    def prediction(self) -> _prediction_pb2.Prediction:
+        """Which classes; absent unless asked for, like the other parts."""
+
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[_explanation_pb2.Explanation]:
         """In the order of the request (StreamAnalysis: in the order in which they became ready; see Explanation.index)."""
 
     @_builtins.property
-    def robustness(self) -> _robustness_pb2.Robustness: ...
+    def robustness(self) -> _robustness_pb2.Robustness:
+        """How small a change flips the prediction."""
+
     @_builtins.property
-    def bias(self) -> _bias_pb2.Bias: ...
+    def bias(self) -> _bias_pb2.Bias:
+        """What an audit found about the predicted class."""
+
     @_builtins.property
-    def timings(self) -> Global___Timings: ...
+    def timings(self) -> Global___Timings:
+        """What the answer cost."""
+
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
         """What is needed to get the same answer again."""
@@ -148,7 +157,9 @@ class Timings(_message.Message):
     total_ms: _builtins.float
     """Milliseconds from the arrival of the request until this message was ready."""
     @_builtins.property
-    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartTiming]: ...
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartTiming]:
+        """One per part, as they became ready."""
+
     def __init__(
         self,
         *,
@@ -235,6 +246,7 @@ class GetModelRequest(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
+    """Name of a served model."""
     version: _builtins.str
     """Empty means the served version."""
     def __init__(

@@ -65,10 +65,12 @@ class Bias(_message.Message):
 
     @_builtins.property
     def prototypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """The audited pictures of the class that are hardest and easiest to attack."""
+        """The audited pictures of the class that are hardest to attack, hardest first."""
 
     @_builtins.property
-    def criticisms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]: ...
+    def criticisms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
+        """The audited pictures of the class that are easiest to attack, easiest first."""
+
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
         """The class that the flags speak about: the predicted one."""
@@ -116,13 +118,15 @@ class BiasFlag(_message.Message):
     attribute: _builtins.str
     """Annotated attribute, as named in the audit's data; empty where no audit names one."""
     class_index: _builtins.int
+    """Index of the class that the flag speaks about."""
     class_label: _builtins.str
+    """Its name."""
     effect: _builtins.float
-    """Everything below is absent unless an audit measured it.
-    Effect of the attribute with its 95 % interval; 0 means none.
-    """
+    """Effect of the attribute; 0 means none. Absent, like all measures below, unless an audit measured it."""
     ci_low: _builtins.float
+    """Lower end of the effect's 95 % interval."""
     ci_high: _builtins.float
+    """Upper end of the effect's 95 % interval."""
     n: _builtins.int
     """Pictures of the class that the test used."""
     q_value: _builtins.float

@@ -87,9 +87,11 @@ class Explanation(_message.Message):
     index: _builtins.int
     """Position of this map in AnalyzeRequest.explanations."""
     method: _builtins.str
+    """The method that made the map, as requested."""
     target_class: _builtins.int
     """The class that was explained."""
     target_label: _builtins.str
+    """Its name."""
     units: _builtins.str
     """What a value of the map means, for example "logit": values add up to a difference of the target's logit."""
     signed: _builtins.bool
@@ -97,15 +99,17 @@ class Explanation(_message.Message):
     baseline: _builtins.str
     """The input that stands for "nothing there", for example "black"; empty for methods that need none."""
     target_logit: _builtins.float
-    """The target's logit for the picture, and for the baseline where there is one."""
+    """The target's logit for the picture."""
     baseline_logit: _builtins.float
+    """The target's logit for the baseline; absent for methods without one."""
     convergence_delta: _builtins.float
     """Completeness gap of path methods, in logits: sum of the map - (target_logit - baseline_logit). 0 is exact. Absent
     for methods without a completeness axiom.
     """
     forward_evaluations: _builtins.int
-    """What the map cost: passes of one picture through the network."""
+    """What the map cost: passes of one picture forward through the network."""
     gradient_evaluations: _builtins.int
+    """Passes of one picture back through the whole network."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
@@ -117,7 +121,9 @@ class Explanation(_message.Message):
         """
 
     @_builtins.property
-    def view(self) -> _prediction_pb2.View: ...
+    def view(self) -> _prediction_pb2.View:
+        """What the map lies over."""
+
     def __init__(
         self,
         *,
@@ -166,11 +172,15 @@ class Tensor(_message.Message):
     dtype: _builtins.str
     """"float32", "float16" or "uint8"."""
     data: _builtins.bytes
+    """The elements."""
     scale: _builtins.float
     """uint8 only: value = scale * byte + offset; the error is at most scale / 2."""
     offset: _builtins.float
+    """uint8 only: the value of byte 0."""
     @_builtins.property
-    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Length of each dimension, the slowest first."""
+
     def __init__(
         self,
         *,

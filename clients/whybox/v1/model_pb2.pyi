@@ -38,13 +38,17 @@ class Model(_message.Message):
     name: _builtins.str
     """Lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
+    """Version of the model, for example "1.0"."""
     title: _builtins.str
     """For people, for example "EfficientNet-Lite0, ImageNet-1k"."""
     architecture: _builtins.str
     """For example "efficientnet_lite/efficientnet-lite0"."""
     num_classes: _builtins.int
+    """Number of classes."""
     @_builtins.property
-    def preprocessing(self) -> Global___Preprocessing: ...
+    def preprocessing(self) -> Global___Preprocessing:
+        """What happens to a picture before the network."""
+
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the classes in index order. Names may repeat; indices do not. Left out by ListModels."""
@@ -58,7 +62,9 @@ class Model(_message.Message):
         """Norms in which its robustness can be measured."""
 
     @_builtins.property
-    def digests(self) -> Global___Digests: ...
+    def digests(self) -> Global___Digests:
+        """Fingerprints of its files; every receipt repeats them."""
+
     @_builtins.property
     def packing_check(self) -> Global___PackingCheck:
         """The comparison that was made when the model was packed."""
@@ -99,13 +105,17 @@ class Preprocessing(_message.Message):
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
     resize: _builtins.int
+    """Length of the short side after resizing, pixels."""
     crop: _builtins.int
+    """Side of the centre crop, pixels."""
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Per channel (red, green, blue), for values in [0, 1]."""
+        """Mean per channel (red, green, blue), for values in [0, 1]."""
 
     @_builtins.property
-    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """What the difference to the mean is divided by, per channel."""
+
     def __init__(
         self,
         *,
@@ -190,9 +200,13 @@ class Digests(_message.Message):
     LABELS_SHA256_FIELD_NUMBER: _builtins.int
     INPUTS_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
+    """Of the file with the weights."""
     onnx_sha256: _builtins.str
+    """Of the ONNX network that serves predictions."""
     preprocessing_sha256: _builtins.str
+    """Of the serialized Preprocessing."""
     labels_sha256: _builtins.str
+    """Of the labels, joined by line feeds."""
     inputs_sha256: _builtins.str
     """Of everything that packing started from; a pack with the same digest has nothing to do."""
     def __init__(

@@ -118,13 +118,17 @@ class View(_message.Message):
     WIDTH_FIELD_NUMBER: _builtins.int
     HEIGHT_FIELD_NUMBER: _builtins.int
     picture_width: _builtins.int
-    """Size of the upright picture, in pixels."""
+    """Width of the upright picture, in pixels."""
     picture_height: _builtins.int
+    """Height of the upright picture, in pixels."""
     left: _builtins.float
-    """The box of the upright picture that the model saw, in (fractional) pixels from the upper left corner."""
+    """Left edge of the box of the upright picture that the model saw, in (fractional) pixels from the left."""
     top: _builtins.float
+    """Its upper edge, in pixels from the top."""
     width: _builtins.float
+    """Its width, in pixels."""
     height: _builtins.float
+    """Its height, in pixels."""
     def __init__(
         self,
         *,

@@ -55,16 +55,21 @@ class Receipt(_message.Message):
     WHYBOX_VERSION_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
-    """Digests are SHA-256 in lower-case hexadecimal."""
+    """Of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
     onnx_sha256: _builtins.str
+    """Of the ONNX network that serves predictions."""
     preprocessing_sha256: _builtins.str
+    """Of the serialized Preprocessing."""
     labels_sha256: _builtins.str
+    """Of the labels, joined by line feeds."""
     image_sha256: _builtins.str
     """Of the encoded picture as it was sent."""
     parameters: _builtins.str
     """The request without its picture, every default filled in: protobuf JSON of an AnalyzeRequest with sorted keys."""
     parameters_sha256: _builtins.str
+    """Of `parameters` in UTF-8."""
     seed: _builtins.int
+    """As requested."""
     whybox_version: _builtins.str
     """Version of Whybox."""
     @_builtins.property

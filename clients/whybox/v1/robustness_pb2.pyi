@@ -64,7 +64,9 @@ class Robustness(_message.Message):
         """One per norm, in the order of the request."""
 
     @_builtins.property
-    def view(self) -> _prediction_pb2.View: ...
+    def view(self) -> _prediction_pb2.View:
+        """The part of the picture that was changed; pixels of the model's view, not of the picture that was sent."""
+
     def __init__(
         self,
         *,
@@ -118,8 +120,9 @@ class Distance(_message.Message):
     the search still gained.
     """
     gradient_evaluations: _builtins.int
-    """What the search cost: passes of one picture through the network."""
+    """What the search cost: passes of one picture forward and back through the network."""
     forward_evaluations: _builtins.int
+    """Passes of one picture forward through the network that serves predictions, for refinement and verification."""
     searched_radius: _builtins.float
     """Largest size of change that was tried."""
     percentile: _builtins.float
@@ -132,10 +135,12 @@ class Distance(_message.Message):
     """
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """What the network predicts for the picture, and for the changed picture."""
+        """What the network predicts for the picture."""
 
     @_builtins.property
-    def adversarial_class(self) -> _prediction_pb2.ClassScore: ...
+    def adversarial_class(self) -> _prediction_pb2.ClassScore:
+        """What it predicts for the changed picture."""
+
     def __init__(
         self,
         *,

@@ -31,6 +31,7 @@ class Work(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
+    """For the worker's log."""
     @_builtins.property
     def request(self) -> _analysis_pb2.AnalyzeRequest:
         """Validated, with every default filled in; it asks for the parts that this worker shall compute. Without a picture and
@@ -64,6 +65,7 @@ class WorkResult(_message.Message):
     RESPONSE_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
+    """Milliseconds that the worker spent on it."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Not OK: the request is at fault as a whole (its picture cannot be read), or nothing was computed."""

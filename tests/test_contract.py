@@ -1,0 +1,83 @@
+"""The contract: generated code is current, every field is explained, and the pinned names are there."""
+
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_tools import protoc
+
+from whybox import v1
+from whybox.v1 import analysis_pb2
+
+REPOSITORY = Path(__file__).parents[1]
+PROTOS = sorted(path.relative_to(REPOSITORY / "protos") for path in REPOSITORY.glob("protos/whybox/v1/*.proto"))
+
+
+def test_generated_code_is_current(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--silent", "protos", f"GENERATED={tmp_path}/"]
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    fresh = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*_pb2*.py*")}
+    committed = {
+        path.relative_to(REPOSITORY)
+        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve")
+        for path in (REPOSITORY / folder).glob("*_pb2*.py*")
+    }
+    assert set(fresh) == committed
+    for name, path in fresh.items():
+        assert path.read_text() == (REPOSITORY / name).read_text(), f"{name} is out of date; run `make protos`"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[descriptor_pb2.FileDescriptorProto]:
+    """The .proto files with their comments."""
+    target = tmp_path_factory.mktemp("descriptors") / "set"
+    folders = [REPOSITORY / "protos", sysconfig.get_path("purelib"), Path(protoc.__file__).parent / "_proto"]
+    includes = [f"-I{folder}" for folder in folders]
+    arguments = ["protoc", *includes, f"--descriptor_set_out={target}", "--include_source_info", *map(str, PROTOS)]
+    assert protoc.main(arguments) == 0
+    return list(descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file)
+
+
+def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
+    unexplained = []
+    for file in files:
+        comments = {tuple(location.path): location.leading_comments for location in file.source_code_info.location}
+        for m, message in enumerate(file.message_type):
+            for f, field in enumerate(message.field):
+                if not comments.get((4, m, 2, f), "").strip():
+                    unexplained.append(f"{message.name}.{field.name}")
+    assert not unexplained
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [
+        (v1.AnalyzeRequest, "model version image prediction explanations robustness bias seed"),
+        (v1.AnalyzeResponse, "request_id model version prediction explanations robustness bias timings receipt"),
+        (v1.PredictionOptions, "top_k"),
+        (v1.ExplanationOptions, "method target_class"),
+        (v1.RobustnessOptions, "norms budget"),
+        (v1.BiasOptions, "attributes"),
+        (v1.Prediction, "status classes"),
+        (v1.ClassScore, "index label probability"),
+        (v1.Explanation, "status method target_class attribution convergence_delta"),
+        (v1.Tensor, "shape dtype data"),
+        (v1.Robustness, "status distances"),
+        (v1.Distance, "norm distance adversarial_class gradient_evaluations percentile"),
+        (v1.Bias, "status flags prototypes criticisms"),
+        (v1.BiasFlag, "kind state attribute class_index effect ci_low ci_high n q_value"),
+    ],
+)
+def test_pinned_fields(message: type, fields: str) -> None:
+    assert set(fields.split()) <= set(message.DESCRIPTOR.fields_by_name)  # type: ignore[attr-defined]
+
+
+def test_pinned_methods() -> None:
+    service = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"]
+    assert service.full_name == "whybox.v1.AnalysisService"
+    streams = {method.name: method.server_streaming for method in service.methods}
+    assert streams == {"Analyze": False, "StreamAnalysis": True, "ListModels": False, "GetModel": False}

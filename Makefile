@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SPECS := $(wildcard model_store/*.yaml)
+DEFAULT_SPEC := model_store/efficientnet-lite0.yaml
 # Generated code goes where the rooms import it from; `make protos GENERATED=elsewhere/` puts it elsewhere.
 GENERATED ?=
 CLIENTS = $(GENERATED)clients
@@ -23,13 +23,14 @@ $(VENV)/dev: pyproject.toml $(VENV)/server
 	$(BIN)/python -m pip install --quiet --editable '.[server,dev]'
 	touch $@
 
-pack: $(VENV)/server ## Build the model archives; without a change it does nothing
-	$(BIN)/whybox-server pack $(SPECS)
+pack: $(VENV)/server ## Build the archives of all models; without a change it does nothing
+	$(BIN)/whybox-server pack model_store/*.yaml
 
 demo: $(VENV)/server ## Analyse one real picture over REST and gRPC, then stop
 	$(BIN)/whybox-server demo
 
-serve: pack ## Serve the models until Ctrl-C: REST on 127.0.0.1:8000, gRPC on 127.0.0.1:8001
+serve: $(VENV)/server ## Serve what is packed (at least the default model) until Ctrl-C: REST on 127.0.0.1:8000, gRPC on 127.0.0.1:8001
+	$(BIN)/whybox-server pack $(DEFAULT_SPEC)
 	$(BIN)/whybox-server serve
 
 test: $(VENV)/dev ## Run all tests, the real TorchServe included

@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -35,11 +36,15 @@ def read_manifest(archive: Path) -> v1.Model:
         raise ArchiveError(f"{archive} was not packed by this version of Whybox; pack its spec again") from error
 
 
-def read_store(store: Path) -> dict[Path, v1.Model]:
-    """The manifests of every archive in a folder, by path, sorted by name.
+def read_store(store: Path, wanted: Collection[str] = ()) -> dict[Path, v1.Model]:
+    """The manifests of the archives in a folder, by path, sorted by name.
+
+    Args:
+        store: The folder.
+        wanted: Names of the models to read; all without any.
 
     Raises:
-        ArchiveError: There is no archive, one cannot be read, or two hold the same model.
+        ArchiveError: There is no archive, one cannot be read, two hold the same model, or a wanted one is missing.
     """
     archives = {path: read_manifest(path) for path in sorted(store.glob("*.mar"))}
     if not archives:
@@ -47,4 +52,6 @@ def read_store(store: Path) -> dict[Path, v1.Model]:
     names = [model.name for model in archives.values()]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise ArchiveError(f"{store} holds several archives of {', '.join(sorted(repeated))}; keep one of each")
-    return archives
+    if missing := set(wanted).difference(names):
+        raise ArchiveError(f"{store} holds no {', '.join(sorted(missing))}; it holds {', '.join(names)}")
+    return {path: model for path, model in archives.items() if not wanted or model.name in wanted}

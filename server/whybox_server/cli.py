@@ -70,6 +70,7 @@ def pack(
 @app.command(epilog=_SETTINGS_HELP)
 def serve(
     model_store: Annotated[Path | None, typer.Option(help="Folder with the packed models.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to serve; repeatable. Default: all packed.")] = None,
     rest_port: Annotated[int | None, typer.Option(help="Port for REST; 0 takes a free one.")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; 0 takes a free one.")] = None,
     log_dir: Annotated[Path | None, typer.Option(help="Folder for the logs of TorchServe and its workers.")] = None,
@@ -83,6 +84,7 @@ def serve(
 
     given: dict[str, Any] = {
         "model_store": model_store,
+        "models": model,
         "rest_port": rest_port,
         "grpc_port": grpc_port,
         "log_dir": log_dir,

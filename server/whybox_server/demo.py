@@ -54,7 +54,7 @@ def _run(say: Callable[[str], None], command: str, *arguments: str) -> None:
 @contextmanager
 def _server(model_store: Path, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
     """A server on free ports while inside; gives its REST and gRPC addresses once it is ready."""
-    arguments = ["serve", "--model-store", str(model_store), "--rest-port", "0", "--grpc-port", "0"]
+    arguments = ["serve", "--model-store", str(model_store), "--model", _MODEL, "--rest-port", "0", "--grpc-port", "0"]
     say(f"$ whybox-server {' '.join(arguments)} &")
     with subprocess.Popen([_BIN / "whybox-server", *arguments], stdout=subprocess.PIPE, text=True) as process:
         try:

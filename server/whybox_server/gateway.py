@@ -102,7 +102,7 @@ class Gateway:
                 failed.clear()
         finally:
             for task in tasks:
-                pass
+                task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if failed and failed[0].error is not None:
             raise failed[0].error

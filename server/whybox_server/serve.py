@@ -62,7 +62,7 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    archives = read_store(settings.model_store)
+    archives = read_store(settings.model_store, settings.models)
     _create_log_dir(settings.log_dir)
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)

@@ -12,6 +12,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHYBOX_", frozen=True)
 
     model_store: Path = Field(Path("model_store"), description="Folder with the packed models (.mar).")
+    models: tuple[str, ...] = Field(
+        (), description="Names of the models to serve, as JSON; [] serves all in the store."
+    )
     log_dir: Path = Field(Path("logs"), description="Folder for the logs of TorchServe and its workers.")
     rest_host: str = Field("127.0.0.1", description="Address of the REST interface.")
     rest_port: int = Field(8000, ge=0, le=65535, description="Port of the REST interface; 0 takes a free one.")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from google.protobuf.json_format import MessageToDict
@@ -72,7 +73,7 @@ class PartsResponse(Response):
 
     media_type = NDJSON
 
-    def __init__(self, parts: AsyncIterator[Message], request: Request) -> None:
+    def __init__(self, parts: AsyncGenerator[Message, None], request: Request) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._parts = parts
@@ -93,11 +94,12 @@ class PartsResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_parts(self, send: Send) -> None:
-        async for part in self._parts:
-            if not self._started:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                self._started = True
-            await self._send_line(send, render(part))
+        async with aclosing(self._parts):
+            async for part in self._parts:
+                if not self._started:
+                    await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                    self._started = True
+                await self._send_line(send, render(part))
 
     async def _send_line(self, send: Send, line: bytes) -> None:
         await send({"type": "http.response.body", "body": line + b"\n", "more_body": True})

@@ -22,6 +22,7 @@ _STUCK_SECONDS = 120.0
 # Pauses before the first, second, ... restart in a row; a TorchServe that got ready starts the row anew.
 _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 _POLL_SECONDS = 0.1
+_WATCH_SECONDS = 1.0
 
 
 class Backend:
@@ -130,7 +131,7 @@ class Backend:
             if stuck := [pool for pool in self._all() if _stuck(pool)]:
                 _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
                 return was_ready
-            await asyncio.wait([ended], timeout=1.0)
+            await asyncio.wait([ended], timeout=_WATCH_SECONDS)
         _log.error("TorchServe ended with status %s", ended.result())
         return was_ready
 

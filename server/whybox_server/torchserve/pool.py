@@ -38,7 +38,7 @@ class Pool:
 
     Attributes:
         state: As the last probe or call found it.
-        since: `time.monotonic()` of the last change of `state`.
+        since: `time.monotonic()` of the last change of `state`, or of the last start of TorchServe.
     """
 
     def __init__(self, registered_name: str, limit: int) -> None:
@@ -58,7 +58,8 @@ class Pool:
             response_deserializer=PredictionResponse.FromString,
         )
         self._metadata = (("protocol", "gRPC"), ("authorization", f"Bearer {token}"))
-        self._set(PoolState.STARTING)
+        self.state = PoolState.STARTING
+        self.since = time.monotonic()
 
     def disconnect(self) -> None:
         """TorchServe is gone; whoever knows why has said so."""
@@ -105,11 +106,13 @@ class Pool:
         except errors.DeadlineExceededError:
             # The probe waits in the same queue: behind long work, no answer means busy.
             if self._in_flight == 0:
-                self._enter(PoolState.RECOVERING)
+                self._lost("no answer to a probe")
         except errors.WhyboxError:
             pass  # `_send` has noted it
         else:
-            self._enter(PoolState.READY)
+            if self.state is not PoolState.READY:
+                _log.info("%s is ready", self._name)
+            self._set(PoolState.READY)
 
     async def _send(self, work: v1.Work, timeout: float) -> v1.WorkResult:
         if self._call is None:
@@ -136,9 +139,7 @@ class Pool:
                 raise errors.DeadlineExceededError(message) from None
             # TorchServe says INTERNAL for all that can still go wrong here: errors of ours travel inside the answer, so
             # that the worker or TorchServe itself has died.
-            if self.state is PoolState.READY:
-                _log.warning("%s: %s %s", self._name, error.code(), error.details())
-            self._enter(PoolState.RECOVERING if self.state is PoolState.READY else self.state)
+            self._lost(f"{error.code().name} {error.details()}")
             raise self._died() from None
 
     def _died(self) -> errors.UnavailableError:
@@ -148,10 +149,11 @@ class Pool:
             retry_after=_RETRY_AFTER,
         )
 
-    def _enter(self, state: PoolState) -> None:
-        if state is not self.state:
-            _log.info("%s is %s", self._name, state)
-            self._set(state)
+    def _lost(self, why: str) -> None:
+        # One that is starting or recovering already goes on with that.
+        if self.state is PoolState.READY:
+            _log.warning("%s is recovering: %s", self._name, why)
+            self._set(PoolState.RECOVERING)
 
     def _set(self, state: PoolState) -> None:
         if state is not self.state:

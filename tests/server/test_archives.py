@@ -96,3 +96,11 @@ def test_the_same_model_twice(tmp_path):
         packed(tmp_path / f"{name}.mar", v1.Model(name=name.removeprefix("copy-of-").removesuffix("2")))
     with pytest.raises(ArchiveError, match="several archives of a, c; keep one"):
         read_store(tmp_path)
+
+
+def test_only_the_models_that_are_wanted(tmp_path):
+    for name in ("a", "b", "c"):
+        packed(tmp_path / f"{name}.mar", v1.Model(name=name))
+    assert [model.name for model in read_store(tmp_path, ("c", "a")).values()] == ["a", "c"]
+    with pytest.raises(ArchiveError, match="holds no d, e; it holds a, b, c"):
+        read_store(tmp_path, ("e", "a", "d"))

@@ -416,6 +416,7 @@ async def test_the_receipt_replays_the_request(gateway, backend):
 async def test_timings(gateway, backend):
     backend.outcomes["robustness"] = FAILURES[0]
     answering = analyze(gateway)
+    await settle()
     await asyncio.sleep(0.02)
     backend.release(*JOBS)
     timings = (await answering).timings

@@ -1,0 +1,203 @@
+import socket
+import zipfile
+from contextlib import asynccontextmanager
+
+import pytest
+from google.protobuf import json_format
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from whybox import v1
+from whybox_server import demo as demo_module
+from whybox_server import serve as serve_module
+from whybox_server.cli import app
+from whybox_server.settings import Settings
+
+COMMANDS = get_command(app).commands
+
+LITE0 = "efficientnet-lite0"
+
+
+@pytest.fixture(autouse=True)
+def _wide_and_plain(monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("NO_COLOR", "1")
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"WHYBOX_{name.upper()}", raising=False)
+    # What a command leaves behind by default shall not lie in the repository.
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    with zipfile.ZipFile(store / "m.mar", "w") as archive:
+        archive.writestr("manifest.json", json_format.MessageToJson(v1.Model(name="m", version="1")))
+    return store
+
+
+@pytest.fixture
+def _no_torchserve(monkeypatch):
+    class Backend:
+        def __init__(self, *_):
+            pass
+
+        @asynccontextmanager
+        async def running(self):
+            yield
+
+        def readiness(self):
+            return {}
+
+    monkeypatch.setattr(serve_module, "Backend", Backend)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def told(outcome):
+    """The one line that a failed command says."""
+    assert outcome.exit_code == 1, outcome.output
+    # Anything else would be a traceback.
+    assert isinstance(outcome.exception, SystemExit)
+    assert outcome.stdout == ""
+    [line] = outcome.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_help_begins_with_the_first_steps():
+    for arguments in ((), ("--help",)):
+        text = run(*arguments).output
+        assert text.index("whybox-server pack model_store/") < text.index("whybox-server serve")
+        for name in COMMANDS:
+            assert f" {name} " in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_every_command_explains_every_option(name):
+    outcome = run(name, "--help")
+    assert outcome.exit_code == 0
+    text = " ".join(outcome.output.split())
+    for parameter in COMMANDS[name].params:
+        assert parameter.help
+        assert parameter.help in text
+    assert len(COMMANDS[name].help) > 30
+
+
+def test_help_of_serve_lists_every_setting():
+    text = " ".join(run("serve", "--help").output.split())
+    for name, field in Settings.model_fields.items():
+        assert f"WHYBOX_{name.upper()} (default {field.default}): {field.description}" in text
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "words"),
+    [
+        ({"WHYBOX_REST_PORT": "http"}, [], ["rest_port", "integer"]),
+        ({"WHYBOX_QUEUE_SIZE": "0"}, [], ["queue_size", "greater than or equal to 1"]),
+        ({"WHYBOX_MAX_TIMEOUT": "inf"}, [], ["max_timeout", "86400"]),
+        ({"WHYBOX_REST_PORT": "-1", "WHYBOX_GRPC_PORT": "x"}, [], ["rest_port", "grpc_port"]),
+        ({}, ["--grpc-port", "65536"], ["grpc_port", "65535"]),
+    ],
+)
+def test_bad_settings(monkeypatch, environment, options, words):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    line = told(run("serve", *options))
+    assert all(word in line for word in words)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "", "[bold]" + "x" * 200])
+def test_no_model(name, tmp_path):
+    line = told(run("serve", "--model-store", tmp_path / name))
+    assert f"no packed model in {tmp_path / name}; build one with: whybox-server pack {tmp_path / name}/" in line
+
+
+def test_a_broken_model(store):
+    (store / "n.mar").write_bytes(b"")
+    assert f"{store / 'n.mar'} was not packed by this version" in told(run("serve", "--model-store", store))
+
+
+@pytest.mark.usefixtures("_no_torchserve")
+@pytest.mark.parametrize(("option", "other"), [("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")])
+def test_a_taken_port(store, option, other):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = told(run("serve", "--model-store", store, option, port, other, 0))
+    assert f"127.0.0.1:{port}" in line
+    assert option in line
+
+
+@pytest.mark.parametrize("spec", ["no-such.yaml", "[red].yaml"])
+def test_no_spec(spec):
+    assert spec in told(run("pack", spec))
+
+
+def test_an_option_that_cannot_be_read():
+    outcome = run("serve", "--rest-port", "http")
+    assert outcome.exit_code == 2
+    assert "--rest-port" in outcome.stderr
+
+
+# Stand-ins for the two commands that the demo runs; each notes its arguments.
+SERVER = """#!/bin/sh
+echo "whybox-server $*" >> {notes}
+[ "$1" = serve ] || exit {pack}
+echo "REST on http://127.0.0.1:1234 (try http://127.0.0.1:1234/docs)"
+echo "gRPC on grpc://127.0.0.1:4321"
+{before_ready}
+echo "ready after 1.0 s; Ctrl-C stops"
+trap 'echo stopped >> {notes}; exit 0' TERM
+while true; do sleep 0.05; done
+"""
+CLIENT = """#!/bin/sh
+echo "whybox $*" >> {notes}
+exit {analyze}
+"""
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    """Runs the demo with stand-ins, and gives its outcome and what they noted."""
+
+    def run_demo(pack=0, analyze=0, before_ready=""):
+        notes = tmp_path / "notes"
+        for name, text in {"whybox-server": SERVER, "whybox": CLIENT}.items():
+            script = tmp_path / name
+            script.write_text(text.format(notes=notes, pack=pack, analyze=analyze, before_ready=before_ready))
+            script.chmod(0o700)
+        monkeypatch.setattr(demo_module, "_BIN", tmp_path)
+        outcome = run("demo", "--model-store", "store", "--save", "drawn")
+        return outcome, notes.read_text().splitlines()
+
+    return run_demo
+
+
+def test_the_demo_says_what_it_runs(demo):
+    outcome, [pack, serve, over_rest, over_grpc, stopped] = demo()
+    assert outcome.exit_code == 0
+    assert pack == "whybox-server pack store/efficientnet-lite0.yaml"
+    assert serve == f"whybox-server serve --model-store store --model {LITE0} --rest-port 0 --grpc-port 0"
+    assert over_rest.endswith("--url http://127.0.0.1:1234 --save drawn")
+    assert over_grpc.endswith("--url grpc://127.0.0.1:4321")
+    assert stopped == "stopped"
+    for line in (pack, serve, over_rest, over_grpc):
+        assert f"$ {line}" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "last"),
+    [
+        ({"pack": 1}, "whybox-server failed", "whybox-server pack store/efficientnet-lite0.yaml"),
+        ({"before_ready": "exit 1"}, "the server ended before it was ready", None),
+        ({"analyze": 1}, "whybox failed", "stopped"),
+    ],
+)
+def test_a_demo_that_fails(demo, fault, words, last):
+    outcome, notes = demo(**fault)
+    assert outcome.exit_code == 1
+    assert f"error: {words}" in outcome.stderr
+    assert notes[-1] == (last or f"whybox-server serve --model-store store --model {LITE0} --rest-port 0 --grpc-port 0")

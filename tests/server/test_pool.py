@@ -1,0 +1,278 @@
+import asyncio
+import time
+
+import grpc
+import pytest
+
+from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.torchserve import pool as pool_module
+from whybox_server.torchserve.pool import Pool, PoolState
+
+LIMIT = 3
+WORK = v1.Work(request_id="id-1", request={"model": "m", "image": b"picture", "prediction": {"top_k": 3}})
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    for name, seconds in {
+        "_PROBE_SECONDS": 0.1,
+        "_PAUSE_READY": 0.02,
+        "_PAUSE_NOT_READY": 0.02,
+        "_GRACE_SECONDS": 0.05,
+    }.items():
+        monkeypatch.setattr(pool_module, name, seconds)
+
+
+@pytest.fixture
+async def torchserve():
+    torchserve = FakeTorchServe()
+    async with torchserve.running():
+        yield torchserve
+
+
+@pytest.fixture
+async def channel(torchserve):
+    async with grpc.aio.insecure_channel(torchserve.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def pool(channel):
+    pool = Pool("m-predict", LIMIT)
+    pool.connect(channel, "secret")
+    return pool
+
+
+@pytest.fixture
+async def ready(pool):
+    await pool._probe()
+    assert pool.state is PoolState.READY
+    return pool
+
+
+@pytest.fixture
+async def watched(pool):
+    watching = asyncio.create_task(pool.watch())
+    yield pool
+    assert not watching.done()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+def submit(pool, timeout=5):
+    work = v1.Work()
+    work.CopyFrom(WORK)
+    return asyncio.create_task(pool.submit(work, timeout))
+
+
+async def reaches(pool, state):
+    await until(lambda: pool.state is state)
+
+
+async def test_work_and_result_travel_whole(ready, torchserve):
+    before = time.time()
+    result = await submit(ready, timeout=5)
+    [(name, work, metadata)] = torchserve.calls
+    assert result == RESULT
+    assert name == "m-predict"
+    assert before + 5 <= work.deadline.ToNanoseconds() / 1e9 <= time.time() + 5
+    work.ClearField("deadline")
+    assert work == WORK
+    assert (metadata["authorization"], metadata["protocol"]) == ("Bearer secret", "gRPC")
+
+
+async def test_a_result_that_is_an_error_is_no_death(ready, torchserve):
+    failed = v1.WorkResult(status=errors.PictureError("no picture", field="image").to_status())
+
+    async def fails(*_):
+        return failed.SerializeToString()
+
+    torchserve.behaviour = fails
+    assert await submit(ready) == failed
+    assert ready.state is PoolState.READY
+
+
+async def test_starting_ready_recovering_ready(watched, torchserve):
+    assert watched.state is PoolState.STARTING
+    await reaches(watched, PoolState.READY)
+    for behaviour in (dies, hangs):
+        torchserve.probes = behaviour
+        await reaches(watched, PoolState.RECOVERING)
+        torchserve.probes = answers
+        await reaches(watched, PoolState.READY)
+
+
+async def test_a_restarted_torchserve_has_another_address_and_token(watched, torchserve):
+    await reaches(watched, PoolState.READY)
+    watched.disconnect()
+    assert watched.state is PoolState.RECOVERING
+    second = FakeTorchServe()
+    async with second.running(), grpc.aio.insecure_channel(second.address) as channel:
+        watched.connect(channel, "another")
+        assert watched.state is PoolState.STARTING
+        await reaches(watched, PoolState.READY)
+        assert await submit(watched) == RESULT
+        assert second.calls[0][2]["authorization"] == "Bearer another"
+        assert {metadata["authorization"] for metadata in second.probed} == {"Bearer another"}
+        watched.disconnect()
+    assert torchserve.calls == []
+
+
+async def test_a_pool_that_never_answered_stays_starting(watched, torchserve):
+    torchserve.probes = dies
+    await until(lambda: len(torchserve.probed) > 3)
+    assert watched.state is PoolState.STARTING
+
+
+async def test_since_is_the_last_change(watched, torchserve):
+    await reaches(watched, PoolState.READY)
+    since = watched.since
+    await until(lambda: len(torchserve.probed) > 3)
+    assert watched.since == since
+    torchserve.probes = dies
+    before = time.monotonic()
+    await reaches(watched, PoolState.RECOVERING)
+    assert before <= watched.since <= time.monotonic()
+
+
+@pytest.mark.parametrize("state", [PoolState.STARTING, PoolState.RECOVERING])
+async def test_what_is_not_ready_is_sent_nothing(pool, torchserve, state):
+    pool.state = state
+    with pytest.raises(errors.UnavailableError, match=f"m-predict are {state}; try again") as caught:
+        await submit(pool)
+    assert caught.value.retry_after > 0
+    assert torchserve.calls == []
+
+
+async def test_a_pool_without_torchserve_is_unavailable():
+    pool = Pool("m-predict", LIMIT)
+    pool.state = PoolState.READY
+    with pytest.raises(errors.UnavailableError) as caught:
+        await submit(pool)
+    assert caught.value.retry_after > 0
+
+
+async def cancelled(work):
+    work.cancel()
+
+
+async def no_answer(_work):
+    """Its deadline, which comes soon, passes."""
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "timeout", "end", "error"),
+    [
+        (hangs, 5, cancelled, asyncio.CancelledError),
+        (hangs, 0.1, no_answer, errors.DeadlineExceededError),
+    ],
+)
+async def test_the_limit_counts_what_is_in_flight(ready, torchserve, behaviour, timeout, end, error):
+    torchserve.behaviour = behaviour
+    waiting = [submit(ready, timeout) for _ in range(LIMIT)]
+    await until(lambda: len(torchserve.calls) == LIMIT)
+    with pytest.raises(errors.OverloadedError, match=f"{LIMIT} requests wait") as caught:
+        await submit(ready)
+    assert caught.value.retry_after > 0
+    for work in waiting:
+        await end(work)
+        with pytest.raises(error):
+            await work
+    torchserve.behaviour = answers
+    assert await asyncio.gather(*(submit(ready) for _ in range(LIMIT))) == [RESULT] * LIMIT
+
+
+async def test_the_deadline(ready, torchserve):
+    torchserve.behaviour = hangs
+    started = time.monotonic()
+    with pytest.raises(errors.DeadlineExceededError, match=r"no answer from m-predict within 0\.1 s; allow more time"):
+        await submit(ready, timeout=0.1)
+    assert 0.1 <= time.monotonic() - started < 1
+    assert ready.state is PoolState.READY
+
+
+async def test_a_cancelled_call_is_cancelled_at_torchserve(ready, torchserve):
+    torchserve.behaviour = hangs
+    work = submit(ready)
+    await until(lambda: torchserve.calls)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await until(lambda: torchserve.cancelled == 1)
+    assert ready.state is PoolState.READY
+
+
+@pytest.mark.parametrize(("waiting", "state"), [(1, PoolState.READY), (0, PoolState.RECOVERING)])
+async def test_busy_is_still_ready_and_idle_without_an_answer_is_not(ready, torchserve, waiting, state):
+    torchserve.behaviour = torchserve.probes = hangs
+    works = [submit(ready) for _ in range(waiting)]
+    await until(lambda: len(torchserve.calls) == waiting)
+    await ready._probe()
+    assert ready.state is state
+    for work in works:
+        work.cancel()
+    await asyncio.gather(*works, return_exceptions=True)
+
+
+async def test_a_dead_worker(ready, torchserve):
+    torchserve.behaviour = dies
+    with pytest.raises(errors.UnavailableError, match="that had this request died") as caught:
+        await submit(ready)
+    assert (caught.value.reason, ready.state) == ("WORKER_DIED", PoolState.RECOVERING)
+    assert caught.value.retry_after > 0
+    # What TorchServe says is for the log.
+    assert "InternalServerException" not in caught.value.message
+    torchserve.behaviour = answers
+    with pytest.raises(errors.UnavailableError):
+        await submit(ready)
+    await ready._probe()
+    assert await submit(ready) == RESULT
+
+
+async def test_a_dead_torchserve():
+    torchserve = FakeTorchServe()
+    pool = Pool("m-predict", LIMIT)
+    async with torchserve.running():
+        channel = grpc.aio.insecure_channel(torchserve.address)
+        pool.connect(channel, "secret")
+        await pool._probe()
+        torchserve.behaviour = hangs
+        work = submit(pool)
+        await until(lambda: torchserve.calls)
+    with pytest.raises(errors.UnavailableError) as caught:
+        await work
+    assert (caught.value.reason, pool.state) == ("WORKER_DIED", PoolState.RECOVERING)
+    await pool._probe()
+    assert pool.state is PoolState.RECOVERING
+    await channel.close()
+
+
+async def test_an_answer_that_cannot_be_read_is_our_bug(watched, torchserve, caplog):
+    await reaches(watched, PoolState.READY)
+    torchserve.behaviour = torchserve.probes = babbles
+    with pytest.raises(errors.InternalError, match="cannot be read"):
+        await submit(watched)
+    probed = len(torchserve.probed)
+    # The watch goes on.
+    await until(lambda: len(torchserve.probed) > probed + 1)
+    assert "m-predict: the answer of a worker cannot be read" in caplog.messages
+
+
+async def test_a_channel_that_closes_looks_like_a_dead_worker(watched, torchserve, channel):
+    """grpc.aio says "cancelled", but nobody has cancelled the caller or the watch."""
+    await reaches(watched, PoolState.READY)
+    torchserve.behaviour = torchserve.probes = hangs
+    work, probed = submit(watched), len(torchserve.probed)
+    await until(lambda: torchserve.calls and len(torchserve.probed) > probed)
+    watched.disconnect()
+    await channel.close()
+    with pytest.raises(errors.UnavailableError) as caught:
+        await work
+    assert caught.value.reason == "WORKER_DIED"
+    torchserve.probes = answers
+    async with grpc.aio.insecure_channel(torchserve.address) as another:
+        watched.connect(another, "secret")
+        await reaches(watched, PoolState.READY)
+        watched.disconnect()

@@ -1,0 +1,274 @@
+"""The whole server process but for TorchServe, in whose place a backend answers at once."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+
+import grpc
+import httpx
+import pytest
+from google.protobuf import json_format
+
+from fake_torchserve import until
+from whybox import v1
+from whybox.v1 import analysis_pb2_grpc
+from whybox_server import serve as serve_module
+from whybox_server.archives import ArchiveError
+from whybox_server.serve import ServeError, serve
+from whybox_server.settings import Settings
+
+MODEL = v1.Model(name="m", version="1", num_classes=10, norms=["linf"])
+
+
+class FakeBackend:
+    """All pools of one server.
+
+    Attributes:
+        state: Of every pool.
+        answering: Work is held back until this is set.
+        waiting: Work that is held back.
+        runs: Whether it is between start and stop.
+    """
+
+    def __init__(self):
+        self.state = "ready"
+        self.answering = asyncio.Event()
+        self.answering.set()
+        self.waiting = 0
+        self.runs = False
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        self.runs = True
+        try:
+            yield
+        finally:
+            self.runs = False
+
+    def pool(self, *_):
+        return self
+
+    def readiness(self):
+        return {"m": {"predict": self.state, "analyze": self.state}}
+
+    async def submit(self, *_):
+        assert self.runs
+        self.waiting += 1
+        await self.answering.wait()
+        self.waiting -= 1
+        return v1.WorkResult(response=v1.AnalyzeResponse(prediction={"classes": [{"index": 7}]}))
+
+
+@pytest.fixture
+def backends(monkeypatch):
+    """Every backend that a server made."""
+    backends = []
+
+    def make(*_):
+        backends.append(FakeBackend())
+        return backends[-1]
+
+    monkeypatch.setattr(serve_module, "Backend", make)
+    return backends
+
+
+@pytest.fixture
+def settings(tmp_path):
+    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+        archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
+    return Settings(model_store=tmp_path, log_dir=tmp_path / "logs", rest_port=0, grpc_port=0)
+
+
+class Running:
+    """A server in this process, stopped by a signal as it would be from outside."""
+
+    def __init__(self, settings):
+        self.addresses = None
+        self.ready = []
+        self.task = asyncio.create_task(serve(settings, self._listen, self.ready.append))
+
+    def _listen(self, addresses):
+        self.addresses = addresses
+
+    async def listens(self):
+        await until(lambda: self.addresses or self.task.done())
+        if self.addresses is None:
+            await self.task
+        return self
+
+    def stop(self, number=signal.SIGTERM):
+        os.kill(os.getpid(), number)
+
+    async def ends(self):
+        await asyncio.wait_for(self.task, 10)
+
+
+def analyze_over_rest(addresses):
+    async def call():
+        async with httpx.AsyncClient(base_url=addresses.rest) as client:
+            answer = await client.post(
+                "/v1/models/m:predict", content=b"picture", headers={"content-type": "image/png"}
+            )
+            return answer.json()["prediction"]["classes"][0]["index"]
+
+    return asyncio.create_task(call())
+
+
+def analyze_over_grpc(addresses):
+    async def call():
+        async with grpc.aio.insecure_channel(addresses.grpc.removeprefix("grpc://")) as channel:
+            stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
+            answer = await stub.Analyze(v1.AnalyzeRequest(model="m", image=b"picture", prediction={}))
+            return answer.prediction.classes[0].index
+
+    return asyncio.create_task(call())
+
+
+CALLS = pytest.mark.parametrize("call", [analyze_over_rest, analyze_over_grpc])
+
+
+def is_open(address):
+    host, _, port = address.split("://")[1].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_everything(backends, settings, number):
+    server = await Running(settings).listens()
+    assert await analyze_over_rest(server.addresses) == 7
+    assert await analyze_over_grpc(server.addresses) == 7
+    await until(lambda: server.ready)
+    assert settings.log_dir.is_dir()
+    server.stop(number)
+    await server.ends()
+    assert not is_open(server.addresses.rest)
+    assert not is_open(server.addresses.grpc)
+    [backend] = backends
+    assert not backend.runs
+    [seconds] = server.ready
+    assert 0 <= seconds < 10
+
+
+async def test_it_is_ready_when_every_pool_is(backends, settings):
+    server = await Running(settings).listens()
+    backends[0].state = "starting"
+    async with httpx.AsyncClient(base_url=server.addresses.rest) as client:
+        assert (await client.get("/readyz")).status_code == 503
+        backends[0].state = "ready"
+        assert (await client.get("/readyz")).status_code == 200
+    await until(lambda: server.ready)
+    server.stop()
+    await server.ends()
+
+
+async def test_a_signal_before_it_is_ready(backends, settings, monkeypatch):
+    monkeypatch.setattr(FakeBackend, "readiness", lambda _: {"m": {"predict": "starting"}})
+    server = await Running(settings).listens()
+    server.stop()
+    await server.ends()
+    assert server.ready == []
+    assert not backends[0].runs
+
+
+@CALLS
+async def test_what_is_in_flight_is_answered_before_the_end(backends, settings, call):
+    server = await Running(settings).listens()
+    backends[0].answering.clear()
+    calling = call(server.addresses)
+    await until(lambda: backends[0].waiting == 1)
+    server.stop()
+    await asyncio.sleep(0.2)
+    assert not server.task.done()
+    backends[0].answering.set()
+    assert await calling == 7
+    await server.ends()
+
+
+@CALLS
+async def test_what_does_not_end_in_time_is_given_up(backends, settings, call, monkeypatch):
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 1)
+    server = await Running(settings).listens()
+    backends[0].answering.clear()
+    calling = call(server.addresses)
+    await until(lambda: backends[0].waiting == 1)
+    server.stop()
+    await server.ends()
+    [outcome] = await asyncio.gather(calling, return_exceptions=True)
+    assert isinstance(outcome, Exception)
+
+
+@pytest.mark.parametrize(("what", "option"), [("REST", "rest_port"), ("gRPC", "grpc_port")])
+async def test_a_port_that_is_taken(backends, settings, what, option):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServeError) as caught:
+            await Running(settings.model_copy(update={option: port})).listens()
+    assert f"{what} cannot listen on 127.0.0.1:{port}" in str(caught.value)
+    assert f"--{option.replace('_', '-')}" in str(caught.value)
+    assert [backend.runs for backend in backends] == [False]
+
+
+@pytest.mark.parametrize("option", ["rest_port", "grpc_port"])
+async def test_two_servers_never_share_a_port(backends, settings, option):
+    first = await Running(settings).listens()
+    address = first.addresses.rest if option == "rest_port" else first.addresses.grpc
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(ServeError):
+        await Running(settings.model_copy(update={option: port})).listens()
+    assert await analyze_over_rest(first.addresses) == await analyze_over_grpc(first.addresses) == 7
+    first.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first.ends()
+    assert [backend.runs for backend in backends] == [False, False]
+
+
+@pytest.mark.parametrize(("what", "option"), [("REST", "rest_host"), ("gRPC", "grpc_host")])
+async def test_an_address_of_another_machine(backends, settings, what, option):
+    # Reserved for documentation: nobody has it.
+    with pytest.raises(ServeError, match=rf"{what} cannot listen on 192\.0\.2\.1:0: .*WHYBOX_{option.upper()}"):
+        await Running(settings.model_copy(update={option: "192.0.2.1"})).listens()
+    assert not backends[0].runs
+
+
+async def test_ipv6(backends, settings):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = await Running(settings.model_copy(update={"rest_host": "::1", "grpc_host": "::1"})).listens()
+    assert server.addresses.rest.startswith("http://[::1]:")
+    assert server.addresses.grpc.startswith("grpc://[::1]:")
+    assert await analyze_over_rest(server.addresses) == await analyze_over_grpc(server.addresses) == 7
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+async def test_logs_that_cannot_be_written(backends, settings, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ServeError, match=r"cannot create the folder .*file/logs.*--log-dir"):
+        await Running(settings.model_copy(update={"log_dir": tmp_path / "file" / "logs"})).listens()
+    assert backends == []
+
+
+async def test_nothing_to_serve(backends, settings, tmp_path):
+    with pytest.raises(ArchiveError, match="no packed model"):
+        await Running(settings.model_copy(update={"model_store": tmp_path / "other"})).listens()
+    assert backends == []
+
+
+def test_the_serving_process_loads_no_tensors():
+    modules = {f"whybox_server.{name}" for name in ("cli", "serve", "gateway", "rest", "rpc", "torchserve.backend")}
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert modules <= set(loaded)
+    assert not {"torch", "torchvision", "onnxruntime", "captum", "ts", "whybox_handlers"} & set(loaded)

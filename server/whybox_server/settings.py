@@ -1,9 +1,10 @@
 """The one settings object, and the only reader of the environment."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -12,8 +13,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WHYBOX_", frozen=True)
 
     model_store: Path = Field(Path("model_store"), description="Folder with the packed models (.mar).")
-    models: tuple[str, ...] = Field(
-        (), description="Names of the models to serve, as JSON; [] serves all in the store."
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names of the models to serve, separated by commas; without any, all in the store."
     )
     log_dir: Path = Field(Path("logs"), description="Folder for the logs of TorchServe and its workers.")
     rest_host: str = Field("127.0.0.1", description="Address of the REST interface.")
@@ -30,3 +31,10 @@ class Settings(BaseSettings):
     default_timeout: float = Field(60, gt=0, le=86_400, description="Seconds for a request that names no deadline.")
     max_timeout: float = Field(600, gt=0, le=86_400, description="Longest deadline in seconds that can be asked for.")
     max_image_bytes: int = Field(20 * 2**20, ge=1024, description="Size limit of an encoded picture, bytes.")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [name for each in value.split(",") if (name := each.strip())]
+        return value

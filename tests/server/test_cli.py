@@ -116,6 +116,14 @@ def test_no_model(name, tmp_path):
     assert f"no packed model in {tmp_path / name}; build one with: whybox-server pack {tmp_path / name}/" in line
 
 
+@pytest.mark.parametrize("way", ["option", "environment"])
+def test_a_model_that_is_not_in_the_store(store, monkeypatch, way):
+    if way == "environment":
+        monkeypatch.setenv("WHYBOX_MODELS", "n,m")
+    options = ["--model", "n", "--model", "m"] if way == "option" else []
+    assert f"{store} holds no n; it holds m" in told(run("serve", "--model-store", store, *options))
+
+
 def test_a_broken_model(store):
     (store / "n.mar").write_bytes(b"")
     assert f"{store / 'n.mar'} was not packed by this version" in told(run("serve", "--model-store", store))

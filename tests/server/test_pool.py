@@ -276,3 +276,16 @@ async def test_a_channel_that_closes_looks_like_a_dead_worker(watched, torchserv
         watched.connect(another, "secret")
         await reaches(watched, PoolState.READY)
         watched.disconnect()
+
+
+async def test_a_call_that_finds_the_pool_lost_ends_the_pause(pool, torchserve, monkeypatch):
+    """With several workers the others go on: the pool refuses no longer than one probe takes."""
+    monkeypatch.setattr(pool_module, "_PAUSE_READY", 3600)
+    watching = asyncio.create_task(pool.watch())
+    await until(lambda: pool.state is PoolState.READY)
+    torchserve.behaviour = dies
+    with pytest.raises(errors.UnavailableError):
+        await submit(pool)
+    torchserve.behaviour = answers
+    await until(lambda: pool.state is PoolState.READY)
+    watching.cancel()

@@ -1,6 +1,7 @@
 """The process of TorchServe, with a small script in the place of Java."""
 
 import asyncio
+import os
 import shlex
 import signal
 import stat
@@ -167,19 +168,29 @@ def test_ports_are_free_and_differ():
 
 def test_a_tethered_command_is_the_command():
     code = "import os, sys; print(os.getpid(), *sys.argv[1:]); sys.exit(3)"
-    with subprocess.Popen([*TETHER, sys.executable, "-c", code, "a b", "-c"], stdout=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        [*TETHER, str(os.getpid()), sys.executable, "-c", code, "a b", "-c"], stdout=subprocess.PIPE, text=True
+    ) as run:
         out, _ = run.communicate(timeout=30)
     assert (run.returncode, out) == (3, f"{run.pid} a b -c\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_tether_whose_parent_is_gone_already_does_not_begin():
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    done = subprocess.run([*TETHER, str(gone.pid), "/bin/echo", "begun"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_tethered_command_ends_with_its_parent(tmp_path, number):
     """However the parent ends; a command without a tether would go on."""
-    # Only the command itself writes its id: before that, the tether may not have taken hold.
     note = tmp_path / "pid"
-    command = [*TETHER, "/bin/sh", "-c", f"echo $$ > {shlex.quote(str(note))}; exec sleep 60"]
-    code = f"import subprocess, sys; subprocess.Popen({command}, start_new_session=True).wait()"
+    command = ["/bin/sh", "-c", f"echo $$ > {shlex.quote(str(note))}; exec sleep 60"]
+    tethered = f"[*{TETHER}, str(os.getpid()), *{command}]"
+    code = f"import os, subprocess; subprocess.Popen({tethered}, start_new_session=True).wait()"
     with subprocess.Popen([sys.executable, "-c", code]) as parent:
         deadline = time.monotonic() + 30
         while not (note.exists() and note.read_text()):

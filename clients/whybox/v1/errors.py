@@ -17,7 +17,7 @@ error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
     └── InternalError            our bug; says nothing of the inside
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2
@@ -59,11 +59,6 @@ class WhyboxError(Exception):
     def code_name(self) -> str:
         """The canonical code's name, for example "INVALID_ARGUMENT"."""
         return str(code_pb2.Code.Name(self.code))
-
-    def at(self, field: str) -> Self:
-        """Names the field at fault, for a caller that knows better than the place which raised."""
-        self.field = field
-        return self
 
     def to_status(self) -> Status:
         """This error for the wire: code and message with ErrorInfo, BadRequest and RetryInfo as they apply."""

@@ -105,8 +105,8 @@ async def _form(request: Request, max_image_bytes: int) -> Body:
         parser.spool_max_size = limit + 1
         try:
             form = await parser.parse()
-        except MultiPartException as exc:
-            raise InvalidRequestError(f"The form cannot be read: {exc.message.rstrip('.')}.") from None
+        except (MultiPartException, UnicodeError) as exc:
+            raise InvalidRequestError(f"The form cannot be read: {str(exc).rstrip('.')}.") from None
     picture, fields = b"", []
     try:
         for name, value in form.multi_items():

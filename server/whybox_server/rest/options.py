@@ -1,7 +1,7 @@
 """The options of the REST routes: one table that reads them and describes them."""
 
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +77,7 @@ def _integer(allowed: range) -> Callable[[object], int]:
 def _seconds(value: object) -> float:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", value):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise ValueError("must be a number of seconds above 0")
     return float(value)
 

@@ -49,6 +49,12 @@ class Backend:
         """One pool of a served model."""
         return self._pools[model][kind]
 
+    async def drained(self, timeout: float) -> None:
+        """Waits until no work is in flight, but not longer than `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while any(pool.in_flight for pool in self._all()) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)
+
     def readiness(self) -> dict[str, dict[str, str]]:
         """State of each pool, by model and kind."""
         return {model: {kind: pool.state for kind, pool in kinds.items()} for model, kinds in self._pools.items()}

@@ -22,7 +22,7 @@ _METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _PROBE_SECONDS = 10.0
 _PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
 _RETRY_AFTER = 2.0
-# What TorchServe's own deadline is given beyond ours, so that ours is the one that callers meet.
+# What the worker is given beyond the deadline to say itself that it has passed.
 _GRACE_SECONDS = 0.5
 
 
@@ -45,7 +45,7 @@ class Pool:
     def __init__(self, registered_name: str, limit: int) -> None:
         self._name = registered_name
         self._limit = limit
-        self._in_flight = 0
+        self._held: set[asyncio.Task[v1.WorkResult]] = set()
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
         self._was_lost = asyncio.Event()
@@ -85,16 +85,33 @@ class Pool:
             raise errors.UnavailableError(
                 f"the workers of {self._name} are {self.state}; try again in a moment", retry_after=_RETRY_AFTER
             )
-        if self._in_flight >= self._limit:
+        if self.in_flight >= self._limit:
             raise errors.OverloadedError(
                 f"{self._limit} requests wait for the workers of {self._name} already; try again in a moment",
                 retry_after=_RETRY_AFTER,
             )
-        self._in_flight += 1
-        try:
-            return await self._send(work, timeout)
-        finally:
-            self._in_flight -= 1
+        deadline = Timestamp()
+        deadline.FromNanoseconds(time.time_ns() + int(timeout * 1e9))
+        work.deadline.CopyFrom(deadline)
+        sending = asyncio.create_task(self._send(work))
+        self._held.add(sending)
+        sending.add_done_callback(self._release)
+        # TorchServe keeps a job whose caller has gone: it counts until it is answered.
+        done, _ = await asyncio.wait([sending], timeout=timeout + _GRACE_SECONDS)
+        if not done:
+            message = f"no answer from {self._name} within {timeout:.3g} s; allow more time or ask for less"
+            raise errors.DeadlineExceededError(message)
+        return sending.result()
+
+    @property
+    def in_flight(self) -> int:
+        """Units of work that TorchServe has not answered yet."""
+        return len(self._held)
+
+    def _release(self, sending: "asyncio.Task[v1.WorkResult]") -> None:
+        self._held.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # nobody may be left to ask for it
 
     async def watch(self) -> None:
         """Probes for ever, so that `state` is true also when nobody calls."""
@@ -109,28 +126,29 @@ class Pool:
             self._was_lost.clear()
 
     async def _probe(self) -> None:
+        sending = asyncio.create_task(self._send(v1.Work()))
         try:
-            await self._send(v1.Work(), _PROBE_SECONDS)
-        except errors.DeadlineExceededError:
             # The probe waits in the same queue: behind long work, no answer means busy.
-            if self._in_flight == 0:
-                self._lost("no answer to a probe")
+            while not (await asyncio.wait([sending], timeout=_PROBE_SECONDS))[0]:
+                if self.in_flight == 0:
+                    self._lost("no answer to a probe")
+                    return
+            sending.result()
         except errors.WhyboxError:
             pass  # `_send` has noted it
         else:
             if self.state is not PoolState.READY:
                 _log.info("%s is ready", self._name)
             self._set(PoolState.READY)
+        finally:
+            sending.cancel()
 
-    async def _send(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+    async def _send(self, work: v1.Work) -> v1.WorkResult:
         if self._call is None:
             raise errors.UnavailableError(f"{self._name} has no TorchServe", retry_after=_RETRY_AFTER)
-        deadline = Timestamp()
-        deadline.FromNanoseconds(time.time_ns() + int(timeout * 1e9))
-        work.deadline.CopyFrom(deadline)
         request = PredictionsRequest(model_name=self._name, input={"request": work.SerializeToString()})
         try:
-            response = await self._call(request, timeout=timeout + _GRACE_SECONDS, metadata=self._metadata)
+            response = await self._call(request, metadata=self._metadata)
             return v1.WorkResult.FromString(response.prediction)
         except DecodeError:
             _log.error("%s: the answer of a worker cannot be read", self._name)
@@ -142,9 +160,6 @@ class Pool:
             # grpc.aio cancels the calls of a channel that closes: TorchServe is being restarted.
             raise self._died() from None
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-                message = f"no answer from {self._name} within {timeout:.3g} s; allow more time or ask for less"
-                raise errors.DeadlineExceededError(message) from None
             # TorchServe says INTERNAL for all that can still go wrong here: errors of ours travel inside the answer, so
             # that the worker or TorchServe itself has died.
             self._lost(f"{error.code().name} {error.details()}")

@@ -8,8 +8,8 @@ from whybox import v1
 from whybox_handlers.classifier import Differentiable
 from whybox_handlers.explainers.attribution import Attribution
 
-# Steps that go through the network together: more take longer on a CPU, whose caches they overflow.
-_BATCH = 4
+# Steps that go through the network together: the memory of 16 pictures, whatever the number of steps.
+_BATCH = 16
 
 
 def integrated_gradients(

@@ -10,8 +10,17 @@ from whybox.v1.analysis_pb2 import (
     Timings,
 )
 from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example
-from whybox.v1.explanation_pb2 import Explanation, ExplanationOptions, Tensor
-from whybox.v1.model_pb2 import Digests, Method, Model, PackingCheck, Preprocessing
+from whybox.v1.explanation_pb2 import (
+    Curve,
+    Explanation,
+    ExplanationOptions,
+    Quality,
+    Region,
+    Regions,
+    Stability,
+    Tensor,
+)
+from whybox.v1.model_pb2 import Digests, Method, Model, PackingCheck, Preprocessing, RandomisationTest
 from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, View
 from whybox.v1.receipt_pb2 import Receipt
 from whybox.v1.robustness_pb2 import Distance, Robustness, RobustnessOptions
@@ -24,6 +33,7 @@ __all__ = [
     "BiasFlag",
     "BiasOptions",
     "ClassScore",
+    "Curve",
     "Digests",
     "Distance",
     "Example",
@@ -39,9 +49,14 @@ __all__ = [
     "Prediction",
     "PredictionOptions",
     "Preprocessing",
+    "Quality",
+    "RandomisationTest",
     "Receipt",
+    "Region",
+    "Regions",
     "Robustness",
     "RobustnessOptions",
+    "Stability",
     "Tensor",
     "Timings",
     "View",

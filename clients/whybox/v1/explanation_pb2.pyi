@@ -13,55 +13,113 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExplanationOptions(_message.Message):
+    """One map. Several classes, or several methods, are several entries of AnalyzeRequest.explanations; maps of one method
+    share their passes through the network. An option that the method does not take (see Method.options) is refused.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     METHOD_FIELD_NUMBER: _builtins.int
     TARGET_CLASS_FIELD_NUMBER: _builtins.int
-    STEPS_FIELD_NUMBER: _builtins.int
-    DTYPE_FIELD_NUMBER: _builtins.int
+    TARGET_LABEL_FIELD_NUMBER: _builtins.int
+    CONTRAST_CLASS_FIELD_NUMBER: _builtins.int
+    CONTRAST_LABEL_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
+    BASELINE_IMAGE_FIELD_NUMBER: _builtins.int
+    MAX_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    TOLERANCE_FIELD_NUMBER: _builtins.int
+    ENCODINGS_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """One of Model.methods, for example "grad_cam" or "integrated_gradients"."""
     target_class: _builtins.int
     """Index of the class to explain, 0 to the number of classes - 1. Default: the predicted class."""
-    steps: _builtins.int
-    """integrated_gradients: number of steps of the path integral, 1 to 500, default 50. Other methods take none."""
-    dtype: _builtins.str
-    """How the map is encoded: "float32" (default), "float16", or "uint8" (with scale and offset, see Tensor)."""
+    target_label: _builtins.str
+    """Its name, in place of its index."""
+    contrast_class: _builtins.int
+    """Index of another class: the map then tells why the target rather than this class, that is, it explains the
+    difference of the two logits.
+    """
+    contrast_label: _builtins.str
+    """Its name, in place of its index."""
+    baseline: _builtins.str
+    """The input that stands for "nothing there": "black", "grey", "blur" (the picture without detail), or "mean" (the
+    average of the maps for these three). Default: Method.default_baseline.
+    """
+    baseline_image: _builtins.bytes
+    """A baseline of your own, in place of a named one: an encoded picture of the model's view, crop x crop pixels (see
+    Preprocessing).
+    """
+    max_evaluations: _builtins.int
+    """The most that the method may spend, in evaluations of its kind (Method.evaluations). It stops earlier where its
+    `tolerance` is met, or shortly before the deadline. Default: Method.default_evaluations.
+    """
+    tolerance: _builtins.float
+    """The method stops when what it watches (Explanation.residual) is at most this; 0 spends all of `max_evaluations`.
+    Default: Method.default_tolerance.
+    """
     channels: _builtins.str
     """"sum" (default): one value per pixel, summed over the colour channels. "none": one per pixel and channel.
-    Methods that give one value per region (grad_cam) answer the same with both.
+    Methods that give one value per region answer the same with both.
     """
+    @_builtins.property
+    def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """How the map travels, each once: at most one of "uint8" (the default; see Tensor), "float16" and "float32"; and of
+        the pictures "heat_map", "overlay" and "regions". Pictures alone leave the numbers out.
+        """
+
+    @_builtins.property
+    def quality(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What shall be measured of the map, each once: "deletion", "insertion", "infidelity", "sensitivity", "stability";
+        or "all" alone. Default: nothing.
+        """
+
     def __init__(
         self,
         *,
         method: _builtins.str = ...,
         target_class: _builtins.int | None = ...,
-        steps: _builtins.int | None = ...,
-        dtype: _builtins.str = ...,
+        target_label: _builtins.str = ...,
+        contrast_class: _builtins.int | None = ...,
+        contrast_label: _builtins.str = ...,
+        baseline: _builtins.str = ...,
+        baseline_image: _builtins.bytes = ...,
+        max_evaluations: _builtins.int | None = ...,
+        tolerance: _builtins.float | None = ...,
+        encodings: _abc.Iterable[_builtins.str] | None = ...,
         channels: _builtins.str = ...,
+        quality: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_steps", b"_steps", "_target_class", b"_target_class", "steps", b"steps", "target_class", b"target_class"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "contrast_class", b"contrast_class", "max_evaluations", b"max_evaluations", "target_class", b"target_class", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_steps", b"_steps", "_target_class", b"_target_class", "channels", b"channels", "dtype", b"dtype", "method", b"method", "steps", b"steps", "target_class", b"target_class"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_image", b"baseline_image", "channels", b"channels", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "encodings", b"encodings", "max_evaluations", b"max_evaluations", "method", b"method", "quality", b"quality", "target_class", b"target_class", "target_label", b"target_label", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
-    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    _WhichOneofReturnType__contrast_class: _TypeAlias = _typing.Literal["contrast_class"]  # noqa: Y015
+    _WhichOneofArgType__contrast_class: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class"]  # noqa: Y015
+    _WhichOneofReturnType__max_evaluations: _TypeAlias = _typing.Literal["max_evaluations"]  # noqa: Y015
+    _WhichOneofArgType__max_evaluations: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations"]  # noqa: Y015
     _WhichOneofReturnType__target_class: _TypeAlias = _typing.Literal["target_class"]  # noqa: Y015
     _WhichOneofArgType__target_class: _TypeAlias = _typing.Literal["_target_class", b"_target_class"]  # noqa: Y015
+    _WhichOneofReturnType__tolerance: _TypeAlias = _typing.Literal["tolerance"]  # noqa: Y015
+    _WhichOneofArgType__tolerance: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contrast_class) -> _WhichOneofReturnType__contrast_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_evaluations) -> _WhichOneofReturnType__max_evaluations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_class) -> _WhichOneofReturnType__target_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tolerance) -> _WhichOneofReturnType__tolerance | None: ...
 
 Global___ExplanationOptions: _TypeAlias = ExplanationOptions  # noqa: Y015
 
@@ -74,15 +132,23 @@ class Explanation(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     TARGET_CLASS_FIELD_NUMBER: _builtins.int
     TARGET_LABEL_FIELD_NUMBER: _builtins.int
+    CONTRAST_CLASS_FIELD_NUMBER: _builtins.int
+    CONTRAST_LABEL_FIELD_NUMBER: _builtins.int
     ATTRIBUTION_FIELD_NUMBER: _builtins.int
+    HEAT_MAP_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     SIGNED_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
     TARGET_LOGIT_FIELD_NUMBER: _builtins.int
     BASELINE_LOGIT_FIELD_NUMBER: _builtins.int
     CONVERGENCE_DELTA_FIELD_NUMBER: _builtins.int
+    STOPPED_BY_FIELD_NUMBER: _builtins.int
+    RESIDUAL_FIELD_NUMBER: _builtins.int
     FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
     GRADIENT_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of this map in AnalyzeRequest.explanations."""
@@ -92,22 +158,47 @@ class Explanation(_message.Message):
     """The class that was explained."""
     target_label: _builtins.str
     """Its name."""
+    contrast_class: _builtins.int
+    """The class that it was set against; absent unless asked for."""
+    contrast_label: _builtins.str
+    """Its name."""
+    heat_map: _builtins.bytes
+    """The map as a PNG of the view's size, where asked for. Unsigned maps run from black over red to pale yellow; signed
+    ones are red where the picture speaks for the class and blue where it speaks against it.
+    """
+    overlay: _builtins.bytes
+    """The same over the view in grey, where asked for; PNG."""
     units: _builtins.str
-    """What a value of the map means, for example "logit": values add up to a difference of the target's logit."""
+    """What a value of the map means: "logit" (values add up to a difference of the target's logit), "logit per pixel
+    value" (a gradient), or "relative" (only order and ratio mean something).
+    """
     signed: _builtins.bool
     """True where negative values speak against the class; false where the method returns only evidence for it."""
     baseline: _builtins.str
-    """The input that stands for "nothing there", for example "black"; empty for methods that need none."""
+    """The input that stands for "nothing there": as in the options, or "image" for the caller's own; empty for methods
+    that need none.
+    """
     target_logit: _builtins.float
-    """The target's logit for the picture."""
+    """The target's logit for the picture; with a contrast class the difference of the two logits."""
     baseline_logit: _builtins.float
-    """The target's logit for the baseline; absent for methods without one."""
+    """The same for the baseline (the mean of several); absent for methods without one."""
     convergence_delta: _builtins.float
-    """Completeness gap of path methods, in logits: sum of the map - (target_logit - baseline_logit). 0 is exact. Absent
-    for methods without a completeness axiom.
+    """Completeness gap of methods that promise completeness, in logits: sum of the map - (target_logit -
+    baseline_logit). 0 is exact.
+    """
+    stopped_by: _builtins.str
+    """Why the method ended: "done" (it always takes the same number of evaluations), "tolerance", "evaluations" or
+    "deadline".
+    """
+    residual: _builtins.float
+    """What the method watches to know that it is done. Path methods: |convergence_delta| as a share of the change of the
+    logit that there is to explain. Methods that sample: the standard error of the map as a share of its size (root of
+    the sums of squares). Absent for methods that end by themselves.
     """
     forward_evaluations: _builtins.int
-    """What the map cost: passes of one picture forward through the network."""
+    """What the map cost: passes of one picture forward through the network, those of gradients included, and the first
+    look at the picture, which all parts of a request rest on.
+    """
     gradient_evaluations: _builtins.int
     """Passes of one picture back through the whole network."""
     @_builtins.property
@@ -117,8 +208,17 @@ class Explanation(_message.Message):
     @_builtins.property
     def attribution(self) -> Global___Tensor:
         """The map. [height, width] or, with channels "none", [3, height, width]; it lies over `view`. Its resolution is the
-        method's own: grad_cam gives one value per cell of the last convolution (7 x 7), not per pixel.
+        method's own: grad_cam gives one value per cell of the last convolution (7 x 7), not per pixel. Absent where only
+        pictures were asked for.
         """
+
+    @_builtins.property
+    def regions(self) -> Global___Regions:
+        """What of the picture suffices, where asked for."""
+
+    @_builtins.property
+    def quality(self) -> Global___Quality:
+        """How far the map can be trusted, where asked for."""
 
     @_builtins.property
     def view(self) -> _prediction_pb2.View:
@@ -132,29 +232,45 @@ class Explanation(_message.Message):
         method: _builtins.str = ...,
         target_class: _builtins.int = ...,
         target_label: _builtins.str = ...,
+        contrast_class: _builtins.int | None = ...,
+        contrast_label: _builtins.str = ...,
         attribution: Global___Tensor | None = ...,
+        heat_map: _builtins.bytes = ...,
+        overlay: _builtins.bytes = ...,
+        regions: Global___Regions | None = ...,
         units: _builtins.str = ...,
         signed: _builtins.bool = ...,
         baseline: _builtins.str = ...,
         target_logit: _builtins.float = ...,
         baseline_logit: _builtins.float | None = ...,
         convergence_delta: _builtins.float | None = ...,
+        stopped_by: _builtins.str = ...,
+        residual: _builtins.float | None = ...,
         forward_evaluations: _builtins.int = ...,
         gradient_evaluations: _builtins.int = ...,
+        quality: Global___Quality | None = ...,
         view: _prediction_pb2.View | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_convergence_delta", b"_convergence_delta", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "convergence_delta", b"convergence_delta", "status", b"status", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "convergence_delta", b"convergence_delta", "quality", b"quality", "regions", b"regions", "residual", b"residual", "status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_convergence_delta", b"_convergence_delta", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "convergence_delta", b"convergence_delta", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "index", b"index", "method", b"method", "signed", b"signed", "status", b"status", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_logit: _TypeAlias = _typing.Literal["baseline_logit"]  # noqa: Y015
     _WhichOneofArgType__baseline_logit: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit"]  # noqa: Y015
+    _WhichOneofReturnType__contrast_class: _TypeAlias = _typing.Literal["contrast_class"]  # noqa: Y015
+    _WhichOneofArgType__contrast_class: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class"]  # noqa: Y015
     _WhichOneofReturnType__convergence_delta: _TypeAlias = _typing.Literal["convergence_delta"]  # noqa: Y015
     _WhichOneofArgType__convergence_delta: _TypeAlias = _typing.Literal["_convergence_delta", b"_convergence_delta"]  # noqa: Y015
+    _WhichOneofReturnType__residual: _TypeAlias = _typing.Literal["residual"]  # noqa: Y015
+    _WhichOneofArgType__residual: _TypeAlias = _typing.Literal["_residual", b"_residual"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__baseline_logit) -> _WhichOneofReturnType__baseline_logit | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contrast_class) -> _WhichOneofReturnType__contrast_class | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__convergence_delta) -> _WhichOneofReturnType__convergence_delta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__residual) -> _WhichOneofReturnType__residual | None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
 
@@ -169,14 +285,17 @@ class Tensor(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
     dtype: _builtins.str
     """"float32", "float16" or "uint8"."""
     data: _builtins.bytes
-    """The elements."""
+    """The elements, compressed as `compression` says."""
     scale: _builtins.float
     """uint8 only: value = scale * byte + offset; the error is at most scale / 2."""
     offset: _builtins.float
     """uint8 only: the value of byte 0."""
+    compression: _builtins.str
+    """Empty, or "deflate": `data` is a zlib stream (RFC 1950), because that is shorter."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Length of each dimension, the slowest first."""
@@ -189,10 +308,11 @@ class Tensor(_message.Message):
         data: _builtins.bytes = ...,
         scale: _builtins.float | None = ...,
         offset: _builtins.float | None = ...,
+        compression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_scale", b"_scale", "offset", b"offset", "scale", b"scale"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_scale", b"_scale", "data", b"data", "dtype", b"dtype", "offset", b"offset", "scale", b"scale", "shape", b"shape"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offset", b"_offset", "_scale", b"_scale", "compression", b"compression", "data", b"data", "dtype", b"dtype", "offset", b"offset", "scale", b"scale", "shape", b"shape"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
     _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
@@ -204,3 +324,278 @@ class Tensor(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
 
 Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
+
+@_typing.final
+class Regions(_message.Message):
+    """The map told in superpixels of the view. The answer "holds" while the target has the largest logit; with a contrast
+    class, while the target's logit is larger than that of the contrast class.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUFFICIENT_FIELD_NUMBER: _builtins.int
+    NECESSARY_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    BASELINE_FIELD_NUMBER: _builtins.int
+    FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    segments: _builtins.int
+    """Number of superpixels that the view was cut into."""
+    baseline: _builtins.str
+    """What stands in place of what was removed: as Explanation.baseline ("mean": the average of the three baselines), and
+    "blur" for methods without a baseline.
+    """
+    forward_evaluations: _builtins.int
+    """What the search cost: forward passes of one picture."""
+    @_builtins.property
+    def sufficient(self) -> Global___Region:
+        """The smallest set of superpixels found that alone, on the baseline, makes the answer hold. Irreducible: without any
+        one of them it does not. The empty set where the answer holds for the baseline itself.
+        """
+
+    @_builtins.property
+    def necessary(self) -> Global___Region:
+        """The smallest set found whose removal makes the answer fail. Irreducible: with any one of them back it holds."""
+
+    def __init__(
+        self,
+        *,
+        sufficient: Global___Region | None = ...,
+        necessary: Global___Region | None = ...,
+        segments: _builtins.int = ...,
+        baseline: _builtins.str = ...,
+        forward_evaluations: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["necessary", b"necessary", "sufficient", b"sufficient"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "forward_evaluations", b"forward_evaluations", "necessary", b"necessary", "segments", b"segments", "sufficient", b"sufficient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Regions: _TypeAlias = Regions  # noqa: Y015
+
+@_typing.final
+class Region(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    AREA_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    WIDTH_FIELD_NUMBER: _builtins.int
+    HEIGHT_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PREDICTED_FIELD_NUMBER: _builtins.int
+    BOX_PROBABILITY_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"found"; "not_found" where no set does it, because the answer holds for the baseline too; "not_held" where the
+    answer does not hold even for the whole picture, for example because the target is not the predicted class. Without
+    a set the rest is absent.
+    """
+    mask: _builtins.bytes
+    """The set as a black and white PNG of the view's size: white is inside."""
+    segments: _builtins.int
+    """Number of superpixels in it."""
+    area: _builtins.float
+    """Its share of the view, 0 to 1."""
+    left: _builtins.int
+    """Left edge of the smallest box around it, in pixels of the view from the left."""
+    top: _builtins.int
+    """Its upper edge, from the top."""
+    width: _builtins.int
+    """Its width."""
+    height: _builtins.int
+    """Its height."""
+    box_probability: _builtins.float
+    """The target's probability when the whole box is kept, or removed, instead of the set."""
+    @_builtins.property
+    def target(self) -> _prediction_pb2.ClassScore:
+        """What the network says with only this set kept (sufficient) or with it removed (necessary): the target."""
+
+    @_builtins.property
+    def predicted(self) -> _prediction_pb2.ClassScore:
+        """The same for the most probable class."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        mask: _builtins.bytes = ...,
+        segments: _builtins.int = ...,
+        area: _builtins.float = ...,
+        left: _builtins.int = ...,
+        top: _builtins.int = ...,
+        width: _builtins.int = ...,
+        height: _builtins.int = ...,
+        target: _prediction_pb2.ClassScore | None = ...,
+        predicted: _prediction_pb2.ClassScore | None = ...,
+        box_probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["predicted", b"predicted", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "box_probability", b"box_probability", "height", b"height", "left", b"left", "mask", b"mask", "predicted", b"predicted", "segments", b"segments", "state", b"state", "target", b"target", "top", b"top", "width", b"width"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Region: _TypeAlias = Region  # noqa: Y015
+
+@_typing.final
+class Quality(_message.Message):
+    """Measurements of one map. Numbers that were not asked for are absent, and so are those that could not be had, of which
+    `reasons` tells. Where something is taken away, the baseline takes its place; for "mean" the average of the three
+    baselines, and for methods without a baseline "blur".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELIABLE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    DELETION_FIELD_NUMBER: _builtins.int
+    INSERTION_FIELD_NUMBER: _builtins.int
+    INFIDELITY_FIELD_NUMBER: _builtins.int
+    SENSITIVITY_FIELD_NUMBER: _builtins.int
+    STABILITY_FIELD_NUMBER: _builtins.int
+    FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    GRADIENT_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    UNIFORM_INFIDELITY_FIELD_NUMBER: _builtins.int
+    reliable: _builtins.bool
+    """False where any measurement speaks against the map, for `reasons`."""
+    infidelity: _builtins.float
+    """Infidelity (Yeh et al., arXiv:1901.09392): mean squared difference between the change of the logit that the map
+    foretells for random changes of the picture (64 squares replaced by the baseline, each alone) and the true one,
+    divided by the mean square of the true one, after the best scaling of the map by a number from 0. 0 is perfect, 1
+    is a map that foretells nothing.
+    """
+    sensitivity: _builtins.float
+    """Sensitivity-max (the same paper): the largest change of the map, as a share of its size, when each pixel value
+    changes by at most 2 %: of 4 random changes. 0 is a map that stays.
+    """
+    forward_evaluations: _builtins.int
+    """What the measurements cost: forward passes of one picture, those of gradients included."""
+    gradient_evaluations: _builtins.int
+    """The same: gradients of one picture."""
+    uniform_infidelity: _builtins.float
+    """Infidelity of a map with the same value everywhere, for the same changes: it foretells that larger changes matter
+    more, and knows nothing else.
+    """
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What speaks against the map, for people; empty if it is reliable. A map must beat itself at random places (deletion,
+        insertion) and a map with one value everywhere (infidelity). Its sensitivity may be at most 1, its stability must be
+        at least 0.7 (rank correlation) and 0.5 (overlap), its residual at most its tolerance, and where it has none, what
+        a complete map misses at most 10 % of the change of the logit. A map with one value everywhere is never reliable.
+        """
+
+    @_builtins.property
+    def deletion(self) -> Global___Curve:
+        """The target's probability while the pixels go, the most important first, replaced by the baseline; low is good.
+        Petsiuk et al., arXiv:1806.07421.
+        """
+
+    @_builtins.property
+    def insertion(self) -> Global___Curve:
+        """The target's probability while the pixels come, the most important first, onto the baseline; high is good."""
+
+    @_builtins.property
+    def stability(self) -> Global___Stability:
+        """What rounding to 8 bits leaves of the map."""
+
+    def __init__(
+        self,
+        *,
+        reliable: _builtins.bool = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        deletion: Global___Curve | None = ...,
+        insertion: Global___Curve | None = ...,
+        infidelity: _builtins.float | None = ...,
+        sensitivity: _builtins.float | None = ...,
+        stability: Global___Stability | None = ...,
+        forward_evaluations: _builtins.int = ...,
+        gradient_evaluations: _builtins.int = ...,
+        uniform_infidelity: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "infidelity", b"infidelity", "insertion", b"insertion", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "infidelity", b"infidelity", "insertion", b"insertion", "reasons", b"reasons", "reliable", b"reliable", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__infidelity: _TypeAlias = _typing.Literal["infidelity"]  # noqa: Y015
+    _WhichOneofArgType__infidelity: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity"]  # noqa: Y015
+    _WhichOneofReturnType__sensitivity: _TypeAlias = _typing.Literal["sensitivity"]  # noqa: Y015
+    _WhichOneofArgType__sensitivity: _TypeAlias = _typing.Literal["_sensitivity", b"_sensitivity"]  # noqa: Y015
+    _WhichOneofReturnType__uniform_infidelity: _TypeAlias = _typing.Literal["uniform_infidelity"]  # noqa: Y015
+    _WhichOneofArgType__uniform_infidelity: _TypeAlias = _typing.Literal["_uniform_infidelity", b"_uniform_infidelity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__infidelity) -> _WhichOneofReturnType__infidelity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sensitivity) -> _WhichOneofReturnType__sensitivity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uniform_infidelity) -> _WhichOneofReturnType__uniform_infidelity | None: ...
+
+Global___Quality: _TypeAlias = Quality  # noqa: Y015
+
+@_typing.final
+class Curve(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRACTIONS_FIELD_NUMBER: _builtins.int
+    PROBABILITIES_FIELD_NUMBER: _builtins.int
+    AUC_FIELD_NUMBER: _builtins.int
+    RANDOM_AUC_FIELD_NUMBER: _builtins.int
+    auc: _builtins.float
+    """Area under the curve, 0 to 1."""
+    random_auc: _builtins.float
+    """The same for the map shifted to random places, the mean of four: what a map of the same detail gets that does not
+    know where the evidence is.
+    """
+    @_builtins.property
+    def fractions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Shares of the pixels that were deleted or inserted, from 0 to 1."""
+
+    @_builtins.property
+    def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The target's probability at each of them; with a contrast class as if there were only these two classes."""
+
+    def __init__(
+        self,
+        *,
+        fractions: _abc.Iterable[_builtins.float] | None = ...,
+        probabilities: _abc.Iterable[_builtins.float] | None = ...,
+        auc: _builtins.float = ...,
+        random_auc: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auc", b"auc", "fractions", b"fractions", "probabilities", b"probabilities", "random_auc", b"random_auc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Curve: _TypeAlias = Curve  # noqa: Y015
+
+@_typing.final
+class Stability(_message.Message):
+    """The map of the picture compared with that of the picture plus uniform noise of half a grey level, which is what
+    rounding to 8 bits may do.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    TOP_OVERLAP_FIELD_NUMBER: _builtins.int
+    rank_correlation: _builtins.float
+    """Spearman's rank correlation of the two maps, -1 to 1."""
+    top_overlap: _builtins.float
+    """Share of the 5 % largest values that the two maps have in common, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        rank_correlation: _builtins.float = ...,
+        top_overlap: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rank_correlation", b"rank_correlation", "top_overlap", b"top_overlap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stability: _TypeAlias = Stability  # noqa: Y015

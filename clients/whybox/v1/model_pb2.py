@@ -24,15 +24,13 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\"\xa9\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12/\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x18.whybox.v1.Preprocessing\x12\x13\n\x0bnum_classes\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\"\n\x07methods\x18\x08 \x03(\x0b\x32\x11.whybox.v1.Method\x12\r\n\x05norms\x18\t \x03(\t\x12#\n\x07\x64igests\x18\n \x01(\x0b\x32\x12.whybox.v1.Digests\x12.\n\rpacking_check\x18\x0b \x01(\x0b\x32\x17.whybox.v1.PackingCheck\"H\n\rPreprocessing\x12\x0e\n\x06resize\x18\x01 \x01(\x05\x12\x0c\n\x04\x63rop\x18\x02 \x01(\x05\x12\x0c\n\x04mean\x18\x03 \x03(\x01\x12\x0b\n\x03std\x18\x04 \x03(\x01\"\x9b\x01\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12/\n\x07options\x18\x04 \x03(\x0b\x32\x1e.whybox.v1.Method.OptionsEntry\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"\x82\x01\n\x07\x44igests\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x15\n\rinputs_sha256\x18\x05 \x01(\t\"\xa5\x01\n\x0cPackingCheck\x12\x10\n\x08pictures\x18\x01 \x01(\x05\x12\x1c\n\x14max_logit_difference\x18\x02 \x01(\x01\x12\x35\n\x07runtime\x18\x03 \x03(\x0b\x32$.whybox.v1.PackingCheck.RuntimeEntry\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\"\xa9\x02\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12/\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x18.whybox.v1.Preprocessing\x12\x13\n\x0bnum_classes\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\"\n\x07methods\x18\x08 \x03(\x0b\x32\x11.whybox.v1.Method\x12\r\n\x05norms\x18\t \x03(\t\x12#\n\x07\x64igests\x18\n \x01(\x0b\x32\x12.whybox.v1.Digests\x12.\n\rpacking_check\x18\x0b \x01(\x0b\x32\x17.whybox.v1.PackingCheck\"H\n\rPreprocessing\x12\x0e\n\x06resize\x18\x01 \x01(\x05\x12\x0c\n\x04\x63rop\x18\x02 \x01(\x05\x12\x0c\n\x04mean\x18\x03 \x03(\x01\x12\x0b\n\x03std\x18\x04 \x03(\x01\"\x9a\x02\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\t\x12\x1b\n\x13\x64\x65\x66\x61ult_evaluations\x18\x06 \x01(\x05\x12\x17\n\x0fmin_evaluations\x18\x07 \x01(\x05\x12\x19\n\x11\x64\x65\x66\x61ult_tolerance\x18\x08 \x01(\x01\x12\x18\n\x10\x64\x65\x66\x61ult_baseline\x18\t \x01(\t\x12\x13\n\x0bunavailable\x18\n \x01(\t\x12\x38\n\x12randomisation_test\x18\x0b \x01(\x0b\x32\x1c.whybox.v1.RandomisationTest\"\\\n\x11RandomisationTest\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x10\n\x08pictures\x18\x04 \x01(\x05\"\x82\x01\n\x07\x44igests\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x15\n\rinputs_sha256\x18\x05 \x01(\t\"\xc1\x01\n\x0cPackingCheck\x12\x10\n\x08pictures\x18\x01 \x01(\x05\x12\x1c\n\x14max_logit_difference\x18\x02 \x01(\x01\x12\x35\n\x07runtime\x18\x03 \x03(\x0b\x32$.whybox.v1.PackingCheck.RuntimeEntry\x12\x1a\n\x12max_map_difference\x18\x04 \x01(\x01\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_METHOD_OPTIONSENTRY']._loaded_options = None
-  _globals['_METHOD_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_PACKINGCHECK_RUNTIMEENTRY']._loaded_options = None
   _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_options = b'8\001'
   _globals['_MODEL']._serialized_start=37
@@ -40,13 +38,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREPROCESSING']._serialized_start=336
   _globals['_PREPROCESSING']._serialized_end=408
   _globals['_METHOD']._serialized_start=411
-  _globals['_METHOD']._serialized_end=566
-  _globals['_METHOD_OPTIONSENTRY']._serialized_start=520
-  _globals['_METHOD_OPTIONSENTRY']._serialized_end=566
-  _globals['_DIGESTS']._serialized_start=569
-  _globals['_DIGESTS']._serialized_end=699
-  _globals['_PACKINGCHECK']._serialized_start=702
-  _globals['_PACKINGCHECK']._serialized_end=867
-  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_start=821
-  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_end=867
+  _globals['_METHOD']._serialized_end=693
+  _globals['_RANDOMISATIONTEST']._serialized_start=695
+  _globals['_RANDOMISATIONTEST']._serialized_end=787
+  _globals['_DIGESTS']._serialized_start=790
+  _globals['_DIGESTS']._serialized_end=920
+  _globals['_PACKINGCHECK']._serialized_start=923
+  _globals['_PACKINGCHECK']._serialized_end=1116
+  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_start=1070
+  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_end=1116
 # @@protoc_insertion_point(module_scope)

@@ -136,40 +136,45 @@ Global___Preprocessing: _TypeAlias = Preprocessing  # noqa: Y015
 class Method(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class OptionsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     NAME_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    DEFAULT_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    MIN_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    DEFAULT_TOLERANCE_FIELD_NUMBER: _builtins.int
+    DEFAULT_BASELINE_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    RANDOMISATION_TEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in ExplanationOptions.method."""
     summary: _builtins.str
     """One sentence for people."""
     reference: _builtins.str
     """The paper that defines it."""
+    evaluations: _builtins.str
+    """What it spends: "gradient" or "forward" evaluations."""
+    default_evaluations: _builtins.int
+    """How many of them at most, unless the request says otherwise; 0 for methods without the option "max_evaluations"."""
+    min_evaluations: _builtins.int
+    """With fewer the method cannot work."""
+    default_tolerance: _builtins.float
+    """Its tolerance unless the request says otherwise; see ExplanationOptions.tolerance."""
+    default_baseline: _builtins.str
+    """Its baseline unless the request says otherwise; empty for methods without the option "baseline"."""
+    unavailable: _builtins.str
+    """Why this model cannot be explained so, and what to use instead; empty if it can."""
     @_builtins.property
-    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Options of ExplanationOptions that this method takes beyond those of all methods, with their defaults; for example
-        {"steps": 50}.
+    def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which options of ExplanationOptions it takes beyond those of all methods: some of "baseline", "max_evaluations" and
+        "tolerance".
+        """
+
+    @_builtins.property
+    def randomisation_test(self) -> Global___RandomisationTest:
+        """Whether its maps depend on what the network has learnt; absent where that was not tested: the network cannot be
+        explained so, or the maps were too coarse to be compared.
         """
 
     def __init__(
@@ -178,15 +183,62 @@ class Method(_message.Message):
         name: _builtins.str = ...,
         summary: _builtins.str = ...,
         reference: _builtins.str = ...,
-        options: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        options: _abc.Iterable[_builtins.str] | None = ...,
+        evaluations: _builtins.str = ...,
+        default_evaluations: _builtins.int = ...,
+        min_evaluations: _builtins.int = ...,
+        default_tolerance: _builtins.float = ...,
+        default_baseline: _builtins.str = ...,
+        unavailable: _builtins.str = ...,
+        randomisation_test: Global___RandomisationTest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["randomisation_test", b"randomisation_test"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "options", b"options", "reference", b"reference", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_baseline", b"default_baseline", "default_evaluations", b"default_evaluations", "default_tolerance", b"default_tolerance", "evaluations", b"evaluations", "min_evaluations", b"min_evaluations", "name", b"name", "options", b"options", "randomisation_test", b"randomisation_test", "reference", b"reference", "summary", b"summary", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Method: _TypeAlias = Method  # noqa: Y015
+
+@_typing.final
+class RandomisationTest(_message.Message):
+    """The model-randomisation test (Adebayo et al., Sanity Checks for Saliency Maps, arXiv:1810.03292), made when the model
+    was packed: maps of the trained network against maps of the same network with random weights in the last quarter of
+    its layers, which hold what it knows of the classes. A method whose maps stay alike shows edges of the picture rather
+    than what the network has learnt. Maps are made with few evaluations (8 gradients or 64 forward passes, or the least
+    that the method needs): one that samples has noisy maps then, which are unlike each other anyway, so that passing says
+    less of it than failing would.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PASSED_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    """Whether `similarity` is below `threshold`."""
+    similarity: _builtins.float
+    """Mean over the pictures of |Spearman's rank correlation| of the two maps' absolute values, 0 to 1."""
+    threshold: _builtins.float
+    """At or above it the test is failed."""
+    pictures: _builtins.int
+    """Number of pictures; those with fewer than 20 different values in a map are not counted."""
+    def __init__(
+        self,
+        *,
+        passed: _builtins.bool = ...,
+        similarity: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        pictures: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["passed", b"passed", "pictures", b"pictures", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RandomisationTest: _TypeAlias = RandomisationTest  # noqa: Y015
 
 @_typing.final
 class Digests(_message.Message):
@@ -228,7 +280,7 @@ Global___Digests: _TypeAlias = Digests  # noqa: Y015
 
 @_typing.final
 class PackingCheck(_message.Message):
-    """ONNX Runtime against torch on real pictures."""
+    """ONNX Runtime against torch on real pictures, and maps against Captum's on one of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -255,10 +307,15 @@ class PackingCheck(_message.Message):
     PICTURES_FIELD_NUMBER: _builtins.int
     MAX_LOGIT_DIFFERENCE_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    MAX_MAP_DIFFERENCE_FIELD_NUMBER: _builtins.int
     pictures: _builtins.int
-    """Number of pictures compared."""
+    """Number of pictures on which logits were compared."""
     max_logit_difference: _builtins.float
     """Largest absolute difference of any logit; packing refuses above 1e-3."""
+    max_map_difference: _builtins.float
+    """Largest difference of a map (saliency, input_x_gradient, grad_cam) from Captum's, as a share of the range of that
+    map's values; packing refuses above 1e-3.
+    """
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Versions of the libraries that were compared."""
@@ -269,10 +326,11 @@ class PackingCheck(_message.Message):
         pictures: _builtins.int = ...,
         max_logit_difference: _builtins.float = ...,
         runtime: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        max_map_difference: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_logit_difference", b"max_logit_difference", "pictures", b"pictures", "runtime", b"runtime"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_logit_difference", b"max_logit_difference", "max_map_difference", b"max_map_difference", "pictures", b"pictures", "runtime", b"runtime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,6 +44,26 @@ class Receipt(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class BaselineSha256Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
     ONNX_SHA256_FIELD_NUMBER: _builtins.int
     PREPROCESSING_SHA256_FIELD_NUMBER: _builtins.int
@@ -54,6 +74,7 @@ class Receipt(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     WHYBOX_VERSION_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    BASELINE_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
     """Of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
     onnx_sha256: _builtins.str
@@ -65,7 +86,7 @@ class Receipt(_message.Message):
     image_sha256: _builtins.str
     """Of the encoded picture as it was sent."""
     parameters: _builtins.str
-    """The request without its picture, every default filled in: protobuf JSON of an AnalyzeRequest with sorted keys."""
+    """The request without its pictures, every default filled in: protobuf JSON of an AnalyzeRequest with sorted keys."""
     parameters_sha256: _builtins.str
     """Of `parameters` in UTF-8."""
     seed: _builtins.int
@@ -77,6 +98,10 @@ class Receipt(_message.Message):
         """Versions of the libraries in the worker that computed, by name; "device" is "cpu" or the name of the accelerator,
         "provider" where ONNX Runtime computed, "threads" the number of cores that were used. Where these are the same too, the evidence is the same to the last bit.
         """
+
+    @_builtins.property
+    def baseline_sha256(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+        """Of the callers' own baselines as they were sent, by their position in AnalyzeRequest.explanations."""
 
     def __init__(
         self,
@@ -91,10 +116,11 @@ class Receipt(_message.Message):
         seed: _builtins.int = ...,
         whybox_version: _builtins.str = ...,
         runtime: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        baseline_sha256: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_sha256", b"baseline_sha256", "image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,15 +27,15 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from whybox.v1 import analysis_pb2 as whybox_dot_v1_dot_analysis__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\"t\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"r\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\"\x8a\x01\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpicture_path\x18\x04 \x01(\t\"r\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.work_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORK']._serialized_start=119
-  _globals['_WORK']._serialized_end=235
-  _globals['_WORKRESULT']._serialized_start=237
-  _globals['_WORKRESULT']._serialized_end=351
+  _globals['_WORK']._serialized_start=120
+  _globals['_WORK']._serialized_end=258
+  _globals['_WORKRESULT']._serialized_start=260
+  _globals['_WORKRESULT']._serialized_end=374
 # @@protoc_insertion_point(module_scope)

@@ -30,17 +30,22 @@ class Work(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    PICTURE_PATH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """For the worker's log."""
+    picture_path: _builtins.str
+    """Path of a file that holds the picture in place of `request.image`, one for all the work on a request. It is removed
+    when the caller is gone: the worker then stops. Empty where the picture is in the request.
+    """
     @_builtins.property
     def request(self) -> _analysis_pb2.AnalyzeRequest:
-        """Validated, with every default filled in; it asks for the parts that this worker shall compute. Without a picture and
-        without parts it is a probe: the worker answers OK at once.
+        """Validated, with every default filled in; it asks for the parts that this worker shall compute. Without it the work is
+        a probe: the worker answers OK at once.
         """
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """The worker does not start on work whose deadline is past."""
+        """The worker stops at the deadline; methods that can end at any time do so a little earlier."""
 
     def __init__(
         self,
@@ -48,10 +53,11 @@ class Work(_message.Message):
         request_id: _builtins.str = ...,
         request: _analysis_pb2.AnalyzeRequest | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
+        picture_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

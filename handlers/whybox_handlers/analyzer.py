@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from google.rpc.status_pb2 import Status
@@ -12,35 +12,31 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_handlers import pictures, tensors
+from whybox_handlers import pictures
 from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.bias import not_audited
 from whybox_handlers.classifier import Classifier
-from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.explanation import explain
+from whybox_handlers.passes import Limits, Passes
 from whybox_handlers.runtime import versions
+from whybox_handlers.scheduler import Task, run
+from whybox_handlers.subject import Subject
 
 _log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 
+@dataclass
+class _Item:
+    """One unit of work on its way to its result."""
 
-@dataclass(frozen=True)
-class _Subject:
-    """One picture with what the serving network said of it.
+    work: v1.Work
+    limits: Limits
+    result: v1.WorkResult = field(default_factory=v1.WorkResult)
 
-    Attributes:
-        picture: [3, crop, crop] in [0, 1].
-        view: Where that lies in the picture that was sent.
-        probabilities: [classes], summing to 1; float64.
-    """
-
-    picture: Tensor
-    view: v1.View
-    probabilities: Tensor
-
-    @property
-    def predicted(self) -> int:
-        return int(self.probabilities.argmax())
+    @classmethod
+    def of(cls, work: v1.Work) -> "_Item":
+        deadline = work.deadline.ToNanoseconds() / 1e9 if work.HasField("deadline") else None
+        return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None))
 
 
 class Analyzer:
@@ -53,90 +49,95 @@ class Analyzer:
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.
 
-        All pictures go through the serving network together; a picture that cannot be read, work whose deadline is past
-        and a part that fails each spoil only themselves.
+        All pictures go through the serving network together, and all explanations share their passes; a picture that
+        cannot be read, work whose deadline is past or whose caller is gone, and a part that fails each spoil only
+        themselves.
         """
-        results = [v1.WorkResult() for _ in batch]
-        for (work, result), subject in zip(
-            zip(batch, results, strict=True), self._subjects(batch, results), strict=True
-        ):
-            if subject is not None:
-                started = time.perf_counter()
-                self._fill(result.response, work, subject)
-                result.compute_ms += 1000 * (time.perf_counter() - started)
-        return results
+        items = [_Item.of(work) for work in batch]
+        explaining: list[Task[None]] = []
+        explained: list[tuple[_Item, v1.Explanation]] = []
+        subjects = self._subjects(items)
+        for item, subject in subjects:
+            self._start(item, subject)
+            for index, options in enumerate(item.work.request.explanations):
+                part = item.result.response.explanations.add(index=index, method=options.method)
+                explained.append((item, part))
+                explaining.append(self._explaining(item, part, subject, options))
+        run(self._classifier, explaining)
+        for task, (item, part) in zip(explaining, explained, strict=True):
+            item.result.compute_ms += 1000 * task.seconds
+            if isinstance(task.outcome, Exception):
+                part.CopyFrom(v1.Explanation(index=part.index, method=part.method))  # nothing half done
+                _note(item, part.status, task.outcome)
+        for item, subject in subjects:
+            if item.work.request.HasField("robustness"):
+                robustness = item.result.response.robustness
+                _attempt(item, robustness.status, self._attack, robustness, item, subject)
+        return [item.result for item in items]
 
-    def _subjects(self, batch: Sequence[v1.Work], results: Sequence[v1.WorkResult]) -> list[_Subject | None]:
-        """Decodes and classifies; None where that is not possible (the result says why) or not wanted (a probe)."""
+    def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:
+        """Decodes and classifies; leaves out where that is not possible (the result says why) or wanted (a probe)."""
+        seen: list[tuple[_Item, Tensor, v1.View]] = []
+        for item in items:
+            if item.work.HasField("request"):
+                _attempt(item, item.result.status, self._see, item, seen)
+        if not seen:
+            return []
         started = time.perf_counter()
-        views: dict[int, tuple[Tensor, v1.View]] = {}
-        for index, (work, result) in enumerate(zip(batch, results, strict=True)):
-            if work.HasField("request"):
-                viewed = _attempt(work, result.status, self._view, work.request.image)
-                if viewed is not None:
-                    views[index] = viewed
-        subjects: list[_Subject | None] = [None] * len(batch)
-        if views:
-            probabilities = self._classifier.probabilities(torch.stack([picture for picture, _ in views.values()]))
-            for row, (index, (picture, view)) in enumerate(views.items()):
-                subjects[index] = _Subject(picture, view, probabilities[row])
-                # What the batch shared is charged to its members in equal parts.
-                results[index].compute_ms = 1000 * (time.perf_counter() - started) / len(views)
-        return subjects
+        logits, *maps = self._classifier.look(torch.stack([picture for _, picture, _ in seen]))
+        for item, _, _ in seen:
+            # What the batch shares is charged to its members in equal parts.
+            item.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
+        return [
+            (item, Subject(picture, view, logits[row], maps[0][row] if maps else None))
+            for row, (item, picture, view) in enumerate(seen)
+        ]
 
-    def _fill(self, response: v1.AnalyzeResponse, work: v1.Work, subject: _Subject) -> None:
-        request = work.request
+    def _start(self, item: _Item, subject: Subject) -> None:
+        """The parts that need nothing but the first look."""
+        request, response = item.work.request, item.result.response
         response.receipt.runtime.update(self._runtime)
         if request.HasField("prediction"):
             prediction = response.prediction
-            _attempt(work, prediction.status, self._predict, prediction, request.prediction, subject)
-        for index, options in enumerate(request.explanations):
-            explanation = response.explanations.add(index=index, method=options.method)
-            _attempt(work, explanation.status, self._explain, explanation, options, subject)
-        if request.HasField("robustness"):
-            robustness = response.robustness
-            _attempt(work, robustness.status, self._attack, robustness, request.robustness, subject)
+            _attempt(item, prediction.status, self._predict, prediction, request.prediction, subject)
         if request.HasField("bias"):
-            _attempt(work, response.bias.status, self._flag, response.bias, request.bias, subject)
+            bias = response.bias
+            _attempt(item, bias.status, self._flag, bias, request.bias, subject)
 
-    def _view(self, image: bytes) -> tuple[Tensor, v1.View]:
+    def _see(self, item: _Item, seen: list[tuple[_Item, Tensor, v1.View]]) -> None:
         preprocessing = self._classifier.model.preprocessing
-        return pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)
+        try:
+            path = item.limits.lease
+            image = path.read_bytes() if path is not None else item.work.request.image
+        except FileNotFoundError:
+            raise errors.CancelledError("the caller went away before the work began") from None
+        seen.append((item, *pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)))
 
-    def _score(self, subject: _Subject, index: int) -> v1.ClassScore:
+    def _score(self, subject: Subject, index: int) -> v1.ClassScore:
         return v1.ClassScore(
             index=index, label=self._classifier.label(index), probability=float(subject.probabilities[index])
         )
 
-    def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: _Subject) -> None:
+    def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: Subject) -> None:
         best = subject.probabilities.topk(options.top_k).indices.tolist()
         part.classes.extend(self._score(subject, index) for index in best)
         part.view.CopyFrom(subject.view)
 
-    def _explain(self, part: v1.Explanation, options: v1.ExplanationOptions, subject: _Subject) -> None:
-        target = options.target_class if options.HasField("target_class") else subject.predicted
-        attribution = EXPLAINERS[options.method].attribute(self._classifier.network, subject.picture, target, options)
-        values = attribution.values
-        if values.dim() == 3 and options.channels == "sum":
-            values = values.sum(dim=0)
-        part.target_class = target
-        part.target_label = self._classifier.label(target)
-        part.attribution.CopyFrom(tensors.encode(values.numpy(), options.dtype))
-        part.units = attribution.units
-        part.signed = attribution.signed
-        part.baseline = attribution.baseline
-        part.target_logit = attribution.target_logit
-        if attribution.baseline_logit is not None and attribution.convergence_delta is not None:
-            part.baseline_logit = attribution.baseline_logit
-            part.convergence_delta = attribution.convergence_delta
-        part.forward_evaluations = attribution.forward_evaluations
-        part.gradient_evaluations = attribution.gradient_evaluations
-        part.view.CopyFrom(subject.view)
+    def _explaining(
+        self, item: _Item, part: v1.Explanation, subject: Subject, options: v1.ExplanationOptions
+    ) -> Task[None]:
+        part.status.SetInParent()
+        seed = item.work.request.seed
+        coroutine = explain(part, self._classifier, subject, options, seed, Passes(item.limits))
+        return Task(coroutine, item.limits)
 
-    def _attack(self, part: v1.Robustness, options: v1.RobustnessOptions, subject: _Subject) -> None:
+    def _attack(self, part: v1.Robustness, item: _Item, subject: Subject) -> None:
+        options = item.work.request.robustness
         for norm in options.norms:
             attack = ATTACKS[norm]
-            found = attack.run(self._classifier, subject.picture, subject.predicted, int(options.budget))
+            found = attack.run(
+                self._classifier, subject.picture, subject.predicted, int(options.budget), item.limits.check
+            )
             distance = part.distances.add(
                 norm=norm,
                 attack=attack.name,
@@ -161,22 +162,28 @@ class Analyzer:
                 distance.survives_8bit = int(probabilities[1].argmax()) != subject.predicted
         part.view.CopyFrom(subject.view)
 
-    def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: _Subject) -> None:
+    def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
         part.MergeFrom(not_audited(self._score(subject, subject.predicted), options.attributes))
 
 
-def _attempt(work: v1.Work, status: Status, compute: Callable[..., Result], *arguments: object) -> Result | None:
-    """Computes something; None where that goes wrong, and then `status` says why. `status` is set in any case."""
+def _attempt(item: _Item, status: Status, compute: Callable[..., None], *arguments: object) -> None:
+    """Computes something within the item's limits; where that goes wrong, `status` says why. It is set in any case."""
     status.SetInParent()
+    started = time.perf_counter()
     try:
-        if work.HasField("deadline") and work.deadline.ToNanoseconds() < time.time_ns():
-            raise errors.DeadlineExceededError("the deadline passed before a worker could start; allow more time")
-        return compute(*arguments)
-    except errors.WhyboxError as error:
-        status.CopyFrom(error.to_status())
-    except Exception:  # noqa: BLE001
-        # The batch goes on without this one; the cause is in the log, not in the answer.
-        _log.exception("request %s failed", work.request_id)
-        message = f"the model failed on this request; the server's log has the details under {work.request_id}"
-        status.CopyFrom(errors.InternalError(message).to_status())
-    return None
+        item.limits.check()
+        compute(*arguments)
+    except Exception as error:  # noqa: BLE001 (the batch goes on without this one)
+        _note(item, status, error)
+    item.result.compute_ms += 1000 * (time.perf_counter() - started)
+
+
+def _note(item: _Item, status: Status, error: Exception) -> None:
+    """What went wrong, for the caller; of a bug the log has the cause."""
+    if not isinstance(error, errors.WhyboxError):
+        request_id = item.work.request_id
+        _log.error("request %s failed", request_id, exc_info=error)
+        error = errors.InternalError(
+            f"the model failed on this request; the server's log has the details under {request_id}"
+        )
+    status.CopyFrom(error.to_status())

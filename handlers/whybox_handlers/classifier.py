@@ -2,18 +2,19 @@
 
 import hashlib
 import logging
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import onnxruntime
 import torch
 from google.protobuf import json_format
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from whybox import v1
 from whybox_handlers import networks
+from whybox_handlers.local_network import LocalNetwork
 
 _log = logging.getLogger(__name__)
 
@@ -28,13 +29,14 @@ class Differentiable(nn.Module):
     Normalisation is inside, so that gradients and distances are in pixel values.
 
     Attributes:
-        maps: Identity whose output are the last feature maps, [N, C, h, w]: the layer for class activation maps.
+        features: [N, 3, crop, crop] normalised pictures to the last feature maps, [N, C, h, w]; None for a network
+            without such maps.
+        head: Those to [N, classes] logits.
     """
 
     def __init__(self, network: networks.Network, mean: list[float], std: list[float]) -> None:
         super().__init__()
         self.features = network.features
-        self.maps = nn.Identity()
         self.head = network.head
         self.mean: Tensor
         self.std: Tensor
@@ -45,8 +47,30 @@ class Differentiable(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """[N, 3, crop, crop] pictures in [0, 1] to [N, classes] logits."""
-        logits: Tensor = self.head(self.maps(self.features((pictures - self.mean) / self.std)))
-        return logits
+        return self.stages(pictures)[0]
+
+    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The logits and, where there are such, the feature maps that they were computed from."""
+        inputs = (pictures - self.mean) / self.std
+        if self.features is None:
+            return (self.head(inputs),)
+        maps = self.features(inputs)
+        return self.head(maps), maps
+
+
+class Serving(Protocol):
+    """The network that serves predictions."""
+
+    @property
+    def provider(self) -> str:
+        """Where it computes, for example "CPUExecutionProvider"."""
+
+    @property
+    def local(self) -> LocalNetwork | None:
+        """The same for small changes of a known picture; None where that is not to be had or no gain."""
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """As `Differentiable.stages`, on the CPU."""
 
 
 class Classifier:
@@ -55,14 +79,15 @@ class Classifier:
     Attributes:
         model: The manifest.
         network: The torch network, on `device`; float32.
+        serving: The network that serves predictions.
         device: Where `network` computes.
     """
 
-    def __init__(self, model: v1.Model, network: Differentiable, onnx: bytes, device: torch.device) -> None:
+    def __init__(self, model: v1.Model, network: Differentiable, serving: Serving, device: torch.device) -> None:
         self.model = model
         self.network = network.to(device)
+        self.serving = serving
         self.device = device
-        self._session = _session(onnx, device)
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
@@ -80,29 +105,28 @@ class Classifier:
             if hashlib.sha256(content).hexdigest() != digest:
                 raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
         network = differentiable(model, directory / WEIGHTS)
-        return cls(model, network, onnx, torch.device(device))
+        where = torch.device(device)
+        return cls(model, network, OnnxServing(onnx, where), where)
 
-    @property
-    def provider(self) -> str:
-        """Where ONNX Runtime computes, for example "CPUExecutionProvider"."""
-        return str(self._session.get_providers()[0])
-
-    def serve(self, pictures: Tensor) -> NDArray[np.float32]:
-        """Logits of the network that serves predictions (ONNX Runtime).
+    def look(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """What the network that serves predictions makes of pictures.
 
         Args:
             pictures: [N, 3, crop, crop] in [0, 1].
 
         Returns:
-            [N, classes] logits.
+            [N, classes] logits and, where the network has such, the feature maps [N, C, h, w] that they were computed
+            from; float32, on the CPU.
         """
-        contiguous = np.ascontiguousarray(pictures.detach().cpu().numpy())
-        logits: NDArray[np.float32] = self._session.run(None, {"pictures": contiguous})[0]
-        return logits
+        return self.serving(pictures)
+
+    def serve(self, pictures: Tensor) -> Tensor:
+        """The logits of `look`."""
+        return self.serving(pictures)[0]
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Softmax of `serve`: [N, classes], each row summing to 1; float64, on the CPU."""
-        return torch.softmax(torch.from_numpy(self.serve(pictures)).double(), dim=1)
+        return torch.softmax(self.serve(pictures).double(), dim=1)
 
     def label(self, index: int) -> str:
         """Name of a class."""
@@ -116,15 +140,56 @@ def differentiable(model: v1.Model, weights: Path) -> Differentiable:
     return Differentiable(network, list(model.preprocessing.mean), list(model.preprocessing.std))
 
 
-def _session(onnx: bytes, device: torch.device) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # The worker's share of the machine is set once, by OMP_NUM_THREADS; torch has read it.
-    options.intra_op_num_threads = torch.get_num_threads()
-    # Asked for only where torch sees a GPU: elsewhere ONNX Runtime would warn and fall back.
-    providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
-    if device.type == "cuda":
-        providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
-    session = onnxruntime.InferenceSession(onnx, options, providers=providers)
-    if session.get_providers()[0] != providers[0][0]:
-        _log.warning("ONNX Runtime cannot use %s; predictions run on %s", providers[0][0], session.get_providers()[0])
-    return session
+class OnnxServing:
+    """An ONNX network run by ONNX Runtime.
+
+    Args:
+        onnx: The serialized network: "pictures" to "logits" and perhaps "maps".
+        device: Where torch computes; ONNX Runtime shall compute there too.
+    """
+
+    def __init__(self, onnx: bytes, device: torch.device) -> None:
+        options = onnxruntime.SessionOptions()
+        # The worker's share of the machine is set once, by OMP_NUM_THREADS; torch has read it.
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Asked for only where torch sees a GPU: elsewhere ONNX Runtime would warn and fall back.
+        providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
+        if device.type == "cuda":
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+        self._session = onnxruntime.InferenceSession(onnx, options, providers=providers)
+        self._onnx, self._options = onnx, options
+        if self.provider != providers[0][0]:
+            _log.warning("ONNX Runtime cannot use %s; predictions run on %s", providers[0][0], self.provider)
+
+    @property
+    def provider(self) -> str:
+        """Where it computes, for example "CPUExecutionProvider"."""
+        return str(self._session.get_providers()[0])
+
+    @cached_property
+    def local(self) -> LocalNetwork | None:
+        """See `Serving`; made when it is first asked for, for it holds the weights once more."""
+        if self.provider != "CPUExecutionProvider":
+            return None
+        local = LocalNetwork(self._onnx, self._options)
+        return local if local.stages else None
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """See `Serving`."""
+        contiguous = np.ascontiguousarray(pictures.detach().cpu().numpy())
+        return tuple(torch.from_numpy(output) for output in self._session.run(None, {"pictures": contiguous}))
+
+
+class TorchServing:
+    """The torch network in place of an exported one: for networks that are not packed."""
+
+    provider = "torch"
+    local = None
+
+    def __init__(self, network: Differentiable) -> None:
+        self._network = network
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """See `Serving`."""
+        with torch.no_grad():
+            return tuple(stage.cpu() for stage in self._network.stages(pictures.to(self._network.mean.device)))

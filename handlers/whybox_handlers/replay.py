@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,18 +25,22 @@ def load_archive(archive: Path, device: str = "cpu") -> Classifier:
         return Classifier.load(Path(folder), device)
 
 
-def request(receipt: v1.Receipt, image: bytes, classifier: Classifier) -> v1.AnalyzeRequest:
+def request(
+    receipt: v1.Receipt, image: bytes, classifier: Classifier, baselines: Mapping[int, bytes] | None = None
+) -> v1.AnalyzeRequest:
     """The request that a receipt was given for, with every default filled in.
 
     Args:
         receipt: From an answer.
         image: The encoded picture that was sent.
         classifier: The model that answered.
+        baselines: The encoded baselines that were sent, by their position among the explanations.
 
     Raises:
-        ReplayError: Picture, weights, ONNX network, preprocessing or parameters are not those of the receipt.
+        ReplayError: Pictures, weights, ONNX network, preprocessing or parameters are not those of the receipt.
     """
     digests = classifier.model.digests
+    baselines = baselines or {}
     for what, expected, actual in (
         ("picture", receipt.image_sha256, hashlib.sha256(image).hexdigest()),
         ("parameters", receipt.parameters_sha256, hashlib.sha256(receipt.parameters.encode()).hexdigest()),
@@ -43,11 +48,17 @@ def request(receipt: v1.Receipt, image: bytes, classifier: Classifier) -> v1.Ana
         ("ONNX network", receipt.onnx_sha256, digests.onnx_sha256),
         ("preprocessing", receipt.preprocessing_sha256, digests.preprocessing_sha256),
         ("labels", receipt.labels_sha256, digests.labels_sha256),
+        *(
+            (f"baseline of explanations[{index}]", digest, hashlib.sha256(baselines.get(index, b"")).hexdigest())
+            for index, digest in receipt.baseline_sha256.items()
+        ),
     ):
         if expected != actual:
             raise ReplayError(f"the {what} differ from the receipt's: SHA-256 {actual}, not {expected}")
     replayed = json_format.Parse(receipt.parameters, v1.AnalyzeRequest())
     replayed.image = image
+    for index in receipt.baseline_sha256:
+        replayed.explanations[index].baseline_image = baselines[index]
     return replayed
 
 

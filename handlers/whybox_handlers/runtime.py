@@ -18,6 +18,6 @@ def versions(classifier: Classifier) -> dict[str, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {library: version(library) for library in _LIBRARIES} | {
         "device": name,
-        "provider": classifier.provider,
+        "provider": classifier.serving.provider,
         "threads": str(torch.get_num_threads()),
     }

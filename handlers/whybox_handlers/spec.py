@@ -57,7 +57,8 @@ class ModelSpec:
         mean: Mean of each channel in [0, 1], subtracted inside the network.
         std: What the difference is divided by, in [0, 1].
         labels: "torchvision/WEIGHTS": the categories of one of torchvision's weight enums.
-        check_pictures: Real pictures on which packing compares ONNX Runtime with torch.
+        check_pictures: Real pictures on which packing compares ONNX Runtime with torch and tests the explainers.
+        enabled: Names of explainers that are off by default and that the model offers all the same.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ModelSpec:
     std: tuple[float, float, float]
     labels: str
     check_pictures: PackageFiles
+    enabled: tuple[str, ...] = ()
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -104,6 +106,7 @@ def _parse(entries: Any, directory: Path) -> ModelSpec:
         std=preprocessing.grey_levels("std"),
         labels=take.text("labels"),
         check_pictures=_files(take.section("check_pictures"), directory),
+        enabled=_enabled(take),
     )
     preprocessing.done()
     take.done()
@@ -128,6 +131,15 @@ def _files(take: "_Entries", directory: Path) -> PackageFiles:
     return PackageFiles(Path(found.submodule_search_locations[0]), pattern)
 
 
+def _enabled(take: "_Entries") -> tuple[str, ...]:
+    if "methods" not in take.entries:
+        return ()
+    methods = take.section("methods")
+    names = methods.texts("enable")
+    methods.done()
+    return names
+
+
 class _Entries:
     """Takes typed entries out of a mapping and complains, by name, about what is wrong or left over."""
 
@@ -150,6 +162,12 @@ class _Entries:
         if not isinstance(value, str) or not value:
             raise SpecError(f"{self.at(name)}: {value!r} must be a text (quote numbers)")
         return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self._take(name)
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise SpecError(f"{self.at(name)}: {values!r} must be a list of names")
+        return tuple(values)
 
     def positive(self, name: str) -> int:
         value = self._take(name)

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +57,14 @@ class MinimalAttack(ABC):
 
     name: str
 
-    def run(self, classifier: Classifier, picture: Tensor, label: int, evaluations: int) -> Search:
+    def run(
+        self,
+        classifier: Classifier,
+        picture: Tensor,
+        label: int,
+        evaluations: int,
+        check: Callable[[], None] = lambda: None,
+    ) -> Search:
         """Attacks one picture.
 
         Args:
@@ -65,13 +72,16 @@ class MinimalAttack(ABC):
             picture: [3, H, W] in [0, 1].
             label: The class that `classifier.serve` predicts for it.
             evaluations: Gradient evaluations to spend, at least 1.
+            check: Called before each of them; ends the attack by raising.
         """
         serving = _Serving(classifier, label)
         best: Tensor | None = None
         smallest = at_half = math.inf
         searched = 0.0
         spent = 0
+        check()
         for change, flipped in self.search(classifier, picture, label, evaluations):
+            check()
             size = self.size(change)
             searched = max(searched, size)
             if flipped is None:

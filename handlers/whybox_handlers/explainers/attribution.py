@@ -1,8 +1,49 @@
-"""What every explainer returns."""
+"""What every explainer is asked and what it answers."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Question:
+    """Why does the network say so of this picture?
+
+    Attributes:
+        picture: [3, H, W] in [0, 1].
+        objective: [classes]: weights of the logits; their weighted sum is explained. One 1 for "why this class?", a 1
+            and a -1 for "why this class rather than that one?".
+        logits: [classes] of the serving network for the picture.
+        maps: [C, h, w]: its last feature maps; None where it has none.
+        baselines: [3, H, W] each: inputs that stand for "nothing there"; results are averaged over them. Empty for
+            methods that take none.
+        tolerance: A method that watches its own residual may stop when that is at most this.
+        seed: Of everything random.
+    """
+
+    picture: Tensor
+    objective: Tensor
+    logits: Tensor
+    maps: Tensor | None
+    baselines: tuple[Tensor, ...] = ()
+    tolerance: float = 0.0
+    seed: int = 0
+
+    @property
+    def value(self) -> float:
+        """The objective for the picture, in logits."""
+        return float(self.objective_of(self.logits))
+
+    def objective_of(self, logits: Tensor) -> Tensor:
+        """[..., classes] logits to [...] values of the objective."""
+        # Not a product with the objective: that sums a thousand zeros in an order that depends on the batch.
+        chosen = self.objective.nonzero()[:, 0]
+        return (logits[..., chosen] * self.objective[chosen]).sum(dim=-1)
+
+    def generator(self) -> torch.Generator:
+        """A new source of random numbers, the same for the same seed."""
+        return torch.Generator().manual_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -10,33 +51,21 @@ class Attribution:
     """A map over the model's view of one picture, and what is needed to read it.
 
     Attributes:
-        values: [3, H, W] per pixel and channel, or [h, w] where the method gives one value per region; float32, on the
-            CPU.
-        units: What a value means: "logit" where values add up to a difference of logits, "relative" where only their
-            order and ratio mean something.
-        signed: Whether negative values speak against the class.
-        target_logit: The target's logit for the picture.
-        forward_evaluations: Passes of one picture through the network, those with a gradient included.
-        gradient_evaluations: Backward passes of one picture through the whole network.
-        baseline: Name of the input that stands for "nothing there"; empty where there is none.
-        baseline_logit: The target's logit for that input.
+        values: [3, H, W] per pixel and channel, [H, W] per pixel, or [h, w] where the method gives one value per
+            region; float32, on the CPU.
+        units: What a value means: "logit" where values add up to a difference of logits, "logit per pixel value" for
+            gradients, "relative" where only order and ratio mean something.
+        signed: Whether negative values speak against the target.
+        stopped_by: "done", "tolerance", "evaluations" or "deadline".
+        residual: What the method watches, see `Explanation.residual` of the contract; None where it watches nothing.
+        baseline_value: The objective for the baseline (the mean of several), in logits; None for methods without one.
+        complete: Whether the method promises that the values add up to the change of the objective from the baseline.
     """
 
     values: Tensor
     units: str
     signed: bool
-    target_logit: float
-    forward_evaluations: int
-    gradient_evaluations: int
-    baseline: str = ""
-    baseline_logit: float | None = None
-
-    @property
-    def convergence_delta(self) -> float | None:
-        """Completeness gap in logits: sum(values) - (target_logit - baseline_logit); 0 is exact.
-
-        None for methods without a baseline, which promise no completeness.
-        """
-        if self.baseline_logit is None:
-            return None
-        return float(self.values.double().sum()) - (self.target_logit - self.baseline_logit)
+    stopped_by: str = "done"
+    residual: float | None = None
+    baseline_value: float | None = None
+    complete: bool = False

@@ -1,27 +1,19 @@
 """Grad-CAM: evidence for a class in the last feature maps (Selvaraju et al., arXiv:1610.02391)."""
 
-import torch
-from captum.attr import LayerGradCam
 from torch import Tensor
 
-from whybox import v1
-from whybox_handlers.classifier import Differentiable
-from whybox_handlers.explainers.attribution import Attribution
+from whybox_handlers.explainers.attribution import Attribution, Question
+from whybox_handlers.passes import Passes
 
 
-def grad_cam(network: Differentiable, picture: Tensor, target: int, _options: v1.ExplanationOptions) -> Attribution:
-    """relu(sum_k mean_ij(d logit / d A_k) * A_k) over the last feature maps A, at their own resolution [h, w].
+async def grad_cam(passes: Passes, question: Question) -> Attribution:
+    """relu(sum_k mean_ij(d objective / d A_k) * A_k) over the last feature maps A, at their own resolution [h, w].
 
-    Args:
-        network: Its `maps` are A.
-        picture: [3, H, W] in [0, 1].
-        target: Class to explain.
+    The serving network has computed A already, and the gradient stops there: nothing goes through the convolutions.
     """
-    pictures = picture.unsqueeze(0).to(network.mean.device)
-    cam = LayerGradCam(network, network.maps).attribute(pictures, target=target, relu_attributions=True)
-    with torch.no_grad():
-        target_logit = network(pictures)[0, target]
-    # The gradient stops at A: nothing goes back through the convolutions.
-    return Attribution(
-        cam[0, 0].detach().cpu(), "relative", False, float(target_logit), forward_evaluations=2, gradient_evaluations=0
-    )
+    maps, gradients = await passes.head_gradients(question.maps, question.objective)
+    return Attribution(_weighted(maps, gradients.mean(dim=(1, 2), keepdim=True)), "relative", signed=False)
+
+
+def _weighted(maps: Tensor, weights: Tensor) -> Tensor:
+    return (weights * maps).sum(dim=0).relu()

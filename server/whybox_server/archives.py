@@ -41,17 +41,18 @@ def read_store(store: Path, wanted: Collection[str] = ()) -> dict[Path, v1.Model
 
     Args:
         store: The folder.
-        wanted: Names of the models to read; all without any.
+        wanted: Names of the models to read, all without any; what else lies there is not looked at.
 
     Raises:
-        ArchiveError: There is no archive, one cannot be read, two hold the same model, or a wanted one is missing.
+        ArchiveError: There is no archive, a wanted one is missing, or one cannot be read or has another model's name.
     """
-    archives = {path: read_manifest(path) for path in sorted(store.glob("*.mar"))}
-    if not archives:
+    paths = {path.stem: path for path in sorted(store.glob("*.mar"))}
+    if not paths:
         raise ArchiveError(f"no packed model in {store}; build one with: whybox-server pack {store}/MODEL.yaml")
-    names = [model.name for model in archives.values()]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ArchiveError(f"{store} holds several archives of {', '.join(sorted(repeated))}; keep one of each")
-    if missing := set(wanted).difference(names):
-        raise ArchiveError(f"{store} holds no {', '.join(sorted(missing))}; it holds {', '.join(names)}")
-    return {path: model for path, model in archives.items() if not wanted or model.name in wanted}
+    if missing := set(wanted).difference(paths):
+        raise ArchiveError(f"{store} holds no {', '.join(sorted(missing))}; it holds {', '.join(paths)}")
+    archives = {path: read_manifest(path) for name, path in paths.items() if not wanted or name in wanted}
+    for path, model in archives.items():
+        if path.stem != model.name:
+            raise ArchiveError(f"{path} holds {model.name}; remove it, or give it back the name {model.name}.mar")
+    return archives

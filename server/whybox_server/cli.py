@@ -93,8 +93,7 @@ def serve(
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         _fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()))
-    handler = RichHandler(console=_err, show_path=False, log_time_format="%X")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
 
     def listening(addresses: Addresses) -> None:
         print(f"REST on {addresses.rest} (try {addresses.rest}/docs)", flush=True)  # noqa: T201
@@ -123,6 +122,15 @@ def demo(
         run_demo(model_store, save, lambda line: _out.print(line, style="bold cyan", markup=False, soft_wrap=True))
     except DemoError as error:
         _fail(error)
+
+
+def _log_handler() -> logging.Handler:
+    """For people at a terminal; else one line per record, as what collects logs expects."""
+    if _err.is_terminal:
+        return RichHandler(console=_err, show_path=False, log_time_format="%X")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler
 
 
 def _report(status: Status, name: str, what: str) -> None:

@@ -3,20 +3,23 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.checks import quoted
 from whybox_server.jobs import Job, jobs
 from whybox_server.metrics import Metrics
 from whybox_server.receipts import receipt
+from whybox_server.spool import Spool
 from whybox_server.torchserve.config import PoolKind
-from whybox_server.validation import quoted, validated
+from whybox_server.validation import validated
 
 
 class Pool(Protocol):
@@ -47,10 +50,13 @@ class _Answered:
 class Gateway:
     """Answers requests; knows nothing of HTTP or gRPC."""
 
-    def __init__(self, models: Iterable[v1.Model], backend: Backend, metrics: Metrics, *, max_image_bytes: int) -> None:
+    def __init__(
+        self, models: Iterable[v1.Model], backend: Backend, metrics: Metrics, spool: Spool, *, max_image_bytes: int
+    ) -> None:
         self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
         self._backend = backend
         self._metrics = metrics
+        self._spool = spool
         self._max_image_bytes = max_image_bytes
         metrics.watch_pools(self.readiness)
 
@@ -84,7 +90,20 @@ class Gateway:
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(request, model)
         )
         work = list(jobs(request))
-        tasks = [asyncio.create_task(self._answer(job, request_id, timeout)) for job in work]
+        spooled = any(job.kind is PoolKind.ANALYZE for job in work)
+        with self._spool.lent(request.image) if spooled else nullcontext() as path:
+            units = [_unit(job, request.image, path, request_id) for job in work]
+            async with aclosing(self._parts(work, units, timeout)) as parts:
+                async for part in parts:
+                    part.MergeFrom(common)
+                    part.timings.total_ms = 1000 * (time.perf_counter() - started)
+                    yield part
+
+    async def _parts(
+        self, work: Sequence[Job], units: Sequence[v1.Work], timeout: float
+    ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
+        """What each job answers as soon as it does, the prediction first; raises where none of their parts succeeds."""
+        tasks = [asyncio.create_task(self._answer(job, unit, timeout)) for job, unit in zip(work, units, strict=True)]
         # A prediction comes first in `jobs`, and is waited for before the others.
         first = 1 if work[0].kind is PoolKind.PREDICT else 0
         failed: list[_Answered] = []
@@ -98,7 +117,7 @@ class Gateway:
                     continue
                 succeeded = True
                 for part in (answered, *failed):
-                    yield _completed(part.response, common, started)
+                    yield part.response
                 failed.clear()
         finally:
             for task in tasks:
@@ -141,14 +160,13 @@ class Gateway:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""
         return self._backend.readiness()
 
-    async def _answer(self, job: Job, request_id: str, timeout: float) -> _Answered:
+    async def _answer(self, job: Job, unit: v1.Work, timeout: float) -> _Answered:
         """Has one job done; only an error that condemns the whole request is raised."""
         started = time.perf_counter()
-        work = v1.Work(request_id=request_id, request=job.request)
         error: WhyboxError | None = None
         compute_ms = 0.0
         try:
-            result = await self._backend.pool(job.request.model, job.kind).submit(work, timeout)
+            result = await self._backend.pool(job.request.model, job.kind).submit(unit, timeout)
             if result.status.code != code_pb2.OK:
                 raise error_from_status(result.status)
             response, compute_ms = result.response, result.compute_ms
@@ -157,31 +175,21 @@ class Gateway:
         except WhyboxError as failure:
             error = failure
             response = job.failed(failure.to_status())
-        else:
-            error = _only_error(response)
         seconds = time.perf_counter() - started
-        for explanation in response.explanations:
-            explanation.index = job.index
-        for name in job.names:
-            response.timings.parts.add(part=name, total_ms=1000 * seconds, compute_ms=compute_ms)
-        self._metrics.part(job.request.model, *job.label, error.code_name if error else "OK", seconds)
+        parts = job.answered(response)
+        for part in parts:
+            response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms)
+            self._metrics.part(job.request.model, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
+        if error is None and all(part.status.code != code_pb2.OK for part in parts):
+            error = error_from_status(parts[0].status)
         return _Answered(response, error)
 
 
-def _only_error(response: v1.AnalyzeResponse) -> WhyboxError | None:
-    """The error of a job none of whose parts succeeded."""
-    parts = [
-        *(getattr(response, name) for name in ("prediction", "robustness", "bias") if response.HasField(name)),
-        *response.explanations,
-    ]
-    statuses = [part.status for part in parts]
-    if any(status.code == code_pb2.OK for status in statuses):
-        return None
-    return error_from_status(statuses[0])
-
-
-def _completed(part: v1.AnalyzeResponse, common: v1.AnalyzeResponse, started: float) -> v1.AnalyzeResponse:
-    """A part with what every message of an answer says."""
-    part.MergeFrom(common)
-    part.timings.total_ms = 1000 * (time.perf_counter() - started)
-    return part
+def _unit(job: Job, picture: bytes, path: Path | None, request_id: str) -> v1.Work:
+    """What a worker is sent: a prediction with its picture, an analysis with the place of the one for all."""
+    unit = v1.Work(request_id=request_id, request=job.request)
+    if job.kind is PoolKind.PREDICT:
+        unit.request.image = picture
+    else:
+        unit.picture_path = str(path)
+    return unit

@@ -2,13 +2,30 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox_server.torchserve.config import PoolKind
 
-Part = v1.Prediction | v1.Explanation | v1.Robustness | v1.Bias
+_SINGLE_PARTS: tuple[Literal["prediction", "robustness", "bias"], ...] = ("prediction", "robustness", "bias")
+
+
+class Part(NamedTuple):
+    """One part of an answer.
+
+    Attributes:
+        name: As in `PartTiming.part`.
+        kind: "prediction", "explanation", "robustness" or "bias".
+        method: The explainer; empty where the part has no choice.
+        status: How it ended.
+    """
+
+    name: str
+    kind: str
+    method: str
+    status: Status
 
 
 @dataclass(frozen=True)
@@ -17,34 +34,28 @@ class Job:
 
     Attributes:
         kind: The pool that does it.
-        request: The picture with the options of these parts alone.
-        index: Position of its explanation in the whole request; 0 for other parts.
+        request: The options of these parts alone, without the picture.
+        indices: Positions of its explanations in the whole request.
     """
 
     kind: PoolKind
     request: v1.AnalyzeRequest
-    index: int = 0
+    indices: tuple[int, ...] = ()
 
-    @property
-    def names(self) -> list[str]:
-        """Its parts as in `PartTiming.part`."""
-        explanations = [f"explanations[{self.index}]"] if self.request.explanations else []
-        return [
-            *(name for name in ("prediction", "robustness", "bias") if self.request.HasField(name)),
-            *explanations,
+    def answered(self, response: v1.AnalyzeResponse) -> list[Part]:
+        """The parts of its answer, whose explanations learn their place in the whole request."""
+        parts = [
+            Part(name, name, "", getattr(response, name).status) for name in _SINGLE_PARTS if response.HasField(name)
         ]
-
-    @property
-    def label(self) -> tuple[str, str]:
-        """What and by which method, for metrics."""
-        if self.request.explanations:
-            return "explanation", self.request.explanations[0].method
-        return self.names[0], ""
+        for index, explanation in zip(self.indices, response.explanations, strict=True):
+            explanation.index = index
+            parts.append(Part(f"explanations[{index}]", "explanation", explanation.method, explanation.status))
+        return parts
 
     def failed(self, status: Status) -> v1.AnalyzeResponse:
         """What stands in the answer where this job has none."""
         response = v1.AnalyzeResponse()
-        for name in ("prediction", "robustness", "bias"):
+        for name in _SINGLE_PARTS:
             if self.request.HasField(name):
                 getattr(response, name).status.CopyFrom(status)
         for options in self.request.explanations:
@@ -55,27 +66,26 @@ class Job:
 def jobs(request: v1.AnalyzeRequest) -> Iterator[Job]:
     """Splits a validated request, the prediction first.
 
-    Bias flags rest on the prediction and cost nothing beyond it: both are one job for the prediction pool.
+    Bias flags rest on the prediction and cost nothing beyond it: both are one job for the prediction pool. Maps of one
+    method are one job: they cost the same, and share their passes.
     """
-    common = v1.AnalyzeRequest(model=request.model, version=request.version, image=request.image, seed=request.seed)
     if request.HasField("prediction") or request.HasField("bias"):
-        job = _copy(common)
+        job = _common(request)
         if request.HasField("prediction"):
             job.prediction.CopyFrom(request.prediction)
         if request.HasField("bias"):
             job.bias.CopyFrom(request.bias)
         yield Job(PoolKind.PREDICT, job)
-    for index, options in enumerate(request.explanations):
-        job = _copy(common)
-        job.explanations.append(options)
-        yield Job(PoolKind.ANALYZE, job, index)
+    for method in dict.fromkeys(options.method for options in request.explanations):
+        job = _common(request)
+        indices = tuple(index for index, options in enumerate(request.explanations) if options.method == method)
+        job.explanations.extend(request.explanations[index] for index in indices)
+        yield Job(PoolKind.ANALYZE, job, indices)
     if request.HasField("robustness"):
-        job = _copy(common)
+        job = _common(request)
         job.robustness.CopyFrom(request.robustness)
         yield Job(PoolKind.ANALYZE, job)
 
 
-def _copy(message: v1.AnalyzeRequest) -> v1.AnalyzeRequest:
-    copy = v1.AnalyzeRequest()
-    copy.CopyFrom(message)
-    return copy
+def _common(request: v1.AnalyzeRequest) -> v1.AnalyzeRequest:
+    return v1.AnalyzeRequest(model=request.model, version=request.version, seed=request.seed)

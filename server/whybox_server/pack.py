@@ -2,12 +2,11 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from google.protobuf import json_format
 from model_archiver.model_archiver_config import ModelArchiverConfig
@@ -16,14 +15,12 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 from whybox import v1
 from whybox_handlers import networks, pictures
 from whybox_handlers.attacks import ATTACKS
-from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, differentiable
+from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, OnnxServing, differentiable
 from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.onnx_export import export
+from whybox_handlers.packing_checks import PackError, compare_logits, compare_maps, randomise_methods
 from whybox_handlers.spec import ModelSpec, SpecError, load_spec
 from whybox_server.archives import ArchiveError, read_manifest
-
-# ONNX Runtime and torch round differently; more than this on a logit means that the export is wrong.
-MAX_LOGIT_DIFFERENCE = 1e-3
-_TOP = 5
 
 __all__ = ["PackError", "Packed", "SpecError", "pack"]
 
@@ -37,10 +34,6 @@ from whybox_handlers.handler import Handler
 class Entry(Handler):
     """Answers this archive's requests."""
 '''
-
-
-class PackError(Exception):
-    """The model must not be served: its ONNX export does not agree with torch."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +61,31 @@ def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
 
     Raises:
         SpecError: The spec is wrong.
-        PackError: ONNX Runtime and torch disagree on the check pictures.
+        PackError: ONNX Runtime and torch disagree on the check pictures, or our maps and Captum's do.
     """
     spec = load_spec(spec_path)
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
+    network = differentiable(model, spec.weights.path())
+    try:
+        model.methods.extend(_methods(network, spec.enabled))
+    except SpecError as error:
+        raise SpecError(f"{spec_path}: {error}") from None
+    model.digests.inputs_sha256 = _inputs(model, spec)
     archive = store / f"{spec.name}.mar"
     if _inputs_of(archive) == model.digests.inputs_sha256:
         return Packed(archive, read_manifest(archive), fresh=False)
     store.mkdir(parents=True, exist_ok=True)
+    report("exporting to ONNX")
+    onnx = export(network, spec.crop)
+    model.digests.onnx_sha256 = _sha256(onnx)
+    _check(model, network, onnx, spec, report)
     # Built beside its place, so that the finished archive appears there all at once.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
         content = Path(temporary, "content")
         content.mkdir()
         (content / WEIGHTS).write_bytes(weights)
-        network = differentiable(model, content / WEIGHTS)
-        report("exporting to ONNX")
-        onnx = _export(network, spec.crop)
-        model.digests.onnx_sha256 = _sha256(onnx)
         (content / ONNX).write_bytes(onnx)
-        classifier = Classifier(model, network, onnx, torch.device("cpu"))
-        _check(classifier, spec.check_pictures.paths(), report)
         (content / MANIFEST).write_text(json_format.MessageToJson(model, preserving_proto_field_name=True))
         (content / _ENTRY).write_text(_ENTRY_CODE)
         report("writing the archive")
@@ -97,7 +94,7 @@ def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
 
 
 def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
-    """All that is known before the export."""
+    """All that is known before the network is built."""
     labels = networks.labels(spec.labels)
     model = v1.Model(
         name=spec.name,
@@ -107,20 +104,52 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
         preprocessing=v1.Preprocessing(resize=spec.resize, crop=spec.crop, mean=spec.mean, std=spec.std),
         num_classes=len(labels),
         labels=labels,
-        methods=[
-            v1.Method(name=name, summary=row.summary, reference=row.reference, options=row.options)
-            for name, row in EXPLAINERS.items()
-        ],
         norms=ATTACKS,
     )
     digests = model.digests
     digests.weights_sha256 = _sha256(weights)
     digests.preprocessing_sha256 = _sha256(model.preprocessing.SerializeToString(deterministic=True))
     digests.labels_sha256 = _sha256("\n".join(labels).encode())
-    model.packing_check.runtime.update({library: version(library) for library in ("torch", "onnxruntime-gpu")})
-    checked = b"".join(path.read_bytes() for path in spec.check_pictures.paths())
-    digests.inputs_sha256 = _sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + checked)
+    libraries = ("torch", "onnxruntime-gpu", "captum")
+    model.packing_check.runtime.update({library: version(library) for library in libraries})
     return model
+
+
+def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Method]:
+    """What the registry says of each explainer for this network.
+
+    Raises:
+        SpecError: `enabled` names one that there is not.
+    """
+    for name in enabled:
+        if name not in EXPLAINERS:
+            raise SpecError(f"methods.enable: {name!r} is not one of {', '.join(EXPLAINERS)}")
+    return [
+        v1.Method(
+            name=name,
+            summary=row.summary,
+            reference=row.reference,
+            options=row.options,
+            evaluations=row.evaluations,
+            default_evaluations=row.default_evaluations,
+            min_evaluations=row.min_evaluations,
+            default_tolerance=row.default_tolerance or 0.0,
+            default_baseline=row.default_baseline,
+            unavailable=row.unavailable_for(network, enabled, name),
+        )
+        for name, row in EXPLAINERS.items()
+    ]
+
+
+def _inputs(model: v1.Model, spec: ModelSpec) -> str:
+    """Digest of all that the archive depends on: what the manifest says so far, and what is tested on and with.
+
+    The code of the handlers belongs to it, because the manifest tells how their explainers did in the randomisation
+    test.
+    """
+    sources = Path(networks.__file__).parent.rglob("*.py")
+    tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *sorted(sources)])
+    return _sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
 
 
 def _inputs_of(archive: Path) -> str | None:
@@ -131,43 +160,20 @@ def _inputs_of(archive: Path) -> str | None:
         return None
 
 
-def _export(network: Differentiable, crop: int) -> bytes:
-    """The network as ONNX: "pictures" [N, 3, crop, crop] in [0, 1] to "logits" [N, classes], for any N."""
-    # Two pictures: a batch of one would be taken for a constant.
-    example = torch.zeros(2, 3, crop, crop)
-    program = torch.onnx.export(
-        network,
-        (example,),
-        input_names=["pictures"],
-        output_names=["logits"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
-    if program is None:
-        raise PackError("torch exported nothing")
-    return program.model_proto.SerializeToString()
-
-
-def _check(classifier: Classifier, paths: Iterable[Path], report: Callable[[str], None]) -> None:
-    """Compares the two networks on real pictures and notes the outcome in the manifest."""
-    model = classifier.model
-    worst, count = 0.0, 0
-    for path in paths:
-        report(f"comparing ONNX Runtime with torch on {path.name}")
-        picture = pictures.decode(path.read_bytes())
-        view, _ = pictures.preprocess(picture, model.preprocessing.resize, model.preprocessing.crop)
-        served = classifier.serve(view.unsqueeze(0))[0]
-        with torch.no_grad():
-            expected = classifier.network(view.unsqueeze(0))[0].numpy()
-        difference = float(np.abs(served - expected).max())
-        if not difference <= MAX_LOGIT_DIFFERENCE:
-            raise PackError(f"{path.name}: a logit differs by {difference:.2g} (at most {MAX_LOGIT_DIFFERENCE:g})")
-        if not np.array_equal(np.argsort(-served)[:_TOP], np.argsort(-expected)[:_TOP]):
-            raise PackError(f"{path.name}: the {_TOP} most probable classes differ")
-        worst, count = max(worst, difference), count + 1
-    model.packing_check.pictures = count
-    model.packing_check.max_logit_difference = worst
+def _check(
+    model: v1.Model, network: Differentiable, onnx: bytes, spec: ModelSpec, report: Callable[[str], None]
+) -> None:
+    """Compares and tests on real pictures, and notes the outcomes in the manifest."""
+    cpu = torch.device("cpu")
+    classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
+    views = {
+        path.name: pictures.preprocess(pictures.decode(path.read_bytes()), spec.resize, spec.crop)[0]
+        for path in spec.check_pictures.paths()
+    }
+    compare_logits(classifier, views, report)
+    stacked = torch.stack([*views.values()])
+    compare_maps(classifier, stacked[0], report)
+    randomise_methods(classifier, stacked, report)
 
 
 def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:

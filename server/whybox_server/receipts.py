@@ -19,6 +19,11 @@ def receipt(request: v1.AnalyzeRequest, model: v1.Model) -> v1.Receipt:
     parameters = v1.AnalyzeRequest()
     parameters.CopyFrom(request)
     parameters.ClearField("image")
+    baselines = {}
+    for index, options in enumerate(parameters.explanations):
+        if options.baseline_image:
+            baselines[index] = hashlib.sha256(options.baseline_image).hexdigest()
+            options.ClearField("baseline_image")
     text = json.dumps(json_format.MessageToDict(parameters, preserving_proto_field_name=True), sort_keys=True)
     return v1.Receipt(
         weights_sha256=model.digests.weights_sha256,
@@ -30,4 +35,5 @@ def receipt(request: v1.AnalyzeRequest, model: v1.Model) -> v1.Receipt:
         parameters_sha256=hashlib.sha256(text.encode()).hexdigest(),
         seed=request.seed,
         whybox_version=version("whybox"),
+        baseline_sha256=baselines,
     )

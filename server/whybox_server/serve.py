@@ -14,19 +14,22 @@ import uvicorn
 
 from whybox_server import rpc
 from whybox_server.archives import read_store
+from whybox_server.explanation_options import MAX_BASELINE_BYTES
 from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
 from whybox_server.readiness import is_ready
 from whybox_server.rest import create_app
 from whybox_server.settings import Settings
+from whybox_server.spool import Spool
 from whybox_server.torchserve.backend import Backend
+from whybox_server.validation import MAX_EXPLANATIONS
 
 _log = logging.getLogger(__name__)
 
 # Requests in flight may end within this time after a signal to stop.
 _DRAIN_SECONDS = 5.0
-# A gRPC message holds the picture and some options.
-_ENVELOPE_BYTES = 64 * 2**10
+# What a gRPC message holds beside the picture: a baseline for each map, and options.
+_ENVELOPE_BYTES = MAX_EXPLANATIONS * MAX_BASELINE_BYTES + 64 * 2**10
 
 
 class ServeError(Exception):
@@ -66,9 +69,14 @@ async def serve(settings: Settings, listening: Callable[[Addresses], None], read
     _create_log_dir(settings.log_dir)
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)
-    gateway = Gateway(archives.values(), backend, metrics, max_image_bytes=settings.max_image_bytes)
-    # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing left.
-    async with _grpc(settings, gateway, metrics) as grpc, _rest(settings, gateway, metrics) as rest, backend.running():
+    async with contextlib.AsyncExitStack() as stack:
+        spool = stack.enter_context(Spool())
+        gateway = Gateway(archives.values(), backend, metrics, spool, max_image_bytes=settings.max_image_bytes)
+        # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
+        # left.
+        grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics))
+        rest = await stack.enter_async_context(_rest(settings, gateway, metrics))
+        await stack.enter_async_context(backend.running())
         listening(Addresses(rest=rest, grpc=grpc))
         stopping = asyncio.create_task(stop.wait())
         while not (is_ready(gateway.readiness()) or stopping.done()):

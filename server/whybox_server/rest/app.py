@@ -14,10 +14,11 @@ from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
 from whybox_server.readiness import is_ready
 from whybox_server.rest import docs
-from whybox_server.rest.answers import NDJSON, PartsResponse, message_response, unless_disconnected
+from whybox_server.rest.answers import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
 from whybox_server.rest.calls import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.options import ACTIONS, OPTIONS, read_options
+from whybox_server.rest.png import PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -55,11 +56,15 @@ def create_app(
             state.call.model = request.path_params["model"]
             message, asked = await read_request(request, action, max_image_bytes)
             timeout = min(asked or default_timeout, max_timeout)
-            if action == "analyze" and _accepts_ndjson(request):
+            if action == "analyze" and NDJSON in accepted(request):
                 parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
                 return PartsResponse(parts, request)
+            as_png = action == "explain" and PNG in accepted(request)
+            if as_png:
+                ask_for_picture(message)
             work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
-            return message_response(await unless_disconnected(request.receive, work))
+            answer = await unless_disconnected(request.receive, work)
+            return picture_response(answer) if as_png else message_response(answer)
 
         return handle
 
@@ -77,11 +82,12 @@ def create_app(
         options = read_options((OPTIONS["version"],), request.query_params.multi_items())
         return message_response(gateway.get_model(name, options.get("version", "")))
 
-    @app.get("/healthz")
+    # Load balancers ask with either method.
+    @app.api_route("/healthz", methods=["GET", "HEAD"])
     async def alive() -> Response:
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=["GET", "HEAD"])
     async def ready() -> Response:
         pools = gateway.readiness()
         answering = is_ready(pools)
@@ -100,8 +106,3 @@ def create_app(
     app.add_route("/docs/start.js", docs.start_script)
     app.mount("/docs/assets", docs.assets())
     return app
-
-
-def _accepts_ndjson(request: Request) -> bool:
-    accepted = ",".join(request.headers.getlist("accept"))
-    return any(kind.partition(";")[0].strip().lower() == NDJSON for kind in accepted.split(","))

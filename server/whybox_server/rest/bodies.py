@@ -14,11 +14,16 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, PictureTooLargeError
-from whybox_server.rest.problems import UnsupportedMediaTypeError
+from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, PictureTooLargeError, WhyboxError
+from whybox_server.explanation_options import MAX_BASELINE_BYTES
+from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
+from whybox_server.validation import MAX_EXPLANATIONS
 
-# What a form or JSON may weigh beside its picture.
-_ROOM_FOR_OPTIONS = 64 * 1024
+# What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
+# large is read, and named.
+_ROOM_FOR_OPTIONS = 2**20
+_MAX_FIELD_BYTES = 64 * 2**10
+_FILES = ("image", "baseline_image")
 _MAX_FORM_FIELDS = 100
 
 _WAYS = (
@@ -33,35 +38,36 @@ class Body:
 
     Attributes:
         picture: The encoded picture, not empty.
+        baseline_image: The caller's own baseline for explanations, encoded; empty without one.
         form: Fields of a form, in order; a name may repeat.
         json: Fields of a JSON object, without the picture.
     """
 
     picture: bytes
+    baseline_image: bytes = b""
     form: tuple[tuple[str, str], ...] = ()
     json: dict[str, Any] = field(default_factory=dict)
 
 
 async def read_body(request: Request, max_image_bytes: int) -> Body:
-    """Reads the body, and never more of it than a picture of `max_image_bytes` can need.
+    """Reads the body, and never more of it than a picture of `max_image_bytes` with all its options can need.
 
     Raises:
         PictureError: There is no picture, or it cannot be decoded from its base64.
         PictureTooLargeError: It has more than `max_image_bytes` bytes.
+        BodyTooLargeError: A form or JSON has more bytes than the largest right one.
         UnsupportedMediaTypeError: The Content-Type is none of the three.
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type.startswith("image/") or media_type == "application/octet-stream":
-        body = Body(await _read(request, max_image_bytes, max_image_bytes))
+        body = Body(await _picture(request, max_image_bytes))
     elif media_type == "multipart/form-data":
         body = await _form(request, max_image_bytes)
     elif media_type == "application/json":
-        # Base64 turns three bytes into four characters.
-        limit = (max_image_bytes + 2) // 3 * 4 + _ROOM_FOR_OPTIONS
-        body = _json(await _read(request, limit, max_image_bytes))
-    elif media_type or await _read(request, max_image_bytes, max_image_bytes):
+        body = await _json(request, max_image_bytes)
+    elif media_type or await _picture(request, max_image_bytes):
         what = f"Content-Type {media_type}" if media_type else "A body without a Content-Type"
         raise UnsupportedMediaTypeError(f"{what} is not understood. The picture: {_WAYS}.", field="image")
     else:
@@ -69,37 +75,41 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
     if not body.picture:
         raise PictureError(f"There is no picture: {_WAYS}.", field="image")
     if len(body.picture) > max_image_bytes:
-        raise _too_large(max_image_bytes)
+        raise _picture_too_large(max_image_bytes)
     return body
 
 
-async def _read(request: Request, limit: int, max_image_bytes: int) -> bytes:
-    async with aclosing(_chunks(request, limit, max_image_bytes)) as chunks:
+async def _picture(request: Request, max_image_bytes: int) -> bytes:
+    return await _read(request, max_image_bytes, _picture_too_large(max_image_bytes))
+
+
+async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
+    async with aclosing(_chunks(request, limit, too_large)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
-async def _chunks(request: Request, limit: int, max_image_bytes: int) -> AsyncGenerator[bytes, None]:
+async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
     declared = request.headers.get("content-length", "")
     if re.fullmatch("[0-9]{1,19}", declared) and int(declared) > limit:
-        raise _too_large(max_image_bytes)
+        raise too_large
     size = 0
     try:
         async with aclosing(request.stream()) as stream:
             async for chunk in stream:
                 size += len(chunk)
                 if size > limit:
-                    raise _too_large(max_image_bytes)
+                    raise too_large
                 yield chunk
     except ClientDisconnect:
         raise CancelledError("The caller went away while sending its request.") from None
 
 
 async def _form(request: Request, max_image_bytes: int) -> Body:
-    limit = max_image_bytes + _ROOM_FOR_OPTIONS
-    async with aclosing(_chunks(request, limit, max_image_bytes)) as chunks:
+    limit = max_image_bytes + MAX_BASELINE_BYTES + _ROOM_FOR_OPTIONS
+    async with aclosing(_chunks(request, limit, _body_too_large(limit, max_image_bytes))) as chunks:
         parser = MultiPartParser(
-            request.headers, chunks, max_files=1, max_fields=_MAX_FORM_FIELDS, max_part_size=_ROOM_FOR_OPTIONS
+            request.headers, chunks, max_files=len(_FILES), max_fields=_MAX_FORM_FIELDS, max_part_size=_MAX_FIELD_BYTES
         )
         # The size is bounded already: keep the picture in memory instead of writing it to disk.
         parser.spool_max_size = limit + 1
@@ -107,23 +117,27 @@ async def _form(request: Request, max_image_bytes: int) -> Body:
             form = await parser.parse()
         except (MultiPartException, UnicodeError) as exc:
             raise InvalidRequestError(f"The form cannot be read: {str(exc).rstrip('.')}.") from None
-    picture, fields = b"", []
+    files: dict[str, bytes] = {}
+    fields = []
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                if name != "image":
-                    raise InvalidRequestError(f"{name} must be text; the only file is `image`.", field=name)
-                picture = await value.read()
-            elif name == "image":
-                raise PictureError("image must be a file of the form, with a filename.", field="image")
+                if name not in _FILES or name in files:
+                    what = "is given twice" if name in files else f"must be text; files are {' and '.join(_FILES)}"
+                    raise InvalidRequestError(f"{name} {what}.", field=name)
+                files[name] = await value.read()
+            elif name in _FILES:
+                raise PictureError(f"{name} must be a file of the form, with a filename.", field=name)
             else:
                 fields.append((name, value))
     finally:
         await form.close()
-    return Body(picture, form=tuple(fields))
+    return Body(files.get("image", b""), files.get("baseline_image", b""), form=tuple(fields))
 
 
-def _json(text: bytes) -> Body:
+async def _json(request: Request, max_image_bytes: int) -> Body:
+    limit = _in_base64(max_image_bytes) + MAX_EXPLANATIONS * _in_base64(MAX_BASELINE_BYTES) + _ROOM_FOR_OPTIONS
+    text = await _read(request, limit, _body_too_large(limit, max_image_bytes))
     if not text:
         return Body(b"")
     try:
@@ -133,16 +147,19 @@ def _json(text: bytes) -> Body:
         raise InvalidRequestError(f"The body is not valid JSON: {why}.") from None
     if not isinstance(fields, dict):
         raise InvalidRequestError("The body must be a JSON object.")
-    image = fields.pop("image", "")
-    if not isinstance(image, str):
-        raise PictureError("image must be a string in base64.", field="image")
+    picture, baseline_image = (_decoded(name, fields.pop(name, "")) for name in _FILES)
+    return Body(picture, baseline_image, json=fields)
+
+
+def _decoded(name: str, base64_text: object) -> bytes:
+    if not isinstance(base64_text, str):
+        raise PictureError(f"{name} must be a string in base64.", field=name)
     try:
-        picture = base64.b64decode(image, validate=True)
+        return base64.b64decode(base64_text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise PictureError(
-            f"image is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`.", field="image"
+            f"{name} is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`.", field=name
         ) from None
-    return Body(picture, json=fields)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -157,5 +174,17 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _too_large(max_image_bytes: int) -> PictureTooLargeError:
+def _in_base64(size: int) -> int:
+    """Base64 turns three bytes into four characters."""
+    return (size + 2) // 3 * 4
+
+
+def _picture_too_large(max_image_bytes: int) -> PictureTooLargeError:
     return PictureTooLargeError(f"The picture may have at most {max_image_bytes} bytes.", field="image")
+
+
+def _body_too_large(limit: int, max_image_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(
+        f"The body may have at most {limit} bytes: a picture of at most {max_image_bytes}, baselines of at most "
+        f"{MAX_BASELINE_BYTES} each, and options."
+    )

@@ -9,7 +9,8 @@ from whybox.v1.errors import UnavailableError
 from whybox_server.rest import problems
 from whybox_server.rest.answers import NDJSON
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
-from whybox_server.rest.options import ACTIONS, OPTIONS, Option, options_of
+from whybox_server.rest.options import ACTIONS, EXPLAINING, MAX_VALUES, OPTIONS, Option, options_of
+from whybox_server.rest.png import PNG
 from whybox_server.rest.requests import PARTS
 
 _SUMMARIES = {
@@ -20,7 +21,13 @@ _SUMMARIES = {
     "analyze": "Everything at once",
 }
 _FILE = {"type": "string", "format": "binary"}
-_BASE64 = {"type": "string", "contentEncoding": "base64", "description": "The encoded picture: JPEG, PNG, WebP or GIF."}
+_BASE64 = {"type": "string", "contentEncoding": "base64"}
+# The pictures that a form or JSON may hold, by action.
+_IMAGE = {"image": "The encoded picture: JPEG, PNG, WebP or GIF."}
+_IMAGES = dict.fromkeys(ACTIONS, _IMAGE) | dict.fromkeys(
+    EXPLAINING,
+    _IMAGE | {"baseline_image": "A baseline of your own in place of a named one: a picture of the model's view."},
+)
 _STRING = {"type": "string"}
 _PROBLEM: Schema = {
     "type": "object",
@@ -100,6 +107,11 @@ def _analysis(action: str) -> dict[str, Any]:
     options = options_of(action)
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
+    if action == "explain":
+        content[PNG] = {
+            "schema": _FILE
+            | {"description": "With `Accept: image/png`: one map over the picture; with encoding=heat_map, it alone."}
+        }
     if action == "analyze":
         failure = {
             "type": "object",
@@ -125,7 +137,7 @@ def _analysis(action: str) -> dict[str, Any]:
             "content": {
                 "image/*": {"schema": _FILE},
                 "application/octet-stream": {"schema": _FILE},
-                "multipart/form-data": {"schema": _fields(options, _FILE)},
+                "multipart/form-data": {"schema": _fields(action, options, _FILE)},
                 "application/json": {"schema": _json_body(action, options)},
             },
         },
@@ -206,21 +218,23 @@ def _query(option: Option) -> dict[str, Any]:
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
 
 
-def _fields(options: Iterable[Option], image: Schema) -> Schema:
-    """The picture and its options as the fields of an object, in a form or in JSON."""
-    properties: dict[str, Any] = {"image": image}
+def _fields(action: str, options: Iterable[Option], image: Schema) -> Schema:
+    """Pictures and options as the fields of an object, in a form or in JSON."""
+    properties: dict[str, Any] = {name: image | {"description": what} for name, what in _IMAGES[action].items()}
     for option in options:
         one = dict(option.schema)
-        schema = {"oneOf": [one, {"type": "array", "items": one, "minItems": 1}]} if option.repeatable else one
+        several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
+        schema = {"oneOf": [one, several]} if option.repeatable else one
         properties[option.name] = schema | {"description": option.description}
     return {"type": "object", "required": ["image"], "properties": properties, "additionalProperties": False}
 
 
 def _json_body(action: str, options: Iterable[Option]) -> Schema:
-    flat = _fields(options, _BASE64)
+    flat = _fields(action, options, _BASE64)
     if action != "analyze":
         return flat
     request = v1.AnalyzeRequest.DESCRIPTOR
+    image = flat["properties"]["image"]
     parts = request_schemas((request,))[request.full_name]
     return {
         "oneOf": [
@@ -229,7 +243,7 @@ def _json_body(action: str, options: Iterable[Option]) -> Schema:
             | {
                 "title": "Parts",
                 "description": "Only the parts that are spelled out are computed.",
-                "properties": parts["properties"] | {"image": _BASE64, "timeout": OPTIONS["timeout"].schema},
+                "properties": parts["properties"] | {"image": image, "timeout": OPTIONS["timeout"].schema},
                 "required": ["image"],
                 "anyOf": [{"required": [part]} for part in PARTS],
             },

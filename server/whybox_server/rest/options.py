@@ -9,8 +9,12 @@ from typing import Any
 from whybox.v1.errors import InvalidRequestError
 
 ACTIONS = ("predict", "explain", "robustness", "bias", "analyze")
+EXPLAINING = ("explain", "analyze")
 INT32 = range(-(2**31), 2**31)
 UINT32 = range(2**32)
+# More than any option can use: every map gets its copy, so that a large body must not be full of them.
+MAX_VALUES = 100
+MAX_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -22,10 +26,14 @@ class Options:
     timeout: float | None = None
     top_k: int | None = None
     method: tuple[str, ...] = ()
-    target_class: int | None = None
-    steps: int | None = None
-    dtype: str = ""
+    target_class: tuple[int | str, ...] = ()
+    contrast_class: int | str | None = None
+    baseline: str = ""
+    max_evaluations: int | None = None
+    tolerance: float | None = None
+    encoding: tuple[str, ...] = ()
     channels: str = ""
+    quality: tuple[str, ...] = ()
     norm: tuple[str, ...] = ()
     budget: str = ""
     attribute: tuple[str, ...] = ()
@@ -60,6 +68,8 @@ def _text(value: object) -> str:
     except UnicodeEncodeError:
         # JSON can escape half of a surrogate pair.
         raise ValueError("must be valid Unicode") from None
+    if len(value) > MAX_CHARACTERS:
+        raise ValueError(f"must have at most {MAX_CHARACTERS} characters")
     return value
 
 
@@ -82,6 +92,23 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
+def _share(value: object) -> float:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("must be a number from 0 to 1")
+    return float(value)
+
+
+def _class(value: object) -> int | str:
+    """The index of a class or its name: what looks like a number is one."""
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise ValueError("must be the index or the name of a class")
+    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
+        return _text(value)
+    return _integer(INT32)(value)
+
+
 def _budget(value: object) -> str:
     # A number of evaluations is a number to whoever writes JSON, and a string in the message.
     if isinstance(value, int) and not isinstance(value, bool):
@@ -89,10 +116,10 @@ def _budget(value: object) -> str:
     return _text(value)
 
 
-_TEXT = {"type": "string"}
+_TEXT = {"type": "string", "maxLength": MAX_CHARACTERS}
 _INT32 = {"type": "integer", "format": "int32"}
-_EXPLAINED = ("explain", "analyze")
-_ATTACKED = ("robustness", "analyze")
+_CLASS = {"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_CHARACTERS}
+_ATTACKING = ("robustness", "analyze")
 
 OPTIONS: Mapping[str, Option] = {
     option.name: option
@@ -121,7 +148,7 @@ OPTIONS: Mapping[str, Option] = {
         ),
         Option(
             "method",
-            _EXPLAINED,
+            EXPLAINING,
             _text,
             _TEXT,
             "How to explain, one of the model's `methods`; one map for each. Default grad_cam.",
@@ -129,23 +156,69 @@ OPTIONS: Mapping[str, Option] = {
         ),
         Option(
             "target_class",
-            _EXPLAINED,
+            EXPLAINING,
+            _class,
+            _CLASS,
+            "Index or name of the class to explain; one map for each. Default: the predicted class.",
+            repeatable=True,
+        ),
+        Option(
+            "contrast_class",
+            EXPLAINING,
+            _class,
+            _CLASS,
+            "Index or name of another class: the map then tells why the target rather than this one.",
+        ),
+        Option(
+            "baseline",
+            EXPLAINING,
+            _text,
+            _TEXT,
+            'What stands for "nothing there": "black", "grey", "blur" or "mean" (of the maps for these three). '
+            "A picture of your own goes into `baseline_image` of a form or of JSON.",
+        ),
+        Option(
+            "max_evaluations",
+            EXPLAINING,
             _integer(INT32),
             _INT32,
-            "Index of the class to explain. Default: the predicted class.",
+            "The most that each method may spend, in the evaluations that it counts; see the model's `methods`.",
         ),
-        Option("steps", _EXPLAINED, _integer(INT32), _INT32, "integrated_gradients: steps of the path. Default 50."),
-        Option("dtype", _EXPLAINED, _text, _TEXT, 'How maps are encoded: "float32" (default), "float16" or "uint8".'),
+        Option(
+            "tolerance",
+            EXPLAINING,
+            _share,
+            {"type": "number", "minimum": 0, "maximum": 1},
+            "Methods stop when their `residual` is at most this; 0 spends all of max_evaluations.",
+        ),
+        Option(
+            "encoding",
+            EXPLAINING,
+            _text,
+            _TEXT,
+            'How maps travel: one of "uint8" (default), "float16" and "float32", and any of "heat_map", "overlay" and '
+            '"regions".',
+            repeatable=True,
+        ),
         Option(
             "channels",
-            _EXPLAINED,
+            EXPLAINING,
             _text,
             _TEXT,
             '"sum" (default): one value per pixel. "none": one per pixel and colour channel.',
         ),
         Option(
+            "quality",
+            EXPLAINING,
+            _text,
+            _TEXT,
+            'What shall be measured of each map: "deletion", "insertion", "infidelity", "sensitivity", "stability", or '
+            '"all".',
+            repeatable=True,
+        ),
+        Option(
             "norm",
-            _ATTACKED,
+            _ATTACKING,
             _text,
             _TEXT,
             "In which norm to measure, one of the model's `norms`. Default linf.",
@@ -153,7 +226,7 @@ OPTIONS: Mapping[str, Option] = {
         ),
         Option(
             "budget",
-            _ATTACKED,
+            _ATTACKING,
             _budget,
             {"type": ["string", "integer"]},
             'What each search may spend: "fast", "standard" (default), "thorough", or a number of gradient '
@@ -210,6 +283,8 @@ def read_options(allowed: Iterable[Option], query: Given, body: Given = ()) -> d
 def _read(option: Option, sent: list[object]) -> object:
     if len(sent) > 1 and not option.repeatable:
         raise InvalidRequestError(f"{option.name} is given twice.", field=option.name)
+    if len(sent) > MAX_VALUES:
+        raise InvalidRequestError(f"{option.name} may have at most {MAX_VALUES} values.", field=option.name)
     try:
         read = tuple(option.read(value) for value in sent)
     except ValueError as exc:

@@ -28,6 +28,12 @@ class UnsupportedMediaTypeError(InvalidRequestError):
     default_reason = "UNSUPPORTED_MEDIA_TYPE"
 
 
+class BodyTooLargeError(InvalidRequestError):
+    """The form or the JSON, all in all, has more bytes than any right request needs."""
+
+    default_reason = "BODY_TOO_LARGE"
+
+
 class MethodNotAllowedError(InvalidRequestError):
     """The path exists, but not for this method."""
 
@@ -46,6 +52,7 @@ STATUSES: Mapping[type[WhyboxError], int] = {
     NotFoundError: 404,
     MethodNotAllowedError: 405,
     FailedPreconditionError: 409,
+    BodyTooLargeError: 413,
     PictureTooLargeError: 413,
     UnsupportedMediaTypeError: 415,
     QuotaExceededError: 429,

@@ -1,5 +1,6 @@
 """From an HTTP request to the gateway's message."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,12 +10,12 @@ from starlette.requests import Request
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox_server.rest.bodies import read_body
-from whybox_server.rest.options import ACTIONS, Options, options_of, read_options
+from whybox_server.rest.options import ACTIONS, EXPLAINING, OPTIONS, Options, options_of, read_options
+from whybox_server.validation import check_explanations
 
 DEFAULT_METHOD = "grad_cam"
 PARTS = ("prediction", "explanations", "robustness", "bias")
-
-_METHODS_WITH_STEPS = frozenset({"integrated_gradients"})
+_REPEATABLE = frozenset(name for name, option in OPTIONS.items() if option.repeatable)
 # What remains free when the body spells out the parts: the options of every action.
 _ABOUT_ALL_PARTS = frozenset(option.name for option in options_of("analyze") if set(option.actions) == set(ACTIONS))
 
@@ -31,19 +32,21 @@ async def read_request(request: Request, action: str, max_image_bytes: int) -> t
     """
     model: str = request.path_params["model"]
     body = await read_body(request, max_image_bytes)
+    if body.baseline_image and action not in EXPLAINING:
+        raise InvalidRequestError(f"{action} takes no baseline_image; leave it out.", field="baseline_image")
     parts = _take_parts(body.json, model) if action == "analyze" else {}
     given = read_options(options_of(action), request.query_params.multi_items(), (*body.form, *_scalars(body.json)))
     options = Options(**given)
     message = v1.AnalyzeRequest(model=model, version=options.version, image=body.picture, seed=options.seed)
     if parts:
-        mixed = sorted(given.keys() - _ABOUT_ALL_PARTS)
+        mixed = sorted(given.keys() - _ABOUT_ALL_PARTS) or ["baseline_image"] * bool(body.baseline_image)
         if mixed:
             raise InvalidRequestError(
                 f"{mixed[0]} cannot be combined with {', '.join(parts)}: say it inside of the part.", field=mixed[0]
             )
         _add_parts(message, parts)
     else:
-        _add_options(message, action, options)
+        _add_options(message, action, options, body.baseline_image)
     return message, options.timeout
 
 
@@ -56,8 +59,9 @@ def _take_parts(fields: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def _scalars(fields: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """An array is a repeated option."""
     for name, value in fields.items():
-        if isinstance(value, list) and value:
+        if isinstance(value, list) and value and name in _REPEATABLE:
             yield from ((name, item) for item in value)
         else:
             yield name, value
@@ -72,30 +76,37 @@ def _add_parts(message: v1.AnalyzeRequest, parts: Mapping[str, Any]) -> None:
             raise InvalidRequestError(f"{name} cannot be understood: {exc}", field=name) from None
 
 
-def _add_options(message: v1.AnalyzeRequest, action: str, options: Options) -> None:
+def _add_options(message: v1.AnalyzeRequest, action: str, options: Options, baseline_image: bytes) -> None:
     wanted = ACTIONS if action == "analyze" else (action,)
     if "predict" in wanted:
         message.prediction.CopyFrom(v1.PredictionOptions(top_k=options.top_k))
     if "explain" in wanted:
-        message.explanations.extend(_explanations(options))
+        message.explanations.extend(_explanations(options, baseline_image))
     if "robustness" in wanted:
         message.robustness.CopyFrom(v1.RobustnessOptions(norms=options.norm, budget=options.budget))
     if "bias" in wanted:
         message.bias.CopyFrom(v1.BiasOptions(attributes=options.attribute))
 
 
-def _explanations(options: Options) -> Iterator[v1.ExplanationOptions]:
-    methods = options.method or (DEFAULT_METHOD,)
-    if options.steps is not None and not _METHODS_WITH_STEPS.intersection(methods):
-        takers = ", ".join(sorted(_METHODS_WITH_STEPS))
-        raise InvalidRequestError(
-            f"steps is only for {takers}; ask for it with method, or leave steps out.", field="steps"
-        )
-    for method in methods:
+def _explanations(options: Options, baseline_image: bytes) -> Iterator[v1.ExplanationOptions]:
+    """One map for each method and each class; every other option is for all of them."""
+    methods, targets = options.method or (DEFAULT_METHOD,), options.target_class or (None,)
+    # Here already: a small body can name more of them than memory holds.
+    check_explanations(len(methods) * len(targets))
+    for method, target in itertools.product(methods, targets):
         yield v1.ExplanationOptions(
             method=method,
-            target_class=options.target_class,
-            steps=options.steps if method in _METHODS_WITH_STEPS else None,
-            dtype=options.dtype,
+            **_named("target", target),
+            **_named("contrast", options.contrast_class),
+            baseline=options.baseline,
+            baseline_image=baseline_image,
+            max_evaluations=options.max_evaluations,
+            tolerance=options.tolerance,
+            encodings=options.encoding,
             channels=options.channels,
+            quality=options.quality,
         )
+
+
+def _named(role: str, chosen: int | str | None) -> dict[str, Any]:
+    return {f"{role}_label" if isinstance(chosen, str) else f"{role}_class": chosen}

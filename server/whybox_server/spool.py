@@ -1,0 +1,46 @@
+"""Pictures on their way to the workers that analyse them: one file for all the work on a request.
+
+The file is also the worker's licence to go on: it is removed when the caller has its answer or is gone.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class Spool:
+    """A folder that only we can read, and that is gone after the `with` block."""
+
+    def __init__(self) -> None:
+        self._folder = _private_folder()
+        self._count = 0
+
+    @contextmanager
+    def lent(self, picture: bytes) -> Iterator[Path]:
+        """The picture as a file, while somebody waits for what is made of it."""
+        if not self._folder.is_dir():
+            # What tidies up temporary folders takes those that nobody used for days.
+            self._folder = _private_folder()
+        self._count += 1
+        path = self._folder / str(self._count)
+        try:
+            path.write_bytes(picture)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _private_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="whybox-pictures-"))

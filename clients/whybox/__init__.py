@@ -11,12 +11,14 @@ Example:
     analysis.contact_sheet().save("dog.sheet.png")  # ... all at a glance
 """
 
-from whybox.client import CallOptions, Client
+from whybox.client import Client
+from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, MapOptions
 from whybox.results import (
     Analysis,
     Bias,
     BiasFlag,
     ClassScore,
+    Curve,
     Digests,
     Distance,
     Example,
@@ -27,8 +29,13 @@ from whybox.results import (
     PartTiming,
     Prediction,
     Preprocessing,
+    Quality,
+    RandomisationTest,
     Receipt,
+    Region,
+    Regions,
     Robustness,
+    Stability,
     Timings,
     View,
 )
@@ -49,20 +56,24 @@ from whybox.v1.errors import (
 
 __all__ = [
     "Analysis",
+    "AnalyzeOptions",
     "Bias",
     "BiasFlag",
     "CallOptions",
     "CancelledError",
     "ClassScore",
     "Client",
+    "Curve",
     "DeadlineExceededError",
     "Digests",
     "Distance",
     "Example",
+    "ExplainOptions",
     "Explanation",
     "FailedPreconditionError",
     "InternalError",
     "InvalidRequestError",
+    "MapOptions",
     "Method",
     "ModelInfo",
     "NotFoundError",
@@ -73,9 +84,14 @@ __all__ = [
     "PictureTooLargeError",
     "Prediction",
     "Preprocessing",
+    "Quality",
     "QuotaExceededError",
+    "RandomisationTest",
     "Receipt",
+    "Region",
+    "Regions",
     "Robustness",
+    "Stability",
     "Timings",
     "UnavailableError",
     "View",

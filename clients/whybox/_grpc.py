@@ -90,7 +90,7 @@ class GrpcTransport:
 def _too_large(url: str, details: str) -> WhyboxError:
     if "CLIENT:" in details:
         return WhyboxError(
-            f"{url} answers with more than {MAX_MESSAGE_BYTES >> 20} MiB; ask for fewer maps, or for dtype 'uint8'.",
+            f"{url} answers with more than {MAX_MESSAGE_BYTES >> 20} MiB; ask for fewer maps, or for uint8 alone.",
             reason="ANSWER_TOO_LARGE",
         )
     return PictureTooLargeError(f"The picture is too large for {url}: {details}", field="image")

@@ -15,7 +15,7 @@ ImageInput: TypeAlias = str | PathLike[str] | bytes | bytearray | memoryview | I
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
-def encode(image: ImageInput) -> bytes:
+def encode(image: ImageInput, name: str = "image") -> bytes:
     """The picture as encoded bytes.
 
     Files and bytes go as they are; pictures and arrays become PNG, which loses nothing (floats are rounded to 8 bits).
@@ -23,6 +23,7 @@ def encode(image: ImageInput) -> bytes:
     Args:
         image: Path, encoded bytes, Pillow picture, or array of shape [height, width], [height, width, 3] or
             [height, width, 4] holding uint8 or floats in [0, 1].
+        name: The argument that errors name.
 
     Raises:
         TypeError: `image` or its dtype is of another kind.
@@ -35,16 +36,16 @@ def encode(image: ImageInput) -> bytes:
         case bytes() | bytearray() | memoryview():
             encoded = bytes(image)
         case Image.Image():
-            encoded = _png(image)
+            encoded = _png(image, name)
         case np.ndarray():
-            encoded = _png(Image.fromarray(_to_bytes(image)))
+            encoded = _png(Image.fromarray(_to_bytes(image, name)), name)
         case _:
             raise TypeError(
-                "image must be a path, encoded bytes, a Pillow picture or a numpy array, "
+                f"{name} must be a path, encoded bytes, a Pillow picture or a numpy array, "
                 f"not {type(image).__module__}.{type(image).__qualname__}"
             )
     if not encoded:
-        raise ValueError("image must be an encoded picture, but it has no bytes")
+        raise ValueError(f"{name} must be an encoded picture, but it has no bytes")
     return encoded
 
 
@@ -79,11 +80,13 @@ def scaled(width: float, height: float, size: int) -> tuple[int, int]:
     return max(1, round(size * width / longer)), max(1, round(size * height / longer))
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(picture: Image.Image, name: str) -> bytes:
     # A Pillow picture opened from a file keeps its EXIF orientation, which PNG would lose.
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in ("F", "I"):
-        raise ValueError(f"image has Pillow mode {upright.mode!r}, whose range of values is unknown; convert it to 'L'")
+        raise ValueError(
+            f"{name} has Pillow mode {upright.mode!r}, whose range of values is unknown; convert it to 'L'"
+        )
     if upright.mode not in _PNG_MODES:
         upright = upright.convert("RGB")
     encoded = io.BytesIO()
@@ -91,22 +94,22 @@ def _png(picture: Image.Image) -> bytes:
     return encoded.getvalue()
 
 
-def _to_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+def _to_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         hint = "; move its channels to the end" if array.ndim == 3 and array.shape[0] in (3, 4) else ""
         raise ValueError(
-            f"image must have shape (height, width), (height, width, 3) or (height, width, 4), not {array.shape}{hint}"
+            f"{name} must have shape (height, width), (height, width, 3) or (height, width, 4), not {array.shape}{hint}"
         )
     if array.size == 0:
-        raise ValueError(f"image must hold pixels, but its shape is {array.shape}")
+        raise ValueError(f"{name} must hold pixels, but its shape is {array.shape}")
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
-        raise TypeError(f"image must hold uint8 or floats in [0, 1], not {array.dtype}")
+        raise TypeError(f"{name} must hold uint8 or floats in [0, 1], not {array.dtype}")
     # Written so that NaN, which compares false, is refused too.
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
-            f"image must hold floats in [0, 1], but its values run from {array.min():g} to {array.max():g}; "
+            f"{name} must hold floats in [0, 1], but its values run from {array.min():g} to {array.max():g}; "
             "divide grey levels by 255"
         )
     levels: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)

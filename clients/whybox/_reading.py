@@ -2,10 +2,13 @@
 
 from typing import Any, TypeVar
 
+import numpy as np
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
+from numpy.typing import NDArray
 
 from whybox import results, v1
+from whybox._masks import EMPTY_MASK, decode_mask
 from whybox._tensors import EMPTY_MAP, decode
 from whybox.v1.errors import WhyboxError, error_from_status
 
@@ -16,7 +19,7 @@ def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analys
     """The values of one answer about the encoded `picture`.
 
     Raises:
-        InternalError: A map of the answer cannot be decoded.
+        InternalError: A map or a mask of the answer cannot be decoded.
     """
     return results.Analysis(
         **_plain(message),
@@ -35,10 +38,16 @@ def read_model(message: v1.Model) -> results.ModelInfo:
     """The values of one model."""
     return results.ModelInfo(
         **_plain(message),
-        methods=tuple(results.Method(**_plain(method)) for method in message.methods),
+        methods=tuple(_method(method) for method in message.methods),
         preprocessing=_one(message, "preprocessing", results.Preprocessing),
         digests=_one(message, "digests", results.Digests),
         packing_check=_one(message, "packing_check", results.PackingCheck),
+    )
+
+
+def _method(message: v1.Method) -> results.Method:
+    return results.Method(
+        **_plain(message), randomisation_test=_one(message, "randomisation_test", results.RandomisationTest)
     )
 
 
@@ -79,13 +88,51 @@ def _prediction(message: v1.Prediction) -> results.Prediction:
 
 
 def _explanation(message: v1.Explanation, picture: bytes) -> results.Explanation:
+    plain = _plain(message)
     error = _error(message.status)
     return results.Explanation(
-        **_plain(message),
-        attribution=decode(message.attribution) if error is None else EMPTY_MAP,
+        # Named for what they are, beside the drawings that the client makes itself. No picture has no bytes.
+        heat_map_png=plain.pop("heat_map") or None,
+        overlay_png=plain.pop("overlay") or None,
+        **plain,
+        attribution=_attribution(message) if error is None else EMPTY_MAP,
+        regions=_regions(message.regions) if message.HasField("regions") else None,
+        quality=_quality(message.quality) if message.HasField("quality") else None,
         view=_one(message, "view", results.View),
         picture=picture,
         error=error,
+    )
+
+
+def _attribution(message: v1.Explanation) -> NDArray[np.float32]:
+    pictures_only = message.heat_map or message.overlay or message.HasField("regions")
+    if pictures_only and not message.HasField("attribution"):
+        return EMPTY_MAP
+    return decode(message.attribution)
+
+
+def _regions(message: v1.Regions) -> results.Regions:
+    return results.Regions(
+        **_plain(message),
+        sufficient=_region(message.sufficient) if message.HasField("sufficient") else None,
+        necessary=_region(message.necessary) if message.HasField("necessary") else None,
+    )
+
+
+def _region(message: v1.Region) -> results.Region:
+    return results.Region(
+        **_plain(message) | {"mask": decode_mask(message.mask) if message.state == "found" else EMPTY_MASK},
+        target=_one(message, "target", results.ClassScore),
+        predicted=_one(message, "predicted", results.ClassScore),
+    )
+
+
+def _quality(message: v1.Quality) -> results.Quality:
+    return results.Quality(
+        **_plain(message),
+        deletion=_one(message, "deletion", results.Curve),
+        insertion=_one(message, "insertion", results.Curve),
+        stability=_one(message, "stability", results.Stability),
     )
 
 

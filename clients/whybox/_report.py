@@ -8,11 +8,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from whybox._words import distance_words, explanation_words, flag_words, percent_words
-from whybox.results import Analysis, ModelInfo, Prediction
+from whybox._explanation_words import (
+    evaluations_words,
+    explanation_words,
+    quality_words,
+    randomisation_words,
+    regions_words,
+)
+from whybox._words import distance_words, flag_words, percent_words
+from whybox.results import Analysis, Explanation, Method, ModelInfo, Prediction
 
 _BAR_WIDTH = 30
 _INDENT = (0, 0, 0, 2)
+_DEEPER = (0, 0, 0, 4)
 _STATE_STYLES = {"flagged": "bold red", "not_detected": "green", "stale": "yellow"}
 
 
@@ -27,7 +35,7 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
         _heading(console, "Explanations")
         for explanation in analysis.explanations:
             if explanation.error is None:
-                _line(console, Text(explanation_words(explanation)))
+                _explanation(console, explanation)
     if analysis.robustness is not None:
         _heading(console, "Robustness")
         for distance in analysis.robustness.distances:
@@ -51,8 +59,28 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
         _line(console, Text(f"{model.num_classes} classes; norms: {', '.join(model.norms) or 'none'}"))
         methods = Table.grid(padding=(0, 2))
         for method in model.methods:
-            methods.add_row(Text(method.name), Text(method.summary))
+            methods.add_row(Text(method.name, "dim" if method.unavailable else ""), _method(method))
         console.print(Padding(methods, _INDENT, expand=False))
+
+
+def _explanation(console: Console, explanation: Explanation) -> None:
+    _line(console, Text(explanation_words(explanation)))
+    if explanation.quality is not None:
+        style = "" if explanation.quality.reliable else "yellow"
+        _line(console, Text(quality_words(explanation.quality), style), _DEEPER)
+    if explanation.regions is not None:
+        _line(console, Text(regions_words(explanation.regions)), _DEEPER)
+
+
+def _method(method: Method) -> Text:
+    if method.unavailable:
+        return Text(f"not for this model: {method.unavailable}", "dim")
+    lines = [Text(method.summary)]
+    if words := evaluations_words(method):
+        lines.append(Text(words, "dim"))
+    if test := method.randomisation_test:
+        lines.append(Text(randomisation_words(test), "dim" if test.passed else "yellow"))
+    return Text("\n").join(lines)
 
 
 def _classes(prediction: Prediction) -> Table:
@@ -76,5 +104,5 @@ def _heading(console: Console, title: str) -> None:
     console.print(Text(title, "bold"))
 
 
-def _line(console: Console, text: Text) -> None:
-    console.print(Padding(text, _INDENT, expand=False))
+def _line(console: Console, text: Text, indent: tuple[int, int, int, int] = _INDENT) -> None:
+    console.print(Padding(text, indent, expand=False))

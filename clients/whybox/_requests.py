@@ -1,12 +1,15 @@
 """From the arguments of `Client` to the requests of `whybox.v1`."""
 
 import math
+import operator
 import re
 import uuid
-from collections.abc import Collection, Iterable
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Iterable
+from typing import Any
 
+from whybox import _pictures
 from whybox._transport import MAX_MESSAGE_BYTES
+from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions, MapOptions
 from whybox.v1 import (
     AnalyzeRequest,
     BiasOptions,
@@ -16,63 +19,41 @@ from whybox.v1 import (
 )
 from whybox.v1.errors import PictureTooLargeError
 
-Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias"]
-ALL_PARTS: tuple[Part, ...] = get_args(Part)
-
-_TAKES_STEPS = frozenset({"integrated_gradients"})
+# Which part each option is for; those of all parts are not named.
+_PART_OF = {"top_k": "prediction", "norms": "robustness", "budget": "robustness", "attributes": "bias"} | dict.fromkeys(
+    ("methods", *MapOptions.__annotations__), "explanations"
+)
 # What the server takes over; it would replace any other id without a word.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def analysis_request(
-    picture: bytes,
-    *,
-    parts: Collection[Part] | Part,
-    top_k: int,
-    methods: Iterable[str] | str,
-    target_class: int | None,
-    steps: int | None,
-    dtype: str,
-    channels: str,
-    norms: Iterable[str] | str,
-    budget: str | int,
-    attributes: Iterable[str] | str,
-) -> AnalyzeRequest:
-    """The request for the wanted parts, to a model yet to be named; see `Client.analyze` for the arguments.
+def analysis_request(picture: bytes, options: AnalyzeOptions) -> AnalyzeRequest:
+    """The request for the wanted parts, to a model yet to be named; options that were not given stay absent.
 
     Raises:
-        ValueError: `parts` names no part, or one that there is not; no method; `steps` for methods without steps.
-        PictureTooLargeError: The picture has more bytes than a message may have.
+        TypeError: `target` or `contrast` is neither an index nor a label; see `encode` for `baseline`.
+        ValueError: `parts` names no part, or one that there is not; an option is for a part that is not among them; no
+            method or target; a number that the contract cannot hold.
+        OSError: The picture in `baseline` cannot be read.
+        PictureTooLargeError: The pictures have more bytes than a message may have.
     """
-    wanted = set(_names(parts))
-    if not wanted or not wanted <= set(ALL_PARTS):
-        raise ValueError(f"parts must be some of {', '.join(ALL_PARTS)}, not {parts!r}")
-    chosen = _names(methods)
-    if "explanations" in wanted and not chosen:
-        raise ValueError("methods must name at least one method; leave explanations out of parts for none")
-    if steps is not None and "explanations" in wanted and not _TAKES_STEPS.intersection(chosen):
-        raise ValueError(f"steps is for {', '.join(_TAKES_STEPS)}; leave it out for other methods")
+    wanted = _wanted_parts(options)
     request = AnalyzeRequest(image=picture)
     if "prediction" in wanted:
-        request.prediction.CopyFrom(PredictionOptions(top_k=top_k))
+        request.prediction.CopyFrom(PredictionOptions(top_k=options.get("top_k")))
     if "explanations" in wanted:
-        for method in chosen:
-            request.explanations.add().CopyFrom(
-                ExplanationOptions(
-                    method=method,
-                    target_class=target_class,
-                    steps=steps if method in _TAKES_STEPS else None,
-                    dtype=dtype,
-                    channels=channels,
-                )
-            )
+        methods = options.get("methods")
+        request.explanations.extend(_maps(("grad_cam",) if methods is None else _names(methods), options))
     if "robustness" in wanted:
-        request.robustness.CopyFrom(RobustnessOptions(norms=_names(norms), budget=str(budget)))
+        budget = options.get("budget")
+        request.robustness.CopyFrom(
+            RobustnessOptions(norms=_names(options.get("norms")), budget="" if budget is None else str(budget))
+        )
     if "bias" in wanted:
-        request.bias.CopyFrom(BiasOptions(attributes=_names(attributes)))
+        request.bias.CopyFrom(BiasOptions(attributes=_names(options.get("attributes"))))
     if request.ByteSize() > MAX_MESSAGE_BYTES:
         raise PictureTooLargeError(
-            f"The picture has {len(picture) / 2**20:.1f} MiB; at most {MAX_MESSAGE_BYTES >> 20} MiB can be sent.",
+            f"The request has {request.ByteSize() / 2**20:.1f} MiB; at most {MAX_MESSAGE_BYTES >> 20} MiB can be sent.",
             field="image",
         )
     return request
@@ -102,6 +83,69 @@ def checked_timeout(timeout: float) -> float:
     return timeout
 
 
-def _names(names: Iterable[str] | str) -> tuple[str, ...]:
+def _wanted_parts(options: AnalyzeOptions) -> set[str]:
+    parts = options.get("parts")
+    wanted = set(ALL_PARTS if parts is None else _names(parts))
+    if not wanted or not wanted <= set(ALL_PARTS):
+        raise ValueError(f"parts must be some of {', '.join(ALL_PARTS)}, not {parts!r}")
+    for option, value in options.items():
+        part = _PART_OF.get(option)
+        if part is not None and value is not None and part not in wanted:
+            raise ValueError(f"{option} is for {part}; add that to parts, or leave {option} out")
+    return wanted
+
+
+def _maps(methods: tuple[str, ...], options: MapOptions) -> list[ExplanationOptions]:
+    """One entry per method and target; the maps of one method stand together."""
+    if not methods:
+        raise ValueError("methods must name at least one method; leave explanations out of parts for none")
+    target = options.get("target")
+    targets = target if isinstance(target, Iterable) and not isinstance(target, str) else (target,)
+    classes = [_class("target", target) for target in targets]
+    if not classes:
+        raise ValueError("target must name at least one class; leave it out for the predicted class")
+    common = ExplanationOptions(
+        **_class("contrast", options.get("contrast")),
+        **_baseline(options),
+        max_evaluations=options.get("max_evaluations"),
+        tolerance=options.get("tolerance"),
+        encodings=_names(options.get("encodings")),
+        channels=options.get("channels") or "",
+        quality=_measurements(options),
+    )
+    maps = [ExplanationOptions(method=method, **chosen) for method in methods for chosen in classes]
+    for one in maps:
+        one.MergeFrom(common)
+    return maps
+
+
+def _class(option: str, chosen: int | str | None) -> dict[str, Any]:
+    """The fields that name a class, by its index or by its label."""
+    if chosen is None:
+        return {}
+    if isinstance(chosen, str):
+        # On the wire an empty label is none.
+        if not chosen:
+            raise ValueError(f"{option} must be a class's index or label, not an empty label")
+        return {f"{option}_label": chosen}
+    try:
+        return {f"{option}_class": operator.index(chosen)}
+    except TypeError as error:
+        raise TypeError(f"{option} must be a class's index or label, not {chosen!r}") from error
+
+
+def _baseline(options: MapOptions) -> dict[str, Any]:
+    baseline = options.get("baseline")
+    if baseline is None or isinstance(baseline, str):
+        return {"baseline": baseline or ""}
+    return {"baseline_image": _pictures.encode(baseline, "baseline")}
+
+
+def _measurements(options: MapOptions) -> tuple[str, ...]:
+    chosen = _names(options.get("quality"))
+    return ALL_MEASUREMENTS if "all" in chosen else chosen
+
+
+def _names(names: Iterable[str] | str | None) -> tuple[str, ...]:
     # A single name is a string, whose letters would otherwise count as names.
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) else tuple(names or ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from whybox.results import BiasFlag, ClassScore, Distance, Explanation
+    from whybox.results import BiasFlag, ClassScore, Distance
 
 _GREY_LEVELS = 255
 
@@ -18,26 +18,6 @@ def class_words(score: ClassScore) -> str:
 def percent_words(share: float) -> str:
     """A share of 0 to 1, for example "89.1 %"."""
     return f"{100 * share:.1f} %"
-
-
-def explanation_words(explanation: Explanation) -> str:
-    """What was explained, how far the map can be trusted, and what it cost."""
-    words = [f"{explanation.method}: evidence for {explanation.target_label}"]
-    if explanation.signed:
-        words[0] += " (and against it)"
-    if explanation.convergence_delta is not None:
-        words.append(delta_words(explanation))
-    words.append(cost_words(explanation.forward_evaluations, explanation.gradient_evaluations))
-    return "; ".join(words)
-
-
-def delta_words(explanation: Explanation) -> str:
-    """The completeness gap of a path method, with its share of what there was to explain."""
-    gap = f"completeness gap {explanation.convergence_delta:+.3f}"
-    if explanation.baseline_logit is None or explanation.target_logit == explanation.baseline_logit:
-        return f"{gap} logits"
-    rise = explanation.target_logit - explanation.baseline_logit
-    return f"{gap} of {rise:+.2f} logits"
 
 
 def cost_words(forward: int, gradients: int) -> str:

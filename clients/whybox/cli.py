@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from whybox._report import print_analysis, print_models
-from whybox._requests import ALL_PARTS, Part
+from whybox._saving import save_pictures
 from whybox.client import DEFAULT_URL, Client
-from whybox.results import Analysis
+from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions
 from whybox.v1.errors import WhyboxError
 
 app = typer.Typer(
@@ -28,6 +28,12 @@ _EXAMPLES = """\
 whybox analyze dog.jpg
 
 whybox analyze dog.jpg --method grad_cam --method integrated_gradients --save maps
+
+whybox analyze dog.jpg --part explanations --target dalmatian --target 178 --quality all
+
+whybox analyze dog.jpg --method integrated_gradients --contrast pointer --baseline blur --max-evaluations 200
+
+whybox analyze dog.jpg --method rise --tolerance 0.05 --encoding uint8 --encoding regions --save maps
 
 whybox analyze dog.jpg --part robustness --norm linf --norm l2 --budget thorough
 
@@ -61,49 +67,88 @@ def analyze(
     method: Annotated[
         list[str] | None, typer.Option(metavar="METHOD", help="Method to explain with; default: grad_cam.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of integrated_gradients.")] = None,
-    target_class: Annotated[int | None, typer.Option(min=0, help="Class to explain; default: the predicted.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Number of classes to show.")] = 5,
+    target: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="Index or label to explain; default: the predicted class.")
+    ] = None,
+    contrast: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Explain why the target rather than this index or label.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help='What stands for "nothing there": black, grey, blur, mean, or a picture.'
+        ),
+    ] = None,
+    max_evaluations: Annotated[
+        int | None, typer.Option(min=1, help="The most that a method may spend; default: see `whybox models`.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0, help="The residual at which a method stops; 0 spends all it may.")
+    ] = None,
+    encoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Numbers: uint8 (the default), float16 or float32; pictures: heat_map, overlay, regions.",
+        ),
+    ] = None,
+    quality: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WHAT", help=f"Measure the maps: {', '.join(ALL_MEASUREMENTS)}, or all of them."),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Number of classes to show; default: 5.")] = None,
     norm: Annotated[
         list[str] | None, typer.Option(metavar="NORM", help="Norm to measure robustness in; default: linf.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="fast, standard, thorough, or a number of gradients.")] = "standard",
+    budget: Annotated[
+        str | None, typer.Option(help="fast, standard (the default), thorough, or a number of gradients.")
+    ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Audited attribute; default: all.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")] = 0,
     timeout: Timeout = 60.0,
-    save: Annotated[Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write the maps as PNG.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write all pictures as PNG.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
 ) -> None:
     """Ask about one picture: what, why, how robust, and what an audit found.
 
-    --part, --method, --norm and --attribute may be given several times. Exit code 1 means that no answer came, 2 that
-    the command line is wrong.
+    --part, --method, --target, --encoding, --quality, --norm and --attribute may be given several times. Exit code 1
+    means that no answer came, 2 that the command line is wrong.
 
-    With --save, each map is drawn over the picture as PICTURE.METHOD.png, and all of them side by side as
-    PICTURE.sheet.png.
+    --save draws each map over the picture as PICTURE.METHOD.png. With --encoding heat_map, overlay and regions, what
+    the server drew goes to PICTURE.METHOD.heat_map.png and .overlay.png, the regions to .sufficient.png and
+    .necessary.png. PICTURE.sheet.png shows all side by side. With several targets, METHOD is followed by the class.
     """
+    options = {
+        "parts": part,
+        "top_k": top_k,
+        "methods": method,
+        "target": [_class(name) for name in target or ()],
+        "contrast": None if contrast is None else _class(contrast),
+        "baseline": None if baseline is None else _baseline(baseline),
+        "max_evaluations": max_evaluations,
+        "tolerance": tolerance,
+        "encodings": encoding,
+        "quality": quality,
+        "norms": norm,
+        "budget": budget,
+        "attributes": attribute,
+        "seed": seed,
+    }
+    # An option that was given no value was not given.
+    given = cast(AnalyzeOptions, {name: value for name, value in options.items() if value not in (None, [])})
     with _one_line_errors(), Client(url, model=model, timeout=timeout) as client:
-        analysis = client.analyze(
-            typer.get_binary_stream("stdin").read() if picture == _STDIN else picture,
-            parts=cast(list[Part], part) if part else ALL_PARTS,
-            top_k=top_k,
-            methods=method or ("grad_cam",),
-            target_class=target_class,
-            steps=steps,
-            norms=norm or ("linf",),
-            budget=budget,
-            attributes=attribute or (),
-            seed=seed,
-        )
+        analysis = client.analyze(typer.get_binary_stream("stdin").read() if picture == _STDIN else picture, **given)
         if json:
             typer.echo(analysis.to_json())
         else:
             print_analysis(_console(), analysis)
         if save is not None:
             stem = "stdin" if picture == _STDIN else picture.stem
-            for path in _save(analysis, save, stem):
+            for path in save_pictures(analysis, save, stem):
                 # Beside JSON, standard output must stay JSON.
                 typer.echo(f"wrote {path}", err=json)
 
@@ -119,16 +164,19 @@ def _console() -> Console:
     return Console(highlight=False)
 
 
-def _save(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    for explanation in analysis.explanations:
-        if explanation.error is None:
-            path = folder / f"{stem}.{explanation.method}.png"
-            explanation.overlay().save(path)
-            yield path
-    path = folder / f"{stem}.sheet.png"
-    analysis.contact_sheet().save(path)
-    yield path
+def _class(name: str) -> int | str:
+    """An index where it is a number, else a label."""
+    return int(name) if name.isdecimal() else name
+
+
+def _baseline(given: str) -> str | Path:
+    """A name where it is a bare word, else a file."""
+    path = Path(given)
+    if path.suffix or path.name != given:
+        if not path.is_file():
+            raise typer.BadParameter(f"{given} is no file.", param_hint="--baseline")
+        return path
+    return given
 
 
 @contextmanager

@@ -1,17 +1,18 @@
 """The client: one object, four questions, two transports."""
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from types import TracebackType
-from typing import Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 from whybox._grpc import GrpcTransport
 from whybox._pictures import ImageInput, encode
 from whybox._reading import read_analysis, read_model
-from whybox._requests import ALL_PARTS, Part, analysis_request, checked_request_id, checked_timeout
+from whybox._requests import analysis_request, checked_request_id, checked_timeout
 from whybox._rest import RestTransport
 from whybox._transport import Call, Transport
+from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions
 from whybox.results import Analysis, Bias, Explanation, ModelInfo, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest
 from whybox.v1.errors import FailedPreconditionError, InternalError
@@ -20,25 +21,7 @@ DEFAULT_URL = "grpc://127.0.0.1:8001"
 _GRPC_PORT = 8001
 
 _PartT = TypeVar("_PartT", Prediction, Robustness, Bias)
-
-
-class CallOptions(TypedDict, total=False):
-    """What every question to a model takes, whichever part it is about.
-
-    Attributes:
-        model: Another model than the client's.
-        version: A version of the model; default: the served one.
-        seed: Seed of every method that samples, 0 to 2**32 - 1; the same seed gives the same answer. Default 0.
-        timeout: Seconds that this call may take, instead of the client's.
-        request_id: Name of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
-            Default: a new one.
-    """
-
-    model: str | None
-    version: str | None
-    seed: int
-    timeout: float | None
-    request_id: str | None
+_OptionsT = TypeVar("_OptionsT", bound=Mapping[str, object])
 
 
 class Client:
@@ -71,134 +54,75 @@ class Client:
         self._model = model
         self._transport = _connect(url)
 
-    def analyze(
-        self,
-        image: ImageInput,
-        *,
-        parts: Collection[Part] | Part = ALL_PARTS,
-        top_k: int = 5,
-        methods: Iterable[str] | str = ("grad_cam",),
-        target_class: int | None = None,
-        steps: int | None = None,
-        dtype: str = "float32",
-        channels: str = "sum",
-        norms: Iterable[str] | str = ("linf",),
-        budget: str | int = "standard",
-        attributes: Iterable[str] | str = (),
-        **call: Unpack[CallOptions],
-    ) -> Analysis:
+    def analyze(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Analysis:
         """Asks for a prediction and its evidence.
 
         A part that the server could not compute carries its `error`; the call fails only when every part did.
 
         Args:
             image: The picture.
-            parts: Which of "prediction", "explanations", "robustness" and "bias" are computed.
-            top_k: Number of classes to return, most probable first.
-            methods: Methods to explain with, one map each; see `ModelInfo.methods`.
-            target_class: Index of the class to explain; None for the predicted one.
-            steps: Steps of integrated_gradients, 1 to 500; None for the server's default. Other methods take none.
-            dtype: How maps travel: "float32", "float16" or "uint8" (least bytes). They arrive as float32.
-            channels: "sum" for one value per pixel, "none" for one per pixel and colour channel.
-            norms: Norms in which robustness is measured; see `ModelInfo.norms`.
-            budget: What the attack may spend: "fast", "standard", "thorough", or a number of gradients from 1 to 1000.
-            attributes: Annotated attributes that bias is reported on; () for all that an audit looked at.
-            **call: See `CallOptions`.
+            **options: `AnalyzeOptions`: parts, top_k, methods, norms, budget, attributes; of maps (`MapOptions`):
+                target, contrast, baseline, max_evaluations, tolerance, encodings, channels, quality; and `CallOptions`.
         """
-        request = analysis_request(
-            encode(image),
-            parts=parts,
-            top_k=top_k,
-            methods=methods,
-            target_class=target_class,
-            steps=steps,
-            dtype=dtype,
-            channels=channels,
-            norms=norms,
-            budget=budget,
-            attributes=attributes,
-        )
-        context = self._address(request, call)
-        return read_analysis(self._transport.analyze(request, context), request.image)
+        request = self._request(image, options)
+        call = self._address(request, options)
+        return read_analysis(self._transport.analyze(request, call), request.image)
 
-    def stream(
-        self,
-        image: ImageInput,
-        *,
-        parts: Collection[Part] | Part = ALL_PARTS,
-        top_k: int = 5,
-        methods: Iterable[str] | str = ("grad_cam",),
-        target_class: int | None = None,
-        steps: int | None = None,
-        dtype: str = "float32",
-        channels: str = "sum",
-        norms: Iterable[str] | str = ("linf",),
-        budget: str | int = "standard",
-        attributes: Iterable[str] | str = (),
-        **call: Unpack[CallOptions],
-    ) -> Generator[Analysis, None, None]:
+    def stream(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Generator[Analysis, None, None]:
         """Asks as `analyze` does, and yields one Analysis per part as soon as that part is ready, the prediction first.
 
         The call begins when the first one is asked for, and ends early when the generator is closed. Maps may come in
-        another order than `methods`; see `Explanation.index`.
+        another order than they were asked for; see `Explanation.index`.
         """
-        request = analysis_request(
-            encode(image),
-            parts=parts,
-            top_k=top_k,
-            methods=methods,
-            target_class=target_class,
-            steps=steps,
-            dtype=dtype,
-            channels=channels,
-            norms=norms,
-            budget=budget,
-            attributes=attributes,
-        )
-        context = self._address(request, call)
-        return _read_stream(self._transport.stream(request, context), request.image)
+        request = self._request(image, options)
+        call = self._address(request, options)
+        return _read_stream(self._transport.stream(request, call), request.image)
 
     def predict(self, image: ImageInput, *, top_k: int = 5, **call: Unpack[CallOptions]) -> Prediction:
         """The `top_k` most probable classes."""
-        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **call).prediction)
+        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **_known(call, CallOptions)).prediction)
 
     def explain(
-        self,
-        image: ImageInput,
-        methods: Iterable[str] | str = ("grad_cam",),
-        *,
-        target_class: int | None = None,
-        steps: int | None = None,
-        dtype: str = "float32",
-        channels: str = "sum",
-        **call: Unpack[CallOptions],
+        self, image: ImageInput, methods: Iterable[str] | str = "grad_cam", **options: Unpack[ExplainOptions]
     ) -> tuple[Explanation, ...]:
-        """One map per method, in their order; one that failed beside others carries its `error`."""
-        return self.analyze(
-            image,
-            parts="explanations",
-            methods=methods,
-            target_class=target_class,
-            steps=steps,
-            dtype=dtype,
-            channels=channels,
-            **call,
-        ).explanations
+        """Which pixels or regions spoke for a class: one map per method and target.
+
+        A map that failed beside others carries its `error`.
+
+        Args:
+            image: The picture.
+            methods: Methods to explain with; see `ModelInfo.methods`.
+            **options: `MapOptions`: target, contrast, baseline, max_evaluations, tolerance, encodings, channels,
+                quality; and `CallOptions`.
+
+        Returns:
+            The maps of the first method, in the order of the targets, then those of the second.
+
+        Example:
+            >>> pointer, dalmatian = client.explain("dog.jpg", "grad_cam", target=["pointer", "dalmatian"])
+            >>> [why] = client.explain("dog.jpg", "rise", contrast="pointer", max_evaluations=500, quality="all")
+            >>> why.quality.reliable
+            True
+        """
+        chosen = _known(options, ExplainOptions)
+        return self.analyze(image, parts="explanations", methods=methods, **chosen).explanations
 
     def robustness(
         self,
         image: ImageInput,
         *,
-        norms: Iterable[str] | str = ("linf",),
+        norms: Iterable[str] | str = "linf",
         budget: str | int = "standard",
         **call: Unpack[CallOptions],
     ) -> Robustness:
         """How small a change makes the model change its mind."""
-        return _computed(self.analyze(image, parts="robustness", norms=norms, budget=budget, **call).robustness)
+        chosen = _known(call, CallOptions)
+        return _computed(self.analyze(image, parts="robustness", norms=norms, budget=budget, **chosen).robustness)
 
     def bias(self, image: ImageInput, *, attributes: Iterable[str] | str = (), **call: Unpack[CallOptions]) -> Bias:
         """What an audit found about the class that the model predicts."""
-        return _computed(self.analyze(image, parts="bias", attributes=attributes, **call).bias)
+        chosen = _known(call, CallOptions)
+        return _computed(self.analyze(image, parts="bias", attributes=attributes, **chosen).bias)
 
     def models(self, *, timeout: float | None = None, request_id: str | None = None) -> tuple[ModelInfo, ...]:
         """The served models, sorted by name, without their labels."""
@@ -230,15 +154,15 @@ class Client:
     ) -> None:
         self.close()
 
+    def _request(self, image: ImageInput, options: AnalyzeOptions) -> AnalyzeRequest:
+        return analysis_request(encode(image), _known(options, AnalyzeOptions))
+
     def _address(self, request: AnalyzeRequest, options: CallOptions) -> Call:
         """Writes model, version and seed into the request, and returns what goes beside it."""
-        unknown = options.keys() - CallOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
         call = self._call(options.get("timeout"), options.get("request_id"))
         request.model = options.get("model") or self._default_model(call)
         request.version = options.get("version") or ""
-        request.seed = options.get("seed", 0)
+        request.seed = options.get("seed") or 0
         return call
 
     def _call(self, timeout: float | None, request_id: str | None) -> Call:
@@ -261,6 +185,14 @@ def _connect(url: str) -> Transport:
     if parts.scheme in ("http", "https") and parts.hostname:
         return RestTransport(url)
     raise ValueError(f"url must be grpc://host:port, http://host:port or https://host:port, not {url!r}")
+
+
+def _known(options: _OptionsT, kind: type[Any]) -> _OptionsT:
+    """The options, all of them of that kind; Python itself does not look into `Unpack`."""
+    unknown = options.keys() - kind.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    return options
 
 
 def _read_stream(answers: Generator[AnalyzeResponse, None, None], picture: bytes) -> Generator[Analysis, None, None]:

@@ -1,4 +1,4 @@
-"""What a call answers with: plain frozen values, made from the messages of `whybox.v1`, in the same modules as there.
+"""What a call answers with: plain frozen values, made from the messages of `whybox.v1`, which bear the same names.
 
 Every part carries an `error`: None where the part was computed, else the exception that says why it is missing. One
 failed part leaves the others untouched; its own other fields are then empty.
@@ -7,9 +7,11 @@ failed part leaves the others untouched; its own other fields are then empty.
 from whybox.results.analysis import Analysis
 from whybox.results.bias import Bias, BiasFlag, Example
 from whybox.results.explanation import Explanation
-from whybox.results.model import Digests, Method, ModelInfo, PackingCheck, Preprocessing
+from whybox.results.model import Digests, Method, ModelInfo, PackingCheck, Preprocessing, RandomisationTest
 from whybox.results.prediction import ClassScore, Prediction, View
+from whybox.results.quality import Curve, Quality, Stability
 from whybox.results.receipt import PartTiming, Receipt, Timings
+from whybox.results.regions import Region, Regions
 from whybox.results.robustness import Distance, Robustness
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Bias",
     "BiasFlag",
     "ClassScore",
+    "Curve",
     "Digests",
     "Distance",
     "Example",
@@ -27,8 +30,13 @@ __all__ = [
     "PartTiming",
     "Prediction",
     "Preprocessing",
+    "Quality",
+    "RandomisationTest",
     "Receipt",
+    "Region",
+    "Regions",
     "Robustness",
+    "Stability",
     "Timings",
     "View",
 ]

@@ -6,8 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox import _heat_maps, _pictures
+from whybox import _pictures
+from whybox._spotlight import spotlight
 from whybox.results.prediction import View
+from whybox.results.quality import Quality
+from whybox.results.regions import Region, Regions
+from whybox.v1 import heat_maps
 from whybox.v1.errors import WhyboxError
 
 
@@ -16,21 +20,35 @@ class Explanation:
     """Which pixels or regions spoke for a class, and how far the map can be trusted.
 
     Attributes:
-        index: Position among the methods that were asked for.
+        index: Position among the maps that were asked for.
         method: Name of the method, for example "grad_cam".
         target_class: Index of the class that was explained.
         target_label: Its name.
+        contrast_class: Index of the class that it was set against: the map tells why the one rather than the other.
+            None unless asked for.
+        contrast_label: Its name; empty without one.
         attribution: The map as read-only float32, [height, width] or [3, height, width]. Its resolution is the method's
-            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], where the map failed.
-        units: What a value means, for example "logit".
+            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], where the map failed or only pictures were asked for.
+        heat_map_png: The map as the server draws it, of the size of the model's view, or None.
+        overlay_png: The same over the view in grey, or None.
+        regions: What of the picture suffices, or None.
+        units: What a value means: "logit" (values add up to a difference of the target's logit), "logit per pixel
+            value" (a gradient), or "relative" (only order and ratio mean something).
         signed: Whether negative values speak against the class; if not, the map holds only evidence for it.
-        baseline: The input that stands for "nothing there", for example "black"; empty where the method needs none.
-        target_logit: The target's logit for the picture.
-        baseline_logit: The target's logit for the baseline, or None.
+        baseline: The input that stands for "nothing there", for example "black", or "image" for the caller's own; empty
+            where the method needs none.
+        target_logit: The target's logit for the picture; with a contrast class the difference of the two logits.
+        baseline_logit: The same for the baseline (the mean of several), or None.
         convergence_delta: Completeness gap in logits, sum of the map - (target_logit - baseline_logit); 0 is exact.
             None where the method has no completeness axiom.
-        forward_evaluations: Forward passes of one picture that the map cost.
+        stopped_by: Why the method ended: "done" (it always takes the same number of evaluations), "tolerance",
+            "evaluations" or "deadline".
+        residual: What the method watches to know that it is done; 0 is exact. Path methods: |convergence_delta| as a
+            share of what there was to explain. Methods that sample: the map's standard error as a share of its size.
+            None for methods that end by themselves.
+        forward_evaluations: Forward passes of one picture that the map cost, those of gradients included.
         gradient_evaluations: Gradients of one picture that the map cost.
+        quality: How far the map can be trusted, as far as that was asked for, or None.
         view: Where the map lies in the picture.
         picture: The encoded picture that was explained.
         error: Why the map is missing, or None.
@@ -40,15 +58,23 @@ class Explanation:
     method: str
     target_class: int
     target_label: str
+    contrast_class: int | None
+    contrast_label: str
     attribution: NDArray[np.float32] = field(repr=False)
+    heat_map_png: bytes | None = field(repr=False)
+    overlay_png: bytes | None = field(repr=False)
+    regions: Regions | None
     units: str
     signed: bool
     baseline: str
     target_logit: float
     baseline_logit: float | None
     convergence_delta: float | None
+    stopped_by: str
+    residual: float | None
     forward_evaluations: int
     gradient_evaluations: int
+    quality: Quality | None
     view: View | None
     picture: bytes = field(repr=False)
     error: WhyboxError | None = None
@@ -63,14 +89,13 @@ class Explanation:
             size: Length of the picture's longer side in pixels; None for one pixel per value of the map.
 
         Raises:
+            ValueError: The map's numbers were not asked for; see `heat_map_png`.
             WhyboxError: The map failed; this is its `error`.
         """
-        if self.error is not None:
-            raise self.error
-        values = _heat_maps.strengths(self.attribution, signed=self.signed)
+        values = self._strengths()
         height, width = values.shape
         drawn_size = (width, height) if size is None else _pictures.scaled(width, height, size)
-        return _heat_maps.draw(values, drawn_size, signed=self.signed)
+        return heat_maps.draw(values, drawn_size, signed=self.signed)
 
     def overlay(self, alpha: float = 0.5, size: int | None = None) -> Image.Image:
         """Draws the map over what the model saw of the upright picture.
@@ -82,13 +107,34 @@ class Explanation:
             size: Length of the longer side in pixels; None for the picture's own resolution.
 
         Raises:
-            ValueError: `alpha` is not in [0, 1].
+            ValueError: `alpha` is not in [0, 1], or the map's numbers were not asked for; see `overlay_png`.
             WhyboxError: The map failed; this is its `error`.
         """
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha must lie in [0, 1], not {alpha}")
+        values = self._strengths()
+        return heat_maps.lay_over(self._seen(size), values, alpha, signed=self.signed)
+
+    def spotlight(self, region: Region, size: int | None = None) -> Image.Image:
+        """Draws what the model saw, with everything outside of the region in dark grey.
+
+        Args:
+            region: `regions.sufficient` or `regions.necessary`.
+            size: Length of the longer side in pixels; None for the picture's own resolution.
+
+        Raises:
+            ValueError: There is no such region.
+        """
+        if not region.found:
+            raise ValueError(f"there is no region to draw: its state is {region.state!r}")
+        return spotlight(self._seen(size), region.mask)
+
+    def _strengths(self) -> NDArray[np.float32]:
         if self.error is not None:
             raise self.error
-        seen = _pictures.seen(self.picture, None if self.view is None else self.view.box, size)
-        values = _heat_maps.strengths(self.attribution, signed=self.signed)
-        return _heat_maps.lay_over(seen, values, alpha, signed=self.signed)
+        if not self.attribution.size:
+            raise ValueError("the map came without numbers: ask for the encoding 'uint8', 'float16' or 'float32' too")
+        return heat_maps.strengths(self.attribution, signed=self.signed)
+
+    def _seen(self, size: int | None) -> Image.Image:
+        return _pictures.seen(self.picture, None if self.view is None else self.view.box, size)

@@ -31,11 +31,12 @@ class Receipt:
         preprocessing_sha256: Digest of its preprocessing.
         labels_sha256: Digest of its labels.
         image_sha256: Digest of the encoded picture as it was sent.
-        parameters: The request without its picture, every default filled in, as JSON with sorted keys.
+        parameters: The request without its pictures, every default filled in, as JSON with sorted keys.
         parameters_sha256: Digest of `parameters`.
         seed: Seed of every method that samples.
         whybox_version: Version of the server.
         runtime: Versions of the libraries that computed, by name; "device" is "cpu" or the accelerator's name.
+        baseline_sha256: Digests of the caller's own baselines as they were sent, by their place among the explanations.
     """
 
     weights_sha256: str
@@ -48,3 +49,4 @@ class Receipt:
     seed: int
     whybox_version: str
     runtime: Mapping[str, str]
+    baseline_sha256: Mapping[int, str]

@@ -1,0 +1,96 @@
+"""What the questions of `Client` take, by keyword.
+
+Whatever is left out, or None, is left to the contract's defaults, which every receipt spells out.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Literal, TypeAlias, TypedDict, get_args
+
+from whybox._pictures import ImageInput
+
+Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias"]
+ALL_PARTS: tuple[Part, ...] = get_args(Part)
+
+Measurement: TypeAlias = Literal["deletion", "insertion", "infidelity", "sensitivity", "stability"]
+ALL_MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
+
+
+class CallOptions(TypedDict, total=False):
+    """What every question to a model takes, whichever part it is about.
+
+    Attributes:
+        model: Another model than the client's.
+        version: A version of the model; default: the served one.
+        seed: Seed of every method that samples, 0 to 2**32 - 1; the same seed gives the same answer. Default 0.
+        timeout: Seconds that this call may take, instead of the client's. Methods that can end at any time end shortly
+            before.
+        request_id: Name of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
+            Default: a new one.
+    """
+
+    model: str | None
+    version: str | None
+    seed: int
+    timeout: float | None
+    request_id: str | None
+
+
+class MapOptions(TypedDict, total=False):
+    """How maps are made. Every option goes to every method; the server refuses one that a method does not take.
+
+    Attributes:
+        target: Index or label of the class to explain. Several make one map each: those of the first method, in the
+            order of the classes, then those of the second. Default: the predicted class.
+        contrast: Index or label of another class: the map tells why the target rather than this one.
+        baseline: What stands for "nothing there". A str is a name: "black", "grey", "blur" (the picture without
+            detail), or "mean" (the average of the maps for these three). Anything else is a picture of the model's
+            view, `Preprocessing.crop` pixels on each side; a file is given as a Path. Default:
+            `Method.default_baseline`.
+        max_evaluations: The most that a method may spend, in evaluations of its kind (`Method.evaluations`). Default:
+            `Method.default_evaluations`.
+        tolerance: A method stops when its `Explanation.residual` is at most this; 0 spends all of `max_evaluations`.
+            Default: `Method.default_tolerance`.
+        encodings: How maps travel. At most one of "uint8" (the default; an error of at most 1/510 of the map's range),
+            "float16" and "float32", which all arrive as float32; and of what the server draws, "heat_map", "overlay"
+            and "regions" (what of the picture suffices, and what is necessary). Without one of the first three no
+            numbers are sent.
+        channels: "sum" (the default) for one value per pixel, "none" for one per pixel and colour channel.
+        quality: What is measured of each map: "deletion", "insertion", "infidelity", "sensitivity", "stability", or
+            "all" of them. Default: nothing.
+    """
+
+    target: int | str | Iterable[int | str] | None
+    contrast: int | str | None
+    baseline: ImageInput | None
+    max_evaluations: int | None
+    tolerance: float | None
+    encodings: Iterable[str] | str | None
+    channels: str | None
+    quality: Iterable[str] | str | None
+
+
+class ExplainOptions(MapOptions, CallOptions, total=False):
+    """What `Client.explain` takes: `MapOptions` and `CallOptions`."""
+
+
+class AnalyzeOptions(ExplainOptions, total=False):
+    """What `Client.analyze` and `Client.stream` take: the following, `MapOptions` and `CallOptions`.
+
+    An option of a part that is not computed is refused.
+
+    Attributes:
+        parts: Which of "prediction", "explanations", "robustness" and "bias" are computed. Default: all.
+        top_k: Number of classes to return, most probable first. Default 5.
+        methods: Methods to explain with; see `ModelInfo.methods`. Default: "grad_cam".
+        norms: Norms in which robustness is measured; see `ModelInfo.norms`. Default: "linf".
+        budget: What the attack may spend: "fast", "standard" (the default), "thorough", or a number of gradients from
+            1 to 1000.
+        attributes: Annotated attributes that bias is reported on. Default: all that an audit looked at.
+    """
+
+    parts: Collection[Part] | Part | None
+    top_k: int | None
+    methods: Iterable[str] | str | None
+    norms: Iterable[str] | str | None
+    budget: str | int | None
+    attributes: Iterable[str] | str | None

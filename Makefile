@@ -43,8 +43,10 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/lint-imports
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve
 
-bench: $(VENV)/dev ## Measure serving beside the same model in-process
+bench: $(VENV)/dev ## Measure serving beside the same model in-process, and explanations beside Captum and others
+	$(BIN)/python -m pip install --quiet --editable '.[server,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
+	$(BIN)/python tests/bench/explanations.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)

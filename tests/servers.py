@@ -44,11 +44,19 @@ class Server:
 
 
 @contextmanager
-def serving(store: Path, log_dir: Path) -> Iterator[Server]:
-    """Starts a server, waits until it is ready, and leaves nothing of it behind."""
+def serving(store: Path, log_dir: Path, **settings: str) -> Iterator[Server]:
+    """Starts a server, waits until it is ready, and leaves nothing of it behind.
+
+    Args:
+        store: Folder with packed models.
+        log_dir: Folder for its logs.
+        settings: Further settings, as environment variables.
+    """
     command = [_BIN / "whybox-server", "serve", "--rest-port", "0", "--grpc-port", "0"]
     command += ["--model-store", store, "--log-dir", log_dir]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"} | settings
+    ) as process:
         family: list[psutil.Process] = []
         try:
             said = []

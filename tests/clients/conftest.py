@@ -3,6 +3,7 @@
 import io
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -215,14 +216,23 @@ def client(url: str) -> Iterator[Client]:
         yield client
 
 
+def png(pixels: np.ndarray) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, format="PNG")
+    return encoded.getvalue()
+
+
 @pytest.fixture
 def answer() -> v1.AnalyzeResponse:
-    """Every part: two maps, a failed third, and every optional field set somewhere and absent elsewhere."""
+    """Every part: two maps, the second with all extras, a failed third; each optional field once set, once absent."""
     view = v1.View(picture_width=64, picture_height=48, left=10.5, top=2.5, width=43, height=43)
     dog = v1.ClassScore(index=207, label="golden retriever", probability=0.75)
     cat = v1.ClassScore(index=281, label="tabby")
     cells = np.arange(49, dtype="<f4").reshape(7, 7)
-    bytes_map = v1.Tensor(shape=[3, 2, 2], dtype="uint8", data=bytes(range(12)), scale=0.5, offset=-2)
+    deflated = zlib.compress(bytes(range(12)))
+    bytes_map = v1.Tensor(shape=[3, 2, 2], dtype="uint8", data=deflated, scale=0.5, offset=-2, compression="deflate")
+    inside = np.zeros((12, 12), np.uint8)
+    inside[6:, :6] = 1
     failed = InternalError("The map went wrong.")
     return v1.AnalyzeResponse(
         request_id="overwritten",
@@ -236,8 +246,9 @@ def answer() -> v1.AnalyzeResponse:
                 target_class=207,
                 target_label="golden retriever",
                 attribution=v1.Tensor(shape=[7, 7], dtype="float32", data=cells.tobytes()),
-                units="logit",
+                units="relative",
                 target_logit=9.5,
+                stopped_by="done",
                 forward_evaluations=1,
                 gradient_evaluations=1,
                 view=view,
@@ -247,15 +258,49 @@ def answer() -> v1.AnalyzeResponse:
                 method="integrated_gradients",
                 target_class=207,
                 target_label="golden retriever",
+                contrast_class=281,
+                contrast_label="tabby",
                 attribution=bytes_map,
+                heat_map=png(np.full((12, 12, 3), 200, np.uint8)),
+                overlay=png(np.full((12, 12, 3), 100, np.uint8)),
+                regions=v1.Regions(
+                    sufficient=v1.Region(
+                        state="found",
+                        mask=png(255 * inside),
+                        segments=12,
+                        area=0.25,
+                        left=0,
+                        top=6,
+                        width=6,
+                        height=6,
+                        target=dog,
+                        predicted=dog,
+                        box_probability=0.8,
+                    ),
+                    necessary=v1.Region(state="not_found"),
+                    segments=60,
+                    baseline="blur",
+                    forward_evaluations=90,
+                ),
                 units="logit",
                 signed=True,
                 baseline="black",
                 target_logit=9.5,
                 baseline_logit=-0.5,
                 convergence_delta=0.25,
+                stopped_by="evaluations",
+                residual=0.071,
                 forward_evaluations=2,
                 gradient_evaluations=50,
+                quality=v1.Quality(
+                    reasons=["deletion is no better than random", "it does not survive 8 bits"],
+                    deletion=v1.Curve(fractions=[0, 0.5, 1], probabilities=[0.75, 0.5, 0], auc=0.4375, random_auc=0.4),
+                    infidelity=0.5,
+                    uniform_infidelity=0.6,
+                    stability=v1.Stability(rank_correlation=0.25, top_overlap=0.5),
+                    forward_evaluations=40,
+                    gradient_evaluations=3,
+                ),
                 view=view,
             ),
             v1.Explanation(index=2, method="occlusion", status=failed.to_status()),
@@ -313,9 +358,7 @@ def answer() -> v1.AnalyzeResponse:
 def picture() -> bytes:
     """64 x 48 pixels of noise as PNG."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    encoded = io.BytesIO()
-    Image.fromarray(noise).save(encoded, format="PNG")
-    return encoded.getvalue()
+    return png(noise)
 
 
 @pytest.fixture

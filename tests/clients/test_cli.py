@@ -35,7 +35,11 @@ def test_the_answer_can_be_read(run) -> None:
         "lite0 1.0",
         "golden retriever 75.0 %",
         "grad_cam: evidence for golden retriever; 1 gradient, 1 forward pass",
-        "completeness gap +0.250 of +10.00 logits; 50 gradients, 2 forward passes",
+        "integrated_gradients: why golden retriever rather than tabby (and against it); completeness gap +0.250 of "
+        "+10.00 logits; stopped by evaluations at residual 7.1 %; 50 gradients, 2 forward passes",
+        "not reliable: deletion is no better than random; it does not survive 8 bits (deletion AUC 0.44 (random places "
+        "0.40); infidelity 0.50 (uniform map 0.60); 8-bit noise: rank correlation 0.25, top overlap 50.0 %; 3 ",
+        "12 of 60 superpixels (25 % of the view) suffice: golden retriever 75.0 %; no removal changes the answer",
         "linf: a change of 0.1 grey levels of 255 makes it tabby",
         "an upper bound found by fmn, 12 gradients, 7 forward passes; it does not survive rounding to 8 bits",
         "40 % of the class's reference pictures are easier to flip",
@@ -51,24 +55,62 @@ def test_the_answer_can_be_read(run) -> None:
 
 def test_options_reach_the_request(run, service) -> None:
     arguments = (
-        "--model lite2 --top-k 3 --method grad_cam --method integrated_gradients --steps 9 --target-class 4 --norm l2 "
-        "--budget fast --attribute indoors --seed 5 --timeout 9"
+        "--model lite2 --top-k 3 --method grad_cam --method rise --target 4 --target tabby --contrast 7 "
+        "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
+        "--quality stability --norm l2 --budget fast --attribute indoors --seed 5 --timeout 9"
     )
     assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
     [request] = service.requests
-    map_options = {"target_class": 4, "dtype": "float32", "channels": "sum"}
+    common = v1.ExplanationOptions(
+        contrast_class=7,
+        max_evaluations=9,
+        tolerance=0,
+        baseline="blur",
+        encodings=["float32", "regions"],
+        quality=["deletion", "stability"],
+    )
+    maps = [
+        v1.ExplanationOptions(method=method, **target)
+        for method in ("grad_cam", "rise")
+        for target in ({"target_class": 4}, {"target_label": "tabby"})
+    ]
+    for one in maps:
+        one.MergeFrom(common)
     assert request == v1.AnalyzeRequest(
         model="lite2",
         image=request.image,
         prediction=v1.PredictionOptions(top_k=3),
-        explanations=[
-            v1.ExplanationOptions(method="grad_cam", **map_options),
-            v1.ExplanationOptions(method="integrated_gradients", steps=9, **map_options),
-        ],
+        explanations=maps,
         robustness=v1.RobustnessOptions(norms=["l2"], budget="fast"),
         bias=v1.BiasOptions(attributes=["indoors"]),
         seed=5,
     )
+
+
+def test_options_that_are_not_given_are_not_sent(run, service) -> None:
+    assert run("analyze", "dog.png", "--contrast", "snow leopard", "--quality", "all").exit_code == 0
+    [request] = service.requests
+    options = v1.ExplanationOptions(
+        method="grad_cam",
+        contrast_label="snow leopard",
+        quality=["deletion", "insertion", "infidelity", "sensitivity", "stability"],
+    )
+    assert request.explanations == [options]
+    assert request.prediction == v1.PredictionOptions()
+    assert request.robustness == v1.RobustnessOptions()
+
+
+@pytest.mark.parametrize("name", ["dog.png", "./blur"])
+def test_a_baseline_can_be_a_file(run, service, folder: Path, picture: bytes, name: str) -> None:
+    (folder / "blur").write_bytes(picture)
+    assert run("analyze", "dog.png", "--baseline", name).exit_code == 0
+    assert service.requests[0].explanations[0].baseline_image == picture
+
+
+def test_bare_words_are_names_of_baselines(run, service, folder: Path, picture: bytes) -> None:
+    (folder / "blur").write_bytes(picture)
+    assert run("analyze", "dog.png", "--baseline", "blur").exit_code == 0
+    assert service.requests[0].explanations[0].baseline == "blur"
 
 
 def test_parts_can_be_chosen(run, service) -> None:
@@ -86,12 +128,41 @@ def test_standard_input(run, service, picture: bytes, folder: Path) -> None:
 
 def test_maps_are_saved_and_named(run, folder: Path) -> None:
     result = run("analyze", "dog.png", "--save", "deep/maps")
-    names = ["dog.grad_cam.png", "dog.integrated_gradients.png", "dog.sheet.png"]
+    names = [
+        "dog.grad_cam.png",
+        "dog.integrated_gradients.png",
+        "dog.integrated_gradients.heat_map.png",
+        "dog.integrated_gradients.overlay.png",
+        "dog.integrated_gradients.sufficient.png",
+        "dog.sheet.png",
+    ]
     assert [line for line in result.stdout.splitlines() if line.startswith("wrote")] == [
         f"wrote deep/maps/{name}" for name in names
     ]
     with Image.open(folder / "deep/maps" / names[0]) as overlay:
         assert overlay.size == (43, 43)
+
+    assert sorted(path.name for path in (folder / "deep/maps").iterdir()) == sorted(names)
+
+
+def test_the_servers_drawings_are_saved_as_they_came(run, answer: v1.AnalyzeResponse, folder: Path) -> None:
+    answer.explanations[1].ClearField("attribution")
+    assert run("analyze", "dog.png", "--save", "maps").exit_code == 0
+    maps = folder / "maps"
+    assert not (maps / "dog.integrated_gradients.png").exists()
+    for kind in ("heat_map", "overlay"):
+        saved = (maps / f"dog.integrated_gradients.{kind}.png").read_bytes()
+        assert saved == getattr(answer.explanations[1], kind)
+
+
+def test_maps_of_one_method_have_their_own_names(run, answer: v1.AnalyzeResponse, folder: Path) -> None:
+    answer.explanations.add().CopyFrom(answer.explanations[0])
+    answer.explanations[-1].target_class = 281
+    assert run("analyze", "dog.png", "--save", "maps").exit_code == 0
+    assert sorted(path.name for path in (folder / "maps").glob("dog.grad_cam*")) == [
+        "dog.grad_cam.207.png",
+        "dog.grad_cam.281.png",
+    ]
 
 
 def test_json_is_all_of_standard_output(run, answer: v1.AnalyzeResponse) -> None:
@@ -103,17 +174,35 @@ def test_json_is_all_of_standard_output(run, answer: v1.AnalyzeResponse) -> None
 
 
 def test_models(run, service) -> None:
-    service.models[0].MergeFrom(
-        v1.Model(
-            title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=[v1.Method(name="rise", summary="Masks.")]
-        )
-    )
+    options = {"options": ["baseline", "max_evaluations", "tolerance"], "default_evaluations": 4000}
+    methods = [
+        v1.Method(
+            name="rise",
+            summary="Masks.",
+            evaluations="forward",
+            default_tolerance=0.1,
+            randomisation_test=v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=8),
+            **options,
+        ),
+        v1.Method(
+            name="guided_backprop",
+            summary="Gradients.",
+            randomisation_test=v1.RandomisationTest(similarity=0.9, threshold=0.5, pictures=8),
+        ),
+        v1.Method(name="attention_rollout", summary="Heads.", unavailable="it has no attention; use grad_cam"),
+    ]
+    service.models[0].MergeFrom(v1.Model(title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=methods))
     result = run("models")
     assert result.exit_code == 0
     assert "lite0 1.0  Lite [bold]0" in result.stdout
     assert "1000 classes; norms: linf" in result.stdout
-    assert "rise  Masks." in result.stdout
-    assert "lite2 1.0" in result.stdout
+    text = " ".join(result.stdout.split())
+    for words in (
+        "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, ",
+        "guided_backprop Gradients. failed the randomisation test: its maps stay alike for random weights (similarity ",
+        "attention_rollout not for this model: it has no attention; use grad_cam lite2 1.0",
+    ):
+        assert words in text
 
 
 def one_line(result: Result) -> str:
@@ -156,6 +245,11 @@ def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
         ("analyze dog.png --seed -1", "seed"),
         ("analyze dog.png --timeout 0", "timeout"),
         ("analyze dog.png --colour", "No such option"),
+        ("analyze dog.png --max-evaluations 0", "max-evaluations"),
+        ("analyze dog.png --tolerance -1", "tolerance"),
+        ("analyze dog.png --baseline nothing.png", "nothing.png is no file"),
+        ("analyze dog.png --part bias --target 3", "target is for explanations"),
+        ("analyze dog.png --steps 9", "No such option"),
     ],
 )
 def test_wrong_usage(run, service, arguments: str, words: str) -> None:
@@ -166,7 +260,7 @@ def test_wrong_usage(run, service, arguments: str, words: str) -> None:
     assert service.requests == []
 
 
-@pytest.mark.parametrize(("arguments", "words"), [("--help", "models"), ("analyze --help", "whybox analyze dog.jpg")])
+@pytest.mark.parametrize(("arguments", "words"), [("--help", "models"), ("analyze --help", "--contrast pointer")])
 def test_help_teaches(arguments: str, words: str) -> None:
     result = CliRunner().invoke(app, arguments.split())
     assert result.exit_code == 0

@@ -1,17 +1,18 @@
+import copy
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from google.protobuf.json_format import ParseDict
+from PIL import Image
 
 from whybox import Client, FailedPreconditionError, InternalError, PictureTooLargeError, v1
 from whybox.v1.errors import OverloadedError
 
-ROBUSTNESS = {"norms": ["linf"], "budget": "standard"}
-PARTS = {"prediction": {"top_k": 5}, "robustness": ROBUSTNESS, "bias": {}}
-MAP = {"dtype": "float32", "channels": "sum"}
-CAM = [{"method": "grad_cam", **MAP}]
+EVERYTHING = {"prediction": {}, "explanations": [{"method": "grad_cam"}], "robustness": {}, "bias": {}}
 
 
 def sent(service) -> v1.AnalyzeRequest:
@@ -22,35 +23,13 @@ def sent(service) -> v1.AnalyzeRequest:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, {**PARTS, "explanations": CAM}),
-        ({"parts": ["robustness", "bias"]}, {"robustness": ROBUSTNESS, "bias": {}}),
+        ({}, EVERYTHING),
+        ({"parts": None, "methods": None, "top_k": None, "target": None, "seed": None, "budget": None}, EVERYTHING),
+        ({"parts": ["robustness", "bias"]}, {"robustness": {}, "bias": {}}),
         ({"parts": "prediction", "top_k": 3, "seed": 7}, {"prediction": {"top_k": 3}, "seed": 7}),
         (
             {"parts": "prediction", "version": "2.0", "model": "lite2"},
-            {"prediction": {"top_k": 5}, "version": "2.0", "model": "lite2"},
-        ),
-        ({"parts": "explanations", "methods": "occlusion"}, {"explanations": [{"method": "occlusion", **MAP}]}),
-        (
-            {
-                "parts": "explanations",
-                "methods": ("grad_cam", "integrated_gradients"),
-                "target_class": 0,
-                "steps": 24,
-                "dtype": "uint8",
-                "channels": "none",
-            },
-            {
-                "explanations": [
-                    {"method": "grad_cam", "target_class": 0, "dtype": "uint8", "channels": "none"},
-                    {
-                        "method": "integrated_gradients",
-                        "target_class": 0,
-                        "steps": 24,
-                        "dtype": "uint8",
-                        "channels": "none",
-                    },
-                ]
-            },
+            {"prediction": {}, "version": "2.0", "model": "lite2"},
         ),
         (
             {"parts": "robustness", "norms": ["l2", "linf"], "budget": 30},
@@ -69,14 +48,62 @@ def test_options_become_the_request(client: Client, service, picture: bytes, met
     assert sent(service) == request
 
 
+QUALITY = ["deletion", "insertion", "infidelity", "sensitivity", "stability"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"target": 0}, [{"target_class": 0}]),
+        ({"target": np.int64(3)}, [{"target_class": 3}]),
+        ({"target": "tabby"}, [{"target_label": "tabby"}]),
+        ({"target": [0, "tabby"]}, [{"target_class": 0}, {"target_label": "tabby"}]),
+        ({"target": np.array([5, 2])}, [{"target_class": 5}, {"target_class": 2}]),
+        ({"target": iter((5, 2))}, [{"target_class": 5}, {"target_class": 2}]),
+        ({"contrast": 0}, [{"contrast_class": 0}]),
+        ({"target": 1, "contrast": "tabby"}, [{"target_class": 1, "contrast_label": "tabby"}]),
+        ({"baseline": "blur"}, [{"baseline": "blur"}]),
+        ({"max_evaluations": 0, "tolerance": 0}, [{"max_evaluations": 0, "tolerance": 0.0}]),
+        ({"encodings": "float32"}, [{"encodings": ["float32"]}]),
+        ({"encodings": ("uint8", "regions")}, [{"encodings": ["uint8", "regions"]}]),
+        ({"channels": "none"}, [{"channels": "none"}]),
+        ({"quality": "deletion"}, [{"quality": ["deletion"]}]),
+        ({"quality": ["stability", "infidelity"]}, [{"quality": ["stability", "infidelity"]}]),
+        ({"quality": "all"}, [{"quality": QUALITY}]),
+        ({"quality": "gut feeling"}, [{"quality": ["gut feeling"]}]),
+    ],
+)
+@pytest.mark.parametrize("ask", ["analyze", "explain"])
+def test_options_go_to_every_map_of_every_method(client: Client, service, picture, ask, options, expected) -> None:
+    options = {name: copy.copy(value) for name, value in options.items()}
+    parts = {"parts": "explanations"} if ask == "analyze" else {}
+    getattr(client, ask)(picture, methods=("grad_cam", "rise"), **parts, **options)
+    maps = [{"method": method, **one} for method in ("grad_cam", "rise") for one in expected]
+    request = ParseDict({"model": "lite0", "explanations": maps}, v1.AnalyzeRequest())
+    request.image = picture
+    assert sent(service) == request
+
+
+@pytest.mark.parametrize("kind", [bytes, Path, Image.open, lambda path: np.asarray(Image.open(path))])
+def test_a_baseline_of_ones_own_is_sent(client: Client, service, picture: bytes, tmp_path: Path, kind) -> None:
+    path = tmp_path / "blur"
+    path.write_bytes(picture)
+    client.explain(picture, "rise", baseline=picture if kind is bytes else kind(path))
+    [options] = sent(service).explanations
+    assert options.baseline == ""
+    assert np.array_equal(
+        np.asarray(Image.open(io.BytesIO(options.baseline_image))), np.asarray(Image.open(io.BytesIO(picture)))
+    )
+
+
 @pytest.mark.parametrize(
     ("ask", "expected"),
     [
         (lambda client, picture: client.predict(picture, top_k=2), {"prediction": {"top_k": 2}}),
-        (lambda client, picture: client.explain(picture), {"explanations": CAM}),
+        (lambda client, picture: client.explain(picture), {"explanations": [{"method": "grad_cam"}]}),
         (
             lambda client, picture: client.explain(picture, "rise", seed=4),
-            {"explanations": [{"method": "rise", **MAP}], "seed": 4},
+            {"explanations": [{"method": "rise"}], "seed": 4},
         ),
         (
             lambda client, picture: client.robustness(picture, budget="fast"),
@@ -160,12 +187,47 @@ def test_arguments_are_checked_before_anything_is_sent(client: Client, service, 
         ({"request_id": ""}, ValueError, "request_id must be"),
         ({"seed": -1}, ValueError, "out of range"),
         ({"sede": 1}, TypeError, "sede"),
+        ({"steps": 9}, TypeError, "steps"),
+        ({"methods": ()}, ValueError, "at least one method"),
+        ({"target": ()}, ValueError, "at least one class"),
+        ({"target": 3.5}, TypeError, "target must be a class's index or label, not 3.5"),
+        ({"target": ["tabby", ""]}, ValueError, "target must be a class's index or label, not an empty label"),
+        ({"contrast": [1]}, TypeError, "contrast must be a class's index or label"),
+        ({"target": 2**31}, ValueError, "out of range"),
+        ({"baseline": 7}, TypeError, "baseline must be a path"),
+        ({"baseline": Path("no/such.png")}, OSError, r"no/such\.png"),
+        ({"parts": "bias", "target": 3}, ValueError, "target is for explanations"),
+        ({"parts": ["prediction", "bias"], "budget": "fast"}, ValueError, "budget is for robustness"),
     ):
         with pytest.raises(error, match=words):
             ask(picture, **wrong)
     with pytest.raises(PictureTooLargeError, match=r"at most 32 MiB") as caught:
         ask(bytes(33 * 2**20))
     assert caught.value.field == "image"
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("method", "option"),
+    [
+        ("predict", "methods"),
+        ("explain", "top_k"),
+        ("explain", "parts"),
+        ("robustness", "quality"),
+        ("bias", "norms"),
+        ("analyze", "method"),
+        ("stream", "method"),
+    ],
+)
+def test_questions_take_no_options_of_others(client: Client, service, picture: bytes, method, option) -> None:
+    with pytest.raises(TypeError, match=option):
+        getattr(client, method)(picture, **{option: "prediction"})
+    assert service.requests == []
+
+
+def test_baselines_count_as_bytes_of_the_request(client: Client, service, picture: bytes) -> None:
+    with pytest.raises(PictureTooLargeError, match=r"at most 32 MiB"):
+        client.explain(picture, "rise", target=range(5), baseline=bytes(8 * 2**20))
     assert service.requests == []
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whybox import Analysis, Explanation, InternalError, View, v1
-from whybox._heat_maps import colours, strengths
+from whybox import Explanation, InternalError, View
 from whybox._pictures import encode
-from whybox._reading import read_analysis
+from whybox.v1.heat_maps import colours, strengths
 
 GREY_PICTURE = encode(np.full((60, 100), 128, np.uint8))
 # The middle square of the upright 100 x 60 picture.
@@ -20,15 +19,23 @@ def explained(values: np.ndarray, *, signed: bool = False, view: View | None = V
         method="grad_cam",
         target_class=0,
         target_label="tench",
+        contrast_class=None,
+        contrast_label="",
         attribution=values.astype(np.float32),
+        heat_map_png=None,
+        overlay_png=None,
+        regions=None,
         units="logit",
         signed=signed,
         baseline="",
         target_logit=0.0,
         baseline_logit=None,
         convergence_delta=None,
+        stopped_by="done",
+        residual=None,
         forward_evaluations=0,
         gradient_evaluations=0,
+        quality=None,
         view=view,
         picture=picture,
     )
@@ -123,20 +130,8 @@ def test_a_failed_map_raises_its_error() -> None:
             draw()
 
 
-@pytest.fixture
-def analysis(answer: v1.AnalyzeResponse, picture: bytes) -> Analysis:
-    return read_analysis(answer, picture)
-
-
-def test_the_contact_sheet_has_a_tile_per_map(analysis: Analysis) -> None:
-    sheet = analysis.contact_sheet(size=200)
-    assert sheet.width == 16 + 3 * (200 + 16), "the picture and the two maps that did not fail"
-    pixels = np.asarray(sheet)
-    np.testing.assert_array_equal(pixels[16:216, 232:432], np.asarray(analysis.explanations[0].overlay(size=200)))
-
-
-@pytest.mark.parametrize("part", ["prediction", "explanations", "robustness", "bias"])
-def test_the_contact_sheet_does_with_any_part(answer: v1.AnalyzeResponse, picture: bytes, part: str) -> None:
-    lone = v1.AnalyzeResponse(model="lite0", version="1.0")
-    getattr(lone, part).MergeFrom(getattr(answer, part))
-    assert read_analysis(lone, picture).contact_sheet(100).width >= 132
+def test_a_map_without_numbers_cannot_be_drawn() -> None:
+    bare = replace(explained(np.zeros((0, 0))), overlay_png=b"PNG")
+    for draw in (bare.overlay, bare.heatmap):
+        with pytest.raises(ValueError, match="without numbers"):
+            draw()

@@ -20,7 +20,10 @@ def test_every_field_of_the_contract_arrives(analysis: Analysis, answer: v1.Anal
 def assert_same(message, value) -> None:
     """Walks message and value side by side; `status` becomes `error`, an absent field None."""
     for field in message.DESCRIPTOR.fields:
-        if field.name in ("status", "attribution"):
+        if field.name in ("status", "attribution", "mask"):
+            continue
+        if field.name in ("heat_map", "overlay"):
+            assert getattr(value, f"{field.name}_png") == (getattr(message, field.name) or None)
             continue
         expected, actual = getattr(message, field.name), getattr(value, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -47,6 +50,21 @@ def test_maps_are_decoded(analysis: Analysis) -> None:
     np.testing.assert_array_equal(cam.attribution, np.arange(49).reshape(7, 7))
     np.testing.assert_array_equal(gradients.attribution, np.arange(12).reshape(3, 2, 2) / 2 - 2)
     assert failed.attribution.shape == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["heat_map", "overlay", "regions"])
+def test_pictures_may_come_without_numbers(answer: v1.AnalyzeResponse, picture: bytes, kind: str) -> None:
+    whole = answer.explanations[1]
+    lone = v1.Explanation(method="rise", **{kind: getattr(whole, kind)})
+    [explanation] = read_analysis(v1.AnalyzeResponse(explanations=[lone]), picture).explanations
+    assert explanation.attribution.shape == (0, 0)
+    given = (explanation.heat_map_png, explanation.overlay_png, explanation.regions)
+    assert [value is not None for value in given] == [name == kind for name in ("heat_map", "overlay", "regions")]
+
+
+def test_a_map_without_anything_is_an_error(picture: bytes) -> None:
+    with pytest.raises(InternalError, match="cannot be decoded"):
+        read_analysis(v1.AnalyzeResponse(explanations=[v1.Explanation(method="rise")]), picture)
 
 
 def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
@@ -101,11 +119,25 @@ def test_models_arrive_whole() -> None:
         num_classes=2,
         labels=["tench", "goldfish"],
         methods=[
-            v1.Method(name="integrated_gradients", summary="Paths.", reference="1703.01365", options={"steps": 50})
+            v1.Method(
+                name="integrated_gradients",
+                summary="Paths.",
+                reference="1703.01365",
+                options=["baseline", "max_evaluations", "tolerance"],
+                evaluations="gradient",
+                default_evaluations=50,
+                min_evaluations=3,
+                default_tolerance=0.05,
+                default_baseline="black",
+                randomisation_test=v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=8),
+            ),
+            v1.Method(name="attention_rollout", unavailable="It has no attention."),
         ],
         norms=["linf", "l2"],
         digests=v1.Digests(weights_sha256="ab"),
-        packing_check=v1.PackingCheck(pictures=20, max_logit_difference=1e-5, runtime={"torch": "2.14.1"}),
+        packing_check=v1.PackingCheck(
+            pictures=20, max_logit_difference=1e-5, max_map_difference=1e-4, runtime={"torch": "2.14.1"}
+        ),
     )
     assert_same(model, read_model(model))
     assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

@@ -33,7 +33,7 @@ def wait_until_ready(server: Server) -> None:
 
 def explain_slowly(url: str, image: bytes) -> None:
     with Client(url) as client:
-        client.explain(image, "integrated_gradients", steps=100)
+        client.explain(image, "rise", max_evaluations=500, tolerance=0)
 
 
 def predict_often(url: str, image: bytes) -> None:

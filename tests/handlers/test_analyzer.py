@@ -1,19 +1,35 @@
 """Batches of work: every item gets its own result, whatever its neighbours are."""
 
+import threading
 import time
+import zlib
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
+from numpy.typing import NDArray
+from PIL import Image
 
 from whybox import v1
-from whybox.v1.errors import DeadlineExceededError, InternalError, PictureError, error_from_status
-from whybox_handlers import analyzer as analyzer_module
+from whybox.v1.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidRequestError,
+    PictureError,
+    error_from_status,
+)
+from whybox_handlers import drawing, explanation
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.classifier import Classifier
-from whybox_handlers.explainers import EXPLAINERS, Explainer
+from whybox_handlers.explainers import EXPLAINERS, Attribution, Explainer
 from whybox_handlers.handler import Handler
 
 
@@ -22,17 +38,24 @@ def request(image: bytes, **parts: object) -> v1.AnalyzeRequest:
 
 
 def everything(image: bytes) -> v1.AnalyzeRequest:
-    options = {"dtype": "float32", "channels": "sum"}
+    options = {"encodings": ["float32"], "channels": "sum"}
     return request(
         image,
         prediction=v1.PredictionOptions(top_k=3),
         explanations=[
             v1.ExplanationOptions(method="grad_cam", **options),
-            v1.ExplanationOptions(method="integrated_gradients", steps=2, target_class=7, **options),
+            v1.ExplanationOptions(
+                method="integrated_gradients", baseline="black", max_evaluations=2, target_class=7, **options
+            ),
         ],
         robustness=v1.RobustnessOptions(norms=list(ATTACKS), budget="3"),
         bias=v1.BiasOptions(attributes=["lighting", "age"]),
     )
+
+
+def decoded(tensor: v1.Tensor) -> NDArray[np.float32]:
+    data = zlib.decompress(tensor.data) if tensor.compression else tensor.data
+    return np.frombuffer(data, "<f4").reshape(tuple(tensor.shape))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +76,7 @@ def test_all_parts_of_a_real_picture(analyzer: Analyzer, dalmatian: bytes) -> No
     assert (grad_cam.target_class, list(grad_cam.attribution.shape)) == (251, [7, 7])
     assert not grad_cam.HasField("convergence_delta")
     assert (gradients.target_class, gradients.target_label) == (7, "cock")
-    values = np.frombuffer(gradients.attribution.data, "<f4").astype(np.float64)
+    values = decoded(gradients.attribution).astype(np.float64)
     assert list(gradients.attribution.shape) == [224, 224]
     promised = gradients.target_logit - gradients.baseline_logit
     assert gradients.convergence_delta == pytest.approx(values.sum() - promised, abs=1e-3)
@@ -107,10 +130,11 @@ def test_work_whose_deadline_is_past_is_not_started(analyzer: Analyzer, dalmatia
 def test_a_part_that_fails_spoils_only_itself(
     analyzer: Analyzer, dalmatian: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> None:
+    async def fail(*_: object) -> Attribution:
         raise RuntimeError("the inside of the bug")
 
-    monkeypatch.setattr(analyzer_module, "EXPLAINERS", EXPLAINERS | {"grad_cam": Explainer(fail, "", "")})  # type: ignore[arg-type]
+    rows = {**EXPLAINERS, "grad_cam": Explainer(fail, "", "")}
+    monkeypatch.setattr(explanation, "EXPLAINERS", rows)
     (result,) = analyzer.answer([v1.Work(request_id="id-7", request=everything(dalmatian))])
     grad_cam, gradients = result.response.explanations
     assert isinstance(error_from_status(grad_cam.status), InternalError)
@@ -118,6 +142,165 @@ def test_a_part_that_fails_spoils_only_itself(
     assert "id-7" in grad_cam.status.message
     assert "the inside of the bug" in caplog.text
     assert gradients.status.code == result.response.robustness.status.code == code_pb2.OK
+
+
+def explaining(image: bytes, *wanted: dict[str, object], seed: int = 0) -> v1.Work:
+    """Work on maps of one picture, with what the gateway would have filled in."""
+    filled = []
+    for options in wanted:
+        row = EXPLAINERS[str(options["method"])]
+        defaults: dict[str, object] = {"encodings": ["float32"], "channels": "none", "tolerance": row.default_tolerance}
+        if row.default_evaluations:
+            defaults["max_evaluations"] = row.default_evaluations
+        if row.default_baseline and "baseline_image" not in options:
+            defaults["baseline"] = row.default_baseline
+        filled.append(v1.ExplanationOptions(**(defaults | options)))
+    return v1.Work(request=v1.AnalyzeRequest(image=image, explanations=filled, seed=seed))
+
+
+MIXED: Sequence[dict[str, object]] = [
+    {"method": "saliency"},
+    {"method": "grad_cam"},
+    {"method": "integrated_gradients", "max_evaluations": 8},
+    {"method": "smooth_grad", "max_evaluations": 4},
+    {"method": "deep_lift"},
+    {"method": "occlusion", "max_evaluations": 10},
+    {"method": "rise", "max_evaluations": 20},
+    {"method": "saliency", "target_class": 5, "contrast_class": 6},
+]
+
+
+def maps(results: Sequence[v1.WorkResult]) -> list[NDArray[np.float32]]:
+    parts = [part for result in results for part in result.response.explanations]
+    assert [part.status.code for part in parts] == [code_pb2.OK] * len(parts), [p.status.message for p in parts]
+    return [decoded(part.attribution) for part in parts]
+
+
+def test_the_same_map_alone_in_a_batch_and_from_eight_threads(analyzer: Analyzer, pictures: dict[Path, int]) -> None:
+    images = [path.read_bytes() for path in list(pictures)[:8]]
+    works = [explaining(image, options) for image, options in zip(images, MIXED, strict=True)]
+    alone = maps([analyzer.answer([work])[0] for work in works])
+    together = maps(analyzer.answer(works))
+    threaded: dict[int, list[NDArray[np.float32]]] = {}
+    threads = [
+        threading.Thread(target=lambda i=i: threaded.update({i: maps(analyzer.answer([works[i]]))}))  # type: ignore[misc]
+        for i in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index, one in enumerate(alone):
+        span = float(one.max() - one.min())
+        assert span > 0
+        for other in (together[index], threaded[index][0]):
+            assert float(np.abs(one - other).max()) <= 1e-5 * span, MIXED[index]
+
+
+def test_a_contrast_is_the_difference_of_two_maps(analyzer: Analyzer, dalmatian: bytes) -> None:
+    one, other, contrast = maps(
+        analyzer.answer(
+            [
+                explaining(
+                    dalmatian,
+                    {"method": "input_x_gradient", "target_class": 251},
+                    {"method": "input_x_gradient", "target_class": 211},
+                    {"method": "input_x_gradient", "target_class": 251, "contrast_class": 211},
+                )
+            ]
+        )
+    )
+    np.testing.assert_allclose(contrast, one - other, atol=1e-5 * float(np.abs(one).max()))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"method": "saliency", "contrast_class": 251}, InvalidRequestError, ["251", "dalmatian", "another"]),
+        (
+            {"method": "integrated_gradients", "baseline_image": "SMALL"},
+            PictureError,
+            ["20 x 20", "224 x 224"],
+        ),
+        ({"method": "integrated_gradients", "baseline_image": b"no picture"}, PictureError, ["JPEG"]),
+        ({"method": "example"}, FailedPreconditionError, ["reference"]),
+        ({"method": "guided_grad_cam"}, FailedPreconditionError, ["randomisation", "enable"]),
+    ],
+)
+def test_what_cannot_be_explained_says_what_to_do(
+    options: dict[str, object],
+    error: type[Exception],
+    words: list[str],
+    analyzer: Analyzer,
+    dalmatian: bytes,
+) -> None:
+    if options.get("baseline_image") == "SMALL":
+        options = options | {"baseline_image": drawing.png(Image.new("RGB", (20, 20)))}
+    (result,) = analyzer.answer([explaining(dalmatian, options, {"method": "grad_cam"})])
+    failed, fine = result.response.explanations
+    found = error_from_status(failed.status)
+    assert type(found) is error
+    for word in words:
+        assert word in found.message
+    assert not failed.HasField("attribution")
+    assert fine.status.code == code_pb2.OK
+
+
+def test_pictures_and_regions_travel_where_asked_for(analyzer: Analyzer, dalmatian: bytes) -> None:
+    (result,) = analyzer.answer(
+        [explaining(dalmatian, {"method": "grad_cam", "encodings": ["heat_map", "overlay", "regions"]})]
+    )
+    (part,) = result.response.explanations
+    assert part.status.code == code_pb2.OK, part.status.message
+    assert not part.HasField("attribution")
+    for file in (part.heat_map, part.overlay, part.regions.sufficient.mask):
+        with Image.open(BytesIO(file)) as picture:
+            assert (picture.format, picture.size) == ("PNG", (224, 224))
+
+
+def test_the_default_answer_is_small(analyzer: Analyzer, pictures: dict[Path, int]) -> None:
+    wanted = [
+        {"method": name, "encodings": ["uint8"], "channels": "sum"}
+        | ({"max_evaluations": max(row.min_evaluations, 8)} if row.default_evaluations else {})
+        for name, row in EXPLAINERS.items()
+        if not (row.unavailable or row.off_by_default)
+    ]
+    (result,) = analyzer.answer([explaining(next(iter(pictures)).read_bytes(), *wanted)])
+    for part in result.response.explanations:
+        assert part.status.code == code_pb2.OK, part.status.message
+        # As the gateway sends it: JSON is the larger of the two, for its base64.
+        text = json_format.MessageToJson(part, preserving_proto_field_name=True, indent=None)
+        assert len(text) < 60_000, part.method
+
+
+def test_work_stops_within_a_step_when_the_caller_is_gone(analyzer: Analyzer, dalmatian: bytes, tmp_path: Path) -> None:
+    picture = tmp_path / "picture"
+    picture.write_bytes(dalmatian)
+    work = explaining(b"", {"method": "rise", "max_evaluations": 10_000, "tolerance": 0.0})
+    work.picture_path = str(picture)
+    threading.Timer(0.5, picture.unlink).start()
+    started = time.perf_counter()
+    (result,) = analyzer.answer([work])
+    assert time.perf_counter() - started < 5  # alone it takes minutes
+    assert isinstance(error_from_status(result.response.explanations[0].status), CancelledError)
+    (late,) = analyzer.answer([work])
+    assert isinstance(error_from_status(late.status), CancelledError)
+
+
+@pytest.mark.parametrize("method", ["rise", "smooth_grad", "integrated_gradients"])
+def test_an_answer_comes_before_the_deadline_with_what_there_is(
+    method: str, analyzer: Analyzer, dalmatian: bytes
+) -> None:
+    work = explaining(dalmatian, {"method": method, "max_evaluations": 10_000, "tolerance": 0.0})
+    deadline = time.time() + 2
+    work.deadline.FromNanoseconds(int(deadline * 1e9))
+    (result,) = analyzer.answer([work])
+    assert time.time() < deadline
+    (part,) = result.response.explanations
+    assert part.status.code == code_pb2.OK, part.status.message
+    assert part.stopped_by == "deadline"
+    assert part.residual > 0
+    assert max(part.gradient_evaluations, part.forward_evaluations) > 4
 
 
 def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:

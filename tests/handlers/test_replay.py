@@ -53,3 +53,13 @@ def test_what_differs_is_named(
     setattr(receipt, field, "0" * 64)
     with pytest.raises(replay.ReplayError, match=f"the {words} differ"):
         replay.request(receipt, dalmatian, classifier)
+
+
+def test_a_baseline_comes_back_too(receipt: v1.Receipt, classifier: Classifier, dalmatian: bytes) -> None:
+    parameters = json.dumps({"explanations": [{"method": "grad_cam"}, {"method": "occlusion"}]})
+    receipt.parameters, receipt.parameters_sha256 = parameters, hashlib.sha256(parameters.encode()).hexdigest()
+    receipt.baseline_sha256[1] = hashlib.sha256(b"baseline").hexdigest()
+    replayed = replay.request(receipt, dalmatian, classifier, {1: b"baseline"})
+    assert [options.baseline_image for options in replayed.explanations] == [b"", b"baseline"]
+    with pytest.raises(replay.ReplayError, match=r"the baseline of explanations\[1\] differ"):
+        replay.request(receipt, dalmatian, classifier)

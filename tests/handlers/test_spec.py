@@ -22,6 +22,7 @@ def test_committed_specs(name: str, resize: int, crop: int) -> None:
     assert spec.std == pytest.approx((128 / 255,) * 3)
     assert spec.weights.path().suffix == ".pth"
     assert len(spec.check_pictures.paths()) == 20
+    assert spec.enabled == ()
 
 
 def remove(name: str) -> Any:
@@ -55,6 +56,11 @@ def put(path: str, value: object) -> Any:
         (put("weights.package", "no_such_package"), "weights.package: 'no_such_package' is not installed"),
         (put("weights", "x.pth"), "weights must be a mapping"),
         (put("colour", "red"), "colour is not a known entry"),
+        (put("methods", ["saliency"]), "methods must be a mapping"),
+        (put("methods", {}), "methods.enable is missing"),
+        (put("methods", {"enable": "saliency"}), "methods.enable: 'saliency' must be a list of names"),
+        (put("methods", {"enable": [1]}), r"methods.enable: \[1\] must be a list of names"),
+        (put("methods", {"enable": [], "disable": []}), "methods.disable is not a known entry"),
     ],
 )
 def test_each_mistake_is_named(change: Any, words: str, tmp_path: Path) -> None:
@@ -74,6 +80,13 @@ def test_what_is_no_spec_at_all(content: str, tmp_path: Path) -> None:
         load_spec(path)
     with pytest.raises(SpecError, match=r"missing\.yaml"):
         load_spec(tmp_path / "missing.yaml")
+
+
+def test_methods_that_are_switched_on(tmp_path: Path) -> None:
+    entries = yaml.safe_load((STORE / "efficientnet-lite0.yaml").read_text())
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries | {"methods": {"enable": ["guided_grad_cam", "rise"]}}))
+    assert load_spec(path).enabled == ("guided_grad_cam", "rise")
 
 
 def test_files_beside_the_spec(tmp_path: Path) -> None:

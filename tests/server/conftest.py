@@ -33,6 +33,13 @@ def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
     answer.explanations.add(
         index=0, method="grad_cam", target_class=207, attribution=tensor, convergence_delta=float("nan"), view=view
     )
+    drawn = answer.explanations[0]
+    drawn.heat_map, drawn.overlay = b"\x89PNG heat map", b"\x89PNG overlay"
+    drawn.regions.sufficient.MergeFrom(v1.Region(state="found", mask=b"\x89PNG mask", area=0.25, target=score))
+    drawn.regions.necessary.state = "not_found"
+    drawn.quality.MergeFrom(v1.Quality(reasons=["It moves."], sensitivity=0.0))
+    drawn.quality.deletion.MergeFrom(v1.Curve(fractions=[0, 1], probabilities=[0.75, float("nan")], auc=0.5))
+    drawn.quality.stability.rank_correlation = -0.5
     failed = answer.explanations.add(index=1, method="integrated_gradients")
     failed.status.CopyFrom(UnavailableError("No worker.", retry_after=0.5).to_status())
     answer.robustness.distances.add(
@@ -49,7 +56,8 @@ def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
 def full_model() -> v1.Model:
     model = v1.Model(name=MODEL, version="1", num_classes=1000, labels=["tench"], norms=["linf"])
     model.preprocessing.mean.extend([0.5, 0.5, 0.5])
-    model.methods.add(name="grad_cam", summary="Where.", reference="Selvaraju 2017")
+    method = model.methods.add(name="grad_cam", summary="Where.", reference="Selvaraju 2017", options=["tolerance"])
+    method.randomisation_test.MergeFrom(v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=20))
     model.packing_check.runtime["onnxruntime"] = "1.31"
     return model
 

@@ -1,4 +1,7 @@
+import re
 import socket
+import subprocess
+import sys
 import zipfile
 from contextlib import asynccontextmanager
 
@@ -137,6 +140,28 @@ def test_a_taken_port(store, option, other):
         line = told(run("serve", "--model-store", store, option, port, other, 0))
     assert f"127.0.0.1:{port}" in line
     assert option in line
+
+
+# Serves nothing, but logs.
+LOGS = """
+import logging
+from whybox_server import serve
+from whybox_server.cli import app
+
+async def log(*_):
+    for number in range(3):
+        logging.getLogger("whybox_server").warning("%s of %s [red] " + "x" * 200, number, 3)
+
+serve.serve = log
+app(["serve"])
+"""
+
+
+def test_logs_that_nobody_watches_have_a_line_for_each_record():
+    lines = subprocess.run([sys.executable, "-c", LOGS], check=True, capture_output=True, text=True).stderr.splitlines()
+    assert len(lines) == 3
+    for number, line in enumerate(lines):
+        assert re.fullmatch(rf"[-0-9]{{10}} [:0-9]{{8}},[0-9]{{3}} WARNING {number} of 3 \[red\] x{{200}}", line)
 
 
 @pytest.mark.parametrize("spec", ["no-such.yaml", "[red].yaml"])

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import hashlib
 from collections import defaultdict
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from itertools import permutations
 
 import pytest
@@ -15,6 +15,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
+from whybox_server.spool import Spool
 from whybox_server.validation import validated
 
 MODEL = v1.Model(
@@ -22,7 +23,7 @@ MODEL = v1.Model(
     version="2",
     num_classes=10,
     labels=["cat", "dog"],
-    methods=[v1.Method(name="grad_cam"), v1.Method(name="integrated_gradients", options={"steps": 50})],
+    methods=[v1.Method(name="grad_cam"), v1.Method(name="integrated_gradients")],
     norms=["linf"],
     digests={"weights_sha256": "weights"},
 )
@@ -121,8 +122,29 @@ def metrics():
 
 
 @pytest.fixture
-def gateway(backend, metrics):
-    return Gateway([MODEL], backend, metrics, max_image_bytes=LIMIT)
+def folder(tmp_path, monkeypatch):
+    """Where the pictures of analyses lie."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def spool(folder):
+    with Spool() as spool:
+        yield spool
+        # However its call ended, no picture outlives it.
+        assert list(folder.glob("*/*")) == []
+
+
+@pytest.fixture
+def spooled(folder):
+    """The pictures that lie there now."""
+    return lambda: [path.read_bytes() for path in folder.glob("*/*")]
+
+
+@pytest.fixture
+def gateway(backend, metrics, spool):
+    return Gateway([MODEL], backend, metrics, spool, max_image_bytes=LIMIT)
 
 
 @pytest.fixture(autouse=True)
@@ -245,20 +267,173 @@ async def test_bias_rests_on_the_prediction(gateway, backend):
     assert [timing.part for timing in answer.timings.parts] == ["prediction", "bias"]
 
 
-async def test_each_pool_is_handed_its_part_and_no_more(gateway, backend):
+async def test_each_pool_is_handed_its_part_and_no_more(gateway, backend, folder):
+    answering = analyze(gateway, timeout=12.5)
+    await settle()
+    [path] = map(str, folder.glob("*/*"))
     backend.release(*JOBS)
-    await analyze(gateway, timeout=12.5)
+    await answering
     filled = validated(EVERYTHING, MODEL, LIMIT)
-    common = {"model": "m", "version": "2", "image": IMAGE, "seed": 7}
+    common = {"model": "m", "version": "2", "seed": 7}
     expected = {
-        "prediction": ("predict", {"prediction": filled.prediction}),
+        "prediction": ("predict", {"prediction": filled.prediction, "image": IMAGE}),
         "explanations[0]": ("analyze", {"explanations": filled.explanations[:1]}),
         "explanations[1]": ("analyze", {"explanations": filled.explanations[1:]}),
         "robustness": ("analyze", {"robustness": filled.robustness}),
     }
+    places = {"predict": None, "analyze": path}
     assert backend.works == {
-        name: (kind, v1.Work(request_id="id-1", request=v1.AnalyzeRequest(**common, **part)), 12.5)
+        name: (
+            kind,
+            v1.Work(request_id="id-1", request=v1.AnalyzeRequest(**common, **part), picture_path=places[kind]),
+            12.5,
+        )
         for name, (kind, part) in expected.items()
+    }
+
+
+@pytest.mark.parametrize("call", [analyze, Stream])
+async def test_the_picture_lies_there_until_the_last_analysis(gateway, backend, spooled, call):
+    calling = call(gateway)
+    for name in ("explanations[1]", "prediction", "robustness", "explanations[0]"):
+        await settle()
+        assert spooled() == [IMAGE]
+        backend.release(name)
+    await getattr(calling, "task", calling)
+    assert spooled() == []
+
+
+@pytest.mark.parametrize("call", [analyze, Stream])
+async def test_each_request_has_a_picture_of_its_own(gateway, backend, spooled, call):
+    pictures = [b"one", b"two", b"two"]
+    calls = [call(gateway, v1.AnalyzeRequest(model="m", image=image, robustness={})) for image in pictures]
+    await settle()
+    assert sorted(spooled()) == pictures
+    backend.release("robustness")
+    await asyncio.gather(*(getattr(calling, "task", calling) for calling in calls))
+    assert spooled() == []
+
+
+@pytest.mark.parametrize("parts", [{"prediction": {}}, {"bias": {}}, {"prediction": {}, "bias": {}}], ids=" ".join)
+async def test_a_prediction_travels_with_its_picture(gateway, backend, spooled, parts):
+    answering = analyze(gateway, request(**parts))
+    await settle()
+    assert spooled() == []
+    [(_, work, _)] = backend.works.values()
+    assert (work.request.image, work.picture_path) == (IMAGE, "")
+    backend.release(next(iter(parts)))
+    await answering
+
+
+# How a call can end before its time: what comes of its jobs, and what is done to it.
+ENDS = {
+    "every part fails": (dict.fromkeys(JOBS, errors.InternalError("m")), None),
+    "a bad picture": ({"prediction": errors.PictureError("m")}, None),
+    "a bug": ({"prediction": ZeroDivisionError()}, None),
+    "the caller is gone": ({}, asyncio.Task.cancel),
+}
+
+
+@pytest.mark.parametrize("call", [analyze, Stream])
+@pytest.mark.parametrize(("outcomes", "end"), ENDS.values(), ids=ENDS)
+async def test_the_picture_is_gone_with_its_caller(gateway, backend, spooled, call, outcomes, end):
+    backend.outcomes = outcomes
+    calling = call(gateway)
+    calling = getattr(calling, "task", calling)
+    await settle()
+    assert spooled() == [IMAGE]
+    backend.release(*outcomes)
+    if end:
+        end(calling)
+    [error] = await asyncio.gather(calling, return_exceptions=True)
+    assert isinstance(error, BaseException)
+    assert spooled() == []
+
+
+@pytest.mark.parametrize("close", [True, False], ids=["closed", "forgotten"])
+@pytest.mark.parametrize("taken", [0, 1, 2])
+async def test_the_picture_is_gone_with_an_abandoned_stream(gateway, backend, spooled, taken, close):
+    backend.release("prediction", "robustness")
+    parts = gateway.stream(EVERYTHING, request_id="id-1", timeout=30)
+    for _ in range(taken):
+        await anext(parts)
+    assert spooled() == [IMAGE] * bool(taken)
+    if close:
+        await parts.aclose()
+    del parts
+    await settle()
+    assert spooled() == []
+
+
+# Maps of one method come from one worker, in one answer.
+GROUPED = {
+    "explanations[0]": {"method": "integrated_gradients", "target_class": 0},
+    "explanations[1]": {"method": "grad_cam", "target_class": 1},
+    "explanations[2]": {"method": "integrated_gradients", "target_class": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("codes", "counted"),
+    [
+        ((code_pb2.OK, code_pb2.OK), {("OK", "integrated_gradients"): 2, ("OK", "grad_cam"): 1}),
+        (
+            (code_pb2.OK, code_pb2.DEADLINE_EXCEEDED),
+            {
+                ("OK", "integrated_gradients"): 1,
+                ("DEADLINE_EXCEEDED", "integrated_gradients"): 1,
+                ("OK", "grad_cam"): 1,
+            },
+        ),
+        (
+            (code_pb2.INVALID_ARGUMENT, code_pb2.INTERNAL),
+            {
+                ("INVALID_ARGUMENT", "integrated_gradients"): 1,
+                ("INTERNAL", "integrated_gradients"): 1,
+                ("OK", "grad_cam"): 1,
+            },
+        ),
+    ],
+)
+async def test_each_map_has_its_place_and_its_status(gateway, backend, samples, codes, counted):
+    asked = request(explanations=GROUPED.values())
+    both = v1.AnalyzeResponse()
+    for code, target in zip(codes, (0, 2), strict=True):
+        both.explanations.add(method="integrated_gradients", target_class=target).status.code = code
+    backend.outcomes["explanations[0]"] = v1.WorkResult(response=both, compute_ms=5)
+    backend.release(*GROUPED)
+    answer = await analyze(gateway, asked)
+    assert len(backend.works) == 2
+    assert [(each.index, each.target_class) for each in answer.explanations] == [(0, 0), (1, 1), (2, 2)]
+    statuses = [codes[0], code_pb2.OK, codes[1]]
+    assert [each.status.code for each in answer.explanations] == statuses
+    assert sorted(timing.part for timing in answer.timings.parts) == list(GROUPED)
+    assert samples("whybox_parts_total") == {
+        f'{{code="{code}",method="{method}",model="m",part="explanation"}}': count
+        for (code, method), count in counted.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("prediction", "bias", "failure"),
+    [
+        (code_pb2.OK, code_pb2.OK, None),
+        (code_pb2.INTERNAL, code_pb2.OK, None),
+        (code_pb2.OK, code_pb2.FAILED_PRECONDITION, None),
+        (code_pb2.UNAVAILABLE, code_pb2.FAILED_PRECONDITION, errors.UnavailableError),
+    ],
+)
+async def test_prediction_and_bias_are_counted_each_with_its_own_code(
+    gateway, backend, samples, prediction, bias, failure
+):
+    answer = v1.AnalyzeResponse(prediction={"status": {"code": prediction}}, bias={"status": {"code": bias}})
+    backend.outcomes["prediction"] = v1.WorkResult(response=answer)
+    backend.release("prediction")
+    with pytest.raises(failure) if failure else nullcontext():
+        await analyze(gateway, request(prediction={}, bias={}))
+    codes = {"prediction": prediction, "bias": bias}
+    assert samples("whybox_parts_total") == {
+        f'{{code="{code_pb2.Code.Name(code)}",method="",model="m",part="{part}"}}': 1 for part, code in codes.items()
     }
 
 
@@ -475,8 +650,8 @@ MODELS = [v1.Model(name=name, version="2", labels=["cat"], num_classes=1) for na
         ("a", "x" * 100_000, "UNKNOWN_VERSION", "version", ["xxx…'"]),
     ],
 )
-async def test_unknown_models_and_versions(backend, metrics, name, version, reason, field, words):
-    gateway = Gateway(MODELS, backend, metrics, max_image_bytes=LIMIT)
+async def test_unknown_models_and_versions(backend, metrics, spool, name, version, reason, field, words):
+    gateway = Gateway(MODELS, backend, metrics, spool, max_image_bytes=LIMIT)
     with pytest.raises(errors.NotFoundError) as caught:
         gateway.get_model(name, version)
     assert (caught.value.reason, caught.value.field) == (reason, field)
@@ -486,8 +661,8 @@ async def test_unknown_models_and_versions(backend, metrics, name, version, reas
     assert len(caught.value.to_status().SerializeToString()) < 1000
 
 
-async def test_models(backend, metrics):
-    gateway = Gateway(MODELS, backend, metrics, max_image_bytes=LIMIT)
+async def test_models(backend, metrics, spool):
+    gateway = Gateway(MODELS, backend, metrics, spool, max_image_bytes=LIMIT)
     assert gateway.list_models() == [v1.Model(name=name, version="2", num_classes=1) for name in "abc"]
     for model in MODELS:
         assert gateway.get_model(model.name) == gateway.get_model(model.name, "2") == model

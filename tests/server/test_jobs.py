@@ -1,69 +1,119 @@
 import pytest
+from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox_server.jobs import jobs
 from whybox_server.torchserve.config import PoolKind
 
-COMMON = {"model": "m", "version": "1", "image": b"picture", "seed": 7}
+COMMON = {"model": "m", "version": "1", "seed": 7}
 PREDICTION, ROBUSTNESS, BIAS = {"top_k": 3}, {"norms": ["linf"], "budget": "12"}, {"attributes": ["age"]}
-CAM, GRADIENTS = {"method": "grad_cam"}, {"method": "integrated_gradients", "steps": 9}
+CAM, OTHER_CAM, THIRD_CAM = ({"method": "grad_cam", "target_class": index} for index in range(3))
+PATH, OTHER_PATH = ({"method": "integrated_gradients", "target_class": index} for index in range(2))
 PREDICT, ANALYZE = PoolKind.PREDICT, PoolKind.ANALYZE
 
-# What is asked for, and for each job: its pool, its parts, its index, its names, its label in the metrics.
+# What is asked for; and for each job its pool, its parts, and the names that they have in the whole answer.
 SPLITS = {
-    "prediction": (
-        {"prediction": PREDICTION},
-        [(PREDICT, {"prediction": PREDICTION}, 0, ["prediction"], ("prediction", ""))],
-    ),
-    "bias alone": ({"bias": BIAS}, [(PREDICT, {"bias": BIAS}, 0, ["bias"], ("bias", ""))]),
+    "prediction": ({"prediction": PREDICTION}, [(PREDICT, {"prediction": PREDICTION}, ["prediction"])]),
+    "bias alone": ({"bias": BIAS}, [(PREDICT, {"bias": BIAS}, ["bias"])]),
     "bias rests on the prediction": (
         {"bias": BIAS, "prediction": PREDICTION},
-        [(PREDICT, {"prediction": PREDICTION, "bias": BIAS}, 0, ["prediction", "bias"], ("prediction", ""))],
+        [(PREDICT, {"prediction": PREDICTION, "bias": BIAS}, ["prediction", "bias"])],
     ),
-    "explanations keep their place": (
-        {"explanations": [CAM, GRADIENTS]},
+    "each method is a job": (
+        {"explanations": [CAM, PATH]},
         [
-            (ANALYZE, {"explanations": [CAM]}, 0, ["explanations[0]"], ("explanation", "grad_cam")),
-            (ANALYZE, {"explanations": [GRADIENTS]}, 1, ["explanations[1]"], ("explanation", "integrated_gradients")),
+            (ANALYZE, {"explanations": [CAM]}, ["explanations[0]"]),
+            (ANALYZE, {"explanations": [PATH]}, ["explanations[1]"]),
+        ],
+    ),
+    "maps of one method are one job": (
+        {"explanations": [CAM, OTHER_CAM]},
+        [(ANALYZE, {"explanations": [CAM, OTHER_CAM]}, ["explanations[0]", "explanations[1]"])],
+    ),
+    "even the same map twice": (
+        {"explanations": [CAM, CAM]},
+        [(ANALYZE, {"explanations": [CAM, CAM]}, ["explanations[0]", "explanations[1]"])],
+    ),
+    "maps keep their place": (
+        {"explanations": [PATH, CAM, OTHER_PATH, OTHER_CAM, THIRD_CAM]},
+        [
+            (ANALYZE, {"explanations": [PATH, OTHER_PATH]}, ["explanations[0]", "explanations[2]"]),
+            (
+                ANALYZE,
+                {"explanations": [CAM, OTHER_CAM, THIRD_CAM]},
+                ["explanations[1]", "explanations[3]", "explanations[4]"],
+            ),
         ],
     ),
     "everything, the prediction first": (
         {"robustness": ROBUSTNESS, "explanations": [CAM], "prediction": PREDICTION},
         [
-            (PREDICT, {"prediction": PREDICTION}, 0, ["prediction"], ("prediction", "")),
-            (ANALYZE, {"explanations": [CAM]}, 0, ["explanations[0]"], ("explanation", "grad_cam")),
-            (ANALYZE, {"robustness": ROBUSTNESS}, 0, ["robustness"], ("robustness", "")),
+            (PREDICT, {"prediction": PREDICTION}, ["prediction"]),
+            (ANALYZE, {"explanations": [CAM]}, ["explanations[0]"]),
+            (ANALYZE, {"robustness": ROBUSTNESS}, ["robustness"]),
         ],
     ),
     "empty options are a wish": (
         {"prediction": {}, "robustness": {}},
-        [
-            (PREDICT, {"prediction": {}}, 0, ["prediction"], ("prediction", "")),
-            (ANALYZE, {"robustness": {}}, 0, ["robustness"], ("robustness", "")),
-        ],
+        [(PREDICT, {"prediction": {}}, ["prediction"]), (ANALYZE, {"robustness": {}}, ["robustness"])],
     ),
     "nothing": ({}, []),
 }
+TABLE = pytest.mark.parametrize(("parts", "expected"), SPLITS.values(), ids=SPLITS)
 
 
-@pytest.mark.parametrize(("parts", "expected"), SPLITS.values(), ids=SPLITS)
+def split(parts):
+    return list(jobs(v1.AnalyzeRequest(**COMMON, **parts, image=b"picture")))
+
+
+def kind_of(name):
+    return "explanation" if name.startswith("explanations") else name
+
+
+@TABLE
 def test_splitting(parts, expected):
-    split = list(jobs(v1.AnalyzeRequest(**COMMON, **parts)))
-    assert [(job.kind, job.request, job.index, job.names, job.label) for job in split] == [
-        (kind, v1.AnalyzeRequest(**COMMON, **part), index, names, label) for kind, part, index, names, label in expected
+    # Without the picture: it travels once for all of them.
+    assert [(job.kind, job.request) for job in split(parts)] == [
+        (kind, v1.AnalyzeRequest(**COMMON, **part)) for kind, part, _ in expected
     ]
 
 
-@pytest.mark.parametrize(("parts", "expected"), SPLITS.values(), ids=SPLITS)
+@TABLE
+def test_each_part_is_known_by_its_name_in_the_whole_answer(parts, expected):
+    for job, (_, part, names) in zip(split(parts), expected, strict=True):
+        answer = v1.AnalyzeResponse()
+        for name in set(part) - {"explanations"}:
+            getattr(answer, name).status.code = code_pb2.OK
+        for index, options in enumerate(part.get("explanations", ())):
+            # A worker knows nothing of the whole request, and each part has a status of its own.
+            answer.explanations.add(index=index, method=options["method"], status=Status(code=index))
+        answered = job.answered(answer)
+        assert [(each.name, each.kind) for each in answered] == [(name, kind_of(name)) for name in names]
+        assert [f"explanations[{each.index}]" for each in answer.explanations] == [
+            name for name in names if kind_of(name) == "explanation"
+        ]
+        maps = [each for each in answered if each.kind == "explanation"]
+        assert [(each.method, each.status.code) for each in maps] == [
+            (options["method"], index) for index, options in enumerate(part.get("explanations", ()))
+        ]
+        assert {each.method for each in answered if each.kind != "explanation"} <= {""}
+
+
+@TABLE
 def test_a_failed_job_has_its_status_in_every_part_and_no_other(parts, expected):
     status = Status(code=14, message="gone")
-    for job, (_, part, *_) in zip(jobs(v1.AnalyzeRequest(**COMMON, **parts)), expected, strict=True):
+    for job, (_, part, names) in zip(split(parts), expected, strict=True):
         answer = job.failed(status)
         assert {field.name for field, _ in answer.ListFields()} == set(part)
-        statuses = [getattr(answer, name).status for name in part if name != "explanations"]
-        statuses += [explanation.status for explanation in answer.explanations]
-        assert statuses == [status] * len(job.names)
+        assert [(each.name, each.status) for each in job.answered(answer)] == [(name, status) for name in names]
         assert [each.method for each in answer.explanations] == [
             each["method"] for each in part.get("explanations", [])
         ]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_a_worker_that_answers_fewer_or_more_maps_is_not_believed(number):
+    [job] = split({"explanations": [CAM, OTHER_CAM]})
+    with pytest.raises(ValueError, match="zip"):
+        job.answered(v1.AnalyzeResponse(explanations=[{}] * number))

@@ -49,7 +49,8 @@ def test_references_resolve_and_schemas_are_schemas():
     for node in nodes(DOCUMENT):
         if "$ref" in node:
             assert resolve(node)
-    for schema in DOCUMENT["components"]["schemas"].values():
+    inline = [node["schema"] for node in nodes(DOCUMENT) if "schema" in node]
+    for schema in (*DOCUMENT["components"]["schemas"].values(), *inline):
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
@@ -78,7 +79,14 @@ def test_every_option_is_described_in_each_place(action):
     assert {parameter["name"] for parameter in operation["parameters"] if parameter.get("in") == "query"} == names
     content = operation["requestBody"]["content"]
     assert set(content) == {"image/*", "application/octet-stream", "multipart/form-data", "application/json"}
-    assert set(content["multipart/form-data"]["schema"]["properties"]) == names | {"image"}
+    pictures = {"image", "baseline_image"} if action in ("explain", "analyze") else {"image"}
+    described = content["application/json"]["schema"]
+    for schema in (
+        content["multipart/form-data"]["schema"],
+        described["oneOf"][0] if "oneOf" in described else described,
+    ):
+        assert set(schema["properties"]) == names | pictures
+        assert all(field["description"] for field in schema["properties"].values())
 
 
 OK = {
@@ -99,6 +107,21 @@ async def test_not_ready_is_as_described(http, gateway):
     gateway.pools = {}
     schema = DOCUMENT["paths"]["/readyz"]["get"]["responses"]["503"]["content"]["application/json"]["schema"]
     validate((await http.get("/readyz")).json(), schema)
+
+
+ANSWERS = {"explain": {"application/json", "image/png"}, "analyze": {"application/json", "application/x-ndjson"}}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_every_kind_of_answer_is_described(http, gateway, action):
+    gateway.parts = 1
+    gateway.answer = v1.AnalyzeResponse(explanations=[{"overlay": b"png"}])
+    kinds = ANSWERS.get(action, {"application/json"})
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["responses"]["200"]["content"]
+    assert set(content) == kinds
+    for kind in ("application/json", "application/x-ndjson", "image/png"):
+        response = await http.post(f"{URL}:{action}", content=b"picture", headers=PICTURE["headers"] | {"Accept": kind})
+        assert response.headers["content-type"] == (kind if kind in kinds else "application/json")
 
 
 @pytest.mark.parametrize("answer", ["full", "empty"])
@@ -159,7 +182,23 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("predict", {"top_k": 3.5}),
         ("predict", {"colour": 1}),
         ("explain", {"method": "grad_cam"}),
-        ("explain", {"method": ["grad_cam", "integrated_gradients"], "steps": 3}),
+        ("explain", {"method": ["grad_cam", "integrated_gradients"], "max_evaluations": 3}),
+        ("explain", {"max_evaluations": 1.5}),
+        ("explain", {"steps": 3}),
+        *(
+            ("explain", {"target_class": value})
+            for value in (207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]])
+        ),
+        *(("explain", {"contrast_class": value}) for value in (207, "tench", [207], "")),
+        *(("explain", {"tolerance": value}) for value in (0, 0.05, 1, -0.1, 1.1, "x", [0])),
+        *(("explain", {"baseline": value}) for value in ("blur", ["blur"], 1)),
+        ("explain", {"encoding": ["uint8", "overlay"], "quality": "all", "channels": "none"}),
+        ("explain", {"encodings": ["uint8"]}),
+        ("explain", {"quality": ["all"] * 101}),
+        ("explain", {"method": "m" * 1001}),
+        ("explain", {"baseline_image": "cGljdHVyZQ=="}),
+        ("explain", {"baseline_image": 3}),
+        *((action, {"baseline_image": "cGljdHVyZQ=="}) for action in ("predict", "robustness", "bias", "analyze")),
         ("explain", {"method": [1]}),
         ("explain", {"method": []}),
         ("robustness", {"budget": 30, "norm": ["linf"]}),
@@ -170,6 +209,9 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("analyze", {"prediction": {"top_k": 1}, "explanations": [{"method": "grad_cam"}], "seed": 3}),
         ("analyze", {"prediction": {"colour": 1}}),
         ("analyze", {"prediction": {}, "top_k": 1}),
+        ("analyze", {"prediction": {}, "baseline_image": "cGljdHVyZQ=="}),
+        ("analyze", {"explanations": [{"target_label": "tench", "baseline_image": "cGljdHVyZQ==", "tolerance": 0.5}]}),
+        ("analyze", {"explanations": [{"dtype": "uint8"}]}),
         ("analyze", {"explanations": {}}),
     ],
 )
@@ -190,7 +232,7 @@ def test_schemas_follow_the_json_mapping():
         (v1.AnalyzeResponse.DESCRIPTOR, v1.Work.DESCRIPTOR, error_details_pb2.RetryInfo.DESCRIPTOR)
     )
     tensor = schemas["whybox.v1.Tensor"]
-    assert tensor["required"] == ["shape", "dtype", "data"]
+    assert tensor["required"] == ["shape", "dtype", "data", "compression"]
     assert tensor["properties"]["data"] == {"type": "string", "contentEncoding": "base64"}
     assert schemas["whybox.v1.Receipt"]["properties"]["runtime"] == {
         "type": "object",

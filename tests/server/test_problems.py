@@ -10,6 +10,7 @@ from whybox_server.rest import problems
         (errors.InvalidRequestError("m"), 400, "INVALID_ARGUMENT", "INVALID_REQUEST", "Invalid request"),
         (errors.PictureError("m"), 400, "INVALID_ARGUMENT", "BAD_PICTURE", "Bad picture"),
         (errors.PictureTooLargeError("m"), 413, "INVALID_ARGUMENT", "PICTURE_TOO_LARGE", "Picture too large"),
+        (problems.BodyTooLargeError("m"), 413, "INVALID_ARGUMENT", "BODY_TOO_LARGE", "Body too large"),
         (
             problems.UnsupportedMediaTypeError("m"),
             415,

@@ -18,7 +18,20 @@ def request(**parts):
 
 EVERYTHING = request(
     prediction={"top_k": 5},
-    explanations=[{"method": "integrated_gradients", "target_class": 0, "steps": 50, "dtype": "uint8"}],
+    explanations=[
+        {
+            "method": "integrated_gradients",
+            "target_class": 0,
+            "contrast_class": 9,
+            "baseline_image": bytes(range(256)),
+            "max_evaluations": 64,
+            "tolerance": 0.0,
+            "encodings": ["uint8", "overlay"],
+            "channels": "sum",
+            "quality": ["deletion", "stability"],
+        },
+        {"method": "grad_cam", "baseline": "mean", "tolerance": 0.05},
+    ],
     robustness={"norms": ["linf", "l2"], "budget": "12"},
     bias={"attributes": ["Größe", "age"]},
     seed=2**32 - 1,
@@ -36,10 +49,14 @@ def test_digests():
     assert not made.runtime
 
 
-def test_the_parameters_are_the_request_without_its_picture():
-    parameters = json_format.Parse(receipt(EVERYTHING, MODEL).parameters, v1.AnalyzeRequest())
+def test_the_parameters_are_the_request_without_its_pictures():
+    made = receipt(EVERYTHING, MODEL)
+    parameters = json_format.Parse(made.parameters, v1.AnalyzeRequest())
     assert not parameters.image
+    assert not any(options.baseline_image for options in parameters.explanations)
     parameters.image = IMAGE
+    parameters.explanations[0].baseline_image = bytes(range(256))
+    assert made.baseline_sha256 == {0: hashlib.sha256(bytes(range(256))).hexdigest()}
     assert parameters == EVERYTHING
 
 

@@ -10,6 +10,8 @@ from google.protobuf import json_format
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.explanation_options import MAX_BASELINE_BYTES
+from whybox_server.validation import MAX_EXPLANATIONS
 
 MODEL = "efficientnet-lite0"
 PICTURE = b"\xff\xd8\xff\xe0 not really a JPEG"
@@ -33,18 +35,57 @@ MEANINGS = [
     ("explain", [], GRAD_CAM),
     (
         "explain",
-        [("method", "grad_cam"), ("method", "integrated_gradients"), ("steps", "20"), ("target_class", "0")],
+        [("method", "grad_cam"), ("method", "saliency"), ("target_class", "0"), ("target_class", "tiger cat")],
         {
             "explanations": [
                 {"method": "grad_cam", "target_class": 0},
-                {"method": "integrated_gradients", "target_class": 0, "steps": 20},
+                {"method": "grad_cam", "target_label": "tiger cat"},
+                {"method": "saliency", "target_class": 0},
+                {"method": "saliency", "target_label": "tiger cat"},
             ]
         },
     ),
     (
         "explain",
-        [("dtype", "uint8"), ("channels", "none")],
-        {"explanations": [{"method": "grad_cam", "dtype": "uint8", "channels": "none"}]},
+        [("target_class", "-1"), ("contrast_class", "207")],
+        {"explanations": [{"method": "grad_cam", "target_class": -1, "contrast_class": 207}]},
+    ),
+    (
+        "explain",
+        [("target_class", "007"), ("contrast_class", "7up")],
+        {"explanations": [{"method": "grad_cam", "target_class": 7, "contrast_label": "7up"}]},
+    ),
+    (
+        "explain",
+        [
+            *(
+                ("method", "integrated_gradients"),
+                ("baseline", "blur"),
+                ("max_evaluations", "20"),
+                ("tolerance", "0.05"),
+            ),
+            *(("encoding", "float16"), ("encoding", "overlay"), ("channels", "none"), ("quality", "all")),
+        ],
+        {
+            "explanations": [
+                {
+                    "method": "integrated_gradients",
+                    "baseline": "blur",
+                    "max_evaluations": 20,
+                    "tolerance": 0.05,
+                    "encodings": ["float16", "overlay"],
+                    "channels": "none",
+                    "quality": ["all"],
+                }
+            ]
+        },
+    ),
+    ("explain", [("tolerance", "0")], {"explanations": [{"method": "grad_cam", "tolerance": 0.0}]}),
+    ("explain", [("tolerance", "1e-3")], {"explanations": [{"method": "grad_cam", "tolerance": 0.001}]}),
+    (
+        "explain",
+        [("quality", "stability"), ("quality", "deletion"), ("encoding", "heat_map")],
+        {"explanations": [{"method": "grad_cam", "quality": ["stability", "deletion"], "encodings": ["heat_map"]}]},
     ),
     ("robustness", [], {"robustness": {}}),
     (
@@ -72,7 +113,10 @@ def as_json(options):
     """The options as somebody who writes JSON writes them."""
     fields = {}
     for name, value in options:
-        value = int(value) if re.fullmatch("-?[0-9]+", value) and name != "version" else value
+        if name == "tolerance":
+            value = float(value)
+        elif re.fullmatch("-?[0-9]+", value) and name != "version":
+            value = int(value)
         fields.setdefault(name, []).append(value)
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
@@ -102,6 +146,38 @@ async def test_every_way_to_send_means_the_same(http, gateway, way, action, opti
     assert gateway.requests == [request(**meaning)]
 
 
+BASELINE = b"\x89PNG not really a PNG"
+BASELINE64 = base64.b64encode(BASELINE).decode()
+FILES = {"image": ("a.jpg", PICTURE, "image/jpeg"), "baseline_image": ("b.png", BASELINE, "image/png")}
+WITH_BASELINE = {"form": {"files": FILES}, "json": {"json": {"image": BASE64, "baseline_image": BASELINE64}}}
+TWO_METHODS = ["integrated_gradients", "occlusion"]
+TWO_MAPS = {"explanations": [{"method": method, "baseline_image": BASELINE64} for method in TWO_METHODS]}
+
+
+@pytest.mark.parametrize("sent", WITH_BASELINE.values(), ids=WITH_BASELINE)
+@pytest.mark.parametrize(("action", "meaning"), [("explain", TWO_MAPS), ("analyze", ALL_PARTS | TWO_MAPS)])
+async def test_a_baseline_of_your_own_is_for_every_map(http, gateway, sent, action, meaning):
+    response = await http.post(f"{URL}:{action}", **sent, params={"method": TWO_METHODS})
+    assert response.status_code == 200, response.text
+    assert gateway.requests == [request(**meaning)]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"files": {"image": FILES["image"], "baseline_image": ("b.png", b"")}},
+        {"json": {"image": BASE64, "baseline_image": ""}},
+    ],
+    ids=["form", "json"],
+)
+@pytest.mark.parametrize(("action", "meaning"), [("explain", GRAD_CAM), ("predict", {"prediction": {}})])
+async def test_no_baseline_is_left_empty(http, gateway, sent, action, meaning):
+    """As a browser sends a form whose file was not chosen."""
+    response = await http.post(f"{URL}:{action}", **sent)
+    assert response.status_code == 200, response.text
+    assert gateway.requests == [request(**meaning)]
+
+
 async def test_the_answer_is_the_message_in_json(http, gateway):
     response = await http.post(f"{URL}:analyze", **WAYS["raw"]([]))
     assert response.headers["content-type"] == "application/json"
@@ -123,7 +199,13 @@ async def test_the_timeout_has_a_default_and_a_limit(http, gateway, params, seco
     assert gateway.timeouts == [seconds]
 
 
-PARTS = {"prediction": {"top_k": 2}, "explanations": [{"method": "grad_cam"}, {"method": "saliency", "dtype": "uint8"}]}
+PARTS = {
+    "prediction": {"top_k": 2},
+    "explanations": [
+        {"method": "grad_cam", "target_label": "tench", "contrast_class": 3, "quality": ["stability"]},
+        {"method": "saliency", "encodings": ["float16"], "baseline_image": BASE64, "tolerance": 0.0},
+    ],
+}
 
 
 @pytest.mark.parametrize("more", [{}, {"model": MODEL}, {"seed": 7, "version": "1"}])
@@ -153,19 +235,94 @@ RAW = {"content": PICTURE, "headers": {"Content-Type": "image/png"}}
         ("predict", RAW | {"params": {"timeout": "0"}}, 400, "timeout", "above 0"),
         ("predict", RAW | {"params": {"timeout": "nan"}}, 400, "timeout", "above 0"),
         ("predict", RAW | {"params": {"timeout": "-1"}}, 400, "timeout", "above 0"),
-        ("explain", RAW | {"params": {"steps": "20"}}, 400, "steps", "integrated_gradients"),
+        ("explain", RAW | {"params": {"steps": "20"}}, 400, "steps", "Unknown option"),
+        ("explain", RAW | {"params": {"dtype": "uint8"}}, 400, "dtype", "encoding"),
+        ("explain", RAW | {"params": {"target_class": ""}}, 400, "target_class", "index or the name"),
+        ("explain", RAW | {"params": {"target_class": ["cat", ""]}}, 400, "target_class", "index or the name"),
+        ("explain", RAW | {"params": {"target_class": "2147483648"}}, 400, "target_class", "2147483647"),
+        ("explain", RAW | {"params": {"target_class": "1" * 20}}, 400, "target_class", "integer"),
+        ("explain", RAW | {"params": {"contrast_class": ["1", "2"]}}, 400, "contrast_class", "given twice"),
+        ("explain", RAW | {"params": {"baseline": ["black", "grey"]}}, 400, "baseline", "given twice"),
+        ("explain", RAW | {"params": {"max_evaluations": "1.5"}}, 400, "max_evaluations", "integer"),
+        *(
+            ("explain", RAW | {"params": {"tolerance": value}}, 400, "tolerance", "from 0 to 1")
+            for value in ("", "-0.1", "1.1", "nan", "inf", "5%", "1e999")
+        ),
+        ("explain", RAW | {"params": {"baseline_image": BASE64}}, 400, "baseline_image", "Unknown option"),
+        ("explain", RAW | {"params": {"method": "m" * 1001}}, 400, "method", "at most 1000 characters"),
+        ("explain", RAW | {"params": {"quality": ["all"] * 101}}, 400, "quality", "at most 100 values"),
+        (
+            "explain",
+            RAW | {"params": {"method": ["a", "b"], "target_class": [*range(9)]}},
+            400,
+            "explanations",
+            "18 explanations are too many",
+        ),
+        *(
+            (action, RAW | {"params": {name: "1"}}, 400, name, "Unknown option")
+            for action in ("predict", "robustness", "bias")
+            for name in (
+                "target_class",
+                "contrast_class",
+                "baseline",
+                "max_evaluations",
+                "tolerance",
+                "encoding",
+                "quality",
+            )
+        ),
         ("bias", RAW | {"params": {"top_k": "1"}}, 400, "top_k", "Unknown option"),
         # options in JSON
         ("predict", {"json": {"image": BASE64, "top_k": 1.5}}, 400, "top_k", "integer"),
         ("predict", {"json": {"image": BASE64, "top_k": True}}, 400, "top_k", "integer"),
         ("predict", {"json": {"image": BASE64, "top_k": None}}, 400, "top_k", "integer"),
-        ("predict", {"json": {"image": BASE64, "top_k": [1, 2]}}, 400, "top_k", "given twice"),
+        *(
+            ("explain", {"json": {"image": BASE64, name: [1]}}, 400, name, "must be")
+            for name in ("version", "seed", "timeout", "contrast_class", "baseline", "tolerance", "channels")
+        ),
         ("predict", {"json": {"image": BASE64, "version": 1}}, 400, "version", "string"),
         ("predict", {"json": {"image": BASE64, "timeout": "soon"}}, 400, "timeout", "number"),
         ("predict", {"json": {"image": BASE64, "model": MODEL}}, 400, "model", "Unknown option"),
         ("explain", {"json": {"image": BASE64, "method": [3]}}, 400, "method", "string"),
         ("explain", {"json": {"image": BASE64, "method": []}}, 400, "method", "string"),
-        ("explain", {"json": {"image": BASE64, "dtype": "\ud800"}}, 400, "dtype", "Unicode"),
+        ("explain", {"json": {"image": BASE64, "channels": "\ud800"}}, 400, "channels", "Unicode"),
+        *(
+            ("explain", {"json": {"image": BASE64, "target_class": value}}, 400, "target_class", "index or the name")
+            for value in (True, None, 1.5, [], [1, True], {}, "")
+        ),
+        ("explain", {"json": {"image": BASE64, "target_class": "\ud800"}}, 400, "target_class", "Unicode"),
+        *(
+            ("explain", {"json": {"image": BASE64, "tolerance": value}}, 400, "tolerance", "from 0 to 1")
+            for value in (True, None, -0.1, 2, 10**400, [])
+        ),
+        ("explain", {"json": {"image": BASE64, "encodings": ["uint8"]}}, 400, "encodings", "encoding"),
+        # baselines
+        *(
+            (action, sent, 400, "baseline_image", f"{action} takes no baseline_image")
+            for action in ("predict", "robustness", "bias")
+            for sent in WITH_BASELINE.values()
+        ),
+        ("explain", {"json": {"image": BASE64, "baseline_image": 3}}, 400, "baseline_image", "string in base64"),
+        ("explain", {"json": {"image": BASE64, "baseline_image": None}}, 400, "baseline_image", "string in base64"),
+        ("explain", {"json": {"image": BASE64, "baseline_image": "%%%"}}, 400, "baseline_image", "not valid base64"),
+        ("explain", {"json": {"baseline_image": BASE64}}, 400, "image", "no picture"),
+        ("explain", {"files": {"baseline_image": FILES["baseline_image"]}}, 400, "image", "no picture"),
+        ("explain", {"files": FILES | {"baseline_image": (None, "black")}}, 400, "baseline_image", "must be a file"),
+        (
+            "explain",
+            {"files": [("image", ("a", PICTURE)), *[("baseline_image", ("b", BASELINE))] * 2]},
+            400,
+            None,
+            "Too many files",
+        ),
+        ("explain", {"files": [("baseline_image", ("b", BASELINE))] * 2}, 400, "baseline_image", "given twice"),
+        (
+            "analyze",
+            {"json": {"image": BASE64, "baseline_image": BASELINE64, **PARTS}},
+            400,
+            "baseline_image",
+            "inside of the part",
+        ),
         ("robustness", {"json": {"image": BASE64, "budget": True}}, 400, "budget", "string"),
         # in two places
         ("predict", {"json": {"image": BASE64, "top_k": 1}, "params": {"top_k": 1}}, 400, "top_k", "given twice"),
@@ -205,8 +362,9 @@ RAW = {"content": PICTURE, "headers": {"Content-Type": "image/png"}}
         ("predict", {"json": {"image": "data:image/png;base64," + BASE64}}, 400, "image", "base64"),
         ("predict", {"json": {"image": "ä"}}, 400, "image", "base64"),
         ("predict", {"files": {"image": (None, "text")}}, 400, "image", "file"),
-        ("predict", {"files": {"photo": ("a.jpg", PICTURE)}}, 400, "photo", "`image`"),
-        ("predict", {"files": [("image", ("a", PICTURE)), ("image", ("b", PICTURE))]}, 400, None, "Too many files"),
+        ("predict", {"files": {"photo": ("a.jpg", PICTURE)}}, 400, "photo", "files are image and baseline_image"),
+        ("predict", {"files": [("image", ("a", PICTURE)), ("image", ("b", PICTURE))]}, 400, "image", "given twice"),
+        ("predict", {"files": [("image", ("a", PICTURE))] * 3}, 400, None, "Too many files"),
         # bodies
         ("predict", {"content": b"{", "headers": JSON}, 400, None, "not valid JSON"),
         ("predict", {"content": b"\xff", "headers": JSON}, 400, None, "not valid JSON"),
@@ -252,16 +410,72 @@ async def chunks(count):
         {"content": chunks(101), "headers": {"Content-Type": "image/png"}},
         {"content": bytes(LIMIT + 1)},
         {"json": {"image": PADDED}},
-        {"json": {"image": BASE64, "version": "x" * 3 * LIMIT}},
+        {"json": {"image": base64.b64encode(bytes(5 * LIMIT)).decode()}},
         {"files": {"image": ("a", bytes(LIMIT + 1))}},
-        {"files": {"image": ("a", bytes(2 * LIMIT))}},
+        {"files": {"image": ("a", bytes(5 * LIMIT))}},
     ],
-    ids=["declared", "chunked", "no type", "json", "json body", "form", "form body"],
+    ids=["declared", "chunked", "no type", "json", "larger json", "form", "larger form"],
 )
 async def test_a_picture_that_is_too_large_is_refused(http, gateway, sent):
     response = await http.post(f"{URL}:predict", **sent)
-    assert response.status_code == 413
-    assert response.json()["reason"] == "PICTURE_TOO_LARGE"
+    problem = response.json()
+    assert (response.status_code, problem["reason"]) == (413, "PICTURE_TOO_LARGE")
+    assert [error["field"] for error in problem["errors"]] == ["image"]
+    assert gateway.requests == []
+
+
+# A little more than the largest form and the largest JSON.
+FORM_TOO_LARGE = LIMIT + MAX_BASELINE_BYTES + 2**20 + 1
+JSON_TOO_LARGE = (LIMIT + 16 * MAX_BASELINE_BYTES) * 4 // 3 + 2**20 + 100
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {"image": BASE64, "colour": "x" * JSON_TOO_LARGE}},
+        {"json": {"image": BASE64, "baseline_image": "A" * JSON_TOO_LARGE}},
+        {"json": {"image": "A" * JSON_TOO_LARGE}},
+        {"files": FILES | {"baseline_image": ("b", bytes(FORM_TOO_LARGE))}},
+        {"files": {"image": ("a", bytes(FORM_TOO_LARGE))}},
+    ],
+    ids=["json", "json baseline", "json picture", "form baseline", "form picture"],
+)
+async def test_a_body_that_is_too_large_tells_what_it_may_hold(http, gateway, sent):
+    response = await http.post(f"{URL}:explain", **sent)
+    problem = response.json()
+    assert (response.status_code, problem["reason"]) == (413, "BODY_TOO_LARGE")
+    # It was not read: nobody knows which of them is too large.
+    assert "errors" not in problem
+    assert f"a picture of at most {LIMIT}, baselines of at most {MAX_BASELINE_BYTES} each" in problem["detail"]
+    assert gateway.requests == []
+
+
+async def test_every_map_can_have_the_largest_baseline(http, gateway):
+    largest = base64.b64encode(bytes(MAX_BASELINE_BYTES)).decode()
+    picture = base64.b64encode(bytes(LIMIT)).decode()
+    maps = [{"method": "occlusion", "baseline_image": largest}] * MAX_EXPLANATIONS
+    response = await http.post(f"{URL}:analyze", json={"image": picture, "explanations": maps})
+    assert response.status_code == 200, response.text
+    [asked] = gateway.requests
+    assert [len(options.baseline_image) for options in asked.explanations] == [MAX_BASELINE_BYTES] * MAX_EXPLANATIONS
+    form = {"image": ("a", bytes(LIMIT)), "baseline_image": ("b", bytes(MAX_BASELINE_BYTES))}
+    response = await http.post(f"{URL}:explain", files=form, data={"method": ["m" * 1000] * MAX_EXPLANATIONS})
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("place", ["query", "form", "json"])
+async def test_few_bytes_cannot_ask_for_more_maps_than_memory_holds(http, gateway, place):
+    many = {"method": ["m"] * 49, "target_class": [7] * 49}
+    baseline = bytes(MAX_BASELINE_BYTES)
+    files = FILES | {"baseline_image": ("b", baseline)}
+    sent = {
+        "query": {"files": files, "params": many},
+        "form": {"files": files, "data": many},
+        "json": {"json": {"image": BASE64, "baseline_image": base64.b64encode(baseline).decode(), **many}},
+    }
+    response = await http.post(f"{URL}:explain", **sent[place])
+    assert response.status_code == 400
+    assert "2401 explanations are too many for one request; ask for 16" in response.json()["detail"]
     assert gateway.requests == []
 
 
@@ -397,6 +611,71 @@ async def test_only_analyze_streams(http):
     assert response.headers["content-type"] == "application/json"
 
 
+OVERLAY, HEAT_MAP = b"\x89PNG overlay", b"\x89PNG heat map"
+
+
+@pytest.mark.parametrize("accept", ["image/png", "application/json;q=0.5, Image/PNG;q=1"])
+@pytest.mark.parametrize(
+    ("params", "encoding", "drawn"),
+    [
+        ({}, "overlay", OVERLAY),
+        ({"encoding": "overlay", "method": "saliency", "target_class": "tench"}, "overlay", OVERLAY),
+        ({"encoding": "heat_map", "contrast_class": "3"}, "heat_map", HEAT_MAP),
+    ],
+)
+async def test_explain_draws_where_a_picture_is_wanted(http, gateway, accept, params, encoding, drawn):
+    gateway.answer = v1.AnalyzeResponse(explanations=[{encoding: drawn}])
+    response = await http.post(
+        f"{URL}:explain", content=PICTURE, headers=RAW["headers"] | {"Accept": accept}, params=params
+    )
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "image/png"
+    assert response.headers["x-request-id"] == gateway.request_ids[0]
+    assert response.content == drawn
+    [asked] = gateway.requests
+    assert [list(options.encodings) for options in asked.explanations] == [[encoding]]
+
+
+@pytest.mark.parametrize(
+    ("params", "field", "says"),
+    [
+        ({"method": ["grad_cam", "saliency"]}, "method", "one method and one class"),
+        ({"target_class": ["1", "2"]}, "target_class", "one method and one class"),
+        ({"method": ["grad_cam", "saliency"], "target_class": ["1", "2"]}, "method", "one method and one class"),
+        ({"encoding": "uint8"}, "encoding", "one of overlay and heat_map"),
+        ({"encoding": "regions"}, "encoding", "one of overlay and heat_map"),
+        ({"encoding": ["overlay", "heat_map"]}, "encoding", "one of overlay and heat_map"),
+        ({"encoding": ["overlay", "overlay"]}, "encoding", "one of overlay and heat_map"),
+        ({"encoding": "jpeg"}, "encoding", "one of overlay and heat_map"),
+        ({"quality": "stability"}, "quality", "no measurements"),
+    ],
+)
+async def test_what_one_picture_cannot_show_is_refused(http, gateway, params, field, says):
+    headers = RAW["headers"] | {"Accept": "image/png"}
+    response = await http.post(f"{URL}:explain", content=PICTURE, headers=headers, params=params)
+    problem = response.json()
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert says in problem["detail"]
+    assert "accept application/json" in problem["detail"]
+    assert gateway.requests == []
+
+
+async def test_an_error_is_no_picture(http, gateway):
+    gateway.error = errors.FailedPreconditionError("grad_cam reads the last convolution; use saliency")
+    response = await http.post(f"{URL}:explain", content=PICTURE, headers=RAW["headers"] | {"Accept": "image/png"})
+    assert response.status_code == 409
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("action", ["predict", "robustness", "bias", "analyze"])
+async def test_only_explain_draws(http, action):
+    response = await http.post(f"{URL}:{action}", content=PICTURE, headers=RAW["headers"] | {"Accept": "image/png"})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "application/json"
+
+
 async def test_an_error_before_the_stream_is_a_problem(http, gateway):
     gateway.error = errors.OverloadedError("full", retry_after=2)
     response = await http.post(f"{URL}:analyze", content=PICTURE, headers=NDJSON)
@@ -426,7 +705,7 @@ async def test_an_error_inside_the_stream_is_its_last_line(http, gateway, sample
     [
         (errors.InvalidRequestError("m", field="explanations[0].method"), 400),
         (errors.PictureError("m", field="image"), 400),
-        (errors.PictureTooLargeError("m", field="image"), 413),
+        (errors.PictureTooLargeError("m", field="explanations[0].baseline_image"), 413),
         (errors.NotFoundError("m", field="model"), 404),
         (errors.FailedPreconditionError("m"), 409),
         (errors.QuotaExceededError("m", retry_after=60), 429),
@@ -528,6 +807,16 @@ async def test_readiness(http, gateway, pools, ready):
     assert response.status_code == (200 if ready else 503)
     assert response.json() == {"ready": ready, "models": pools}
     assert (await http.get("/healthz")).json() == {"status": "alive"}
+
+
+@pytest.mark.parametrize("pools", [{MODEL: {"predict": "ready", "analyze": "ready"}}, {}])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probes_may_ask_for_the_head_alone(http, gateway, path, pools):
+    gateway.pools = pools
+    head, get = await http.head(path), await http.get(path)
+    assert head.status_code == get.status_code
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert "HEAD" in (await http.post(path)).headers["allow"]
 
 
 async def test_metrics_use_templates_and_known_names(http, samples):

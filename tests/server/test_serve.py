@@ -20,10 +20,13 @@ from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
+from whybox_server.explanation_options import MAX_BASELINE_BYTES
 from whybox_server.serve import ServeError, serve
 from whybox_server.settings import Settings
+from whybox_server.validation import MAX_EXPLANATIONS
 
-MODEL = v1.Model(name="m", version="1", num_classes=10, norms=["linf"])
+OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
+MODEL = v1.Model(name="m", version="1", num_classes=10, norms=["linf"], methods=[OCCLUSION])
 
 
 class FakeBackend:
@@ -62,12 +65,15 @@ class FakeBackend:
     def readiness(self):
         return {"m": {"predict": self.state, "analyze": self.state}}
 
-    async def submit(self, *_):
+    async def submit(self, work, _):
         assert self.runs
         self.waiting += 1
         await self.answering.wait()
         self.waiting -= 1
-        return v1.WorkResult(response=v1.AnalyzeResponse(prediction={"classes": [{"index": 7}]}))
+        answer = v1.AnalyzeResponse(explanations=[{"method": each.method} for each in work.request.explanations])
+        if work.request.HasField("prediction"):
+            answer.prediction.classes.add(index=7)
+        return v1.WorkResult(response=answer)
 
 
 @pytest.fixture
@@ -88,6 +94,16 @@ def settings(tmp_path):
     with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
     return Settings(model_store=tmp_path, log_dir=tmp_path / "logs", rest_port=0, grpc_port=0)
+
+
+@pytest.fixture(autouse=True)
+def spooled(tmp_path, monkeypatch):
+    """The pictures that lie there now; with the server, their folder is gone."""
+    root = tmp_path / "temporary"
+    root.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(root))
+    yield lambda: [path.read_bytes() for path in root.glob("*/*")]
+    assert list(root.iterdir()) == []
 
 
 class Running:
@@ -125,12 +141,21 @@ def analyze_over_rest(addresses):
     return asyncio.create_task(call())
 
 
+def ask(addresses, **parts):
+    # Receipts bring back the baselines that were sent.
+    options = [("grpc.max_receive_message_length", 2**26)]
+
+    async def call():
+        async with grpc.aio.insecure_channel(addresses.grpc.removeprefix("grpc://"), options=options) as channel:
+            stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
+            return await stub.Analyze(v1.AnalyzeRequest(model="m", image=b"picture", **parts))
+
+    return asyncio.create_task(call())
+
+
 def analyze_over_grpc(addresses):
     async def call():
-        async with grpc.aio.insecure_channel(addresses.grpc.removeprefix("grpc://")) as channel:
-            stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
-            answer = await stub.Analyze(v1.AnalyzeRequest(model="m", image=b"picture", prediction={}))
-            return answer.prediction.classes[0].index
+        return (await ask(addresses, prediction={})).prediction.classes[0].index
 
     return asyncio.create_task(call())
 
@@ -210,6 +235,29 @@ async def test_what_does_not_end_in_time_is_given_up(backends, settings, call, m
     await server.ends()
     [outcome] = await asyncio.gather(calling, return_exceptions=True)
     assert isinstance(outcome, Exception)
+
+
+async def test_the_picture_of_what_is_given_up_is_gone(backends, settings, spooled, monkeypatch):
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 0.5)
+    server = await Running(settings).listens()
+    backends[0].answering.clear()
+    calling = ask(server.addresses, robustness={})
+    await until(lambda: backends[0].waiting == 1)
+    assert spooled() == [b"picture"]
+    server.stop()
+    await server.ends()
+    assert spooled() == []
+    await asyncio.gather(calling, return_exceptions=True)
+
+
+async def test_every_map_can_have_the_largest_baseline_however_small_the_pictures(backends, settings):
+    server = await Running(settings.model_copy(update={"max_image_bytes": 1024})).listens()
+    largest = v1.ExplanationOptions(method="occlusion", baseline_image=bytes(MAX_BASELINE_BYTES))
+    answer = await ask(server.addresses, explanations=[largest] * MAX_EXPLANATIONS)
+    assert len(answer.explanations) == MAX_EXPLANATIONS
+    server.stop()
+    await server.ends()
+    assert not backends[0].runs
 
 
 @pytest.mark.parametrize(("what", "option"), [("REST", "rest_port"), ("gRPC", "grpc_port")])

@@ -1,0 +1,225 @@
+"""`make bench`: explanations beside what others need for the same, in one process, on one thread.
+
+All ways of one comparison take turns picture by picture, so that whatever else the machine does hits them alike;
+figures are medians over the pictures. To add a comparison, write a function that returns its table and name it in
+`COMPARISONS`. Names on the command line choose among them.
+"""
+
+import importlib.util
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from captum.attr import IntegratedGradients
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from explaining import question_of, served, task_of
+from whybox_handlers import pictures as decoding
+from whybox_handlers.classifier import Classifier
+from whybox_handlers.explainers import EXPLAINERS, Attribution
+from whybox_handlers.passes import differentiate
+from whybox_handlers.scheduler import run
+
+REPOSITORY = Path(__file__).parents[2]
+ROUNDS = 7
+REFERENCE_PICTURES, REFERENCE_STEPS = 5, 300
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A picture as the model sees it, [3, H, W], and the class that it predicts, alone and one-hot."""
+
+    view: Tensor
+    target: int
+    objective: Tensor
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A map, and the gradients and forward passes that it cost."""
+
+    values: Tensor
+    gradients: int
+    forwards: int
+
+
+@dataclass
+class Measured:
+    """One way to a map, picture by picture."""
+
+    milliseconds: list[float] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
+
+
+Way = Callable[[Subject], Answer]
+
+
+def load() -> tuple[Classifier, list[Subject]]:
+    """The default model, and the 20 real pictures of the foolbox package."""
+    classifier = served(REPOSITORY / "model_store" / "efficientnet-lite0.yaml")
+    foolbox = importlib.util.find_spec("foolbox")
+    if foolbox is None or foolbox.origin is None:
+        raise SystemExit("the pictures of this benchmark are in the foolbox package; install whybox[server]")
+    subjects = []
+    for path in sorted(Path(foolbox.origin).parent.glob("data/imagenet_*.jpg")):
+        view, _ = decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)
+        logits = classifier.serve(view[None])[0]
+        target = int(logits.argmax())
+        subjects.append(Subject(view, target, torch.eye(len(logits))[target]))
+    return classifier, subjects
+
+
+def in_turn(ways: Mapping[str, Way], subjects: Sequence[Subject], rounds: int = 1) -> dict[str, Measured]:
+    """Each way on each picture, `rounds` times, after one that does not count; the answers are the last round's."""
+    measured = {name: Measured() for name in ways}
+    for explain in ways.values():
+        explain(subjects[0])
+    for _ in range(rounds):
+        for each in measured.values():
+            each.answers.clear()
+        for subject in track(subjects, "measuring", transient=True):
+            for name, explain in ways.items():
+                started = time.perf_counter()
+                answer = explain(subject)
+                measured[name].milliseconds.append(1000 * (time.perf_counter() - started))
+                measured[name].answers.append(answer)
+    return measured
+
+
+def whybox(classifier: Classifier, method: str, baselines: Callable[[Tensor], Sequence[Tensor]] = lambda _: ()) -> Way:
+    """A map as a request gets it, with every default; the pass that makes the prediction is in it."""
+    tolerance = EXPLAINERS[method].default_tolerance or 0.0
+
+    def explain(subject: Subject) -> Answer:
+        question = question_of(classifier, subject.view, subject.target, *baselines(subject.view), tolerance=tolerance)
+        task, passes = task_of(method, question)
+        run(classifier, [task])
+        if not isinstance(task.outcome, Attribution):
+            raise SystemExit(f"{method} failed: {task.outcome}")
+        return Answer(task.outcome.values, passes.gradient_evaluations, passes.forward_evaluations + 1)
+
+    return explain
+
+
+def grad_cam(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
+    def forward_and_back(subject: Subject) -> Answer:
+        return Answer(differentiate(classifier, subject.view[None], subject.objective[None])[1][0], 1, 1)
+
+    ways = {
+        "whybox": whybox(classifier, "grad_cam"),
+        "torch, once forward and back": forward_and_back,
+        "pytorch-grad-cam": pytorch_grad_cam(classifier),
+    }
+    measured = in_turn(ways, subjects, ROUNDS)
+    table = Table("", "median ms", "ratio", title="Grad-CAM, the prediction included")
+    for name, each in measured.items():
+        table.add_row(name, f"{each.median:.1f}", f"{each.median / measured['whybox'].median:.2f}")
+    return table
+
+
+def pytorch_grad_cam(classifier: Classifier) -> Way:
+    """Jacob Gildenblat's."""
+    try:
+        from pytorch_grad_cam import GradCAM
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    except ImportError as error:
+        raise SystemExit(f"this comparison needs whybox[bench]: {error}") from error
+    cam = GradCAM(classifier.network, [classifier.network.features])
+
+    def explain(subject: Subject) -> Answer:
+        # The packed network's weights are frozen; without this nothing would ask for a gradient.
+        picture = subject.view[None].requires_grad_()
+        values = cam(picture, [ClassifierOutputTarget(subject.target)])[0]
+        return Answer(torch.from_numpy(values), 1, 1)
+
+    return explain
+
+
+def integrated_gradients(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
+    captum, steps = IntegratedGradients(classifier.network), 50
+
+    def captum_in(rows: int | None) -> Way:
+        def explain(subject: Subject) -> Answer:
+            values = captum.attribute(subject.view[None], target=subject.target, internal_batch_size=rows)[0]
+            return Answer(values.detach(), steps, steps)
+
+        return explain
+
+    ways = {
+        "whybox": whybox(classifier, "integrated_gradients"),
+        f"Captum, {steps} steps in batches of 4": captum_in(4),
+        f"Captum, {steps} steps at once (its default)": captum_in(None),
+    }
+    measured = in_turn(ways, subjects)
+    references = [reference(classifier, subject) for subject in subjects[:REFERENCE_PICTURES]]
+    table = Table("", "median ms", "ratio", "gradients", "median gap", "mean gap", "correlation")
+    table.title = "Integrated gradients from black"
+    table.caption = (
+        "gap: |sum of the map - change of the logit| / |change|; correlation: median with "
+        f"{REFERENCE_STEPS} equal steps, {REFERENCE_PICTURES} pictures"
+    )
+    for name, each in measured.items():
+        gaps = [gap(classifier, *both) for both in zip(subjects, each.answers, strict=True)]
+        near = [correlation(answer.values, best) for answer, best in zip(each.answers, references, strict=False)]
+        table.add_row(
+            name,
+            f"{each.median:.0f}",
+            f"{each.median / measured['whybox'].median:.2f}",
+            f"{statistics.mean(answer.gradients for answer in each.answers):.1f}",
+            f"{statistics.median(gaps):.1%}",
+            f"{statistics.mean(gaps):.1%}",
+            f"{statistics.median(near):.4f}",
+        )
+    return table
+
+
+def gap(classifier: Classifier, subject: Subject, answer: Answer) -> float:
+    with torch.no_grad():
+        ends = classifier.network(torch.stack([subject.view, torch.zeros_like(subject.view)]))[:, subject.target]
+    change = float(ends[0] - ends[1])
+    return abs((float(answer.values.double().sum()) - change) / change)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+
+def reference(classifier: Classifier, subject: Subject) -> Tensor:
+    """Midpoints of many equal steps."""
+    total = torch.zeros_like(subject.view)
+    for place in (torch.arange(REFERENCE_STEPS) + 0.5) / REFERENCE_STEPS:
+        total += differentiate(classifier, (place * subject.view)[None], subject.objective[None])[1][0]
+    return subject.view * total / REFERENCE_STEPS
+
+
+COMPARISONS: dict[str, Callable[[Classifier, Sequence[Subject]], Table]] = {
+    "grad_cam": grad_cam,
+    "integrated_gradients": integrated_gradients,
+}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    # Captum's and pytorch-grad-cam's, about hooks and about gradients that they switch on.
+    warnings.simplefilter("ignore")
+    console = Console()
+    classifier, subjects = load()
+    for name in sys.argv[1:] or COMPARISONS:
+        console.print(COMPARISONS[name](classifier, subjects))
+
+
+if __name__ == "__main__":
+    main()

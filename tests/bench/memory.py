@@ -1,0 +1,79 @@
+"""Memory of a worker over 2,000 mixed explanations: it must stay flat within 5 %.
+
+The analyzer runs in this process as it does in a TorchServe worker, on one core, with one request after the other.
+"""
+
+import os
+import sys
+import tempfile
+from itertools import cycle
+from pathlib import Path
+
+import psutil
+import torch
+from google.rpc import code_pb2
+from rich.console import Console
+from rich.progress import track
+
+from whybox import v1
+from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.replay import load_archive
+from whybox_handlers.spec import load_spec
+from whybox_server.pack import pack
+
+REPOSITORY = Path(__file__).parents[2]
+EXPLANATIONS, WARM_UP, EVERY = 2000, 200, 200
+# Small budgets: what leaks, leaks at every call, and the methods' loops are the same.
+EVALUATIONS = 6
+
+
+def requests(pictures: list[bytes]) -> list[v1.Work]:
+    """One unit of work per method and way to encode, over all pictures in turn."""
+    image = cycle(pictures)
+    works = []
+    for name, row in EXPLAINERS.items():
+        if row.unavailable or row.off_by_default:
+            continue
+        for encodings in (["uint8"], ["float32"], ["heat_map", "overlay"]):
+            options = v1.ExplanationOptions(
+                method=name, encodings=encodings, channels="sum", baseline=row.default_baseline, tolerance=0
+            )
+            if row.default_evaluations:
+                options.max_evaluations = max(row.min_evaluations, EVALUATIONS)
+            works.append(v1.Work(request=v1.AnalyzeRequest(image=next(image), explanations=[options])))
+    quality = v1.ExplanationOptions(
+        method="grad_cam", encodings=["uint8", "regions"], channels="sum", quality=["deletion", "stability"]
+    )
+    works.append(v1.Work(request=v1.AnalyzeRequest(image=next(image), explanations=[quality])))
+    return works
+
+
+def main() -> None:
+    """Prints the resident memory along the way, and fails where it is not flat."""
+    torch.set_num_threads(1)
+    spec_path = REPOSITORY / "model_store" / "efficientnet-lite0.yaml"
+    with tempfile.TemporaryDirectory() as store:
+        analyzer = Analyzer(load_archive(pack(spec_path, Path(store), lambda _: None).archive))
+    works = requests([path.read_bytes() for path in load_spec(spec_path).check_pictures.paths()])
+    worker = psutil.Process(os.getpid())
+    resident: list[float] = []
+    for number, work in zip(track(range(1, EXPLANATIONS + 1), "explaining"), cycle(works), strict=False):
+        (result,) = analyzer.answer([work])
+        [part] = result.response.explanations
+        if part.status.code != code_pb2.OK:
+            sys.exit(f"{part.method}: {part.status.message}")
+        if number >= WARM_UP and number % EVERY == 0:
+            resident.append(worker.memory_info().rss / 2**20)
+    drift = [each / resident[0] - 1 for each in resident]
+    console = Console()
+    console.print(f"resident memory, MiB, every {EVERY} explanations: {', '.join(f'{each:.0f}' for each in resident)}")
+    console.print(
+        f"from {min(drift):+.1%} to {max(drift):+.1%} of the first {WARM_UP} explanations' (must be within 5 %)"
+    )
+    if max(map(abs, drift)) > 0.05:
+        sys.exit("memory is not flat")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Asking an explainer, as the analyzer asks it, with nothing else around."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers import networks
+from whybox_handlers.classifier import Classifier, Differentiable, OnnxServing
+from whybox_handlers.explainers import EXPLAINERS, Attribution, Question
+from whybox_handlers.onnx_export import export
+from whybox_handlers.passes import Limits, Passes
+from whybox_handlers.scheduler import Task, run
+from whybox_handlers.spec import load_spec
+
+
+def served(spec_path: Path) -> Classifier:
+    """A model with its real weights, as it serves, without the checks of packing."""
+    spec = load_spec(spec_path)
+    network = networks.build(spec.architecture, len(networks.labels(spec.labels)))
+    network.load(networks.read_weights(str(spec.weights.path())))
+    differentiable = Differentiable(network, list(spec.mean), list(spec.std))
+    device = torch.device("cpu")
+    return Classifier(v1.Model(), differentiable, OnnxServing(export(differentiable, spec.crop), device), device)
+
+
+def question_of(
+    classifier: Classifier, picture: Tensor, target: int, *baselines: Tensor, tolerance: float = 0, seed: int = 0
+) -> Question:
+    """Why the target? Without baselines, black."""
+    logits, *maps = classifier.look(picture[None])
+    objective = torch.zeros(logits.shape[1])
+    objective[target] = 1
+    baselines = baselines or (torch.zeros_like(picture),)
+    return Question(picture, objective, logits[0], maps[0][0] if maps else None, baselines, tolerance, seed)
+
+
+def task_of(
+    method: str, question: Question, evaluations: int | None = None, limits: Limits | None = None
+) -> tuple[Task[Attribution], Passes]:
+    """What `run` drives, and the account of what it spends; by default as much as the method's default."""
+    row, limits = EXPLAINERS[method], limits or Limits()
+    passes = Passes(limits, evaluations or row.default_evaluations or None, row.evaluations)
+    return Task(row.explain(passes, question), limits), passes
+
+
+def explained(classifier: Classifier, method: str, question: Question, evaluations: int | None = None) -> Attribution:
+    """Its answer."""
+    task, _ = task_of(method, question, evaluations)
+    run(classifier, [task])
+    assert isinstance(task.outcome, Attribution), task.outcome
+    return task.outcome

@@ -31,9 +31,9 @@ async def find_regions(
 ) -> None:
     """Searches a smallest sufficient and a smallest necessary set of superpixels; see `Regions` of the contract.
 
-    From each of three orders of the superpixels (the map's density, the answer's margin with one alone, its loss
-    without one) a set grows until it reaches its goal, and is then pruned until no superpixel can be spared; the
-    smallest is kept. Finding the smallest of all would take 2^segments passes.
+    From each of two orders of the superpixels (by the map's density, and by how near each alone comes to the goal) a
+    set grows until it reaches its goal, and is then pruned until no superpixel can be spared; the smaller one is kept.
+    Finding the smallest of all would take 2^segments passes.
 
     Args:
         part: What is filled in.
@@ -48,14 +48,11 @@ async def find_regions(
     part.baseline = "image" if options.baseline_image else options.baseline or "blur"
     part.segments = pieces.count
     if bool(pieces.margins(question.logits[None]) > 0):
-        every = torch.eye(pieces.count, dtype=torch.bool)
-        orders = [
-            pieces.densities(importance(attribution, question.picture)).argsort(descending=True, stable=True),
-            (await _Goal(pieces, removes=False).reached(every)).progress.argsort(descending=True, stable=True),
-            (await _Goal(pieces, removes=True).reached(every)).progress.argsort(descending=True, stable=True),
-        ]
+        densities = pieces.densities(importance(attribution, question.picture))
         for region, removes in ((part.sufficient, False), (part.necessary, True)):
             goal = _Goal(pieces, removes)
+            alone = (await goal.reached(torch.eye(pieces.count, dtype=torch.bool))).progress
+            orders = [values.argsort(descending=True, stable=True) for values in (densities, alone)]
             found = await _smallest(goal, orders, own)
             if found is None:
                 region.state = "not_found"

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from captum.attr import IntegratedGradients
+from captum.attr import IntegratedGradients, Occlusion
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from explaining import question_of, served, task_of
@@ -32,6 +33,7 @@ from whybox_handlers.scheduler import run
 REPOSITORY = Path(__file__).parents[2]
 ROUNDS = 7
 REFERENCE_PICTURES, REFERENCE_STEPS = 5, 300
+MASKS, MASKED_PICTURES = 2000, 2
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,86 @@ def reference(classifier: Classifier, subject: Subject) -> Tensor:
     return subject.view * total / REFERENCE_STEPS
 
 
+def occlusion(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
+    captum = Occlusion(classifier.network)
+
+    def sliding(subject: Subject) -> Answer:
+        with torch.no_grad():
+            values = captum.attribute(
+                subject.view[None], (3, 32, 32), (3, 16, 16), baselines=0.5, target=subject.target
+            )[0, 0]
+        return Answer(values, 0, 170)
+
+    ways = {
+        "whybox": whybox(classifier, "occlusion", lambda view: [torch.full_like(view, 0.5)]),
+        "Captum (its default: one window at a time)": sliding,
+    }
+    measured = in_turn(ways, subjects)
+    pairs = zip(*(each.answers for each in measured.values()), strict=True)
+    farthest = max(float((ours.values - theirs.values).abs().max()) for ours, theirs in pairs)
+    table = Table("", "median ms", "ratio", title="Occlusion, 169 windows of 32 x 32, grey")
+    table.caption = f"largest difference of two maps: {farthest:.1e} logits"
+    for name, each in measured.items():
+        table.add_row(name, f"{each.median:.0f}", f"{each.median / measured['whybox'].median:.2f}")
+    return table
+
+
+def rise(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
+    def ours(subject: Subject) -> Answer:
+        task, passes = task_of("rise", question_of(classifier, subject.view, subject.target), MASKS)
+        run(classifier, [task])
+        if not isinstance(task.outcome, Attribution):
+            raise SystemExit(f"rise failed: {task.outcome}")
+        return Answer(task.outcome.values, 0, passes.forward_evaluations)
+
+    ways = {
+        "whybox": ours,
+        "plain torch, one mask at a time (its fastest here)": plain_rise(classifier, 1),
+        "plain torch, 16 masks at a time": plain_rise(classifier, 16),
+    }
+    measured = in_turn(ways, subjects[:MASKED_PICTURES])
+    table = Table("", "median ms", "ratio", "correlation", title=f"RISE, {MASKS} masks")
+    table.caption = f"{MASKED_PICTURES} pictures; correlation: with whybox's map, from other masks"
+    for name, each in measured.items():
+        near = [
+            correlation(answer.values, best.values)
+            for answer, best in zip(each.answers, measured["whybox"].answers, strict=True)
+        ]
+        ratio = each.median / measured["whybox"].median
+        table.add_row(name, f"{each.median:.0f}", f"{ratio:.2f}", f"{statistics.median(near):.3f}")
+    return table
+
+
+def plain_rise(classifier: Classifier, rows: int) -> Way:
+    """The paper's masks through the eager network; logits less their mean weigh them, as whybox's do."""
+
+    def explain(subject: Subject) -> Answer:
+        torch.manual_seed(1)
+        weighted, kept, values = torch.zeros(224, 224), torch.zeros(224, 224), []
+        for _ in range(MASKS // rows):
+            enlarged = interpolate((torch.rand(rows, 1, 7, 7) < 0.5).float(), size=(256, 256), mode="bilinear")
+            shifts = torch.randint(32, (rows, 2)).tolist()
+            masks = torch.stack(
+                [
+                    mask[:, top : top + 224, left : left + 224]
+                    for mask, (top, left) in zip(enlarged, shifts, strict=True)
+                ]
+            )
+            with torch.no_grad():
+                logits = classifier.network(subject.view * masks)[:, subject.target]
+            weighted += torch.tensordot(logits, masks[:, 0], dims=1)
+            kept += masks.sum(dim=(0, 1))
+            values.append(logits)
+        return Answer((weighted - torch.cat(values).mean() * kept) / MASKS / 0.5, 0, MASKS)
+
+    return explain
+
+
 COMPARISONS: dict[str, Callable[[Classifier, Sequence[Subject]], Table]] = {
     "grad_cam": grad_cam,
     "integrated_gradients": integrated_gradients,
+    "occlusion": occlusion,
+    "rise": rise,
 }
 
 

@@ -389,9 +389,9 @@ class Region(_message.Message):
     PREDICTED_FIELD_NUMBER: _builtins.int
     BOX_PROBABILITY_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """"found"; "not_found" where no set does it, because the answer holds for the baseline too; "not_held" where the
-    answer does not hold even for the whole picture, for example because the target is not the predicted class. Without
-    a set the rest is absent.
+    """"found"; "not_found" where no set was found that does it, because the answer holds for the baseline too; "not_held"
+    where the answer does not hold even for the whole picture, for example because the target is not the predicted
+    class. Without a set the rest is absent.
     """
     mask: _builtins.bytes
     """The set as a black and white PNG of the view's size: white is inside."""
@@ -459,6 +459,7 @@ class Quality(_message.Message):
     FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
     GRADIENT_EVALUATIONS_FIELD_NUMBER: _builtins.int
     UNIFORM_INFIDELITY_FIELD_NUMBER: _builtins.int
+    RANDOM_INFIDELITY_FIELD_NUMBER: _builtins.int
     reliable: _builtins.bool
     """False where any measurement speaks against the map, for `reasons`."""
     infidelity: _builtins.float
@@ -476,15 +477,17 @@ class Quality(_message.Message):
     gradient_evaluations: _builtins.int
     """The same: gradients of one picture."""
     uniform_infidelity: _builtins.float
-    """Infidelity of a map with the same value everywhere, for the same changes: it foretells that larger changes matter
+    """Infidelity, for the same changes, of a map with the same value everywhere: it foretells that larger changes matter
     more, and knows nothing else.
     """
+    random_infidelity: _builtins.float
+    """The same of the map shifted to random places, the mean of 16: what the map must beat; as Curve.random_auc."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What speaks against the map, for people; empty if it is reliable. A map must beat itself at random places (deletion,
-        insertion) and a map with one value everywhere (infidelity). Its sensitivity may be at most 1, its stability must be
-        at least 0.7 (rank correlation) and 0.5 (overlap), its residual at most its tolerance, and where it has none, what
-        a complete map misses at most 10 % of the change of the logit. A map with one value everywhere is never reliable.
+        insertion, infidelity). Its sensitivity may be at most 1, its stability must be at least 0.7 (rank correlation) and
+        0.5 (overlap), its residual at most its tolerance, and where it has none, what a complete map misses at most 10 % of
+        the change of the logit. A map with one value everywhere is never reliable.
         """
 
     @_builtins.property
@@ -514,19 +517,24 @@ class Quality(_message.Message):
         forward_evaluations: _builtins.int = ...,
         gradient_evaluations: _builtins.int = ...,
         uniform_infidelity: _builtins.float | None = ...,
+        random_infidelity: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "infidelity", b"infidelity", "insertion", b"insertion", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_random_infidelity", b"_random_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "infidelity", b"infidelity", "insertion", b"insertion", "random_infidelity", b"random_infidelity", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "infidelity", b"infidelity", "insertion", b"insertion", "reasons", b"reasons", "reliable", b"reliable", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity", "_random_infidelity", b"_random_infidelity", "_sensitivity", b"_sensitivity", "_uniform_infidelity", b"_uniform_infidelity", "deletion", b"deletion", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "infidelity", b"infidelity", "insertion", b"insertion", "random_infidelity", b"random_infidelity", "reasons", b"reasons", "reliable", b"reliable", "sensitivity", b"sensitivity", "stability", b"stability", "uniform_infidelity", b"uniform_infidelity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__infidelity: _TypeAlias = _typing.Literal["infidelity"]  # noqa: Y015
     _WhichOneofArgType__infidelity: _TypeAlias = _typing.Literal["_infidelity", b"_infidelity"]  # noqa: Y015
+    _WhichOneofReturnType__random_infidelity: _TypeAlias = _typing.Literal["random_infidelity"]  # noqa: Y015
+    _WhichOneofArgType__random_infidelity: _TypeAlias = _typing.Literal["_random_infidelity", b"_random_infidelity"]  # noqa: Y015
     _WhichOneofReturnType__sensitivity: _TypeAlias = _typing.Literal["sensitivity"]  # noqa: Y015
     _WhichOneofArgType__sensitivity: _TypeAlias = _typing.Literal["_sensitivity", b"_sensitivity"]  # noqa: Y015
     _WhichOneofReturnType__uniform_infidelity: _TypeAlias = _typing.Literal["uniform_infidelity"]  # noqa: Y015
     _WhichOneofArgType__uniform_infidelity: _TypeAlias = _typing.Literal["_uniform_infidelity", b"_uniform_infidelity"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__infidelity) -> _WhichOneofReturnType__infidelity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random_infidelity) -> _WhichOneofReturnType__random_infidelity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sensitivity) -> _WhichOneofReturnType__sensitivity | None: ...
     @_typing.overload

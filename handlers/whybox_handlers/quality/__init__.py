@@ -51,7 +51,7 @@ async def measure(
         elif name == "infidelity":
             found = await infidelity(own, question, attribution)
             if found is not None:
-                part.infidelity, part.uniform_infidelity = found
+                part.infidelity, part.uniform_infidelity, part.random_infidelity = found
         elif name == "sensitivity":
             largest = await sensitivity(repetition, attribution)
             if largest is not None:

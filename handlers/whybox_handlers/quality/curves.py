@@ -8,7 +8,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.explainers import Attribution, Question
-from whybox_handlers.importance import importance
+from whybox_handlers.importance import displaced, importance
 from whybox_handlers.passes import Passes
 from whybox_handlers.substitutes import substitute
 
@@ -58,8 +58,8 @@ async def _curve(passes: Passes, question: Question, attribution: Attribution, s
 
     curve = await probabilities(values, counts)
     areas = []
-    for displaced in _displaced(values, question.generator()):
-        inner = await probabilities(displaced, counts[1:-1])
+    for elsewhere in displaced(values, DISPLACEMENTS, question.generator()):
+        inner = await probabilities(elsewhere, counts[1:-1])
         areas.append(torch.trapezoid(torch.cat([curve[:1], inner, curve[-1:]]), fractions))
     return v1.Curve(
         fractions=fractions.tolist(),
@@ -75,19 +75,3 @@ def _first(values: Tensor, counts: Tensor) -> Tensor:
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order))
     return (ranks < counts[:, None]).view(-1, *values.shape)
-
-
-def _displaced(values: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """The map shifted to random places, what leaves at one edge coming in at the other.
-
-    It keeps its detail, from single pixels to blobs, and forgets where the evidence is. Pixels in random order would be
-    no fair opponent of a map of regions: single pixels scattered everywhere confuse a network sooner than any region.
-    """
-    height, width = values.shape
-    return [
-        values.roll(
-            (int(torch.randint(height, (), generator=generator)), int(torch.randint(width, (), generator=generator))),
-            (0, 1),
-        )
-        for _ in range(DISPLACEMENTS)
-    ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.explainers import Attribution, Question
-from whybox_handlers.importance import importance
+from whybox_handlers.importance import displaced, importance
 from whybox_handlers.passes import Passes
 from whybox_handlers.substitutes import substitute
 
@@ -18,15 +18,18 @@ INFIDELITY_EVALUATIONS = 64
 _SMALLEST, _LARGEST = 1 / 8, 1 / 2
 """Side of a changed square as a share of the view's: from a detail to an object."""
 
+_DISPLACEMENTS = 16
+"""Random places; they cost no passes."""
 _ROUNDING = 1e-4
 """Logits; the same picture in another batch may differ by a tenth of this."""
 
 
 class Infidelity(NamedTuple):
-    """Of a map and, on the same changes, of one with the same value everywhere."""
+    """Of a map and, for the same changes, of one with the same value everywhere and of the map at random places."""
 
     of_map: float
     of_uniform: float
+    at_random: float
 
 
 async def infidelity(passes: Passes, question: Question, attribution: Attribution) -> Infidelity | None:
@@ -52,8 +55,12 @@ async def infidelity(passes: Passes, question: Question, attribution: Attributio
     if not true.abs().max() > _ROUNDING:
         return None
     foretold = _foretold(attribution, picture, instead).double()
-    sums = (squares * foretold).sum(dim=(1, 2))
-    return Infidelity(_unexplained(sums, true), _unexplained(squares.double().sum(dim=(1, 2)), true))
+    elsewhere = displaced(foretold, _DISPLACEMENTS, question.generator())
+    of_map, of_uniform, *at_random = (
+        _unexplained((squares * each).sum(dim=(1, 2)), true)
+        for each in (foretold, torch.ones_like(foretold), *elsewhere)
+    )
+    return Infidelity(of_map, of_uniform, sum(at_random) / len(at_random))
 
 
 def _foretold(attribution: Attribution, picture: Tensor, instead: Tensor) -> Tensor:

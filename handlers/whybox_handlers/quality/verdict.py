@@ -29,8 +29,8 @@ def objections(
 ) -> Iterator[str]:
     """Sentences for people; none for a map against which nothing speaks.
 
-    Curves and infidelity have no absolute limit, for the network and the picture set their scale: the map must beat the
-    same map at random places, and one with the same value everywhere.
+    Curves and infidelity have no absolute limit, for the network and the picture set their scale: the map must beat
+    itself at random places.
 
     Args:
         part: The measurements.
@@ -53,10 +53,10 @@ def objections(
             f"(insertion area {part.insertion.auc:.3f} against {part.insertion.random_auc:.3f})"
         )
     if part.HasField("infidelity"):
-        if not part.infidelity <= part.uniform_infidelity - MIN_ADVANTAGE:
+        if not part.infidelity <= part.random_infidelity - MIN_ADVANTAGE:
             yield (
-                f"the map foretells changes of the logit no better than a map with one value everywhere "
-                f"(infidelity {part.infidelity:.3f} against {part.uniform_infidelity:.3f})"
+                f"the map foretells changes of the logit no better than the same map at random places "
+                f"(infidelity {part.infidelity:.3f} against {part.random_infidelity:.3f})"
             )
     elif "infidelity" in wanted and "infidelity" not in late:
         yield "infidelity cannot be measured: no change of the picture changed the logit"

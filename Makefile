@@ -47,6 +47,7 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process, and expl
 	$(BIN)/python -m pip install --quiet --editable '.[server,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
+	$(BIN)/python tests/bench/memory.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)

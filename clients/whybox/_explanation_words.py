@@ -60,7 +60,7 @@ def quality_words(quality: Quality) -> str:
         if curve is not None
     ]
     if quality.infidelity is not None:
-        rival = "" if quality.uniform_infidelity is None else f" (uniform map {quality.uniform_infidelity:.2f})"
+        rival = "" if quality.random_infidelity is None else f" (random places {quality.random_infidelity:.2f})"
         measured.append(f"infidelity {quality.infidelity:.2f}{rival}")
     if quality.sensitivity is not None:
         measured.append(f"sensitivity {quality.sensitivity:.2f}")

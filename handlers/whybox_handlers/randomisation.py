@@ -24,6 +24,8 @@ THRESHOLD = 0.5
 map shows (0.5^2, in variance of ranks) has nothing to do with what was forgotten."""
 MAX_EVALUATIONS = {"gradient": 8, "forward": 64}
 """More is not spent on one map, unless the method needs it: the test asks for likeness, not for a finished map."""
+_TOLERANCE = 0.3
+"""Maps that say when they have settled need not come nearer, for the same reason."""
 _FORGOTTEN = 0.25
 """Share of the layers that become random, those nearest to the answer. They hold what the network knows of the classes;
 and they are what rules that change the gradient fail to notice, while random weights in all layers change any map."""
@@ -128,7 +130,7 @@ def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: 
 
 
 def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: Tensor) -> list[Attribution]:
-    """Maps of several pictures, at the method's defaults but for at most `MAX_EVALUATIONS` (or its minimum).
+    """Maps of several pictures, at the method's defaults but for the smaller budget of the test.
 
     Args:
         row: The method.
@@ -139,8 +141,8 @@ def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objec
     Raises:
         Exception: What the method raised.
     """
-    most = max(min(row.default_evaluations, MAX_EVALUATIONS[row.evaluations]), row.min_evaluations)
-    budget = most if row.default_evaluations else None
+    usual = max(min(row.default_evaluations, MAX_EVALUATIONS[row.evaluations]), row.min_evaluations)
+    budget = (row.randomisation_evaluations or usual) if row.default_evaluations else None
     logits, *maps = classifier.look(pictures)
     tasks = [
         Task(
@@ -152,7 +154,7 @@ def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objec
                     logits[index],
                     maps[0][index] if maps else None,
                     tuple(make(picture) for make in BASELINES[row.default_baseline]) if row.default_baseline else (),
-                    row.default_tolerance or 0.0,
+                    max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0,
                 ),
             ),
             Limits(),

@@ -297,6 +297,7 @@ def answer() -> v1.AnalyzeResponse:
                     deletion=v1.Curve(fractions=[0, 0.5, 1], probabilities=[0.75, 0.5, 0], auc=0.4375, random_auc=0.4),
                     infidelity=0.5,
                     uniform_infidelity=0.6,
+                    random_infidelity=0.8,
                     stability=v1.Stability(rank_correlation=0.25, top_overlap=0.5),
                     forward_evaluations=40,
                     gradient_evaluations=3,

@@ -57,8 +57,8 @@ def test_explanations(fields: dict, expected: str) -> None:
     [
         ({"reliable": True, "infidelity": 0.25}, "reliable (infidelity 0.25; 0 gradients, 0 forward passes)"),
         (
-            {"reliable": True, "infidelity": 0.25, "uniform_infidelity": 0.75},
-            "reliable (infidelity 0.25 (uniform map 0.75); 0 gradients, 0 forward passes)",
+            {"reliable": True, "infidelity": 0.25, "uniform_infidelity": 0.7, "random_infidelity": 0.75},
+            "reliable (infidelity 0.25 (random places 0.75); 0 gradients, 0 forward passes)",
         ),
         (
             {"reasons": ["one", "two"], "sensitivity": 0, "gradient_evaluations": 1},

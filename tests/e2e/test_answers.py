@@ -43,11 +43,12 @@ def test_explanations_equal_captum(client: Client, classifier: Classifier, dalma
     methods = ["grad_cam", "saliency", "input_x_gradient"]
     explanations = client.explain(dalmatian, methods, encodings="float32", channels="none")
     picture = view(dalmatian, classifier)[None]
+    picture.requires_grad_()
     network = classifier.network
     captum = {
         "grad_cam": LayerGradCam(network, network.features).attribute(picture, 251, relu_attributions=True)[0, 0],
         "saliency": Saliency(network).attribute(picture, 251)[0],
-        "input_x_gradient": InputXGradient(network).attribute(picture.requires_grad_(), 251)[0],
+        "input_x_gradient": InputXGradient(network).attribute(picture, 251)[0],
     }
     for explanation in explanations:
         expected = captum[explanation.method].detach().numpy()
@@ -117,7 +118,9 @@ def test_models(client: Client) -> None:
     assert model.labels[251] == "dalmatian"
     assert {method.name for method in model.methods} == set(EXPLAINERS)
     for method in model.methods:
-        # Tested where it is offered, and known to depend on the weights.
+        # What is off because it fails was tested too; only what needs a reference bank could not be.
         tested = method.randomisation_test
-        assert (tested is None) == bool(method.unavailable), method.name
-        assert tested is None or tested.passed == (tested.similarity < tested.threshold)
+        if tested is None:
+            assert method.name == "example"
+        else:
+            assert tested.passed == (tested.similarity < tested.threshold) == (method.name != "guided_grad_cam")

@@ -75,7 +75,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         400,
         "INVALID_REQUEST",
         "explanations[0].method",
-        "grad_cam, integrated_gradients",
+        "use one of saliency, grad_cam",
     ),
     "unknown norm": (
         lambda good: request(good, robustness={"norms": ["l7"]}),

@@ -1,6 +1,7 @@
 """Packing: what the archive holds, when it is built anew, and that a wrong export is refused."""
 
 import hashlib
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from google.protobuf import json_format
 from torch import Tensor
 
 from whybox import v1
-from whybox_handlers import packing_checks
+from whybox_handlers import networks, packing_checks
 from whybox_handlers.classifier import Classifier, Differentiable
 from whybox_handlers.explainers import EXPLAINERS
 from whybox_handlers.replay import load_archive
@@ -160,9 +161,10 @@ def test_a_change_of_an_explainers_code_packs_again(
     archive: Path, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the manifest tells of the methods was found out with that code."""
-    source = tmp_path / "randomisation.py"
-    source.write_text("# other code\n")
-    monkeypatch.setattr(pack_module.randomisation, "__file__", str(source))
+    code = shutil.copytree(Path(networks.__file__).parent, tmp_path / "whybox_handlers")
+    with (code / "explainers" / "rise.py").open("a") as source:
+        source.write("# other code\n")
+    monkeypatch.setattr(networks, "__file__", str(code / "networks.py"))
     packed = pack(spec_path, tmp_path, lambda _: None)
     assert packed.fresh
     assert packed.model.digests.inputs_sha256 != read_manifest(archive).digests.inputs_sha256

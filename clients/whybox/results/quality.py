@@ -47,6 +47,7 @@ class Quality:
         infidelity: Error of the changes of the logit that the map foretells (Yeh et al., arXiv:1901.09392), as a share
             of the true ones: 0 is perfect, 1 foretells nothing.
         uniform_infidelity: The same of a map with one value everywhere, which knows nothing of places.
+        random_infidelity: The same of the map shifted to random places, the mean of 16: what a reliable map must beat.
         sensitivity: Largest change of the map, as a share of its size, of 4 random changes of each pixel value by at
             most 2 % (the same paper); 0 is a map that stays.
         stability: What rounding the picture to 8 bits leaves of the map.
@@ -60,6 +61,7 @@ class Quality:
     insertion: Curve | None
     infidelity: float | None
     uniform_infidelity: float | None
+    random_infidelity: float | None
     sensitivity: float | None
     stability: Stability | None
     forward_evaluations: int

@@ -40,6 +40,8 @@ class Explainer:
         default_evaluations: How many at most, unless the caller says otherwise; 0 for a method that always takes the
             same number.
         min_evaluations: With fewer it cannot work.
+        randomisation_evaluations: How many the randomisation test takes, where its usual few would make the map too
+            coarse to compare; 0 for others.
         default_tolerance: Of a method that watches its residual, unless the caller says otherwise; None for others.
         default_baseline: Of a method that takes a baseline, unless the caller says otherwise; empty for others.
         needs_maps: Whether it needs feature maps.
@@ -53,6 +55,7 @@ class Explainer:
     evaluations: Literal["gradient", "forward"] = "gradient"
     default_evaluations: int = 0
     min_evaluations: int = 1
+    randomisation_evaluations: int = 0
     default_tolerance: float | None = None
     default_baseline: str = ""
     needs_maps: bool = False
@@ -176,6 +179,8 @@ EXPLAINERS: Mapping[str, Explainer] = {
         evaluations="forward",
         default_evaluations=1000,
         min_evaluations=64,
+        # For 25 superpixels.
+        randomisation_evaluations=1000,
         default_tolerance=0.15,
         default_baseline="black",
     ),

@@ -241,7 +241,7 @@ def rise(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
 
     ways = {
         "whybox": ours,
-        "plain torch, one mask at a time (its fastest here)": plain_rise(classifier, 1),
+        "plain torch, one mask at a time": plain_rise(classifier, 1),
         "plain torch, 16 masks at a time": plain_rise(classifier, 16),
         "plain torch, 100 masks at a time (the authors' default)": plain_rise(classifier, 100),
     }

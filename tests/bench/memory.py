@@ -9,6 +9,7 @@ import os
 import sys
 import tempfile
 from itertools import cycle, product
+from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +27,7 @@ from whybox_handlers.spec import load_spec
 from whybox_server.pack import pack
 
 REPOSITORY = Path(__file__).parents[2]
-EXPLANATIONS, WINDOW = 2000, 200
+EXPLANATIONS, WINDOWS = 2000, 10
 # Small budgets: what leaks, leaks at every call, and the methods' loops are the same.
 EVALUATIONS = 6
 
@@ -60,11 +61,11 @@ def main() -> None:
         analyzer = Analyzer(load_archive(pack(spec_path, Path(store), lambda _: None).archive))
     works = requests([path.read_bytes() for path in load_spec(spec_path).check_pictures.paths()])
     worker = psutil.Process(os.getpid())
-    rounds = -(-WINDOW // len(works))
-    windows = -(-EXPLANATIONS // (rounds * len(works)))
-    resident: list[list[float]] = [[] for _ in range(windows)]
-    total = windows * rounds * len(works)
-    for window, _, work in track(product(resident, range(rounds), works), "explaining", total):
+    rounds = ceil(EXPLANATIONS / WINDOWS / len(works))
+    resident: list[list[float]] = [[] for _ in range(WINDOWS)]
+    for window, _, work in track(
+        product(resident, range(rounds), works), "explaining", total=WINDOWS * rounds * len(works)
+    ):
         (result,) = analyzer.answer([work])
         [part] = result.response.explanations
         if part.status.code != code_pb2.OK:
@@ -73,7 +74,7 @@ def main() -> None:
     medians = [median(window) for window in resident]
     drift = [each / medians[0] - 1 for each in medians]
     console = Console()
-    console.print(f"resident MiB in {windows} windows of {rounds * len(works)} explanations:")
+    console.print(f"resident MiB in {WINDOWS} windows of {rounds * len(works)} explanations:")
     console.print(f"median {', '.join(f'{each:.0f}' for each in medians)}")
     console.print(f"peak   {', '.join(f'{max(window):.0f}' for window in resident)}")
     console.print(f"medians from {min(drift):+.1%} to {max(drift):+.1%} of the first window's (must be within 5 %)")

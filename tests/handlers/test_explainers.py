@@ -198,19 +198,6 @@ def test_of_a_linear_network_it_is_exact(method: str, evaluations: int) -> None:
         assert found.residual <= (1e-3 if method in SEEDED else 1e-5)
 
 
-def test_grad_cam_of_pooling_and_a_linear_layer_is_cam() -> None:
-    torch.manual_seed(0)
-    features, layer = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU()), nn.Linear(5, CLASSES)
-    classifier = classifier_of(network_of(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), layer, features=features))
-    question = question_of(classifier, noise(), 3)
-    assert question.maps is not None
-    # Zhou et al., CAM: the linear layer's weights on the maps; pooling divides each gradient by the number of cells.
-    cam = torch.einsum("k,khw->hw", layer.weight[3], question.maps).relu() / SIDE**2
-    found = explained(classifier, "grad_cam", question)
-    torch.testing.assert_close(found.values, cam.detach(), rtol=1e-4, atol=1e-7)
-    assert not found.signed
-
-
 @pytest.mark.parametrize(
     ("method", "evaluations", "error"), [("integrated_gradients", 400, 1e-3), ("gradient_shap", 4000, 0.1)]
 )

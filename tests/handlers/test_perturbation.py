@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from math import comb
@@ -18,12 +17,10 @@ from architectures import CLASSES, classifier_of, network_of, random_pictures
 from explaining import explained, question_of, served, task_of
 from whybox.v1 import errors
 from whybox_handlers import pictures as decoding
-from whybox_handlers.classifier import Classifier, OnnxServing
+from whybox_handlers.classifier import Classifier
 from whybox_handlers.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explainers.occlusion import grid
 from whybox_handlers.local_network import Box
-from whybox_handlers.local_passes import Occluded
-from whybox_handlers.onnx_export import export
 from whybox_handlers.passes import Limits
 from whybox_handlers.scheduler import run
 from whybox_handlers.superpixels import superpixels
@@ -147,66 +144,6 @@ def test_windows_cover_the_picture_early(height: int, width: int, most: int) -> 
 def test_default_windows_are_those_that_are_documented() -> None:
     windows = grid(224, 224, EXPLAINERS["occlusion"].default_evaluations)
     assert (len(windows), windows[0], windows[1]) == (13 * 13, Box(0, 0, 32, 32), Box(0, 32, 32, 64))
-
-
-# Passes near a known picture
-
-
-class Crooked(nn.Module):
-    """All that cuts must understand: other padding, strides and dilation down than across, skips, pooling."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.ZeroPad2d((0, 1, 2, 0)), nn.Conv2d(3, 6, (5, 3), stride=2), nn.ReLU6())
-        self.skipped = nn.Conv2d(6, 6, 3, padding=(1, 2), dilation=(1, 2), groups=3)
-        self.pooled = nn.Sequential(nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(6, 4, 1), nn.Hardswish())
-        self.mean = nn.AvgPool2d(2, 1)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        maps = self.first(pictures)
-        result: Tensor = self.mean(self.pooled(maps + self.skipped(maps)))
-        return result
-
-
-def crooked(side: int) -> Classifier:
-    torch.manual_seed(3)
-    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(1), nn.Linear(4, CLASSES))
-    classifier = classifier_of(network_of(*head, features=Crooked()))
-    classifier.serving = OnnxServing(export(classifier.network, side), classifier.device)
-    return classifier
-
-
-def boxes(side: int) -> list[Box]:
-    """All borders, corners, single pixels, everything, and anywhere."""
-    ends = [(0, 1), (0, 9), (side - 1, side), (side - 7, side), (0, side), (side // 2, side // 2 + 1)]
-    starts = torch.randint(side - 8, (6, 2), generator=torch.Generator().manual_seed(0)).tolist()
-    return [
-        *(Box(top, left, bottom, right) for top, bottom in ends for left, right in ends),
-        *(Box(top, left, top + 8, left + 8) for top, left in starts),
-    ]
-
-
-@pytest.mark.parametrize("side", [45, 64])
-def test_a_pass_near_a_known_picture_is_a_pass(side: int) -> None:
-    assert_passes_are_whole(crooked(side), random_pictures(1, side)[0], boxes(side), minimum_stages=2)
-
-
-def test_a_pass_near_a_known_real_picture_is_a_pass(lite0: Classifier, views: list[Tensor]) -> None:
-    assert_passes_are_whole(lite0, views[0], boxes(224)[::3], minimum_stages=3)
-
-
-def assert_passes_are_whole(
-    classifier: Classifier, picture: Tensor, places: Sequence[Box], minimum_stages: int
-) -> None:
-    assert classifier.serving.local is not None
-    assert len(classifier.serving.local.stages) >= minimum_stages
-    (logits,) = Occluded(picture, [torch.ones_like(picture), torch.zeros_like(picture)])(
-        classifier, torch.tensor(places), torch.ones(len(places), dtype=torch.int64)
-    )
-    for (top, left, bottom, right), found in zip(places, logits, strict=True):
-        occluded = picture.clone()
-        occluded[:, top:bottom, left:right] = 0
-        torch.testing.assert_close(found, classifier.serve(occluded[None])[0], rtol=0, atol=1e-5)
 
 
 # RISE

@@ -10,6 +10,7 @@ from whybox.v1.analysis_pb2 import (
     Timings,
 )
 from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example
+from whybox.v1.certified_pb2 import Certified, CertifiedOptions
 from whybox.v1.explanation_pb2 import (
     Curve,
     Explanation,
@@ -20,19 +21,45 @@ from whybox.v1.explanation_pb2 import (
     Stability,
     Tensor,
 )
-from whybox.v1.model_pb2 import Digests, Method, Model, PackingCheck, Preprocessing, RandomisationTest
+from whybox.v1.model_pb2 import (
+    Attack,
+    AttackCheck,
+    CorruptionKind,
+    Digests,
+    Method,
+    Model,
+    PackingCheck,
+    Preprocessing,
+    RandomisationTest,
+)
 from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, View
 from whybox.v1.receipt_pb2 import Receipt
-from whybox.v1.robustness_pb2 import Distance, Robustness, RobustnessOptions
-from whybox.v1.work_pb2 import Work, WorkResult
+from whybox.v1.robustness_pb2 import (
+    Corruption,
+    CorruptionLevel,
+    Distance,
+    MapSimilarity,
+    Robustness,
+    RobustnessOptions,
+    Transfer,
+    Twin,
+)
+from whybox.v1.work_pb2 import Smoothing, Work, WorkResult
 
 __all__ = [
     "AnalyzeRequest",
     "AnalyzeResponse",
+    "Attack",
+    "AttackCheck",
     "Bias",
     "BiasFlag",
     "BiasOptions",
+    "Certified",
+    "CertifiedOptions",
     "ClassScore",
+    "Corruption",
+    "CorruptionKind",
+    "CorruptionLevel",
     "Curve",
     "Digests",
     "Distance",
@@ -42,6 +69,7 @@ __all__ = [
     "GetModelRequest",
     "ListModelsRequest",
     "ListModelsResponse",
+    "MapSimilarity",
     "Method",
     "Model",
     "PackingCheck",
@@ -56,9 +84,12 @@ __all__ = [
     "Regions",
     "Robustness",
     "RobustnessOptions",
+    "Smoothing",
     "Stability",
     "Tensor",
     "Timings",
+    "Transfer",
+    "Twin",
     "View",
     "Work",
     "WorkResult",

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from whybox.v1 import bias_pb2 as _bias_pb2
+from whybox.v1 import certified_pb2 as _certified_pb2
 from whybox.v1 import explanation_pb2 as _explanation_pb2
 from whybox.v1 import model_pb2 as _model_pb2
 from whybox.v1 import prediction_pb2 as _prediction_pb2
@@ -38,6 +39,7 @@ class AnalyzeRequest(_message.Message):
     ROBUSTNESS_FIELD_NUMBER: _builtins.int
     BIAS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    CERTIFIED_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a served model, for example "efficientnet-lite0"."""
     version: _builtins.str
@@ -64,6 +66,12 @@ class AnalyzeRequest(_message.Message):
     def bias(self) -> _bias_pb2.BiasOptions:
         """What an audit found about the predicted class."""
 
+    @_builtins.property
+    def certified(self) -> _certified_pb2.CertifiedOptions:
+        """Within which radius no change of the picture changes the mind of the smoothed model, proven. It takes a forward
+        evaluation per sample, minutes rather than seconds.
+        """
+
     def __init__(
         self,
         *,
@@ -75,10 +83,11 @@ class AnalyzeRequest(_message.Message):
         robustness: _robustness_pb2.RobustnessOptions | None = ...,
         bias: _bias_pb2.BiasOptions | None = ...,
         seed: _builtins.int = ...,
+        certified: _certified_pb2.CertifiedOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "prediction", b"prediction", "robustness", b"robustness"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "prediction", b"prediction", "robustness", b"robustness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "explanations", b"explanations", "image", b"image", "model", b"model", "prediction", b"prediction", "robustness", b"robustness", "seed", b"seed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "explanations", b"explanations", "image", b"image", "model", b"model", "prediction", b"prediction", "robustness", b"robustness", "seed", b"seed", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -97,6 +106,7 @@ class AnalyzeResponse(_message.Message):
     BIAS_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
+    CERTIFIED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own request id where one was sent (`x-request-id`), else one made by the server."""
     model: _builtins.str
@@ -127,6 +137,10 @@ class AnalyzeResponse(_message.Message):
     def receipt(self) -> _receipt_pb2.Receipt:
         """What is needed to get the same answer again."""
 
+    @_builtins.property
+    def certified(self) -> _certified_pb2.Certified:
+        """Within which radius the smoothed model's answer is proven to hold. StreamAnalysis repeats this part while it grows."""
+
     def __init__(
         self,
         *,
@@ -139,10 +153,11 @@ class AnalyzeResponse(_message.Message):
         bias: _bias_pb2.Bias | None = ...,
         timings: Global___Timings | None = ...,
         receipt: _receipt_pb2.Receipt | None = ...,
+        certified: _certified_pb2.Certified | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "prediction", b"prediction", "receipt", b"receipt", "robustness", b"robustness", "timings", b"timings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "prediction", b"prediction", "receipt", b"receipt", "robustness", b"robustness", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "explanations", b"explanations", "model", b"model", "prediction", b"prediction", "receipt", b"receipt", "request_id", b"request_id", "robustness", b"robustness", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "explanations", b"explanations", "model", b"model", "prediction", b"prediction", "receipt", b"receipt", "request_id", b"request_id", "robustness", b"robustness", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,7 +197,7 @@ class PartTiming(_message.Message):
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
     part: _builtins.str
-    """"prediction", "explanations[0]", "robustness", "bias"."""
+    """"prediction", "explanations[0]", "robustness", "bias", "certified"."""
     total_ms: _builtins.float
     """Milliseconds from handing the part to the worker pool until its answer: queue, batching and computation."""
     compute_ms: _builtins.float

@@ -35,6 +35,10 @@ class Model(_message.Message):
     NORMS_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
     PACKING_CHECK_FIELD_NUMBER: _builtins.int
+    ATTACKS_FIELD_NUMBER: _builtins.int
+    DEFAULT_ATTACK_FIELD_NUMBER: _builtins.int
+    ATTACK_CHECK_FIELD_NUMBER: _builtins.int
+    CORRUPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
@@ -45,6 +49,10 @@ class Model(_message.Message):
     """For example "efficientnet_lite/efficientnet-lite0"."""
     num_classes: _builtins.int
     """Number of classes."""
+    default_attack: _builtins.str
+    """The attack that is used unless a request names another: one without gradients where `attack_check` speaks against
+    those of the network.
+    """
     @_builtins.property
     def preprocessing(self) -> Global___Preprocessing:
         """What happens to a picture before the network."""
@@ -69,6 +77,18 @@ class Model(_message.Message):
     def packing_check(self) -> Global___PackingCheck:
         """The comparison that was made when the model was packed."""
 
+    @_builtins.property
+    def attacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attack]:
+        """What its robustness can be measured with."""
+
+    @_builtins.property
+    def attack_check(self) -> Global___AttackCheck:
+        """Whether attacks that follow the network's gradients can be trusted; made when the model was packed."""
+
+    @_builtins.property
+    def corruptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionKind]:
+        """What can be done to a picture beside attacks."""
+
     def __init__(
         self,
         *,
@@ -83,10 +103,14 @@ class Model(_message.Message):
         norms: _abc.Iterable[_builtins.str] | None = ...,
         digests: Global___Digests | None = ...,
         packing_check: Global___PackingCheck | None = ...,
+        attacks: _abc.Iterable[Global___Attack] | None = ...,
+        default_attack: _builtins.str = ...,
+        attack_check: Global___AttackCheck | None = ...,
+        corruptions: _abc.Iterable[Global___CorruptionKind] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,3 +359,146 @@ class PackingCheck(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PackingCheck: _TypeAlias = PackingCheck  # noqa: Y015
+
+@_typing.final
+class Attack(_message.Message):
+    """A search for the smallest change that flips the prediction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    NORMS_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in RobustnessOptions.attack."""
+    summary: _builtins.str
+    """One sentence for people."""
+    reference: _builtins.str
+    """The paper that defines it."""
+    evaluations: _builtins.str
+    """What it spends: "gradient" or "forward" evaluations."""
+    @_builtins.property
+    def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Norms that it can measure in."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        norms: _abc.Iterable[_builtins.str] | None = ...,
+        evaluations: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "name", b"name", "norms", b"norms", "reference", b"reference", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Attack: _TypeAlias = Attack  # noqa: Y015
+
+@_typing.final
+class CorruptionKind(_message.Message):
+    """What may be done to a picture beside attacks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    SEVERITIES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in RobustnessOptions.corruptions."""
+    group: _builtins.str
+    """"noise", "blur", "weather", "digital" or "geometry"."""
+    summary: _builtins.str
+    """One sentence for people."""
+    severities: _builtins.int
+    """Number of severities: 5, or 1 where there are no degrees."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        group: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        severities: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "name", b"name", "severities", b"severities", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorruptionKind: _TypeAlias = CorruptionKind  # noqa: Y015
+
+@_typing.final
+class AttackCheck(_message.Message):
+    """Signs that the network hides its weaknesses from attacks that follow its gradients: the five of AutoAttack (Croce and
+    Hein, arXiv:2003.01690), whether a larger change ever helps the network (Carlini et al., arXiv:1902.06705), and
+    adversarial pictures planted to be found (Zimmermann et al., arXiv:2206.13991).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELIABLE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    REPETITION_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    SOFTMAX_OUTPUT_FIELD_NUMBER: _builtins.int
+    ZERO_GRADIENT_SHARE_FIELD_NUMBER: _builtins.int
+    BLACK_BOX_BETTER_SHARE_FIELD_NUMBER: _builtins.int
+    OPTIMISES_AT_INFERENCE_FIELD_NUMBER: _builtins.int
+    RADIUS_HELPS_SHARE_FIELD_NUMBER: _builtins.int
+    PLANTED_FIELD_NUMBER: _builtins.int
+    PLANTED_FOUND_FIELD_NUMBER: _builtins.int
+    reliable: _builtins.bool
+    """Whether none of the following speaks against such attacks."""
+    pictures: _builtins.int
+    """Number of pictures that were tested."""
+    repetition_difference: _builtins.float
+    """Largest difference of a logit between repeated passes of one picture; above 0 the network is random."""
+    softmax_output: _builtins.bool
+    """Whether the network's output are probabilities instead of logits: where they saturate, no gradient is left."""
+    zero_gradient_share: _builtins.float
+    """Share of pictures with a gradient that is zero almost everywhere."""
+    black_box_better_share: _builtins.float
+    """Share of pictures on which an attack without gradients found a change less than 0.8 times as large as the attack with
+    gradients did, or one where that found none.
+    """
+    optimises_at_inference: _builtins.bool
+    """Whether the network computes gradients to answer, which an attack would have to follow too."""
+    radius_helps_share: _builtins.float
+    """Share of pictures whose flipped answer flipped back when the change was enlarged along its direction."""
+    planted: _builtins.int
+    """Adversarial pictures that could be planted, and how many of them the attack found."""
+    planted_found: _builtins.int
+    """How many of those were found."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What does, for people."""
+
+    def __init__(
+        self,
+        *,
+        reliable: _builtins.bool = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
+        pictures: _builtins.int = ...,
+        repetition_difference: _builtins.float = ...,
+        softmax_output: _builtins.bool = ...,
+        zero_gradient_share: _builtins.float = ...,
+        black_box_better_share: _builtins.float = ...,
+        optimises_at_inference: _builtins.bool = ...,
+        radius_helps_share: _builtins.float = ...,
+        planted: _builtins.int = ...,
+        planted_found: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["black_box_better_share", b"black_box_better_share", "optimises_at_inference", b"optimises_at_inference", "pictures", b"pictures", "planted", b"planted", "planted_found", b"planted_found", "radius_helps_share", b"radius_helps_share", "reasons", b"reasons", "reliable", b"reliable", "repetition_difference", b"repetition_difference", "softmax_output", b"softmax_output", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttackCheck: _TypeAlias = AttackCheck  # noqa: Y015

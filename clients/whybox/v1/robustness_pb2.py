@@ -23,20 +23,31 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from whybox.v1 import explanation_pb2 as whybox_dot_v1_dot_explanation__pb2
 from whybox.v1 import prediction_pb2 as whybox_dot_v1_dot_prediction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/robustness.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\x1a\x1awhybox/v1/prediction.proto\"2\n\x11RobustnessOptions\x12\r\n\x05norms\x18\x01 \x03(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\"w\n\nRobustness\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\tdistances\x18\x02 \x03(\x0b\x32\x13.whybox.v1.Distance\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\"\xe1\x03\n\x08\x44istance\x12\x0c\n\x04norm\x18\x01 \x01(\t\x12\x0e\n\x06\x61ttack\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x15\n\x08\x64istance\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12unflipped_distance\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12$\n\x17\x64istance_at_half_budget\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12.\n\x0fpredicted_class\x18\x07 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x30\n\x11\x61\x64versarial_class\x18\x08 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1c\n\x14gradient_evaluations\x18\t \x01(\x05\x12\x1b\n\x13\x66orward_evaluations\x18\n \x01(\x05\x12\x17\n\x0fsearched_radius\x18\x0b \x01(\x01\x12\x17\n\npercentile\x18\x0c \x01(\x01H\x03\x88\x01\x01\x12\x1a\n\rsurvives_8bit\x18\r \x01(\x08H\x04\x88\x01\x01\x42\x0b\n\t_distanceB\x15\n\x13_unflipped_distanceB\x1a\n\x18_distance_at_half_budgetB\r\n\x0b_percentileB\x10\n\x0e_survives_8bitb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/robustness.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x1awhybox/v1/prediction.proto\"\x8a\x01\n\x11RobustnessOptions\x12\r\n\x05norms\x18\x01 \x03(\t\x12\x0e\n\x06\x62udget\x18\x02 \x01(\t\x12\x0e\n\x06\x61ttack\x18\x03 \x01(\t\x12\x11\n\tencodings\x18\x04 \x03(\t\x12\x10\n\x08transfer\x18\x05 \x01(\x08\x12\x0c\n\x04twin\x18\x06 \x01(\t\x12\x13\n\x0b\x63orruptions\x18\x07 \x03(\t\"\xa3\x01\n\nRobustness\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\tdistances\x18\x02 \x03(\x0b\x32\x13.whybox.v1.Distance\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\x12*\n\x0b\x63orruptions\x18\x04 \x03(\x0b\x32\x15.whybox.v1.Corruption\"\xf2\x05\n\x08\x44istance\x12\x0c\n\x04norm\x18\x01 \x01(\t\x12\x0e\n\x06\x61ttack\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x15\n\x08\x64istance\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1f\n\x12unflipped_distance\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12$\n\x17\x64istance_at_half_budget\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12.\n\x0fpredicted_class\x18\x07 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x30\n\x11\x61\x64versarial_class\x18\x08 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1c\n\x14gradient_evaluations\x18\t \x01(\x05\x12\x1b\n\x13\x66orward_evaluations\x18\n \x01(\x05\x12\x17\n\x0fsearched_radius\x18\x0b \x01(\x01\x12\x17\n\npercentile\x18\x0c \x01(\x01H\x03\x88\x01\x01\x12\x1a\n\rsurvives_8bit\x18\r \x01(\x08H\x04\x88\x01\x01\x12.\n\x0frunner_up_class\x18\x0e \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x12\n\nstopped_by\x18\x0f \x01(\t\x12\x1a\n\rdistance_8bit\x18\x10 \x01(\x01H\x05\x88\x01\x01\x12\x1b\n\x13\x61\x64versarial_picture\x18\x11 \x01(\x0c\x12\x16\n\x0e\x63hange_picture\x18\x12 \x01(\x0c\x12&\n\ttransfers\x18\x13 \x03(\x0b\x32\x13.whybox.v1.Transfer\x12\x1d\n\x04twin\x18\x14 \x01(\x0b\x32\x0f.whybox.v1.Twin\x12\x10\n\x08reliable\x18\x15 \x01(\x08\x12\x0f\n\x07reasons\x18\x16 \x03(\tB\x0b\n\t_distanceB\x15\n\x13_unflipped_distanceB\x1a\n\x18_distance_at_half_budgetB\r\n\x0b_percentileB\x10\n\x0e_survives_8bitB\x10\n\x0e_distance_8bit\"\xc0\x01\n\x08Transfer\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12.\n\x0fpredicted_class\x18\x03 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x30\n\x11\x61\x64versarial_class\x18\x04 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\x0e\n\x06\x66ooled\x18\x05 \x01(\x08\x12\"\n\x06status\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"\xb0\x01\n\x04Twin\x12&\n\x06\x62\x65\x66ore\x18\x01 \x01(\x0b\x32\x16.whybox.v1.Explanation\x12%\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x16.whybox.v1.Explanation\x12,\n\nsame_class\x18\x03 \x01(\x0b\x32\x18.whybox.v1.MapSimilarity\x12+\n\tnew_class\x18\x04 \x01(\x0b\x32\x18.whybox.v1.MapSimilarity\"L\n\rMapSimilarity\x12\x0c\n\x04ssim\x18\x01 \x01(\x01\x12\x13\n\x0btop_overlap\x18\x02 \x01(\x01\x12\x18\n\x10rank_correlation\x18\x03 \x01(\x01\"}\n\nCorruption\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12*\n\x06levels\x18\x03 \x03(\x0b\x32\x1a.whybox.v1.CorruptionLevel\x12\x17\n\nfirst_flip\x18\x04 \x01(\x05H\x00\x88\x01\x01\x42\r\n\x0b_first_flip\"b\n\x0f\x43orruptionLevel\x12\x10\n\x08severity\x18\x01 \x01(\x05\x12.\n\x0fpredicted_class\x18\x02 \x01(\x0b\x32\x15.whybox.v1.ClassScore\x12\r\n\x05\x66lips\x18\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.robustness_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROBUSTNESSOPTIONS']._serialized_start=94
-  _globals['_ROBUSTNESSOPTIONS']._serialized_end=144
-  _globals['_ROBUSTNESS']._serialized_start=146
-  _globals['_ROBUSTNESS']._serialized_end=265
-  _globals['_DISTANCE']._serialized_start=268
-  _globals['_DISTANCE']._serialized_end=749
+  _globals['_ROBUSTNESSOPTIONS']._serialized_start=124
+  _globals['_ROBUSTNESSOPTIONS']._serialized_end=262
+  _globals['_ROBUSTNESS']._serialized_start=265
+  _globals['_ROBUSTNESS']._serialized_end=428
+  _globals['_DISTANCE']._serialized_start=431
+  _globals['_DISTANCE']._serialized_end=1185
+  _globals['_TRANSFER']._serialized_start=1188
+  _globals['_TRANSFER']._serialized_end=1380
+  _globals['_TWIN']._serialized_start=1383
+  _globals['_TWIN']._serialized_end=1559
+  _globals['_MAPSIMILARITY']._serialized_start=1561
+  _globals['_MAPSIMILARITY']._serialized_end=1637
+  _globals['_CORRUPTION']._serialized_start=1639
+  _globals['_CORRUPTION']._serialized_end=1764
+  _globals['_CORRUPTIONLEVEL']._serialized_start=1766
+  _globals['_CORRUPTIONLEVEL']._serialized_end=1864
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from whybox.v1 import explanation_pb2 as _explanation_pb2
 from whybox.v1 import prediction_pb2 as _prediction_pb2
 import builtins as _builtins
 import sys
@@ -26,23 +27,51 @@ class RobustnessOptions(_message.Message):
 
     NORMS_FIELD_NUMBER: _builtins.int
     BUDGET_FIELD_NUMBER: _builtins.int
+    ATTACK_FIELD_NUMBER: _builtins.int
+    ENCODINGS_FIELD_NUMBER: _builtins.int
+    TRANSFER_FIELD_NUMBER: _builtins.int
+    TWIN_FIELD_NUMBER: _builtins.int
+    CORRUPTIONS_FIELD_NUMBER: _builtins.int
     budget: _builtins.str
-    """What the search may spend on each norm: "fast" (6 gradient evaluations), "standard" (12, the default), "thorough"
-    (100), or a number of gradient evaluations from 1 to 1000, for example "30".
+    """What the search may spend on each norm: "fast" (6 gradient evaluations), "standard" (the default, 10), "thorough"
+    (100), a number of gradient evaluations from 1 to 1000, for example "30", or "deadline" for as many as the time of
+    the call allows, at most 1000. Every search ends before the deadline with the best that it has found. An attack
+    without gradients may spend ten forward evaluations in the place of one gradient evaluation.
+    """
+    attack: _builtins.str
+    """Name of the attack, one of Model.attacks. Default: Model.default_attack."""
+    transfer: _builtins.bool
+    """Whether the other served models are shown the adversarial picture too; see Distance.transfers."""
+    twin: _builtins.str
+    """A method of Model.methods: each adversarial picture is explained with it beside the picture that was sent; see
+    Distance.twin.
     """
     @_builtins.property
     def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Norms in which the distance is measured, each one of Model.norms. Default: "linf"."""
+        """Norms in which the distance is measured, each one of Model.norms: "linf", "l2". Default: "linf"."""
+
+    @_builtins.property
+    def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures of each change: "adversarial" (the changed view in 8 bits), "change" (the change itself, amplified)."""
+
+    @_builtins.property
+    def corruptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What else is done to the picture: names of Model.corruptions, names of their groups, or "all". Default: nothing."""
 
     def __init__(
         self,
         *,
         norms: _abc.Iterable[_builtins.str] | None = ...,
         budget: _builtins.str = ...,
+        attack: _builtins.str = ...,
+        encodings: _abc.Iterable[_builtins.str] | None = ...,
+        transfer: _builtins.bool = ...,
+        twin: _builtins.str = ...,
+        corruptions: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "norms", b"norms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "budget", b"budget", "corruptions", b"corruptions", "encodings", b"encodings", "norms", b"norms", "transfer", b"transfer", "twin", b"twin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -55,6 +84,7 @@ class Robustness(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     DISTANCES_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    CORRUPTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
@@ -67,16 +97,21 @@ class Robustness(_message.Message):
     def view(self) -> _prediction_pb2.View:
         """The part of the picture that was changed; pixels of the model's view, not of the picture that was sent."""
 
+    @_builtins.property
+    def corruptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Corruption]:
+        """One for each corruption that was asked for, in the order of Model.corruptions."""
+
     def __init__(
         self,
         *,
         status: _status_pb2.Status | None = ...,
         distances: _abc.Iterable[Global___Distance] | None = ...,
         view: _prediction_pb2.View | None = ...,
+        corruptions: _abc.Iterable[Global___Corruption] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "status", b"status", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["corruptions", b"corruptions", "distances", b"distances", "status", b"status", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,8 +138,19 @@ class Distance(_message.Message):
     SEARCHED_RADIUS_FIELD_NUMBER: _builtins.int
     PERCENTILE_FIELD_NUMBER: _builtins.int
     SURVIVES_8BIT_FIELD_NUMBER: _builtins.int
+    RUNNER_UP_CLASS_FIELD_NUMBER: _builtins.int
+    STOPPED_BY_FIELD_NUMBER: _builtins.int
+    DISTANCE_8BIT_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_PICTURE_FIELD_NUMBER: _builtins.int
+    CHANGE_PICTURE_FIELD_NUMBER: _builtins.int
+    TRANSFERS_FIELD_NUMBER: _builtins.int
+    TWIN_FIELD_NUMBER: _builtins.int
+    RELIABLE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     norm: _builtins.str
-    """"linf": the largest change of any channel of any pixel of the model's view."""
+    """"linf": the largest change of any channel of any pixel of the model's view. "l2": the root of the sum of the squares
+    of all these changes.
+    """
     attack: _builtins.str
     """Name of the attack that searched, for example "fmn"."""
     state: _builtins.str
@@ -116,13 +162,15 @@ class Distance(_message.Message):
     unflipped_distance: _builtins.float
     """Along the same direction a change of this size was checked not to flip the prediction; within 1 % of `distance`."""
     distance_at_half_budget: _builtins.float
-    """The best distance known when half of the gradient evaluations were spent, before refinement along its ray: how much
-    the search still gained.
+    """The best distance known when half of the budget was spent, before refinement along its ray: how much the search still
+    gained.
     """
     gradient_evaluations: _builtins.int
     """What the search cost: passes of one picture forward and back through the network."""
     forward_evaluations: _builtins.int
-    """Passes of one picture forward through the network that serves predictions, for refinement and verification."""
+    """Passes of one picture forward through the network that serves predictions, for the search, refinement and
+    verification.
+    """
     searched_radius: _builtins.float
     """Largest size of change that was tried."""
     percentile: _builtins.float
@@ -133,6 +181,22 @@ class Distance(_message.Message):
     """Whether the changed picture still flips the prediction after rounding to 8 bits per channel. Mostly false below one
     grey level (1/255).
     """
+    stopped_by: _builtins.str
+    """What ended the search: "evaluations" (the budget is spent), "deadline", or "flat" where the network gave no direction
+    to search in.
+    """
+    distance_8bit: _builtins.float
+    """The smallest change found along the same direction that flips the prediction and that a picture of 8 bits per channel
+    can hold, measured from the view. Absent where none was found.
+    """
+    adversarial_picture: _builtins.bytes
+    """The view so changed, as PNG, where "adversarial" was asked for and there is `distance_8bit`."""
+    change_picture: _builtins.bytes
+    """The change of `distance` as PNG, where "change" was asked for: grey is no change, and the largest change of any
+    channel is black or white.
+    """
+    reliable: _builtins.bool
+    """Whether nothing speaks against this distance."""
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
         """What the network predicts for the picture."""
@@ -140,6 +204,22 @@ class Distance(_message.Message):
     @_builtins.property
     def adversarial_class(self) -> _prediction_pb2.ClassScore:
         """What it predicts for the changed picture."""
+
+    @_builtins.property
+    def runner_up_class(self) -> _prediction_pb2.ClassScore:
+        """The class that was second to the predicted one before the change."""
+
+    @_builtins.property
+    def transfers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transfer]:
+        """What each other served model makes of the picture with `distance_8bit`, by the name of the model."""
+
+    @_builtins.property
+    def twin(self) -> Global___Twin:
+        """The picture's explanation beside that of the adversarial picture."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What speaks against it, for people; see Model.attack_check for what is known of the model."""
 
     def __init__(
         self,
@@ -157,13 +237,24 @@ class Distance(_message.Message):
         searched_radius: _builtins.float = ...,
         percentile: _builtins.float | None = ...,
         survives_8bit: _builtins.bool | None = ...,
+        runner_up_class: _prediction_pb2.ClassScore | None = ...,
+        stopped_by: _builtins.str = ...,
+        distance_8bit: _builtins.float | None = ...,
+        adversarial_picture: _builtins.bytes = ...,
+        change_picture: _builtins.bytes = ...,
+        transfers: _abc.Iterable[Global___Transfer] | None = ...,
+        twin: Global___Twin | None = ...,
+        reliable: _builtins.bool = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "distance", b"distance", "distance_at_half_budget", b"distance_at_half_budget", "percentile", b"percentile", "predicted_class", b"predicted_class", "survives_8bit", b"survives_8bit", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "percentile", b"percentile", "predicted_class", b"predicted_class", "runner_up_class", b"runner_up_class", "survives_8bit", b"survives_8bit", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "attack", b"attack", "distance", b"distance", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "percentile", b"percentile", "predicted_class", b"predicted_class", "searched_radius", b"searched_radius", "state", b"state", "survives_8bit", b"survives_8bit", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "adversarial_picture", b"adversarial_picture", "attack", b"attack", "change_picture", b"change_picture", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "percentile", b"percentile", "predicted_class", b"predicted_class", "reasons", b"reasons", "reliable", b"reliable", "runner_up_class", b"runner_up_class", "searched_radius", b"searched_radius", "state", b"state", "stopped_by", b"stopped_by", "survives_8bit", b"survives_8bit", "transfers", b"transfers", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
     _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    _WhichOneofReturnType__distance_8bit: _TypeAlias = _typing.Literal["distance_8bit"]  # noqa: Y015
+    _WhichOneofArgType__distance_8bit: _TypeAlias = _typing.Literal["_distance_8bit", b"_distance_8bit"]  # noqa: Y015
     _WhichOneofReturnType__distance_at_half_budget: _TypeAlias = _typing.Literal["distance_at_half_budget"]  # noqa: Y015
     _WhichOneofArgType__distance_at_half_budget: _TypeAlias = _typing.Literal["_distance_at_half_budget", b"_distance_at_half_budget"]  # noqa: Y015
     _WhichOneofReturnType__percentile: _TypeAlias = _typing.Literal["percentile"]  # noqa: Y015
@@ -175,6 +266,8 @@ class Distance(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_8bit) -> _WhichOneofReturnType__distance_8bit | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_at_half_budget) -> _WhichOneofReturnType__distance_at_half_budget | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__percentile) -> _WhichOneofReturnType__percentile | None: ...
@@ -184,3 +277,193 @@ class Distance(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unflipped_distance) -> _WhichOneofReturnType__unflipped_distance | None: ...
 
 Global___Distance: _TypeAlias = Distance  # noqa: Y015
+
+@_typing.final
+class Transfer(_message.Message):
+    """Another model's view of the adversarial picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_CLASS_FIELD_NUMBER: _builtins.int
+    FOOLED_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Name of the other model."""
+    version: _builtins.str
+    """Its version."""
+    fooled: _builtins.bool
+    """Whether these are two classes."""
+    @_builtins.property
+    def predicted_class(self) -> _prediction_pb2.ClassScore:
+        """What it predicts for the first model's view of the picture, in 8 bits, as if that were the picture."""
+
+    @_builtins.property
+    def adversarial_class(self) -> _prediction_pb2.ClassScore:
+        """What it predicts for that view changed by `distance_8bit`."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """OK (code 0), or why nothing is known of this model."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        predicted_class: _prediction_pb2.ClassScore | None = ...,
+        adversarial_class: _prediction_pb2.ClassScore | None = ...,
+        fooled: _builtins.bool = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adversarial_class", b"adversarial_class", "predicted_class", b"predicted_class", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_class", b"adversarial_class", "fooled", b"fooled", "model", b"model", "predicted_class", b"predicted_class", "status", b"status", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
+
+@_typing.final
+class Twin(_message.Message):
+    """A picture and its adversarial neighbour, explained with the same method, baseline and seed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    SAME_CLASS_FIELD_NUMBER: _builtins.int
+    NEW_CLASS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def before(self) -> _explanation_pb2.Explanation:
+        """Why the predicted class, of the picture."""
+
+    @_builtins.property
+    def after(self) -> _explanation_pb2.Explanation:
+        """Why the adversarial class, of the changed picture."""
+
+    @_builtins.property
+    def same_class(self) -> Global___MapSimilarity:
+        """The map of the predicted class for the picture and for the changed picture: whether the evidence for one class moved."""
+
+    @_builtins.property
+    def new_class(self) -> Global___MapSimilarity:
+        """`before` and `after`: whether the new answer rests on other evidence than the old one."""
+
+    def __init__(
+        self,
+        *,
+        before: _explanation_pb2.Explanation | None = ...,
+        after: _explanation_pb2.Explanation | None = ...,
+        same_class: Global___MapSimilarity | None = ...,
+        new_class: Global___MapSimilarity | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Twin: _TypeAlias = Twin  # noqa: Y015
+
+@_typing.final
+class MapSimilarity(_message.Message):
+    """How alike two maps are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SSIM_FIELD_NUMBER: _builtins.int
+    TOP_OVERLAP_FIELD_NUMBER: _builtins.int
+    RANK_CORRELATION_FIELD_NUMBER: _builtins.int
+    ssim: _builtins.float
+    """Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, -1 to 1; 1 is the
+    same map.
+    """
+    top_overlap: _builtins.float
+    """Share of the 5 % largest values that both have in common, 0 to 1."""
+    rank_correlation: _builtins.float
+    """Spearman's rank correlation of the values, -1 to 1."""
+    def __init__(
+        self,
+        *,
+        ssim: _builtins.float = ...,
+        top_overlap: _builtins.float = ...,
+        rank_correlation: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rank_correlation", b"rank_correlation", "ssim", b"ssim", "top_overlap", b"top_overlap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapSimilarity: _TypeAlias = MapSimilarity  # noqa: Y015
+
+@_typing.final
+class Corruption(_message.Message):
+    """What a common corruption or a change of geometry does to the answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    FIRST_FLIP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """One of Model.corruptions, for example "gaussian_noise"."""
+    group: _builtins.str
+    """"noise", "blur", "weather", "digital" or "geometry"."""
+    first_flip: _builtins.int
+    """The lowest severity at which the answer changes; absent where it never does."""
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionLevel]:
+        """By severity."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        group: _builtins.str = ...,
+        levels: _abc.Iterable[Global___CorruptionLevel] | None = ...,
+        first_flip: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "group", b"group", "levels", b"levels", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__first_flip: _TypeAlias = _typing.Literal["first_flip"]  # noqa: Y015
+    _WhichOneofArgType__first_flip: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__first_flip) -> _WhichOneofReturnType__first_flip | None: ...
+
+Global___Corruption: _TypeAlias = Corruption  # noqa: Y015
+
+@_typing.final
+class CorruptionLevel(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
+    FLIPS_FIELD_NUMBER: _builtins.int
+    severity: _builtins.int
+    """From 1, mild, to 5; 1 alone where there are no degrees."""
+    flips: _builtins.bool
+    """Whether that is another class than for the picture as it was sent."""
+    @_builtins.property
+    def predicted_class(self) -> _prediction_pb2.ClassScore:
+        """What the model predicts."""
+
+    def __init__(
+        self,
+        *,
+        severity: _builtins.int = ...,
+        predicted_class: _prediction_pb2.ClassScore | None = ...,
+        flips: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["predicted_class", b"predicted_class"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flips", b"flips", "predicted_class", b"predicted_class", "severity", b"severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CorruptionLevel: _TypeAlias = CorruptionLevel  # noqa: Y015

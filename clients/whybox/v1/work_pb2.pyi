@@ -5,9 +5,11 @@ Between the gateway and a worker, on one machine. TorchServe loses the status co
 so both travel inside these messages. Not part of the public contract.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from whybox.v1 import analysis_pb2 as _analysis_pb2
 import builtins as _builtins
@@ -31,6 +33,7 @@ class Work(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     PICTURE_PATH_FIELD_NUMBER: _builtins.int
+    SMOOTHING_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """For the worker's log."""
     picture_path: _builtins.str
@@ -47,6 +50,12 @@ class Work(_message.Message):
     def deadline(self) -> _timestamp_pb2.Timestamp:
         """The worker stops at the deadline; methods that can end at any time do so a little earlier."""
 
+    @_builtins.property
+    def smoothing(self) -> Global___Smoothing:
+        """For a certificate: what earlier pieces of work have drawn. A worker draws for about a second, so that other work is
+        not held up and the caller sees progress.
+        """
+
     def __init__(
         self,
         *,
@@ -54,14 +63,67 @@ class Work(_message.Message):
         request: _analysis_pb2.AnalyzeRequest | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         picture_path: _builtins.str = ...,
+        smoothing: Global___Smoothing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "smoothing", b"smoothing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "smoothing", b"smoothing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Work: _TypeAlias = Work  # noqa: Y015
+
+@_typing.final
+class Smoothing(_message.Message):
+    """Noisy pictures classified so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SelectionEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DRAWN_FIELD_NUMBER: _builtins.int
+    SELECTION_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    drawn: _builtins.int
+    """How many."""
+    count: _builtins.int
+    """Of the chosen class: of those that estimate its probability."""
+    @_builtins.property
+    def selection(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
+        """By class: of those that choose the class."""
+
+    def __init__(
+        self,
+        *,
+        drawn: _builtins.int = ...,
+        selection: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "drawn", b"drawn", "selection", b"selection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Smoothing: _TypeAlias = Smoothing  # noqa: Y015
 
 @_typing.final
 class WorkResult(_message.Message):
@@ -70,8 +132,15 @@ class WorkResult(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
+    SMOOTHING_FIELD_NUMBER: _builtins.int
+    VIEW_PICTURE_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
     """Milliseconds that the worker spent on it."""
+    view_picture: _builtins.bytes
+    """Where Transfer was asked for: the view in 8 bits as PNG, and each norm's adversarial picture (empty where there is
+    none), for other models to look at.
+    """
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Not OK: the request is at fault as a whole (its picture cannot be read), or nothing was computed."""
@@ -80,16 +149,25 @@ class WorkResult(_message.Message):
     def response(self) -> _analysis_pb2.AnalyzeResponse:
         """The parts, with receipt.runtime filled in."""
 
+    @_builtins.property
+    def smoothing(self) -> Global___Smoothing:
+        """State of a certificate that is "running"."""
+
+    @_builtins.property
+    def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
         self,
         *,
         status: _status_pb2.Status | None = ...,
         response: _analysis_pb2.AnalyzeResponse | None = ...,
         compute_ms: _builtins.float = ...,
+        smoothing: Global___Smoothing | None = ...,
+        view_picture: _builtins.bytes = ...,
+        adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "smoothing", b"smoothing", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_ms", b"compute_ms", "response", b"response", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "response", b"response", "smoothing", b"smoothing", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

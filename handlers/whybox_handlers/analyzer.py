@@ -13,11 +13,11 @@ from torch import Tensor
 from whybox import v1
 from whybox.v1 import errors
 from whybox_handlers import pictures
-from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.bias import not_audited
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.explanation import explain
 from whybox_handlers.passes import Limits, Passes
+from whybox_handlers.robustness import measure_robustness, view_picture
 from whybox_handlers.runtime import versions
 from whybox_handlers.scheduler import Task, run
 from whybox_handlers.subject import Subject
@@ -39,6 +39,23 @@ class _Item:
         return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None))
 
 
+@dataclass(frozen=True)
+class _PartTask:
+    """A part of an answer on its way."""
+
+    task: Task[object]
+    item: _Item
+    part: v1.Explanation | v1.Robustness
+
+    def close(self) -> None:
+        """Charges the time; of a part that failed only the reason is left, nothing half done."""
+        self.item.result.compute_ms += 1000 * self.task.seconds
+        if isinstance(self.task.outcome, Exception):
+            kept = {name: getattr(self.part, name) for name in ("index", "method") if hasattr(self.part, name)}
+            self.part.CopyFrom(type(self.part)(**kept))
+            _note(self.item, self.part.status, self.task.outcome)
+
+
 class Analyzer:
     """Answers work for one classifier."""
 
@@ -49,30 +66,23 @@ class Analyzer:
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.
 
-        All pictures go through the serving network together, and all explanations share their passes; a picture that
+        All pictures go through the serving network together, and explanations and attacks share their passes; a picture that
         cannot be read, work whose deadline is past or whose caller is gone, and a part that fails each spoil only
         themselves.
         """
         items = [_Item.of(work) for work in batch]
-        explaining: list[Task[None]] = []
-        explained: list[tuple[_Item, v1.Explanation]] = []
-        subjects = self._subjects(items)
-        for item, subject in subjects:
+        tasks: list[_PartTask] = []
+        for item, subject in self._subjects(items):
             self._start(item, subject)
             for index, options in enumerate(item.work.request.explanations):
                 part = item.result.response.explanations.add(index=index, method=options.method)
-                explained.append((item, part))
-                explaining.append(self._explaining(item, part, subject, options))
-        run(self._classifier, explaining)
-        for task, (item, part) in zip(explaining, explained, strict=True):
-            item.result.compute_ms += 1000 * task.seconds
-            if isinstance(task.outcome, Exception):
-                part.CopyFrom(v1.Explanation(index=part.index, method=part.method))  # nothing half done
-                _note(item, part.status, task.outcome)
-        for item, subject in subjects:
+                tasks.append(_PartTask(self._explaining(item, part, subject, options), item, part))
             if item.work.request.HasField("robustness"):
-                robustness = item.result.response.robustness
-                _attempt(item, robustness.status, self._attack, robustness, item, subject)
+                task = self._attacking(item, subject)
+                tasks.append(_PartTask(task, item, item.result.response.robustness))
+        run(self._classifier, [each.task for each in tasks])
+        for each in tasks:
+            each.close()
         return [item.result for item in items]
 
     def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:
@@ -125,42 +135,23 @@ class Analyzer:
 
     def _explaining(
         self, item: _Item, part: v1.Explanation, subject: Subject, options: v1.ExplanationOptions
-    ) -> Task[None]:
+    ) -> Task[object]:
         part.status.SetInParent()
         seed = item.work.request.seed
         coroutine = explain(part, self._classifier, subject, options, seed, Passes(item.limits))
         return Task(coroutine, item.limits)
 
-    def _attack(self, part: v1.Robustness, item: _Item, subject: Subject) -> None:
-        options = item.work.request.robustness
-        for norm in options.norms:
-            attack = ATTACKS[norm]
-            found = attack.run(
-                self._classifier, subject.picture, subject.predicted, int(options.budget), item.limits.check
-            )
-            distance = part.distances.add(
-                norm=norm,
-                attack=attack.name,
-                state="not_found" if found.adversarial is None else "found",
-                predicted_class=self._score(subject, subject.predicted),
-                gradient_evaluations=found.gradient_evaluations,
-                forward_evaluations=found.forward_evaluations,
-                searched_radius=found.searched_radius,
-            )
-            if found.adversarial is not None:
-                adversarial = found.adversarial
-                distance.distance = adversarial.distance
-                distance.unflipped_distance = adversarial.unflipped_distance
-                if found.distance_at_half_budget is not None:
-                    distance.distance_at_half_budget = found.distance_at_half_budget
-                rounded = torch.round(adversarial.picture * 255) / 255
-                probabilities = self._classifier.probabilities(torch.stack([adversarial.picture, rounded]))
-                index = int(probabilities[0].argmax())
-                distance.adversarial_class.index = index
-                distance.adversarial_class.label = self._classifier.label(index)
-                distance.adversarial_class.probability = float(probabilities[0, index])
-                distance.survives_8bit = int(probabilities[1].argmax()) != subject.predicted
-        part.view.CopyFrom(subject.view)
+    def _attacking(self, item: _Item, subject: Subject) -> Task[object]:
+        part = item.result.response.robustness
+        part.status.SetInParent()
+        return Task(self._attack(item, part, subject), item.limits)
+
+    async def _attack(self, item: _Item, part: v1.Robustness, subject: Subject) -> None:
+        request, passes = item.work.request, Passes(item.limits)
+        pictures = await measure_robustness(part, self._classifier, subject, request.robustness, request.seed, passes)
+        if request.robustness.transfer:
+            item.result.view_picture = view_picture(subject)
+            item.result.adversarial_pictures.extend(pictures)
 
     def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
         part.MergeFrom(not_audited(self._score(subject, subject.predicted), options.attributes))

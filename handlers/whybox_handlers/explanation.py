@@ -29,8 +29,8 @@ async def explain(
     options: v1.ExplanationOptions,
     seed: int,
     passes: Passes,
-) -> None:
-    """Makes one map and fills in its part of the answer.
+) -> Attribution:
+    """Makes one map, fills in its part of the answer, and returns the map.
 
     Args:
         part: What is filled in.
@@ -65,6 +65,7 @@ async def explain(
     if "regions" in options.encodings:
         await find_regions(part.regions, classifier, question, attribution, options, passes)
     _encode(part, attribution, subject, options)
+    return attribution
 
 
 def _check_available(classifier: Classifier, method: str) -> None:

@@ -3,6 +3,7 @@
 `scheduler.run` drives the coroutines that await here.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from whybox_handlers.classifier import Classifier
 
 Compute = Callable[..., tuple[Tensor, ...]]
 """(classifier, *tensors with one row per picture) to tensors with one row per picture, on the CPU."""
+
+ANY_RIVAL = -1
+"""In place of a rival: any other class than the label, whichever is the nearest to it."""
 
 # Time kept back, before a deadline, for what comes after the last pass.
 _RESERVE_SECONDS = 0.05
@@ -155,6 +159,18 @@ class Passes:
         self.gradient_evaluations += len(pictures)
         return values, gradients
 
+    async def margins(self, pictures: Tensor, labels: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, classes] logits by torch, and [N, 3, H, W] gradients of the labels' leads over their rivals.
+
+        Args:
+            pictures: [N, 3, H, W] in [0, 1].
+            labels: [N] indices of classes.
+            rivals: [N]; -1 is whichever other class is the nearest.
+        """
+        logits, gradients = await self._spend(differentiate_margin, pictures, labels, rivals)
+        self.gradient_evaluations += len(pictures)
+        return logits, gradients
+
     async def head_gradients(self, maps: Tensor | None, objective: Tensor) -> tuple[Tensor, Tensor]:
         """The maps, which are sure to exist, and the objective's gradient with respect to them, both [C, h, w].
 
@@ -208,6 +224,21 @@ def differentiate(classifier: Classifier, pictures: Tensor, objectives: Tensor) 
     values = (classifier.network(inputs) * objectives.to(classifier.device)).sum(dim=1)
     (gradients,) = torch.autograd.grad(values.sum(), inputs)
     return values.detach().cpu(), gradients.cpu()
+
+
+def differentiate_margin(
+    classifier: Classifier, pictures: Tensor, labels: Tensor, rivals: Tensor
+) -> tuple[Tensor, ...]:
+    """Logits [N, classes] and the gradients [N, 3, H, W] of the labels' leads over the rivals; -1 is the best other."""
+    inputs = pictures.detach().to(classifier.device).requires_grad_()
+    logits = classifier.network(inputs)
+    rows = torch.arange(len(logits), device=logits.device)
+    others = logits.detach().clone()
+    others[rows, labels.to(logits.device)] = -math.inf
+    against = torch.where(rivals.to(logits.device) == ANY_RIVAL, others.argmax(dim=1), rivals.to(logits.device))
+    margins = logits[rows, labels.to(logits.device)] - logits[rows, against]
+    (gradients,) = torch.autograd.grad(margins.sum(), inputs)
+    return logits.detach().cpu(), gradients.cpu()
 
 
 def differentiate_head(classifier: Classifier, maps: Tensor, objectives: Tensor) -> tuple[Tensor, ...]:

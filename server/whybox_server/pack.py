@@ -14,7 +14,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from whybox import v1
 from whybox_handlers import networks, pictures
-from whybox_handlers.attacks import ATTACKS
+from whybox_handlers.attacks import ATTACKS, NORMS
 from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, OnnxServing, differentiable
 from whybox_handlers.explainers import EXPLAINERS
 from whybox_handlers.onnx_export import export
@@ -104,7 +104,18 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
         preprocessing=v1.Preprocessing(resize=spec.resize, crop=spec.crop, mean=spec.mean, std=spec.std),
         num_classes=len(labels),
         labels=labels,
-        norms=ATTACKS,
+        norms=NORMS,
+        attacks=[
+            v1.Attack(
+                name=name,
+                summary=attack.summary,
+                reference=attack.reference,
+                norms=attack.norms,
+                evaluations=attack.evaluations,
+            )
+            for name, attack in ATTACKS.items()
+        ],
+        default_attack=next(iter(ATTACKS)),
     )
     digests = model.digests
     digests.weights_sha256 = _sha256(weights)

@@ -9,7 +9,7 @@ from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeE
 from whybox_server.checks import check_distinct, check_known, check_range, quoted
 from whybox_server.explanation_options import fill_explanation
 
-BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
+BUDGETS = {"fast": 6, "standard": 9, "thorough": 100}
 """Gradient evaluations per norm, by the name of the budget."""
 
 MAX_BUDGET = 1000
@@ -81,6 +81,8 @@ def _fill_robustness(options: v1.RobustnessOptions, model: v1.Model) -> None:
     for norm in options.norms:
         check_known("robustness.norms", norm, model.norms)
     check_distinct("robustness.norms", options.norms)
+    options.attack = options.attack or model.default_attack
+    check_known("robustness.attack", options.attack, [attack.name for attack in model.attacks])
     budget = options.budget or _DEFAULT_BUDGET
     evaluations = BUDGETS.get(budget)
     if evaluations is None:

@@ -1,16 +1,21 @@
 """Minimal adversarial changes: how little makes the model change its mind.
 
-One row of `ATTACKS` per norm. To measure in another norm: write the attack's module, add its row here, add its row to
-the table in tests/handlers/test_attacks.py.
+To add an attack: write its module, name it in `ATTACKS`, add its row to the table in tests/handlers/test_attacks.py.
 """
 
 from collections.abc import Mapping
 
+from whybox_handlers.attacks.apgd import APGD
+from whybox_handlers.attacks.ddn import DDN
+from whybox_handlers.attacks.deepfool import DeepFool
 from whybox_handlers.attacks.fmn import FMN
-from whybox_handlers.attacks.minimal import Adversarial, MinimalAttack, Search
+from whybox_handlers.attacks.ifgsm import IterativeFGSM
+from whybox_handlers.attacks.minimal import Adversarial, Found, MinimalAttack
+from whybox_handlers.attacks.norms import NORMS
+from whybox_handlers.attacks.square import Square
 
-__all__ = ["ATTACKS", "Adversarial", "MinimalAttack", "Search"]
+__all__ = ["ATTACKS", "NORMS", "Adversarial", "Found", "MinimalAttack"]
 
 ATTACKS: Mapping[str, MinimalAttack] = {
-    "linf": FMN(),
+    attack.name: attack for attack in (FMN(), IterativeFGSM(), DeepFool(), DDN(), APGD(), Square())
 }

@@ -1,13 +1,11 @@
-"""Fast minimum-norm attack in L-infinity (Pintor et al., NeurIPS 2021, arXiv:2102.12827), for small budgets."""
+"""Fast minimum-norm attack (Pintor et al., NeurIPS 2021, arXiv:2102.12827), for small budgets."""
 
 import math
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
 from whybox_handlers.attacks.minimal import MinimalAttack
-from whybox_handlers.classifier import Classifier, Differentiable
+from whybox_handlers.attacks.search import Search
 
 # Step length in multiples of the radius, first and last.
 _ALPHA = (1.0, 0.2)
@@ -17,6 +15,8 @@ _GAMMA = (0.02, 0.005)
 _BEYOND = 1.02
 # Smaller changes of pixel values are lost in float32.
 _SMALLEST = 1e-6
+# Weight of the gradients so far: signs of single gradients flicker along the boundary.
+_MEMORY = 0.5
 
 
 class FMN(MinimalAttack):
@@ -24,59 +24,42 @@ class FMN(MinimalAttack):
 
     The paper shrinks the radius by a fixed share after a flip and lets it grow otherwise. Here it is set, at every
     step, to where the linearised network has its boundary: with a dozen evaluations none is left for finding the order
-    of magnitude.
+    of magnitude. Gradients are averaged, which halves what a dozen evaluations miss. The change is projected in every
+    norm (Foolbox 3.3 does not in L2).
     """
 
     name = "fmn"
+    summary = "Walks along the decision boundary towards the picture, in few steps."
+    reference = "Pintor et al., NeurIPS 2021, arXiv:2102.12827"
 
-    def size(self, change: Tensor) -> float:
-        """Largest change of any value."""
-        return float(change.abs().max())
-
-    def search(
-        self, classifier: Classifier, picture: Tensor, label: int, evaluations: int
-    ) -> Iterator[tuple[Tensor, bool | None]]:
+    async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`; the first change tried is none at all."""
-        start = picture.to(classifier.device)
-        change = torch.zeros_like(start)
-        smallest = math.inf
-        for step in range(evaluations):
-            progress = step / evaluations
-            margin, gradient = _margin(classifier.network, start + change, label)
-            if step == 0:
-                # The serving network has decided for the label, also where rounding makes torch see it beaten.
-                margin = abs(margin)
-            flipped = margin < 0
-            yield change.cpu(), flipped
-            steepness = float(gradient.abs().sum())
+        norm = search.norm
+        change = torch.zeros_like(search.picture)
+        average = torch.zeros_like(search.picture)
+        while True:
+            progress, first = search.progress, search.spent == 0
+            look = await search.look(change)
+            steepness = norm.steepness(look.gradient)
             if not 0 < steepness < math.inf:
-                return  # a flat network gives no direction
-            size = self.size(change)
+                search.stopped_by = "flat"
+                return
+            # The serving network has decided for the label, also where rounding makes torch see it beaten.
+            margin = abs(look.margin) if first else look.margin
+            size = norm.size(change)
             boundary = size + margin / steepness
-            if flipped:
-                smallest = min(smallest, size)
+            if look.flipped:
                 boundary = max(boundary, size / 2)
-            if math.isfinite(smallest):
-                radius = min(boundary, smallest * (1 - _annealed(_GAMMA, progress)))
+            if math.isfinite(search.smallest):
+                radius = min(boundary, search.smallest * (1 - annealed(_GAMMA, progress)))
             else:
                 radius = max(boundary * _BEYOND, _SMALLEST)
-            change = (change - _annealed(_ALPHA, progress) * radius * gradient.sign()).clamp(-radius, radius)
-            change = (start + change).clamp(0, 1) - start
-        yield change.cpu(), None
+            average = _MEMORY * average + (1 - _MEMORY) * look.gradient / steepness
+            step = annealed(_ALPHA, progress) * radius
+            change = search.boxed(norm.projected(change - step * norm.steepest(average), radius))
 
 
-def _margin(network: Differentiable, picture: Tensor, label: int) -> tuple[float, Tensor]:
-    """Lead of the label's logit over the best other one (negative: flipped), and its gradient, [3, H, W]."""
-    pictures = picture.unsqueeze(0).requires_grad_()
-    logits = network(pictures)[0]
-    others = logits.clone()
-    others[label] = -math.inf
-    margin = logits[label] - others.max()
-    (gradient,) = torch.autograd.grad(margin, pictures)
-    return float(margin.detach()), gradient[0]
-
-
-def _annealed(ends: tuple[float, float], progress: float) -> float:
+def annealed(ends: tuple[float, float], progress: float) -> float:
     """Cosine from the first value (progress 0) to the last (1)."""
     first, last = ends
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,19 +1,32 @@
-"""The template of every minimal attack: search with gradients, then refine and verify with the serving network."""
+"""The template of every minimal attack: search, then refine and verify with the serving network."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from whybox_handlers.attacks.norms import NORMS
+from whybox_handlers.attacks.search import Search, SearchEndedError, margin_of
 from whybox_handlers.classifier import Classifier
+from whybox_handlers.passes import Passes
+from whybox_handlers.subject import Subject
 
-# The bisection stops when the distance is known to this relative precision.
-_PRECISION = 0.005
-# Torch and ONNX Runtime round differently, so that a change found on the very boundary may need a little more.
-_STRETCHES = (1.0, 1.001, 1.01, 1.1)
+FORWARDS_PER_GRADIENT = 10
+"""What an attack without gradients may spend in the place of one gradient."""
+
+# The bracket around the boundary is closed to this share of the distance.
+_PRECISION = 0.0005
+# A change that the serving network does not confirm is followed this far along its ray.
+_FURTHEST = 1.2
+_STRETCH = 1.002
+# The secant closes the bracket in four or five; after ten the boundary is not a simple crossing, and halves are safe.
+_SECANTS = 10
+_PROBES = 30
+# Of the time until the deadline: what the search may take; the rest is for refinement.
+_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -22,27 +35,31 @@ class Adversarial:
 
     Attributes:
         picture: [3, H, W] in [0, 1]: the changed picture.
+        logits: What the serving network says of it, alone in its pass: [classes].
         distance: Size of the change in the attack's norm, for values in [0, 1].
         unflipped_distance: A change of this size along the same direction does not flip the prediction; less than
             `distance` by at most 1 %.
     """
 
     picture: Tensor
+    logits: Tensor
     distance: float
     unflipped_distance: float
 
 
 @dataclass(frozen=True)
-class Search:
+class Found:
     """Outcome of an attack on one picture.
 
     Attributes:
         adversarial: The smallest change that was found and verified; None where there is none.
         searched_radius: Largest size of change that was tried.
-        distance_at_half_budget: Best distance after half of the gradient evaluations, before refinement; None where
-            there was none yet.
+        distance_at_half_budget: Best distance when half of the budget was spent, before refinement; None where there
+            was none yet.
         gradient_evaluations: Passes of one picture forward and backward through the torch network.
         forward_evaluations: Passes of one picture through the serving network.
+        stopped_by: What ended the search: "evaluations", "deadline", "flat" (the network gave no direction) or
+            "converged" (the attack had no further step to make).
     """
 
     adversarial: Adversarial | None
@@ -50,110 +67,133 @@ class Search:
     distance_at_half_budget: float | None
     gradient_evaluations: int
     forward_evaluations: int
+    stopped_by: str
 
 
 class MinimalAttack(ABC):
-    """Looks for the smallest change of a picture that changes the predicted class."""
+    """Looks for the smallest change of a picture that changes the predicted class.
+
+    Attributes:
+        name: What requests call it.
+        summary: One sentence for people.
+        reference: The paper that defines it.
+        norms: What it can minimise, names of `NORMS`.
+        evaluations: What it spends.
+    """
 
     name: str
+    summary: str
+    reference: str
+    norms: tuple[str, ...] = tuple(NORMS)
+    evaluations: Literal["gradient", "forward"] = "gradient"
 
-    def run(
+    async def run(
         self,
-        classifier: Classifier,
-        picture: Tensor,
-        label: int,
+        passes: Passes,
+        subject: Subject,
+        norm: str,
         evaluations: int,
-        check: Callable[[], None] = lambda: None,
-    ) -> Search:
+        *,
+        to_deadline: bool = False,
+        share: float = 1.0,
+        seed: int = 0,
+    ) -> Found:
         """Attacks one picture.
 
         Args:
-            classifier: What is attacked.
-            picture: [3, H, W] in [0, 1].
-            label: The class that `classifier.serve` predicts for it.
-            evaluations: Gradient evaluations to spend, at least 1.
-            check: Called before each of them; ends the attack by raising.
+            passes: Its limits hold; its account is left alone.
+            subject: The picture, whose predicted class is attacked.
+            norm: One of `norms`.
+            evaluations: The budget in gradient evaluations, at least 1.
+            to_deadline: Whether the budget is what the time allows, at most `evaluations`.
+            share: Of the time until the deadline, what may be spent here.
+            seed: Of attacks that draw.
+
+        Raises:
+            WhyboxError: The caller is gone, or time is over before anything was tried.
         """
-        serving = _Serving(classifier, label)
-        best: Tensor | None = None
-        smallest = at_half = math.inf
-        searched = 0.0
-        spent = 0
-        check()
-        for change, flipped in self.search(classifier, picture, label, evaluations):
-            check()
-            size = self.size(change)
-            searched = max(searched, size)
-            if flipped is None:
-                flipped = size < smallest and serving.flips(_along(picture, change, 1))
-            else:
-                spent += 1
-            if flipped and size < smallest:
-                best, smallest = change, size
-            if 2 * spent <= evaluations:
-                at_half = smallest
-        return Search(
-            adversarial=None if best is None else self._refine(serving, picture, best),
-            searched_radius=searched,
-            distance_at_half_budget=at_half if math.isfinite(at_half) else None,
-            gradient_evaluations=spent,
-            forward_evaluations=serving.evaluations,
+        budget = evaluations if self.evaluations == "gradient" else evaluations * FORWARDS_PER_GRADIENT
+        own = passes.with_budget(budget, self.evaluations, share * _SHARE)
+        search = Search(NORMS[norm], subject, own, budget, fitted=to_deadline, seed=seed)
+        try:
+            await self.search(search)
+            search.stopped_by = search.stopped_by or "converged"
+        except SearchEndedError:
+            pass
+        refining = passes.unlimited()
+        adversarial = await _refine(refining, subject, search)
+        return Found(
+            adversarial=adversarial,
+            searched_radius=search.searched_radius,
+            distance_at_half_budget=search.at_half if math.isfinite(search.at_half) else None,
+            gradient_evaluations=own.gradient_evaluations,
+            forward_evaluations=own.forward_evaluations - own.gradient_evaluations + refining.forward_evaluations,
+            stopped_by=search.stopped_by,
         )
 
     @abstractmethod
-    def search(
-        self, classifier: Classifier, picture: Tensor, label: int, evaluations: int
-    ) -> Iterator[tuple[Tensor, bool | None]]:
-        """Yields each change that was tried, [3, H, W], and whether the torch network's answer differs from `label`.
+    async def search(self, search: Search) -> None:
+        """Looks at changes until `search` says that it has ended, or there is nothing more to try."""
 
-        One gradient evaluation each, at most `evaluations`; None in place of the answer stands for a last change on
-        which none was spent. The changed pictures lie in [0, 1].
-        """
 
-    @abstractmethod
-    def size(self, change: Tensor) -> float:
-        """Norm of a change."""
+async def _refine(passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
+    """The nearest flip along the ray of the last change or, where that flips no sooner, of the best one."""
+    found = None
+    if search.last is not None and 0 < search.norm.size(search.last) < search.smallest:
+        found = await _along_ray(passes, subject, search, search.last)
+    if found is None and search.best is not None:
+        found = await _along_ray(passes, subject, search, search.best)
+    return found
 
-    def _refine(self, serving: "_Serving", picture: Tensor, change: Tensor) -> Adversarial | None:
-        """Bisects along the ray through `change`, between the picture and a point that the serving network confirms.
 
-        None where it confirms none.
-        """
-        for stretch in _STRETCHES:
-            flipped = _along(picture, change, stretch)
-            if serving.flips(flipped):
-                break
+async def _along_ray(passes: Passes, subject: Subject, search: Search, change: Tensor) -> Adversarial | None:
+    """Brackets the boundary between the picture and a point beyond it, every probe alone in its pass.
+
+    None where the serving network confirms no flip up to the change and a little beyond.
+    """
+    # Fraction of the change and margin there, on both sides of the boundary.
+    low, low_margin = 0.0, margin_of(subject.logits, subject.predicted)
+    high, high_margin = math.inf, 0.0
+    fraction, flipped, at_flip = 1.0, search.picture, subject.logits
+    for probe in range(_PROBES):
+        candidate = torch.clamp(search.picture + fraction * change, 0, 1)
+        [logits], *_ = await passes.forward(serve_alone, candidate[None])
+        margin = margin_of(logits, subject.predicted)
+        if int(logits.argmax()) != subject.predicted:
+            high, high_margin, flipped, at_flip = fraction, margin, candidate, logits
         else:
-            return None
-        low, high = 0.0, stretch
-        while high - low > _PRECISION * high:
-            middle = (low + high) / 2
-            candidate = _along(picture, change, middle)
-            if serving.flips(candidate):
-                high, flipped = middle, candidate
-            else:
-                low = middle
-        return Adversarial(
-            flipped,
-            distance=self.size(flipped - picture),
-            unflipped_distance=self.size(_along(picture, change, low) - picture),
-        )
+            previous, low, low_margin = (low, low_margin), fraction, margin
+            if math.isinf(high):
+                fraction = max(_crossing(previous, (low, low_margin)), fraction) * _STRETCH
+                if fraction > _FURTHEST:
+                    return None
+                continue
+        if high - low <= _PRECISION * high:
+            break
+        fraction = (low + high) / 2
+        if probe < _SECANTS:
+            # Aimed a little past the crossing, towards the end that is farther from it: so both ends close in.
+            crossing = _crossing((low, low_margin), (high, high_margin))
+            side = 1 if crossing - low > high - crossing else -1
+            aimed = crossing - side * _PRECISION / 3 * high
+            if low < aimed < high:
+                fraction = aimed
+    if math.isinf(high):
+        return None
+    return Adversarial(
+        flipped,
+        at_flip,
+        distance=search.norm.size(flipped - search.picture),
+        unflipped_distance=search.norm.size(torch.clamp(search.picture + low * change, 0, 1) - search.picture),
+    )
 
 
-class _Serving:
-    """The serving network as a question with a counter."""
-
-    def __init__(self, classifier: Classifier, label: int) -> None:
-        self._classifier = classifier
-        self._label = label
-        self.evaluations = 0
-
-    def flips(self, picture: Tensor) -> bool:
-        """Whether the network, asked about this picture alone, gives another class."""
-        self.evaluations += 1
-        return int(self._classifier.serve(picture.unsqueeze(0))[0].argmax()) != self._label
+def _crossing(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Where the line through two points (position, value) crosses 0; the second position where it does not fall."""
+    (left, above), (right, below) = one, other
+    return left + (right - left) * above / (above - below) if above > below else right
 
 
-def _along(picture: Tensor, change: Tensor, fraction: float) -> Tensor:
-    """The point at a fraction of the way from the picture to the changed one, inside the pixel range."""
-    return torch.clamp(picture + fraction * change, 0, 1)
+def serve_alone(classifier: Classifier, pictures: Tensor) -> tuple[Tensor, ...]:
+    """Logits of the serving network, each picture in a pass of its own."""
+    return (torch.cat([classifier.serve(picture[None]) for picture in pictures]),)

@@ -1,6 +1,5 @@
 """How much a map changes when the picture hardly does."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.explainers import Attribution, Explainer, Question
+from whybox_handlers.map_similarity import top_overlap
 from whybox_handlers.passes import Passes
 from whybox_handlers.ranks import rank_correlation
 
@@ -15,7 +15,6 @@ SENSITIVITY_CHANGES = 4
 """Random changes for `sensitivity`; each costs as much as the map itself."""
 _SENSITIVITY_RADIUS = 0.02
 _ROUNDING = 0.5 / 255
-_TOP = 0.05
 
 
 class Repetition:
@@ -94,10 +93,4 @@ async def stability(repetition: Repetition, attribution: Attribution) -> v1.Stab
     if changed is None:
         return None
     before, after = (values.sum(dim=0) if values.dim() == 3 else values for values in (attribution.values, changed))
-    return v1.Stability(rank_correlation=rank_correlation(before, after), top_overlap=_top_overlap(before, after))
-
-
-def _top_overlap(one: Tensor, other: Tensor) -> float:
-    count = math.ceil(_TOP * one.numel())
-    tops = [set(values.flatten().argsort(descending=True, stable=True)[:count].tolist()) for values in (one, other)]
-    return len(tops[0] & tops[1]) / count
+    return v1.Stability(rank_correlation=rank_correlation(before, after), top_overlap=top_overlap(before, after))

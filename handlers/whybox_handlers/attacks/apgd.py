@@ -1,0 +1,81 @@
+"""Auto-PGD (Croce and Hein, ICML 2020, arXiv:2003.01690), targeted at the runners-up, in a shrinking ball."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.attacks.minimal import MinimalAttack
+from whybox_handlers.attacks.search import Search
+
+# The paper's nine targets, where the budget gives each of them so many steps.
+_TARGETS = 9
+_STEPS = 12
+# The paper's weight of the new step against the last one, and share of steps that must help.
+_MOMENTUM = 0.75
+_HELPING = 0.75
+# The ball is this much larger than the linear guess, and this much smaller than the last flip.
+_BEYOND = 1.5
+_SHRINK = 0.98
+
+
+class APGD(MinimalAttack):
+    """Projected gradient steps against one runner-up after the other.
+
+    The step begins with twice the radius and is halved, with a new start from the best point, whenever too few of the
+    last steps have helped. Instead of a ball of fixed radius the search has one that shrinks with every flip. The
+    paper's loss is a ratio of differences of logits; its numerator, the margin, gives the same steps up to the change
+    of the scale.
+    """
+
+    name = "apgd"
+    summary = "Projected gradient steps of adaptive length against the runners-up, in a ball that shrinks."
+    reference = "Croce and Hein, ICML 2020, arXiv:2003.01690"
+
+    async def search(self, search: Search) -> None:
+        """See `MinimalAttack.search`."""
+        targets = search.rivals(max(1, min(_TARGETS, search.evaluations // _STEPS)))
+        for remaining, target in zip(range(len(targets), 0, -1), targets, strict=True):
+            steps = search.left if remaining == 1 else search.left // remaining
+            if not await self._attack(search, target, steps):
+                return
+
+    async def _attack(self, search: Search, target: int, steps: int) -> bool:
+        """Spends `steps` on one target; False where the network gives no direction."""
+        norm = search.norm
+        change = previous = best = torch.zeros_like(search.picture)
+        lowest = math.inf
+        radius = length = 0.0
+        checkpoint, helped, since = max(2, steps // 4), 0, 0
+        for _ in range(steps):
+            [look] = await search.look_at_rivals(change, [target])
+            steepness = norm.steepness(look.gradient)
+            if not 0 < steepness < math.inf:
+                search.stopped_by = "flat"
+                return False
+            if not radius:
+                guess = _BEYOND * abs(look.margin) / steepness
+                radius = min(guess, search.smallest * _SHRINK)
+                length = 2 * radius
+            if look.flipped:
+                radius = min(radius, search.smallest * _SHRINK)
+            helped += look.margin < lowest
+            since += 1
+            if look.margin < lowest:
+                lowest, best = look.margin, change
+            gradient = look.gradient
+            if since == checkpoint:
+                if helped < _HELPING * since:
+                    length /= 2
+                    change = previous = best
+                helped = since = 0
+                lowest = math.inf
+            change, previous = self._step(search, change, previous, gradient, length, radius), change
+        return True
+
+    def _step(
+        self, search: Search, change: Tensor, previous: Tensor, gradient: Tensor, length: float, radius: float
+    ) -> Tensor:
+        plain = search.norm.projected(change - length * search.norm.steepest(gradient), radius)
+        mixed = change + _MOMENTUM * (plain - change) + (1 - _MOMENTUM) * (change - previous)
+        return search.boxed(search.norm.projected(mixed, radius))

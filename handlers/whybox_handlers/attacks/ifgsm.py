@@ -1,0 +1,42 @@
+"""Iterative fast gradient sign method (Kurakin et al., arXiv:1607.02533), the attack of Stock & Cisse."""
+
+import math
+
+import torch
+
+from whybox_handlers.attacks.minimal import MinimalAttack
+from whybox_handlers.attacks.search import Search
+
+# First step, in multiples of the linear guess of the whole way.
+_FIRST_STEP = 0.5
+
+
+class IterativeFGSM(MinimalAttack):
+    """Steps of one length, each along the sign of the gradient (in L2: the gradient), until the answer flips.
+
+    The paper's step is the same for all pictures. Here it is half of the linear guess of the distance, and while the
+    budget lasts the walk begins again with half the step: the path gets finer, and its end nearer.
+    """
+
+    name = "i_fgsm"
+    summary = "Equal steps along the gradient's sign until the answer flips, then again with half the step."
+    reference = "Kurakin et al., arXiv:1607.02533"
+
+    async def search(self, search: Search) -> None:
+        """See `MinimalAttack.search`."""
+        norm = search.norm
+        step = 0.0
+        while True:
+            change = torch.zeros_like(search.picture)
+            while True:
+                look = await search.look(change)
+                steepness = norm.steepness(look.gradient)
+                if not 0 < steepness < math.inf:
+                    search.stopped_by = "flat"
+                    return
+                step = step or _FIRST_STEP * abs(look.margin) / steepness
+                size = norm.size(change)
+                if (look.flipped and size) or size >= search.smallest:
+                    break
+                change = search.boxed(change - step * norm.steepest(look.gradient))
+            step /= 2

@@ -1,0 +1,42 @@
+"""How alike two maps are."""
+
+import math
+
+from skimage.metrics import structural_similarity
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers.ranks import rank_correlation
+
+_TOP = 0.05
+# The usual window of structural similarity; maps of few cells have a smaller one.
+_WINDOW = 7
+
+
+def map_similarity(one: Tensor, other: Tensor) -> v1.MapSimilarity:
+    """SSIM, overlap of the 5 % largest values and rank correlation of two maps of one shape, [H, W] or [3, H, W].
+
+    For SSIM (Wang et al., IEEE TIP 2004) each map is scaled by its largest absolute value, so that only its form counts.
+    1 means the same map, in all three.
+    """
+    first, second = (values.sum(dim=0) if values.dim() == 3 else values for values in (one, other))
+    return v1.MapSimilarity(
+        ssim=_ssim(first, second),
+        top_overlap=top_overlap(first, second),
+        rank_correlation=rank_correlation(first, second),
+    )
+
+
+def top_overlap(one: Tensor, other: Tensor) -> float:
+    """Share of the 5 % largest values that two maps have in common, 0 to 1."""
+    count = math.ceil(_TOP * one.numel())
+    tops = [set(values.flatten().argsort(descending=True, stable=True)[:count].tolist()) for values in (one, other)]
+    return len(tops[0] & tops[1]) / count
+
+
+def _ssim(one: Tensor, other: Tensor) -> float:
+    side = min(one.shape)
+    window = min(_WINDOW, side if side % 2 else side - 1)
+    scaled = [(values / values.abs().max().clamp(min=1e-30)).double().numpy() for values in (one, other)]
+    lowest = min(float(values.min()) for values in scaled)
+    return float(structural_similarity(*scaled, win_size=window, data_range=1.0 - min(lowest, 0.0)))

@@ -1,0 +1,187 @@
+"""How far a picture is from another answer: from the options to the attacks, and from what they find to the wire."""
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers import drawing
+from whybox_handlers.attacks import ATTACKS, NORMS, Adversarial, Found
+from whybox_handlers.attacks.minimal import serve_alone
+from whybox_handlers.classifier import Classifier
+from whybox_handlers.passes import Passes
+from whybox_handlers.subject import Subject
+from whybox_handlers.twin import twin
+
+MAX_EVALUATIONS = 1000
+_DEADLINE = "deadline"
+_LEVELS = 255
+# Factors by which the change is enlarged until it survives rounding, and bisections of the last of them.
+_ENLARGEMENTS = 7
+_HALVINGS = 4
+# Half of the budget must not leave more than this to be gained.
+_SETTLED = 1.25
+# The change is enlarged so many times to see whether that helps the network.
+_ENLARGED = 2.0
+
+
+async def measure_robustness(
+    part: v1.Robustness,
+    classifier: Classifier,
+    subject: Subject,
+    options: v1.RobustnessOptions,
+    seed: int,
+    passes: Passes,
+) -> list[bytes]:
+    """Fills in the part.
+
+    Args:
+        part: What is filled in.
+        classifier: The model.
+        subject: The picture.
+        options: With every default filled in.
+        seed: Of the request.
+        passes: Its limits hold; its account is left alone.
+
+    Returns:
+        For each norm the adversarial picture of 8 bits as PNG; empty where there is none.
+
+    Raises:
+        WhyboxError: Time was over before an attack could begin, or the caller is gone.
+    """
+    pictures = []
+    for index, norm in enumerate(options.norms):
+        to_deadline = options.budget == _DEADLINE
+        found = await ATTACKS[options.attack].run(
+            passes,
+            subject,
+            norm,
+            MAX_EVALUATIONS if to_deadline else int(options.budget),
+            to_deadline=to_deadline,
+            share=1 / (len(options.norms) - index),
+            seed=seed,
+        )
+        distance = part.distances.add(norm=norm, attack=options.attack)
+        _describe(distance, classifier, subject, found)
+        enlarged_flips = None
+        picture = b""
+        if found.adversarial is not None:
+            enlarged_flips = await _flips(passes, subject, _enlarged(subject, found.adversarial, _ENLARGED))
+            picture = await _realise(distance, passes, subject, found.adversarial)
+            if "adversarial" in options.encodings:
+                distance.adversarial_picture = picture
+            if "change" in options.encodings:
+                distance.change_picture = _change_picture(found.adversarial.picture - subject.picture)
+            if options.twin:
+                await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, passes)
+        pictures.append(picture)
+        _judge(distance, classifier, found, enlarged_flips)
+    part.view.CopyFrom(subject.view)
+    return pictures
+
+
+def view_picture(subject: Subject) -> bytes:
+    """The view in 8 bits, as PNG."""
+    return _png(subject.picture)
+
+
+def _describe(distance: v1.Distance, classifier: Classifier, subject: Subject, found: Found) -> None:
+    adversarial = found.adversarial
+    distance.state = "not_found" if adversarial is None else "found"
+    distance.gradient_evaluations = found.gradient_evaluations
+    distance.forward_evaluations = found.forward_evaluations
+    distance.searched_radius = found.searched_radius
+    distance.stopped_by = found.stopped_by
+    if found.distance_at_half_budget is not None:
+        distance.distance_at_half_budget = found.distance_at_half_budget
+    _score(distance.predicted_class, classifier, subject.logits, subject.predicted)
+    _score(distance.runner_up_class, classifier, subject.logits, int(subject.logits.topk(2).indices[1]))
+    if adversarial is not None:
+        distance.distance = adversarial.distance
+        distance.unflipped_distance = adversarial.unflipped_distance
+        _score(distance.adversarial_class, classifier, adversarial.logits, int(adversarial.logits.argmax()))
+
+
+def _score(score: v1.ClassScore, classifier: Classifier, logits: Tensor, index: int) -> None:
+    score.index, score.label = index, classifier.label(index)
+    score.probability = float(torch.softmax(logits.double(), dim=0)[index])
+
+
+async def _flips(passes: Passes, subject: Subject, picture: Tensor) -> bool:
+    [logits], *_ = await passes.forward(serve_alone, picture[None])
+    return int(logits.argmax()) != subject.predicted
+
+
+def _enlarged(subject: Subject, adversarial: Adversarial, factor: float) -> Tensor:
+    change = adversarial.picture - subject.picture
+    return (subject.picture + factor * change).clamp(0, 1)
+
+
+async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adversarial: Adversarial) -> bytes:
+    """The smallest enlargement of the change that still flips when it is rounded to 8 bits.
+
+    Rounding takes away whatever is less than half a grey level, so the enlargement begins where the largest change
+    becomes one.
+    """
+    exact = _rounded(adversarial.picture)
+    distance.survives_8bit = await _flips(passes, subject, exact)
+    if distance.survives_8bit:
+        return _noted(distance, subject, exact)
+    largest = NORMS["linf"].size(adversarial.picture - subject.picture)
+    low, high = 1.0, max(0.501 / _LEVELS / largest, 1.0)
+    for _ in range(_ENLARGEMENTS):
+        picture = _rounded(_enlarged(subject, adversarial, high))
+        if await _flips(passes, subject, picture):
+            break
+        low, high = high, 2 * high
+    else:
+        return b""
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        candidate = _rounded(_enlarged(subject, adversarial, middle))
+        if torch.equal(candidate, picture):
+            high = middle
+        elif await _flips(passes, subject, candidate):
+            high, picture = middle, candidate
+        else:
+            low = middle
+    return _noted(distance, subject, picture)
+
+
+def _noted(distance: v1.Distance, subject: Subject, picture: Tensor) -> bytes:
+    distance.distance_8bit = NORMS[distance.norm].size(picture - subject.picture)
+    return _png(picture)
+
+
+def _rounded(picture: Tensor) -> Tensor:
+    return torch.round(picture * _LEVELS) / _LEVELS
+
+
+def _png(picture: Tensor) -> bytes:
+    levels = torch.round(picture * _LEVELS).byte().permute(1, 2, 0).numpy()
+    return drawing.png(Image.fromarray(levels))
+
+
+def _change_picture(change: Tensor) -> bytes:
+    """Grey is no change; the largest change of any channel is black or white."""
+    return _png(0.5 + 0.5 * change / change.abs().max())
+
+
+def _judge(distance: v1.Distance, classifier: Classifier, found: Found, enlarged_flips: bool | None) -> None:
+    """What speaks against the distance, of the model and of this search."""
+    reasons = distance.reasons
+    check = classifier.model.attack_check
+    if ATTACKS[distance.attack].evaluations == "gradient":
+        reasons.extend(check.reasons)
+    if found.stopped_by == "flat":
+        reasons.append("the gradient vanished, so that the search had no direction; try an attack without gradients")
+    if found.stopped_by == "deadline":
+        reasons.append("the deadline ended the search before its budget was spent")
+    if found.adversarial is None:
+        reasons.append("nothing was found: the distance is only known to be censored")
+    elif enlarged_flips is False:
+        reasons.append("twice the change does not flip the answer: a larger change helps the model")
+    half = found.distance_at_half_budget
+    if found.adversarial is not None and half is not None and half > _SETTLED * found.adversarial.distance:
+        reasons.append("the second half of the budget still gained much: a larger one may gain more")
+    distance.reliable = not reasons

@@ -1,0 +1,72 @@
+"""The adversarial twin of an explanation: the same question asked of the picture and of its adversarial neighbour."""
+
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers.attacks import Adversarial
+from whybox_handlers.classifier import Classifier
+from whybox_handlers.explanation import explain
+from whybox_handlers.map_similarity import map_similarity
+from whybox_handlers.passes import Passes
+from whybox_handlers.subject import Subject
+
+
+async def twin(
+    part: v1.Twin,
+    classifier: Classifier,
+    subject: Subject,
+    adversarial: Adversarial,
+    method: str,
+    seed: int,
+    passes: Passes,
+) -> None:
+    """Fills in the maps of both pictures, and how alike they are.
+
+    Stock & Cisse showed people a misclassified adversarial picture with its explanation; that is `after`.
+
+    Args:
+        part: What is filled in.
+        classifier: The model.
+        subject: The picture.
+        adversarial: Its neighbour with another answer.
+        method: Name of an explainer; it runs with its defaults.
+        seed: Of the request.
+        passes: Its limits hold; its account is left alone.
+
+    Raises:
+        WhyboxError: The model cannot be explained so, or time is over.
+    """
+    looking = passes.unlimited()
+    if subject.maps is None:
+        logits, maps = await looking.logits(adversarial.picture[None]), None
+    else:
+        logits, several = await looking.logits_and_maps(adversarial.picture[None])
+        maps = several[0]
+    neighbour = Subject(adversarial.picture, subject.view, logits[0], maps)
+    old, new = subject.predicted, int(adversarial.logits.argmax())
+
+    async def explained(explanation: v1.Explanation, of: Subject, target: int) -> Tensor:
+        explanation.method = method
+        explanation.status.SetInParent()
+        options = _defaults(classifier, method, target)
+        attribution = await explain(explanation, classifier, of, options, seed, passes)
+        return attribution.values
+
+    before = await explained(part.before, subject, old)
+    after = await explained(part.after, neighbour, new)
+    moved = await explained(v1.Explanation(), neighbour, old)
+    part.same_class.CopyFrom(map_similarity(before, moved))
+    part.new_class.CopyFrom(map_similarity(before, after))
+
+
+def _defaults(classifier: Classifier, method: str, target: int) -> v1.ExplanationOptions:
+    """The method's defaults, as the gateway fills them in for a map of its own."""
+    options = v1.ExplanationOptions(method=method, target_class=target, encodings=["uint8"], channels="sum")
+    for offered in classifier.model.methods:
+        if offered.name == method:
+            options.baseline = offered.default_baseline
+            if "max_evaluations" in offered.options:
+                options.max_evaluations = offered.default_evaluations
+            if "tolerance" in offered.options:
+                options.tolerance = offered.default_tolerance
+    return options

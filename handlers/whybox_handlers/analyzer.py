@@ -51,8 +51,10 @@ class _PartTask:
         """Charges the time; of a part that failed only the reason is left, nothing half done."""
         self.item.result.compute_ms += 1000 * self.task.seconds
         if isinstance(self.task.outcome, Exception):
-            kept = {name: getattr(self.part, name) for name in ("index", "method") if hasattr(self.part, name)}
-            self.part.CopyFrom(type(self.part)(**kept))
+            kept = [(name, getattr(self.part, name)) for name in ("index", "method") if hasattr(self.part, name)]
+            self.part.Clear()
+            for name, value in kept:
+                setattr(self.part, name, value)
             _note(self.item, self.part.status, self.task.outcome)
 
 
@@ -66,8 +68,8 @@ class Analyzer:
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.
 
-        All pictures go through the serving network together, and explanations and attacks share their passes; a picture that
-        cannot be read, work whose deadline is past or whose caller is gone, and a part that fails each spoil only
+        All pictures go through the serving network together, and explanations and attacks share their passes; a picture
+        that cannot be read, work whose deadline is past or whose caller is gone, and a part that fails each spoil only
         themselves.
         """
         items = [_Item.of(work) for work in batch]

@@ -16,8 +16,8 @@ _WINDOW = 7
 def map_similarity(one: Tensor, other: Tensor) -> v1.MapSimilarity:
     """SSIM, overlap of the 5 % largest values and rank correlation of two maps of one shape, [H, W] or [3, H, W].
 
-    For SSIM (Wang et al., IEEE TIP 2004) each map is scaled by its largest absolute value, so that only its form counts.
-    1 means the same map, in all three.
+    For SSIM (Wang et al., IEEE TIP 2004) each map is scaled by its largest absolute value, so that its form alone
+    counts. 1 means the same map, in all three.
     """
     first, second = (values.sum(dim=0) if values.dim() == 3 else values for values in (one, other))
     return v1.MapSimilarity(
@@ -39,4 +39,5 @@ def _ssim(one: Tensor, other: Tensor) -> float:
     window = min(_WINDOW, side if side % 2 else side - 1)
     scaled = [(values / values.abs().max().clamp(min=1e-30)).double().numpy() for values in (one, other)]
     lowest = min(float(values.min()) for values in scaled)
-    return float(structural_similarity(*scaled, win_size=window, data_range=1.0 - min(lowest, 0.0)))
+    similarity = structural_similarity(*scaled, win_size=window, data_range=1.0 - min(lowest, 0.0))  # type: ignore[no-untyped-call]
+    return float(similarity)

@@ -10,8 +10,11 @@ from google.protobuf import json_format
 
 from whybox import v1
 from whybox_handlers import pictures
-from whybox_handlers.attacks import ATTACKS, Search
+from whybox_handlers.attacks import ATTACKS, Found
 from whybox_handlers.classifier import Classifier
+from whybox_handlers.passes import Limits, Passes
+from whybox_handlers.scheduler import Task, run
+from whybox_handlers.subject import Subject
 
 
 class ReplayError(ValueError):
@@ -62,15 +65,30 @@ def request(
     return replayed
 
 
-def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier) -> Search:
+def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evaluations: int | None = None) -> Found:
     """The search behind one distance of an answer, with the adversarial picture itself.
 
     Args:
         replayed: From `request`; its robustness part was asked for.
         norm: One of its norms.
         classifier: The model that answered.
+        evaluations: `Distance.gradient_evaluations`, where the budget was the deadline; else the budget itself.
+
+    Raises:
+        ReplayError: The budget was the deadline, and `evaluations` is missing.
     """
+    options = replayed.robustness
+    if evaluations is None:
+        if not options.budget.isdigit():
+            raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations")
+        evaluations = int(options.budget)
     preprocessing = classifier.model.preprocessing
-    picture, _ = pictures.preprocess(pictures.decode(replayed.image), preprocessing.resize, preprocessing.crop)
-    label = int(classifier.serve(picture.unsqueeze(0))[0].argmax())
-    return ATTACKS[norm].run(classifier, picture, label, int(replayed.robustness.budget))
+    picture, view = pictures.preprocess(pictures.decode(replayed.image), preprocessing.resize, preprocessing.crop)
+    logits, *maps = classifier.look(picture[None])
+    subject = Subject(picture, view, logits[0], maps[0][0] if maps else None)
+    searching = ATTACKS[options.attack].run(Passes(Limits()), subject, norm, evaluations, seed=replayed.seed)
+    task = Task(searching, Limits())
+    run(classifier, [task])
+    if not isinstance(task.outcome, Found):
+        raise task.outcome or RuntimeError("the attack did not run")
+    return task.outcome

@@ -17,8 +17,10 @@ from whybox_server.checks import quoted
 from whybox_server.jobs import Job, jobs
 from whybox_server.metrics import Metrics
 from whybox_server.receipts import receipt
+from whybox_server.robustness_options import check_possible
 from whybox_server.spool import Spool
 from whybox_server.torchserve.config import PoolKind
+from whybox_server.transfer import fill_transfers
 from whybox_server.validation import validated
 
 
@@ -165,10 +167,16 @@ class Gateway:
         started = time.perf_counter()
         error: WhyboxError | None = None
         compute_ms = 0.0
+        others = [model for model in self._models.values() if model.name != job.request.model]
         try:
+            if job.request.HasField("robustness"):
+                check_possible(job.request.robustness, self._models[job.request.model], others)
             result = await self._backend.pool(job.request.model, job.kind).submit(unit, timeout)
             if result.status.code != code_pb2.OK:
                 raise error_from_status(result.status)
+            if job.request.robustness.transfer:
+                left = timeout - (time.perf_counter() - started)
+                await fill_transfers(result, others, self._backend, request_id=unit.request_id, timeout=left)
             response, compute_ms = result.response, result.compute_ms
         except InvalidRequestError:
             raise

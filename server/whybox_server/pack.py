@@ -14,6 +14,7 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 
 from whybox import v1
 from whybox_handlers import networks, pictures
+from whybox_handlers.attack_checks import check_attacks
 from whybox_handlers.attacks import ATTACKS, NORMS
 from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, OnnxServing, differentiable
 from whybox_handlers.explainers import EXPLAINERS
@@ -24,6 +25,7 @@ from whybox_server.archives import ArchiveError, read_manifest
 
 __all__ = ["PackError", "Packed", "SpecError", "pack"]
 
+_ATTACK_CHECK_PICTURES = 4
 _ENTRY = "whybox_entry.py"
 # TorchServe wants exactly one class defined in the entry file.
 _ENTRY_CODE = '''"""The only code in this archive; everything else comes from the installed whybox_handlers."""
@@ -185,6 +187,7 @@ def _check(
     stacked = torch.stack([*views.values()])
     compare_maps(classifier, stacked[0], report)
     randomise_methods(classifier, stacked, report)
+    check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], report)
 
 
 def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:

@@ -6,19 +6,15 @@ itself, which is read where it is decoded.
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
-from whybox_server.checks import check_distinct, check_known, check_range, quoted
+from whybox_server.checks import check_distinct, check_range
 from whybox_server.explanation_options import fill_explanation
+from whybox_server.robustness_options import fill_robustness
 
-BUDGETS = {"fast": 6, "standard": 9, "thorough": 100}
-"""Gradient evaluations per norm, by the name of the budget."""
-
-MAX_BUDGET = 1000
 MAX_EXPLANATIONS = 16
 MAX_ATTRIBUTES = 32
 MAX_ATTRIBUTE_LENGTH = 100
 
 _DEFAULT_TOP_K = 5
-_DEFAULT_BUDGET = "standard"
 
 
 def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int) -> v1.AnalyzeRequest:
@@ -46,7 +42,7 @@ def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int)
     for index, options in enumerate(filled.explanations):
         fill_explanation(options, model, f"explanations[{index}]")
     if filled.HasField("robustness"):
-        _fill_robustness(filled.robustness, model)
+        fill_robustness(filled.robustness, model)
     if filled.HasField("bias"):
         _check_bias(filled.bias)
     return filled
@@ -73,24 +69,6 @@ def _fill_prediction(options: v1.PredictionOptions, model: v1.Model) -> None:
     if not options.HasField("top_k"):
         options.top_k = min(_DEFAULT_TOP_K, model.num_classes)
     check_range("prediction.top_k", options.top_k, 1, model.num_classes)
-
-
-def _fill_robustness(options: v1.RobustnessOptions, model: v1.Model) -> None:
-    if not options.norms:
-        options.norms.append(model.norms[0])
-    for norm in options.norms:
-        check_known("robustness.norms", norm, model.norms)
-    check_distinct("robustness.norms", options.norms)
-    options.attack = options.attack or model.default_attack
-    check_known("robustness.attack", options.attack, [attack.name for attack in model.attacks])
-    budget = options.budget or _DEFAULT_BUDGET
-    evaluations = BUDGETS.get(budget)
-    if evaluations is None:
-        if not (budget.isascii() and budget.isdigit() and len(budget) < 10 and 1 <= int(budget) <= MAX_BUDGET):
-            remedy = f"use one of {', '.join(BUDGETS)}, or 1 to {MAX_BUDGET} evaluations"
-            raise InvalidRequestError(f"{quoted(budget)} is no budget; {remedy}", field="robustness.budget")
-        evaluations = int(budget)
-    options.budget = str(evaluations)
 
 
 def _check_bias(options: v1.BiasOptions) -> None:

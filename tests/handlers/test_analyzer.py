@@ -27,7 +27,6 @@ from whybox.v1.errors import (
 )
 from whybox_handlers import drawing, explanation
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.explainers import EXPLAINERS, Attribution, Explainer
 from whybox_handlers.handler import Handler
@@ -48,7 +47,7 @@ def everything(image: bytes) -> v1.AnalyzeRequest:
                 method="integrated_gradients", baseline="black", max_evaluations=2, target_class=7, **options
             ),
         ],
-        robustness=v1.RobustnessOptions(norms=list(ATTACKS), budget="3"),
+        robustness=v1.RobustnessOptions(norms=["linf"], budget="3", attack="fmn"),
         bias=v1.BiasOptions(attributes=["lighting", "age"]),
     )
 

@@ -1,114 +1,294 @@
-"""Attacks against closed forms, and against the real network that serves."""
+"""Attacks against closed forms, a brute force, Foolbox, and the real network that serves."""
 
+import math
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from whybox import v1
 from whybox_handlers import pictures as decoding
-from whybox_handlers.attacks import ATTACKS
-from whybox_handlers.classifier import Classifier, Differentiable
+from whybox_handlers.attacks import ATTACKS, NORMS, Found
+from whybox_handlers.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.networks import Network
+from whybox_handlers.passes import Limits, Passes
+from whybox_handlers.scheduler import Task, run
+from whybox_handlers.subject import Subject
 
+# Evaluations with which each attack that follows gradients finds the closed form of a linear network.
+LINEAR = {"fmn": 2, "i_fgsm": 4, "deepfool": 16, "ddn": 4, "apgd": 4}
 # The norm that limits the other one: distance to a hyperplane w is margin / dual(w).
-DUALS = {"linf": 1}
+DUALS = {"linf": 1, "l2": 2}
+FOLLOWING = [(name, norm) for name in LINEAR for norm in ATTACKS[name].norms]
+ALL = [(name, norm) for name, attack in ATTACKS.items() for norm in attack.norms]
+SIDE = 6
 
 
-def classifier_of(head: nn.Module) -> Any:
-    """What an attack needs of a classifier, around a small network that also serves."""
+def classifier_of(head: nn.Module) -> Classifier:
+    """A small network that also serves."""
     network = Differentiable(Network(nn.Identity(), head, lambda _: None), [0, 0, 0], [1, 1, 1])
-
-    def serve(pictures: Tensor) -> np.ndarray:
-        with torch.no_grad():
-            return network(pictures).numpy()
-
-    return SimpleNamespace(network=network, device=torch.device("cpu"), serve=serve)
+    return Classifier(v1.Model(), network, TorchServing(network), torch.device("cpu"))
 
 
-def predicted(classifier: Any, picture: Tensor) -> int:
-    return int(classifier.serve(picture[None])[0].argmax())
+def subject_of(classifier: Classifier, picture: Tensor) -> Subject:
+    logits, *maps = classifier.look(picture[None])
+    return Subject(picture, v1.View(), logits[0], maps[0][0] if maps else None)
 
 
-def test_every_norm_has_a_row() -> None:
-    assert set(DUALS) == set(ATTACKS)
+def attacked(
+    classifier: Classifier, pictures: list[Tensor], name: str, norm: str, evaluations: int, seed: int = 0
+) -> list[Found]:
+    """All pictures together, as a batch of requests would be."""
+    tasks = [
+        Task(
+            ATTACKS[name].run(Passes(Limits()), subject_of(classifier, picture), norm, evaluations, seed=seed), Limits()
+        )
+        for picture in pictures
+    ]
+    run(classifier, tasks)
+    outcomes = [task.outcome for task in tasks]
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, Found)]
 
 
-@pytest.mark.parametrize("norm", ATTACKS)
-@pytest.mark.parametrize("evaluations", [2, 6, 30])
-@pytest.mark.parametrize("seed", range(4))
-def test_distance_to_the_boundary_of_a_linear_network(norm: str, evaluations: int, seed: int) -> None:
+def attack(classifier: Classifier, picture: Tensor, name: str, norm: str, evaluations: int, seed: int = 0) -> Found:
+    [found] = attacked(classifier, [picture], name, norm, evaluations, seed)
+    return found
+
+
+def linear(seed: int, classes: int = 2) -> tuple[Classifier, nn.Linear, Tensor]:
     torch.manual_seed(seed)
-    linear = nn.Linear(3 * 6 * 6, 2)
-    classifier = classifier_of(nn.Sequential(nn.Flatten(), linear))
-    picture = 0.3 + 0.4 * torch.rand(3, 6, 6)
-    label = predicted(classifier, picture)
+    layer = nn.Linear(3 * SIDE * SIDE, classes)
+    return classifier_of(nn.Sequential(nn.Flatten(), layer)), layer, 0.3 + 0.4 * torch.rand(3, SIDE, SIDE)
+
+
+def exact_distance(layer: nn.Linear, picture: Tensor, norm: str) -> float:
     with torch.no_grad():
-        logits = classifier.network(picture[None])[0]
-        weight = linear.weight[label] - linear.weight[1 - label]
-        exact = float((logits[label] - logits[1 - label]) / weight.norm(DUALS[norm]))
-    found = ATTACKS[norm].run(classifier, picture, label, evaluations)
+        logits = layer(picture.flatten()).double()
+        label = int(logits.argmax())
+        return min(
+            float(
+                (logits[label] - logits[rival]) / (layer.weight[label] - layer.weight[rival]).double().norm(DUALS[norm])
+            )
+            for rival in range(len(logits))
+            if rival != label
+        )
+
+
+def test_every_attack_has_a_row() -> None:
+    assert {*LINEAR, "square"} == set(ATTACKS)
+    assert set(DUALS) == set(NORMS)
+
+
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
+@pytest.mark.parametrize("seed", range(4))
+def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed: int) -> None:
+    classifier, layer, picture = linear(seed)
+    exact = exact_distance(layer, picture, norm)
+    found = attack(classifier, picture, name, norm, LINEAR[name])
     assert found.adversarial is not None
-    assert found.gradient_evaluations <= evaluations
-    # Never below the exact distance (but for rounding), and above by no more than the bisection leaves.
-    assert exact * (1 - 1e-3) <= found.adversarial.distance <= exact * 1.01
-    assert found.adversarial.unflipped_distance <= exact * (1 + 1e-3)
+    assert found.gradient_evaluations <= LINEAR[name]
+    # Never below the exact distance, but for rounding.
+    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
+    assert found.adversarial.unflipped_distance <= exact * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("norm", ATTACKS)
-def test_nothing_is_found_where_nothing_flips(norm: str) -> None:
-    always_the_first = nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 3))
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_nearest_of_several_boundaries(norm: str, seed: int) -> None:
+    classifier, layer, picture = linear(seed, classes=5)
+    exact = exact_distance(layer, picture, norm)
+    found = {name: attack(classifier, picture, name, each, 60).adversarial for name, each in FOLLOWING if each == norm}
+    for name, adversarial in found.items():
+        assert adversarial is not None, name
+        assert adversarial.distance >= exact * (1 - 1e-4), name
+    # DeepFool looks at every boundary before its first step.
+    assert found["deepfool"] is not None
+    assert found["deepfool"].distance <= exact * 1.001
+
+
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
+def test_a_piecewise_linear_network(name: str, norm: str) -> None:
+    """The label's lead is c - max(a x, b x), with a and b of the same dual norm: the distance is the margin."""
+    torch.manual_seed(3)
+    rows = torch.randn(2, 3 * SIDE * SIDE)
+    rows = rows / rows.norm(DUALS[norm], dim=1, keepdim=True)
+
+    class Pieces(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            scores = pictures.flatten(1) @ rows.T
+            # max(a x, b x), as ReLU networks have it
+            top = scores[:, 1] + torch.relu(scores[:, 0] - scores[:, 1])
+            return torch.stack([torch.full_like(top, 0.2), top], dim=1)
+
+    picture = torch.full((3, SIDE, SIDE), 0.5)
+    classifier = classifier_of(Pieces())
+    logits = classifier.serve(picture[None])[0]
+    exact = float(logits[0] - logits[1])
+    assert exact > 0
+    found = attack(classifier, picture, name, norm, 2 * LINEAR[name])
+    assert found.adversarial is not None
+    assert exact * (1 - 1e-3) <= found.adversarial.distance <= exact * 1.001
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("seed", range(4))
+def test_brute_force_in_two_dimensions(norm: str, seed: int) -> None:
+    """A curved boundary in the plane of two pixels, on a grid of 1001 x 1001 points."""
+    torch.manual_seed(seed)
+    curved = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+    for parameter in curved.parameters():
+        parameter.detach().mul_(3)
+
+    class TwoPixels(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            logits: Tensor = curved(pictures[:, 0, 0, :2])
+            return logits
+
+    picture = torch.full((3, SIDE, SIDE), 0.5)
+    classifier = classifier_of(TwoPixels())
+    label = subject_of(classifier, picture).predicted
+    line = torch.linspace(0, 1, 1001)
+    points = torch.cartesian_prod(line, line)
+    with torch.no_grad():
+        flipped = points[curved(points).argmax(dim=1) != label] - 0.5
+    found = {name: attack(classifier, picture, name, norm, 60).adversarial for name, each in ALL if each == norm}
+    if not len(flipped):
+        assert not any(found.values())
+        return
+    sizes = flipped.abs().amax(dim=1) if norm == "linf" else flipped.norm(dim=1)
+    nearest = float(sizes.min())
+    assert all(adversarial.distance >= nearest - 0.0015 for adversarial in found.values() if adversarial is not None)
+    best = min(adversarial.distance for adversarial in found.values() if adversarial is not None)
+    assert best <= nearest * 1.02 + 0.0015
+
+
+@pytest.mark.parametrize(("name", "norm"), ALL)
+def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
+    always_the_first = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 3))
     nn.init.constant_(always_the_first[1].weight, 0)
     with torch.no_grad():
         always_the_first[1].bias.copy_(torch.tensor([1.0, 0, 0]))
-    found = ATTACKS[norm].run(classifier_of(always_the_first), torch.rand(3, 6, 6), 0, 10)
+    found = attack(classifier_of(always_the_first), torch.rand(3, SIDE, SIDE), name, norm, 10)
     assert found.adversarial is None
     assert found.distance_at_half_budget is None
+    assert found.stopped_by == ("evaluations" if name == "square" else "flat")
 
 
-@pytest.mark.parametrize("norm", ATTACKS)
-def test_real_pictures(norm: str, classifier: Classifier, pictures: dict[Path, int]) -> None:
-    """The rounds of a larger budget, the verified flip, the box, and that a replay gives the same."""
-    for path in list(pictures)[::5]:
-        picture, _ = decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)
-        label = predicted(classifier, picture)
-        few, many = (ATTACKS[norm].run(classifier, picture, label, budget) for budget in (6, 24))
-        for found in (few, many):
-            adversarial = found.adversarial
-            assert adversarial is not None
-            assert predicted(classifier, adversarial.picture) != label
-            assert 0 <= float(adversarial.picture.min()) <= float(adversarial.picture.max()) <= 1
-            change = adversarial.picture - picture
-            assert ATTACKS[norm].size(change) == pytest.approx(adversarial.distance, rel=1e-6)
-            below = picture + change * (adversarial.unflipped_distance / adversarial.distance)
-            assert predicted(classifier, below.clamp(0, 1)) == label
-            assert 0.99 * adversarial.distance <= adversarial.unflipped_distance < adversarial.distance
-        assert few.adversarial is not None
-        assert many.adversarial is not None
-        assert many.adversarial.distance <= few.adversarial.distance * 1.02
-        again = ATTACKS[norm].run(classifier, picture, label, 6).adversarial
-        assert again is not None
-        assert torch.equal(again.picture, few.adversarial.picture)
+@pytest.mark.parametrize(("name", "norm"), ALL)
+def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]) -> None:
+    """The verified flip, its size, the box, replay, and that neighbours in the batch change nothing."""
+    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
+    together = attacked(classifier, views, name, norm, 6, seed=5)
+    for view, found in zip(views, together, strict=True):
+        adversarial = found.adversarial
+        assert adversarial is not None
+        label = subject_of(classifier, view).predicted
+        assert int(adversarial.logits.argmax()) != label
+        assert torch.equal(classifier.serve(adversarial.picture[None])[0], adversarial.logits)
+        assert 0 <= float(adversarial.picture.min()) <= float(adversarial.picture.max()) <= 1
+        change = adversarial.picture - view
+        assert NORMS[norm].size(change) == pytest.approx(adversarial.distance, rel=1e-6)
+        assert 0.99 * adversarial.distance <= adversarial.unflipped_distance < adversarial.distance
+        below = (view + change * (adversarial.unflipped_distance / adversarial.distance) * 0.9999).clamp(0, 1)
+        assert int(classifier.serve(below[None])[0].argmax()) == label
+    alone = attack(classifier, views[1], name, norm, 6, seed=5).adversarial
+    first = together[1].adversarial
+    assert alone is not None
+    assert first is not None
+    assert torch.equal(alone.picture, first.picture)
 
 
-@pytest.mark.parametrize("norm", ATTACKS)
+@pytest.mark.parametrize(("name", "norm"), [("fmn", "linf"), ("fmn", "l2"), ("ddn", "l2"), ("i_fgsm", "linf")])
+def test_a_larger_budget_finds_no_larger_distance(
+    name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]
+) -> None:
+    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
+    few, many = (attacked(classifier, views, name, norm, budget) for budget in (6, 24))
+    for small, large in zip(few, many, strict=True):
+        assert small.adversarial is not None
+        assert large.adversarial is not None
+        assert large.adversarial.distance <= small.adversarial.distance * 1.01
+
+
+def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes) -> None:
+    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+    one, other = (attack(classifier, view, "square", "linf", 3, seed).adversarial for seed in (1, 2))
+    assert one is not None
+    assert other is not None
+    assert not torch.equal(one.picture, other.picture)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("peer", "norm", "slack"),
+    [
+        ("LinfDeepFoolAttack", "linf", 1.03),
+        ("L2DeepFoolAttack", "l2", 1.03),
+        ("LInfFMNAttack", "linf", 1.05),
+        ("DDNAttack", "l2", 1.05),
+    ],
+)
+def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) -> None:
+    """On a linear network, where each of these attacks finds the distance but for its own overshoot."""
+    import foolbox
+
+    classifier, _, picture = linear(1)
+    label = subject_of(classifier, picture).predicted
+    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
+    _, changed, flipped = getattr(foolbox.attacks, peer)()(model, picture[None], torch.tensor([label]), epsilons=None)
+    assert bool(flipped[0])
+    theirs = NORMS[norm].size(changed[0] - picture)
+    name = "ddn" if peer == "DDNAttack" else "fmn" if "FMN" in peer else "deepfool"
+    ours = attack(classifier, picture, name, norm, 30).adversarial
+    assert ours is not None
+    assert ours.distance <= theirs <= ours.distance * slack
+
+
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("tie", [0.0, 1e-7])
 def test_a_picture_on_the_boundary(norm: str, tie: float) -> None:
     """Torch may see the label beaten where the serving network just decided for it; the distance is still found."""
     torch.manual_seed(1)
-    linear = nn.Linear(3 * 6 * 6, 2)
-    picture = 0.3 + 0.4 * torch.rand(3, 6, 6)
+    layer = nn.Linear(3 * SIDE * SIDE, 2)
+    picture = 0.3 + 0.4 * torch.rand(3, SIDE, SIDE)
     with torch.no_grad():
-        linear.weight *= 10
-        logits = linear(picture.flatten())
-        linear.bias[1] += logits[0] - logits[1] + tie
-    classifier = classifier_of(nn.Sequential(nn.Flatten(), linear))
-    serve = classifier.serve
-    classifier.serve = lambda pictures: serve(pictures) + np.array([2 * tie, 0], np.float32)
-    label = predicted(classifier, picture)
-    found = ATTACKS[norm].run(classifier, picture, label, 12)
+        layer.weight *= 10
+        logits = layer(picture.flatten())
+        layer.bias[1] += logits[0] - logits[1] + tie
+    classifier = classifier_of(nn.Sequential(nn.Flatten(), layer))
+    serving = classifier.serving
+
+    class Leaning:
+        provider, local = "torch", None
+
+        def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+            logits, *maps = serving(pictures)
+            return (logits + torch.tensor([2 * tie, 0]), *maps)
+
+    classifier.serving = Leaning()
+    found = attack(classifier, picture, "fmn", norm, 12)
     assert found.adversarial is not None
-    assert found.adversarial.distance < 1e-4
+    assert found.adversarial.distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
+
+
+def test_a_constant_picture(classifier: Classifier) -> None:
+    found = attack(classifier, torch.full((3, 224, 224), 0.5), "fmn", "l2", 9)
+    assert found.adversarial is not None
+
+
+def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
+    import time
+
+    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+    limits = Limits(deadline=time.time() + 2.0)
+    coroutine = ATTACKS["fmn"].run(Passes(limits), subject_of(classifier, view), "linf", 1000, to_deadline=True)
+    task = Task(coroutine, limits)
+    run(classifier, [task])
+    assert isinstance(task.outcome, Found)
+    assert task.outcome.adversarial is not None
+    assert 3 < task.outcome.gradient_evaluations < 100
+    assert time.time() < limits.deadline if limits.deadline else False

@@ -10,7 +10,9 @@ from whybox import v1
 from whybox_handlers import replay
 from whybox_handlers.classifier import Classifier
 
-PARAMETERS = json.dumps({"model": "efficientnet-lite0", "robustness": {"norms": ["linf"], "budget": "4"}})
+PARAMETERS = json.dumps(
+    {"model": "efficientnet-lite0", "robustness": {"norms": ["linf"], "budget": "4", "attack": "fmn"}}
+)
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ _STEPS = 12
 # The paper's weight of the new step against the last one, and share of steps that must help.
 _MOMENTUM = 0.75
 _HELPING = 0.75
-# The ball is this much larger than the linear guess, and this much smaller than the last flip.
+# The ball is this much larger than the linear guess, and grows by as much while nothing flips; after a flip it is this
+# much smaller.
 _BEYOND = 1.5
 _SHRINK = 0.98
 
@@ -36,7 +37,8 @@ class APGD(MinimalAttack):
         """See `MinimalAttack.search`."""
         targets = search.rivals(max(1, min(_TARGETS, search.evaluations // _STEPS)))
         for remaining, target in zip(range(len(targets), 0, -1), targets, strict=True):
-            steps = search.left if remaining == 1 else search.left // remaining
+            # The last target has all that is left, and one step more to notice that nothing is.
+            steps = search.left + 1 if remaining == 1 else search.left // remaining
             if not await self._attack(search, target, steps):
                 return
 
@@ -63,14 +65,16 @@ class APGD(MinimalAttack):
             since += 1
             if look.margin < lowest:
                 lowest, best = look.margin, change
-            gradient = look.gradient
-            if since == checkpoint:
+            if math.isinf(search.smallest) and since == checkpoint:
+                radius *= _BEYOND
+            elif since == checkpoint:
                 if helped < _HELPING * since:
                     length /= 2
                     change = previous = best
-                helped = since = 0
                 lowest = math.inf
-            change, previous = self._step(search, change, previous, gradient, length, radius), change
+            if since == checkpoint:
+                helped = since = 0
+            change, previous = self._step(search, change, previous, look.gradient, length, radius), change
         return True
 
     def _step(

@@ -9,7 +9,7 @@ from whybox_handlers.attacks.search import Search
 
 # The paper's number of classes in the running; a small budget affords fewer.
 _RIVALS = 10
-_STEPS = 3
+_STEPS = 8
 # A step goes this far beyond the linearised boundary: the paper adds it at the end.
 _OVERSHOOT = 1.02
 

@@ -20,7 +20,7 @@ FORWARDS_PER_GRADIENT = 10
 # The bracket around the boundary is closed to this share of the distance.
 _PRECISION = 0.0005
 # A change that the serving network does not confirm is followed this far along its ray.
-_FURTHEST = 1.2
+_FURTHEST = 2.0
 _STRETCH = 1.002
 # The secant closes the bracket in four or five; after ten the boundary is not a simple crossing, and halves are safe.
 _SECANTS = 10
@@ -139,22 +139,25 @@ class MinimalAttack(ABC):
 async def _refine(passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
     """The nearest flip along the ray of the last change or, where that flips no sooner, of the best one."""
     found = None
-    if search.last is not None and 0 < search.norm.size(search.last) < search.smallest:
-        found = await _along_ray(passes, subject, search, search.last)
+    if search.last is not None and (size := search.norm.size(search.last)):
+        furthest = min(search.smallest / size, _FURTHEST)
+        found = await _along_ray(passes, subject, search, search.last, furthest)
     if found is None and search.best is not None:
-        found = await _along_ray(passes, subject, search, search.best)
+        found = await _along_ray(passes, subject, search, search.best, _FURTHEST)
     return found
 
 
-async def _along_ray(passes: Passes, subject: Subject, search: Search, change: Tensor) -> Adversarial | None:
+async def _along_ray(
+    passes: Passes, subject: Subject, search: Search, change: Tensor, furthest: float
+) -> Adversarial | None:
     """Brackets the boundary between the picture and a point beyond it, every probe alone in its pass.
 
-    None where the serving network confirms no flip up to the change and a little beyond.
+    None where the serving network confirms no flip up to `furthest` times the change.
     """
     # Fraction of the change and margin there, on both sides of the boundary.
     low, low_margin = 0.0, margin_of(subject.logits, subject.predicted)
     high, high_margin = math.inf, 0.0
-    fraction, flipped, at_flip = 1.0, search.picture, subject.logits
+    fraction, flipped, at_flip = min(1.0, furthest), search.picture, subject.logits
     for probe in range(_PROBES):
         candidate = torch.clamp(search.picture + fraction * change, 0, 1)
         [logits], *_ = await passes.forward(serve_alone, candidate[None])
@@ -165,7 +168,7 @@ async def _along_ray(passes: Passes, subject: Subject, search: Search, change: T
             previous, low, low_margin = (low, low_margin), fraction, margin
             if math.isinf(high):
                 fraction = max(_crossing(previous, (low, low_margin)), fraction) * _STRETCH
-                if fraction > _FURTHEST:
+                if fraction > furthest:
                     return None
                 continue
         if high - low <= _PRECISION * high:

@@ -65,7 +65,8 @@ class L2(Norm):
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The gradient's direction."""
-        return gradient / gradient.norm()
+        direction: Tensor = gradient / gradient.norm()
+        return direction
 
     def projected(self, change: Tensor, radius: float) -> Tensor:
         """Scaled down."""

@@ -18,7 +18,7 @@ from whybox_server.rest.answers import NDJSON, PartsResponse, accepted, message_
 from whybox_server.rest.calls import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.options import ACTIONS, OPTIONS, read_options
-from whybox_server.rest.png import PNG, ask_for_picture, picture_response
+from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -59,7 +59,7 @@ def create_app(
             if action == "analyze" and NDJSON in accepted(request):
                 parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
                 return PartsResponse(parts, request)
-            as_png = action == "explain" and PNG in accepted(request)
+            as_png = action in DRAWN and PNG in accepted(request)
             if as_png:
                 ask_for_picture(message)
             work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)

@@ -10,7 +10,7 @@ from whybox_server.rest import problems
 from whybox_server.rest.answers import NDJSON
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.options import ACTIONS, EXPLAINING, MAX_VALUES, OPTIONS, Option, options_of
-from whybox_server.rest.png import PNG
+from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.requests import PARTS
 
 _SUMMARIES = {
@@ -107,11 +107,8 @@ def _analysis(action: str) -> dict[str, Any]:
     options = options_of(action)
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
-    if action == "explain":
-        content[PNG] = {
-            "schema": _FILE
-            | {"description": "With `Accept: image/png`: one map over the picture; with encoding=heat_map, it alone."}
-        }
+    if action in DRAWN:
+        content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action]}."}}
     if action == "analyze":
         failure = {
             "type": "object",

@@ -36,6 +36,11 @@ class Options:
     quality: tuple[str, ...] = ()
     norm: tuple[str, ...] = ()
     budget: str = ""
+    attack: str = ""
+    picture: tuple[str, ...] = ()
+    transfer: bool = False
+    twin: str = ""
+    corruption: tuple[str, ...] = ()
     attribute: tuple[str, ...] = ()
 
 
@@ -107,6 +112,14 @@ def _class(value: object) -> int | str:
     if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
         return _text(value)
     return _integer(INT32)(value)
+
+
+def _boolean(value: object) -> bool:
+    if value in ("true", "false"):
+        value = value == "true"
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
 
 
 def _budget(value: object) -> str:
@@ -229,8 +242,46 @@ OPTIONS: Mapping[str, Option] = {
             _ATTACKING,
             _budget,
             {"type": ["string", "integer"]},
-            'What each search may spend: "fast", "standard" (default), "thorough", or a number of gradient '
-            "evaluations.",
+            'What each search may spend: "fast", "standard" (default), "thorough", a number of gradient evaluations from '
+            '1 to 1000, or "deadline" for what the time of the call allows.',
+        ),
+        Option(
+            "attack",
+            _ATTACKING,
+            _text,
+            _TEXT,
+            "Who searches, one of the model's `attacks`. Default: its `default_attack`.",
+        ),
+        Option(
+            "picture",
+            _ATTACKING,
+            _text,
+            _TEXT,
+            'Pictures of each change, as PNG: "adversarial" (the changed view in 8 bits), "change" (the change itself, '
+            "amplified).",
+            repeatable=True,
+        ),
+        Option(
+            "transfer",
+            _ATTACKING,
+            _boolean,
+            {"type": "boolean"},
+            "Whether the other served models are shown the adversarial picture too. Default false.",
+        ),
+        Option(
+            "twin",
+            _ATTACKING,
+            _text,
+            _TEXT,
+            "Explains each adversarial picture beside the picture that was sent, with one of the model's `methods`.",
+        ),
+        Option(
+            "corruption",
+            _ATTACKING,
+            _text,
+            _TEXT,
+            "What else is done to the picture: one of the model's `corruptions`, one of their groups, or \"all\".",
+            repeatable=True,
         ),
         Option(
             "attribute",

@@ -83,7 +83,7 @@ def _add_options(message: v1.AnalyzeRequest, action: str, options: Options, base
     if "explain" in wanted:
         message.explanations.extend(_explanations(options, baseline_image))
     if "robustness" in wanted:
-        message.robustness.CopyFrom(v1.RobustnessOptions(norms=options.norm, budget=options.budget))
+        message.robustness.CopyFrom(_robustness(options))
     if "bias" in wanted:
         message.bias.CopyFrom(v1.BiasOptions(attributes=options.attribute))
 
@@ -106,6 +106,18 @@ def _explanations(options: Options, baseline_image: bytes) -> Iterator[v1.Explan
             channels=options.channels,
             quality=options.quality,
         )
+
+
+def _robustness(options: Options) -> v1.RobustnessOptions:
+    return v1.RobustnessOptions(
+        norms=options.norm,
+        budget=options.budget,
+        attack=options.attack,
+        encodings=options.picture,
+        transfer=options.transfer,
+        twin=options.twin,
+        corruptions=options.corruption,
+    )
 
 
 def _named(role: str, chosen: int | str | None) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from torch import Tensor
 from whybox import v1
 from whybox_handlers import drawing
 from whybox_handlers.attacks import ATTACKS, NORMS, Adversarial, Found
-from whybox_handlers.attacks.minimal import serve_alone
 from whybox_handlers.classifier import Classifier
-from whybox_handlers.passes import Passes
+from whybox_handlers.passes import Passes, serve_alone
 from whybox_handlers.subject import Subject
 from whybox_handlers.twin import twin
 

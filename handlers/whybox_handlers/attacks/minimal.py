@@ -10,8 +10,7 @@ from torch import Tensor
 
 from whybox_handlers.attacks.norms import NORMS
 from whybox_handlers.attacks.search import Search, SearchEndedError, margin_of
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.passes import Passes
+from whybox_handlers.passes import Passes, serve_alone
 from whybox_handlers.subject import Subject
 
 FORWARDS_PER_GRADIENT = 10
@@ -195,8 +194,3 @@ def _crossing(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Where the line through two points (position, value) crosses 0; the second position where it does not fall."""
     (left, above), (right, below) = one, other
     return left + (right - left) * above / (above - below) if above > below else right
-
-
-def serve_alone(classifier: Classifier, pictures: Tensor) -> tuple[Tensor, ...]:
-    """Logits of the serving network, each picture in a pass of its own."""
-    return (torch.cat([classifier.serve(picture[None]) for picture in pictures]),)

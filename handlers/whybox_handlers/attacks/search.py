@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.attacks.norms import Norm
-from whybox_handlers.passes import ANY_RIVAL, Passes
+from whybox_handlers.passes import ANY_RIVAL, Passes, serve_alone
 from whybox_handlers.subject import Subject
 
 
@@ -123,7 +123,7 @@ class Search:
     async def margin(self, change: Tensor) -> float:
         """Spends one forward evaluation; the margin of the serving network. Errors as in `look`."""
         self._grant(1, change)
-        [logits] = await self._passes.logits((self.picture + change)[None])
+        [logits], *_ = await self._passes.forward(serve_alone, (self.picture + change)[None])
         self._note(change, int(logits.argmax()) != self.label, 1)
         return margin_of(logits, self.label)
 

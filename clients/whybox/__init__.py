@@ -12,17 +12,23 @@ Example:
 """
 
 from whybox.client import Client
-from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, MapOptions
+from whybox.options import AnalyzeOptions, AttackOptions, CallOptions, ExplainOptions, MapOptions, RobustnessOptions
 from whybox.results import (
     Analysis,
+    Attack,
+    AttackCheck,
     Bias,
     BiasFlag,
     ClassScore,
+    Corruption,
+    CorruptionKind,
+    CorruptionLevel,
     Curve,
     Digests,
     Distance,
     Example,
     Explanation,
+    MapSimilarity,
     Method,
     ModelInfo,
     PackingCheck,
@@ -37,6 +43,8 @@ from whybox.results import (
     Robustness,
     Stability,
     Timings,
+    Transfer,
+    Twin,
     View,
 )
 from whybox.v1.errors import (
@@ -57,12 +65,18 @@ from whybox.v1.errors import (
 __all__ = [
     "Analysis",
     "AnalyzeOptions",
+    "Attack",
+    "AttackCheck",
+    "AttackOptions",
     "Bias",
     "BiasFlag",
     "CallOptions",
     "CancelledError",
     "ClassScore",
     "Client",
+    "Corruption",
+    "CorruptionKind",
+    "CorruptionLevel",
     "Curve",
     "DeadlineExceededError",
     "Digests",
@@ -74,6 +88,7 @@ __all__ = [
     "InternalError",
     "InvalidRequestError",
     "MapOptions",
+    "MapSimilarity",
     "Method",
     "ModelInfo",
     "NotFoundError",
@@ -91,8 +106,11 @@ __all__ = [
     "Region",
     "Regions",
     "Robustness",
+    "RobustnessOptions",
     "Stability",
     "Timings",
+    "Transfer",
+    "Twin",
     "UnavailableError",
     "View",
     "WhyboxError",

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from whybox import _pictures
 from whybox._explanation_words import area_words, delta_words, ending_words, question_words, verdict_words
-from whybox._words import class_words, distance_words, flag_words
+from whybox._robustness_tiles import robustness_lines, robustness_tiles
+from whybox._words import class_words, flag_words
 
 if TYPE_CHECKING:
     from whybox.results import Analysis, Explanation, Region, Regions, View
@@ -28,6 +29,7 @@ def draw(analysis: Analysis, size: int) -> Image.Image:
     """Tiles of `size` pixels on their longer side, in one row; the robustness and the bias flags stand below."""
     tiles = [(_pictures.seen(analysis.picture, _box(analysis), size), _prediction_caption(analysis))]
     tiles += [tile for explanation in analysis.explanations for tile in _explained(explanation, size)]
+    tiles += robustness_tiles(analysis.robustness, size) if analysis.robustness else []
     font = ImageFont.load_default(_FONT_SIZE)
     captions = [_fitted(caption, font, size) for _, caption in tiles]
     width = _MARGIN + len(tiles) * (size + _MARGIN)
@@ -99,7 +101,7 @@ def _map_caption(explanation: Explanation) -> list[str]:
 
 
 def _footer(analysis: Analysis) -> list[str]:
-    lines = [distance_words(distance) for distance in (analysis.robustness.distances if analysis.robustness else ())]
+    lines = [*robustness_lines(analysis.robustness)] if analysis.robustness else []
     lines += [flag_words(flag) for flag in (analysis.bias.flags if analysis.bias else ())]
     return lines + [f"{part} failed: {error.message}" for part, error in analysis.errors.items()]
 

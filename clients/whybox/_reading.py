@@ -1,5 +1,6 @@
 """From the messages of `whybox.v1` to the values of `whybox.results`."""
 
+import dataclasses
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analys
         **_plain(message),
         prediction=_prediction(message.prediction) if message.HasField("prediction") else None,
         explanations=tuple(_explanation(explanation, picture) for explanation in message.explanations),
-        robustness=_robustness(message.robustness) if message.HasField("robustness") else None,
+        robustness=_robustness(message.robustness, picture) if message.HasField("robustness") else None,
         bias=_bias(message.bias) if message.HasField("bias") else None,
         timings=_timings(message.timings) if message.HasField("timings") else None,
         receipt=_one(message, "receipt", results.Receipt),
@@ -42,6 +43,9 @@ def read_model(message: v1.Model) -> results.ModelInfo:
         preprocessing=_one(message, "preprocessing", results.Preprocessing),
         digests=_one(message, "digests", results.Digests),
         packing_check=_one(message, "packing_check", results.PackingCheck),
+        attacks=tuple(results.Attack(**_plain(attack)) for attack in message.attacks),
+        attack_check=_one(message, "attack_check", results.AttackCheck),
+        corruptions=tuple(results.CorruptionKind(**_plain(kind)) for kind in message.corruptions),
     )
 
 
@@ -136,20 +140,59 @@ def _quality(message: v1.Quality) -> results.Quality:
     )
 
 
-def _robustness(message: v1.Robustness) -> results.Robustness:
+def _robustness(message: v1.Robustness, picture: bytes) -> results.Robustness:
     return results.Robustness(
-        distances=tuple(_distance(distance) for distance in message.distances),
+        distances=tuple(_distance(distance, picture) for distance in message.distances),
         view=_one(message, "view", results.View),
+        corruptions=tuple(_corruption(corruption) for corruption in message.corruptions),
         error=_error(message.status),
     )
 
 
-def _distance(message: v1.Distance) -> results.Distance:
+def _distance(message: v1.Distance, picture: bytes) -> results.Distance:
+    plain = _plain(message)
+    adversarial = plain.pop("adversarial_picture") or None
     return results.Distance(
+        # Named as the drawings of maps are. No picture has no bytes.
+        adversarial_png=adversarial,
+        change_png=plain.pop("change_picture") or None,
+        **plain,
+        predicted_class=_one(message, "predicted_class", results.ClassScore),
+        adversarial_class=_one(message, "adversarial_class", results.ClassScore),
+        runner_up_class=_one(message, "runner_up_class", results.ClassScore),
+        transfers=tuple(_transfer(transfer) for transfer in message.transfers),
+        twin=_twin(message.twin, picture, adversarial) if message.HasField("twin") else None,
+    )
+
+
+def _transfer(message: v1.Transfer) -> results.Transfer:
+    return results.Transfer(
         **_plain(message),
         predicted_class=_one(message, "predicted_class", results.ClassScore),
         adversarial_class=_one(message, "adversarial_class", results.ClassScore),
+        error=_error(message.status),
     )
+
+
+def _twin(message: v1.Twin, picture: bytes, adversarial: bytes | None) -> results.Twin:
+    after = _explanation(message.after, picture) if message.HasField("after") else None
+    if after is not None and adversarial is not None:
+        # That picture is the view itself: the map lies over all of it.
+        after = dataclasses.replace(after, picture=adversarial, view=None)
+    return results.Twin(
+        before=_explanation(message.before, picture) if message.HasField("before") else None,
+        after=after,
+        same_class=_one(message, "same_class", results.MapSimilarity),
+        new_class=_one(message, "new_class", results.MapSimilarity),
+    )
+
+
+def _corruption(message: v1.Corruption) -> results.Corruption:
+    levels = tuple(
+        results.CorruptionLevel(**_plain(level), predicted_class=_one(level, "predicted_class", results.ClassScore))
+        for level in message.levels
+    )
+    return results.Corruption(**_plain(message), levels=levels)
 
 
 def _bias(message: v1.Bias) -> results.Bias:

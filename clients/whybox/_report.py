@@ -15,7 +15,8 @@ from whybox._explanation_words import (
     randomisation_words,
     regions_words,
 )
-from whybox._words import distance_words, flag_words, percent_words
+from whybox._robustness_report import print_attacks, print_robustness
+from whybox._words import flag_words, percent_words
 from whybox.results import Analysis, Explanation, Method, ModelInfo, Prediction
 
 _BAR_WIDTH = 30
@@ -38,8 +39,7 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
                 _explanation(console, explanation)
     if analysis.robustness is not None:
         _heading(console, "Robustness")
-        for distance in analysis.robustness.distances:
-            _line(console, Text(distance_words(distance)))
+        print_robustness(console, analysis.robustness)
     if analysis.bias is not None:
         _heading(console, "Bias")
         for flag in analysis.bias.flags:
@@ -61,6 +61,7 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
         for method in model.methods:
             methods.add_row(Text(method.name, "dim" if method.unavailable else ""), _method(method))
         console.print(Padding(methods, _INDENT, expand=False))
+        print_attacks(console, model)
 
 
 def _explanation(console: Console, explanation: Explanation) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from whybox import _pictures
 from whybox._transport import MAX_MESSAGE_BYTES
-from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions, MapOptions
+from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions, AttackOptions, MapOptions
 from whybox.v1 import (
     AnalyzeRequest,
     BiasOptions,
@@ -20,8 +20,10 @@ from whybox.v1 import (
 from whybox.v1.errors import PictureTooLargeError
 
 # Which part each option is for; those of all parts are not named.
-_PART_OF = {"top_k": "prediction", "norms": "robustness", "budget": "robustness", "attributes": "bias"} | dict.fromkeys(
-    ("methods", *MapOptions.__annotations__), "explanations"
+_PART_OF = (
+    {"top_k": "prediction", "attributes": "bias"}
+    | dict.fromkeys(("methods", *MapOptions.__annotations__), "explanations")
+    | dict.fromkeys(AttackOptions.__annotations__, "robustness")
 )
 # What the server takes over; it would replace any other id without a word.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -45,10 +47,7 @@ def analysis_request(picture: bytes, options: AnalyzeOptions) -> AnalyzeRequest:
         methods = options.get("methods")
         request.explanations.extend(_maps(("grad_cam",) if methods is None else _names(methods), options))
     if "robustness" in wanted:
-        budget = options.get("budget")
-        request.robustness.CopyFrom(
-            RobustnessOptions(norms=_names(options.get("norms")), budget="" if budget is None else str(budget))
-        )
+        request.robustness.CopyFrom(_attack(options))
     if "bias" in wanted:
         request.bias.CopyFrom(BiasOptions(attributes=_names(options.get("attributes"))))
     if request.ByteSize() > MAX_MESSAGE_BYTES:
@@ -117,6 +116,19 @@ def _maps(methods: tuple[str, ...], options: MapOptions) -> list[ExplanationOpti
     for one in maps:
         one.MergeFrom(common)
     return maps
+
+
+def _attack(options: AttackOptions) -> RobustnessOptions:
+    budget = options.get("budget")
+    return RobustnessOptions(
+        norms=_names(options.get("norms")),
+        budget="" if budget is None else str(budget),
+        attack=options.get("attack") or "",
+        encodings=_names(options.get("pictures")),
+        transfer=options.get("transfer") or False,
+        twin=options.get("twin") or "",
+        corruptions=_names(options.get("corruptions")),
+    )
 
 
 def _class(option: str, chosen: int | str | None) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from whybox.results import Analysis, Explanation
+from whybox.results import Analysis, Distance, Explanation
 
 
 def save_pictures(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]:
-    """Writes every map, region and drawing of the server as PNG, and the contact sheet; yields each path when written.
+    """Writes every map, region, adversarial picture and drawing of the server as PNG, and the contact sheet.
+
+    Yields each path when it is written.
 
     Args:
         analysis: What to draw.
@@ -27,6 +29,8 @@ def save_pictures(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]
         yield from _save_map(
             explanation, folder, name if times[explanation.method] == 1 else f"{name}.{explanation.target_class}"
         )
+    for distance in analysis.robustness.distances if analysis.robustness else ():
+        yield from _save_changes(distance, folder, f"{stem}.robustness.{distance.norm}")
     path = folder / f"{stem}.sheet.png"
     analysis.contact_sheet().save(path)
     yield path
@@ -50,4 +54,18 @@ def _save_map(explanation: Explanation, folder: Path, name: str) -> Iterator[Pat
             if region is not None and region.found:
                 path = folder / f"{name}.{kind}.png"
                 explanation.spotlight(region).save(path)
+                yield path
+
+
+def _save_changes(distance: Distance, folder: Path, name: str) -> Iterator[Path]:
+    for kind, png in (("adversarial", distance.adversarial_png), ("change", distance.change_png)):
+        if png is not None:
+            path = folder / f"{name}.{kind}.png"
+            path.write_bytes(png)
+            yield path
+    if distance.twin is not None:
+        for kind, explanation in (("before", distance.twin.before), ("after", distance.twin.after)):
+            if explanation is not None and explanation.error is None and explanation.attribution.size:
+                path = folder / f"{name}.{kind}.png"
+                explanation.overlay().save(path)
                 yield path

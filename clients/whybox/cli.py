@@ -37,6 +37,10 @@ whybox analyze dog.jpg --method rise --tolerance 0.05 --encoding uint8 --encodin
 
 whybox analyze dog.jpg --part robustness --norm linf --norm l2 --budget thorough
 
+whybox analyze dog.jpg --part robustness --attack ddn --norm l2 --picture adversarial --transfer
+
+whybox analyze dog.jpg --part robustness --twin grad_cam --corruption noise --corruption fog --save pictures
+
 curl -s https://example.org/dog.jpg | whybox analyze - --json | jq .prediction
 """
 
@@ -101,7 +105,28 @@ def analyze(
         list[str] | None, typer.Option(metavar="NORM", help="Norm to measure robustness in; default: linf.")
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="fast, standard (the default), thorough, or a number of gradients.")
+        str | None,
+        typer.Option(help="fast, standard (the default), thorough, a number of gradients, or deadline: all the time."),
+    ] = None,
+    attack: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who searches for the change; default: see `whybox models`.")
+    ] = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option("--picture", metavar="KIND", help="Pictures of each change: adversarial, change."),
+    ] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Show the adversarial picture to the other models too.")
+    ] = False,
+    twin: Annotated[
+        str | None,
+        typer.Option(metavar="METHOD", help="Explain the adversarial picture too, beside the one that was sent."),
+    ] = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Corrupt the picture: a name or a group of names of `whybox models`, or all."
+        ),
     ] = None,
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Audited attribute; default: all.")
@@ -115,12 +140,14 @@ def analyze(
 ) -> None:
     """Ask about one picture: what, why, how robust, and what an audit found.
 
-    --part, --method, --target, --encoding, --quality, --norm and --attribute may be given several times. Exit code 1
-    means that no answer came, 2 that the command line is wrong.
+    --part, --method, --target, --encoding, --quality, --norm, --picture, --corruption and --attribute may be given
+    several times. Exit code 1 means that no answer came, 2 that the command line is wrong.
 
     --save draws each map over the picture as PICTURE.METHOD.png. With --encoding heat_map, overlay and regions, what
     the server drew goes to PICTURE.METHOD.heat_map.png and .overlay.png, the regions to .sufficient.png and
     .necessary.png. PICTURE.sheet.png shows all side by side. With several targets, METHOD is followed by the class.
+    With --picture, the changes go to PICTURE.robustness.NORM.adversarial.png and .change.png; with --twin, the maps
+    of the two pictures to .before.png and .after.png.
     """
     options = {
         "parts": part,
@@ -135,6 +162,11 @@ def analyze(
         "quality": quality,
         "norms": norm,
         "budget": budget,
+        "attack": attack,
+        "pictures": pictures,
+        "transfer": transfer or None,
+        "twin": twin,
+        "corruptions": corruption,
         "attributes": attribute,
         "seed": seed,
     }

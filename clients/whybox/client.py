@@ -12,7 +12,7 @@ from whybox._reading import read_analysis, read_model
 from whybox._requests import analysis_request, checked_request_id, checked_timeout
 from whybox._rest import RestTransport
 from whybox._transport import Call, Transport
-from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions
+from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, RobustnessOptions
 from whybox.results import Analysis, Bias, Explanation, ModelInfo, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest
 from whybox.v1.errors import FailedPreconditionError, InternalError
@@ -61,8 +61,9 @@ class Client:
 
         Args:
             image: The picture.
-            **options: `AnalyzeOptions`: parts, top_k, methods, norms, budget, attributes; of maps (`MapOptions`):
-                target, contrast, baseline, max_evaluations, tolerance, encodings, channels, quality; and `CallOptions`.
+            **options: `AnalyzeOptions`: parts, top_k, methods, attributes; of maps (`MapOptions`): target, contrast,
+                baseline, max_evaluations, tolerance, encodings, channels, quality; of robustness (`AttackOptions`):
+                norms, budget, attack, pictures, transfer, twin, corruptions; and `CallOptions`.
         """
         request = self._request(image, options)
         call = self._address(request, options)
@@ -107,17 +108,20 @@ class Client:
         chosen = _known(options, ExplainOptions)
         return self.analyze(image, parts="explanations", methods=methods, **chosen).explanations
 
-    def robustness(
-        self,
-        image: ImageInput,
-        *,
-        norms: Iterable[str] | str = "linf",
-        budget: str | int = "standard",
-        **call: Unpack[CallOptions],
-    ) -> Robustness:
-        """How small a change makes the model change its mind."""
-        chosen = _known(call, CallOptions)
-        return _computed(self.analyze(image, parts="robustness", norms=norms, budget=budget, **chosen).robustness)
+    def robustness(self, image: ImageInput, **options: Unpack[RobustnessOptions]) -> Robustness:
+        """How small a change makes the model change its mind, and what common corruptions do to its answer.
+
+        Args:
+            image: The picture.
+            **options: `AttackOptions`: norms, budget, attack, pictures, transfer, twin, corruptions; and `CallOptions`.
+
+        Example:
+            >>> [distance] = client.robustness("dog.jpg", norms="l2", pictures="adversarial", transfer=True).distances
+            >>> [other.model for other in distance.transfers if other.fooled]
+            ['efficientnet-lite2']
+        """
+        chosen = _known(options, RobustnessOptions)
+        return _computed(self.analyze(image, parts="robustness", **chosen).robustness)
 
     def bias(self, image: ImageInput, *, attributes: Iterable[str] | str = (), **call: Unpack[CallOptions]) -> Bias:
         """What an audit found about the class that the model predicts."""

@@ -73,8 +73,38 @@ class ExplainOptions(MapOptions, CallOptions, total=False):
     """What `Client.explain` takes: `MapOptions` and `CallOptions`."""
 
 
-class AnalyzeOptions(ExplainOptions, total=False):
-    """What `Client.analyze` and `Client.stream` take: the following, `MapOptions` and `CallOptions`.
+class AttackOptions(TypedDict, total=False):
+    """How robustness is measured.
+
+    Attributes:
+        norms: Norms in which robustness is measured; see `ModelInfo.norms`. Default: "linf".
+        budget: What the attack may spend on each norm: "fast", "standard" (the default), "thorough", a number of
+            gradients from 1 to 1000, or "deadline" for what the time of the call allows.
+        attack: Who searches; see `ModelInfo.attacks`. Default: `ModelInfo.default_attack`.
+        pictures: Pictures of each change: "adversarial" (what the model saw, changed, in 8 bits), "change" (the change
+            itself, amplified), or both. Default: none.
+        transfer: Whether the other served models are shown the adversarial picture too; see `Distance.transfers`.
+        twin: A method of `ModelInfo.methods` that explains each adversarial picture beside the picture that was sent;
+            see `Distance.twin`.
+        corruptions: What else is done to the picture: names of `ModelInfo.corruptions`, names of their groups ("noise",
+            "blur", "weather", "digital", "geometry"), or "all". Default: nothing.
+    """
+
+    norms: Iterable[str] | str | None
+    budget: str | int | None
+    attack: str | None
+    pictures: Iterable[str] | str | None
+    transfer: bool | None
+    twin: str | None
+    corruptions: Iterable[str] | str | None
+
+
+class RobustnessOptions(AttackOptions, CallOptions, total=False):
+    """What `Client.robustness` takes: `AttackOptions` and `CallOptions`."""
+
+
+class AnalyzeOptions(ExplainOptions, AttackOptions, total=False):
+    """What `Client.analyze` and `Client.stream` take: the following, `MapOptions`, `AttackOptions` and `CallOptions`.
 
     An option of a part that is not computed is refused.
 
@@ -82,15 +112,10 @@ class AnalyzeOptions(ExplainOptions, total=False):
         parts: Which of "prediction", "explanations", "robustness" and "bias" are computed. Default: all.
         top_k: Number of classes to return, most probable first. Default 5.
         methods: Methods to explain with; see `ModelInfo.methods`. Default: "grad_cam".
-        norms: Norms in which robustness is measured; see `ModelInfo.norms`. Default: "linf".
-        budget: What the attack may spend: "fast", "standard" (the default), "thorough", or a number of gradients from
-            1 to 1000.
         attributes: Annotated attributes that bias is reported on. Default: all that an audit looked at.
     """
 
     parts: Collection[Part] | Part | None
     top_k: int | None
     methods: Iterable[str] | str | None
-    norms: Iterable[str] | str | None
-    budget: str | int | None
     attributes: Iterable[str] | str | None

@@ -240,8 +240,10 @@ def differentiate_margin(
     """
     size = 1 if classifier.device.type == "cpu" else len(pictures)
     parts = [
-        _differentiated_margins(classifier, *part)
-        for part in zip(pictures.split(size), labels.split(size), rivals.split(size), strict=True)
+        _differentiated_margins(
+            classifier, pictures[row : row + size], labels[row : row + size], rivals[row : row + size]
+        )
+        for row in range(0, len(pictures), size)
     ]
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 

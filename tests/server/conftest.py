@@ -45,6 +45,11 @@ def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
     answer.robustness.distances.add(
         norm="linf", state="found", distance=0.0003, searched_radius=float("inf"), predicted_class=score
     )
+    distance = answer.robustness.distances[0]
+    distance.distance_8bit, distance.adversarial_picture, distance.reasons[:] = 0.004, b"\x89PNG", ["Late."]
+    distance.transfers.add(model="other", fooled=True, adversarial_class=score)
+    distance.twin.MergeFrom(v1.Twin(before={"method": "grad_cam"}, same_class={"ssim": float("nan")}))
+    answer.robustness.corruptions.add(name="fog", group="weather", first_flip=2).levels.add(severity=2, flips=True)
     answer.bias.flags.add(kind="adversarial_criticism", state="flagged", effect=1.5, n=20)
     answer.bias.prototypes.add(id="a.jpg", distance=0.01)
     answer.timings.total_ms = 12.5
@@ -59,6 +64,10 @@ def full_model() -> v1.Model:
     method = model.methods.add(name="grad_cam", summary="Where.", reference="Selvaraju 2017", options=["tolerance"])
     method.randomisation_test.MergeFrom(v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=20))
     model.packing_check.runtime["onnxruntime"] = "1.31"
+    model.attacks.add(name="fmn", summary="Little.", reference="2102.12827", norms=["linf"], evaluations="gradient")
+    model.default_attack = "fmn"
+    model.attack_check.MergeFrom(v1.AttackCheck(reasons=["It is random."], repetition_difference=0.5))
+    model.corruptions.add(name="fog", group="weather", summary="Haze.", severities=5)
     return model
 
 

@@ -25,6 +25,8 @@ MODEL = v1.Model(
     labels=["cat", "dog"],
     methods=[v1.Method(name="grad_cam"), v1.Method(name="integrated_gradients")],
     norms=["linf"],
+    attacks=[v1.Attack(name="fmn", norms=["linf"])],
+    default_attack="fmn",
     digests={"weights_sha256": "weights"},
 )
 IMAGE = b"picture"
@@ -476,6 +478,20 @@ async def test_one_failed_part_never_spoils_the_others(gateway, backend, samples
     counted = samples("whybox_parts_total")
     assert sum(count for labels, count in counted.items() if f'code="{error.code_name}"' in labels) == 1
     assert sum(count for labels, count in counted.items() if 'code="OK"' in labels) == 3
+
+
+async def test_what_the_model_cannot_do_spoils_its_part_alone(backend, metrics, spool):
+    model = v1.Model()
+    model.CopyFrom(MODEL)
+    model.num_classes = 1
+    gateway = Gateway([model], backend, metrics, spool, max_image_bytes=LIMIT)
+    backend.release(*JOBS)
+    answer = await analyze(gateway, request(prediction={}, robustness={}))
+    assert answer.prediction.status.code == code_pb2.OK
+    assert answer.robustness.status.code == code_pb2.FAILED_PRECONDITION
+    assert list(backend.works) == ["prediction"]
+    with pytest.raises(errors.FailedPreconditionError, match="one class"):
+        await analyze(gateway, request(robustness={}))
 
 
 async def test_failed_parts_are_held_back_only_until_one_succeeds(gateway, backend):

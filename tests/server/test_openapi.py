@@ -109,13 +109,18 @@ async def test_not_ready_is_as_described(http, gateway):
     validate((await http.get("/readyz")).json(), schema)
 
 
-ANSWERS = {"explain": {"application/json", "image/png"}, "analyze": {"application/json", "application/x-ndjson"}}
+ANSWERS = {
+    "explain": {"application/json", "image/png"},
+    "robustness": {"application/json", "image/png"},
+    "analyze": {"application/json", "application/x-ndjson"},
+}
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_every_kind_of_answer_is_described(http, gateway, action):
     gateway.parts = 1
-    gateway.answer = v1.AnalyzeResponse(explanations=[{"overlay": b"png"}])
+    part = {"robustness": {"distances": [{"adversarial_picture": b"png"}]}}
+    gateway.answer = v1.AnalyzeResponse(**part if action == "robustness" else {"explanations": [{"overlay": b"png"}]})
     kinds = ANSWERS.get(action, {"application/json"})
     content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["responses"]["200"]["content"]
     assert set(content) == kinds
@@ -203,9 +208,17 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("explain", {"method": []}),
         ("robustness", {"budget": 30, "norm": ["linf"]}),
         ("robustness", {"budget": 1.5}),
+        *(("robustness", {"transfer": value}) for value in (True, False, 1, "yes", [True])),
+        *(("robustness", {"picture": value}) for value in ("change", ["adversarial", "change"], [], 1)),
+        *(("robustness", {"corruption": value}) for value in ("all", ["noise", "fog"], None)),
+        ("robustness", {"attack": "ddn", "twin": "grad_cam"}),
+        ("robustness", {"attack": ["ddn"]}),
+        ("robustness", {"encoding": ["adversarial"]}),
         ("bias", {"attribute": ["ball"]}),
         ("analyze", {}),
         ("analyze", {"top_k": 1, "method": "grad_cam"}),
+        ("analyze", {"encoding": "uint8", "picture": "change", "transfer": True, "corruption": "all"}),
+        ("analyze", {"robustness": {"encodings": ["change"], "twin": "grad_cam", "transfer": True}}),
         ("analyze", {"prediction": {"top_k": 1}, "explanations": [{"method": "grad_cam"}], "seed": 3}),
         ("analyze", {"prediction": {"colour": 1}}),
         ("analyze", {"prediction": {}, "top_k": 1}),

@@ -167,6 +167,64 @@ async def test_what_one_picture_cannot_show_is_refused(http, gateway, params, fi
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        ({}, "adversarial"),
+        ({"picture": "adversarial", "norm": "l2", "attack": "ddn", "budget": "fast"}, "adversarial"),
+        ({"picture": "change"}, "change"),
+    ],
+)
+async def test_robustness_shows_the_change_where_a_picture_is_wanted(http, gateway, params, kind):
+    gateway.answer = v1.AnalyzeResponse(robustness={"distances": [{"state": "found", f"{kind}_picture": b"\x89PNG"}]})
+    headers = RAW["headers"] | {"Accept": "image/png"}
+    response = await http.post(f"{URL}:robustness", content=PICTURE, headers=headers, params=params)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "image/png"
+    assert response.content == b"\x89PNG"
+    assert [asked.robustness.encodings for asked in gateway.requests] == [[kind]]
+
+
+@pytest.mark.parametrize(
+    ("params", "field", "says"),
+    [
+        ({"norm": ["linf", "l2"]}, "norm", "one norm"),
+        ({"picture": ["adversarial", "change"]}, "picture", "one of adversarial and change"),
+        ({"picture": "overlay"}, "picture", "one of adversarial and change"),
+        ({"transfer": "true"}, "transfer", "no transfer"),
+        ({"twin": "grad_cam"}, "twin", "no twin"),
+        ({"corruption": "all"}, "corruption", "no corruption"),
+    ],
+)
+async def test_what_one_picture_of_a_change_cannot_show_is_refused(http, gateway, params, field, says):
+    headers = RAW["headers"] | {"Accept": "image/png"}
+    response = await http.post(f"{URL}:robustness", content=PICTURE, headers=headers, params=params)
+    problem = response.json()
+    assert response.status_code == 400
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert says in problem["detail"]
+    assert "accept application/json" in problem["detail"]
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("distance", "says"),
+    [
+        ({"norm": "l2", "state": "not_found", "searched_radius": 2.5}, "no change up to 2.5 (l2) was found"),
+        ({"norm": "linf", "state": "found", "distance": 0.1}, "picture=change shows it amplified"),
+    ],
+)
+async def test_without_an_adversarial_picture_a_problem_says_why(http, gateway, distance, says):
+    gateway.answer = v1.AnalyzeResponse(robustness={"distances": [distance]})
+    headers = RAW["headers"] | {"Accept": "image/png"}
+    response = await http.post(f"{URL}:robustness", content=PICTURE, headers=headers)
+    problem = response.json()
+    assert response.status_code == 409
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (problem["code"], problem["reason"]) == ("FAILED_PRECONDITION", "NO_ADVERSARIAL_PICTURE")
+    assert says in problem["detail"]
+
+
 async def test_an_error_is_no_picture(http, gateway):
     gateway.error = errors.FailedPreconditionError("grad_cam reads the last convolution; use saliency")
     response = await http.post(f"{URL}:explain", content=PICTURE, headers=RAW["headers"] | {"Accept": "image/png"})
@@ -174,8 +232,8 @@ async def test_an_error_is_no_picture(http, gateway):
     assert response.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("action", ["predict", "robustness", "bias", "analyze"])
-async def test_only_explain_draws(http, action):
+@pytest.mark.parametrize("action", ["predict", "bias", "analyze"])
+async def test_no_other_action_draws(http, action):
     response = await http.post(f"{URL}:{action}", content=PICTURE, headers=RAW["headers"] | {"Accept": "image/png"})
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"

@@ -87,6 +87,25 @@ MEANINGS = [
         [("norm", "linf"), ("norm", "l2"), ("budget", "30")],
         {"robustness": {"norms": ["linf", "l2"], "budget": "30"}},
     ),
+    (
+        "robustness",
+        [
+            *(("attack", "ddn"), ("norm", "l2"), ("budget", "deadline"), ("twin", "grad_cam"), ("transfer", "true")),
+            *(("picture", "adversarial"), ("picture", "change"), ("corruption", "noise"), ("corruption", "fog")),
+        ],
+        {
+            "robustness": {
+                "attack": "ddn",
+                "norms": ["l2"],
+                "budget": "deadline",
+                "twin": "grad_cam",
+                "transfer": True,
+                "encodings": ["adversarial", "change"],
+                "corruptions": ["noise", "fog"],
+            }
+        },
+    ),
+    ("robustness", [("transfer", "false")], {"robustness": {}}),
     ("bias", [], {"bias": {}}),
     ("bias", [("attribute", "ball")], {"bias": {"attributes": ["ball"]}}),
     ("analyze", [], ALL_PARTS),
@@ -100,6 +119,15 @@ MEANINGS = [
             "bias": {"attributes": ["ball"]},
         },
     ),
+    (
+        "analyze",
+        [("encoding", "overlay"), ("picture", "change"), ("corruption", "all")],
+        ALL_PARTS
+        | {
+            "explanations": [{"method": "grad_cam", "encodings": ["overlay"]}],
+            "robustness": {"encodings": ["change"], "corruptions": ["all"]},
+        },
+    ),
 ]
 
 
@@ -111,6 +139,8 @@ def as_json(options):
             value = float(value)
         elif re.fullmatch("-?[0-9]+", value) and name != "version":
             value = int(value)
+        elif name == "transfer":
+            value = value == "true"
         fields.setdefault(name, []).append(value)
     return {name: values if len(values) > 1 else values[0] for name, values in fields.items()}
 
@@ -196,6 +226,11 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         ("predict", RAW | {"params": {"top_k": ""}}, 400, "top_k", "integer"),
         ("predict", RAW | {"params": {"top_k": "2147483648"}}, 400, "top_k", "2147483647"),
         ("predict", RAW | {"params": {"top_k": "1_0"}}, 400, "top_k", "integer"),
+        ("robustness", RAW | {"params": {"transfer": "yes"}}, 400, "transfer", "true or false"),
+        ("robustness", RAW | {"params": {"transfer": ["true", "true"]}}, 400, "transfer", "given twice"),
+        ("robustness", {"json": {"image": BASE64, "transfer": 1}}, 400, "transfer", "true or false"),
+        ("robustness", RAW | {"params": {"encoding": "change"}}, 400, "encoding", "picture"),
+        ("explain", RAW | {"params": {"picture": "change"}}, 400, "picture", "Unknown option"),
         ("predict", RAW | {"params": {"seed": "-1"}}, 400, "seed", "from 0 to 4294967295"),
         ("predict", RAW | {"params": {"top_k": [1, 2]}}, 400, "top_k", "given twice"),
         ("predict", RAW | {"params": {"timeout": "0"}}, 400, "timeout", "above 0"),

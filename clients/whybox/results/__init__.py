@@ -5,25 +5,42 @@ failed part leaves the others untouched; its own other fields are then empty.
 """
 
 from whybox.results.analysis import Analysis
+from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
 from whybox.results.bias import Bias, BiasFlag, Example
 from whybox.results.explanation import Explanation
-from whybox.results.model import Digests, Method, ModelInfo, PackingCheck, Preprocessing, RandomisationTest
+from whybox.results.model import (
+    Attack,
+    AttackCheck,
+    CorruptionKind,
+    Digests,
+    Method,
+    ModelInfo,
+    PackingCheck,
+    Preprocessing,
+    RandomisationTest,
+)
 from whybox.results.prediction import ClassScore, Prediction, View
 from whybox.results.quality import Curve, Quality, Stability
 from whybox.results.receipt import PartTiming, Receipt, Timings
 from whybox.results.regions import Region, Regions
-from whybox.results.robustness import Distance, Robustness
+from whybox.results.robustness import Corruption, CorruptionLevel, Robustness
 
 __all__ = [
     "Analysis",
+    "Attack",
+    "AttackCheck",
     "Bias",
     "BiasFlag",
     "ClassScore",
+    "Corruption",
+    "CorruptionKind",
+    "CorruptionLevel",
     "Curve",
     "Digests",
     "Distance",
     "Example",
     "Explanation",
+    "MapSimilarity",
     "Method",
     "ModelInfo",
     "PackingCheck",
@@ -38,5 +55,7 @@ __all__ = [
     "Robustness",
     "Stability",
     "Timings",
+    "Transfer",
+    "Twin",
     "View",
 ]

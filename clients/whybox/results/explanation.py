@@ -49,7 +49,7 @@ class Explanation:
         forward_evaluations: Forward passes of one picture that the map cost, those of gradients included.
         gradient_evaluations: Gradients of one picture that the map cost.
         quality: How far the map can be trusted, as far as that was asked for, or None.
-        view: Where the map lies in the picture.
+        view: Where the map lies in the picture; None for all of it.
         picture: The encoded picture that was explained.
         error: Why the map is missing, or None.
     """

@@ -77,6 +77,79 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Attack:
+    """A search for the smallest change that flips the model's prediction.
+
+    Attributes:
+        name: What requests call it.
+        summary: One sentence for people.
+        reference: The paper that defines it.
+        norms: Norms that it can measure in.
+        evaluations: What it spends: "gradient" or "forward" evaluations.
+    """
+
+    name: str
+    summary: str
+    reference: str
+    norms: tuple[str, ...]
+    evaluations: str
+
+
+@dataclass(frozen=True)
+class AttackCheck:
+    """Signs that the network hides its weaknesses from attacks that follow its gradients.
+
+    They are those of Croce and Hein (arXiv:2003.01690), Carlini et al. (arXiv:1902.06705) and Zimmermann et al.
+    (arXiv:2206.13991).
+
+    Attributes:
+        reliable: Whether none of the following speaks against such attacks.
+        reasons: What does, for people.
+        pictures: Number of pictures that were tested.
+        repetition_difference: Largest difference of a logit between repeated passes of one picture; above 0 the network
+            is random.
+        softmax_output: Whether the network answers with probabilities instead of logits: where they saturate, no
+            gradient is left.
+        zero_gradient_share: Share of pictures with a gradient that is zero almost everywhere, 0 to 1.
+        black_box_better_share: Share of pictures on which an attack without gradients found a much smaller change, 0 to
+            1.
+        optimises_at_inference: Whether the network computes gradients to answer.
+        radius_helps_share: Share of pictures whose flipped answer flipped back when the change was enlarged, 0 to 1.
+        planted: Adversarial pictures that could be planted.
+        planted_found: How many of them the attack found.
+    """
+
+    reliable: bool
+    reasons: tuple[str, ...]
+    pictures: int
+    repetition_difference: float
+    softmax_output: bool
+    zero_gradient_share: float
+    black_box_better_share: float
+    optimises_at_inference: bool
+    radius_helps_share: float
+    planted: int
+    planted_found: int
+
+
+@dataclass(frozen=True)
+class CorruptionKind:
+    """What may be done to a picture beside attacks.
+
+    Attributes:
+        name: What requests call it.
+        group: "noise", "blur", "weather", "digital" or "geometry".
+        summary: One sentence for people.
+        severities: Number of severities: 5, or 1 where there are no degrees.
+    """
+
+    name: str
+    group: str
+    summary: str
+    severities: int
+
+
+@dataclass(frozen=True)
 class Digests:
     """SHA-256 in lower-case hexadecimal of what the model is made of; `inputs_sha256` covers all of it."""
 
@@ -121,6 +194,11 @@ class ModelInfo:
         preprocessing: How a picture becomes the model's input, or None where the server does not say.
         digests: What it is made of, or None where the server does not say.
         packing_check: The comparison made when it was packed, or None where there was none.
+        attacks: What its robustness can be measured with.
+        default_attack: The attack that is used unless a request names another.
+        attack_check: Whether attacks that follow the network's gradients can be trusted, or None where that was not
+            tested.
+        corruptions: What else can be done to a picture.
     """
 
     name: str
@@ -134,3 +212,7 @@ class ModelInfo:
     preprocessing: Preprocessing | None
     digests: Digests | None
     packing_check: PackingCheck | None
+    attacks: tuple[Attack, ...]
+    default_attack: str
+    attack_check: AttackCheck | None
+    corruptions: tuple[CorruptionKind, ...]

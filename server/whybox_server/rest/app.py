@@ -16,8 +16,9 @@ from whybox_server.readiness import is_ready
 from whybox_server.rest import docs
 from whybox_server.rest.answers import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
 from whybox_server.rest.calls import CallMiddleware, routing_problem
+from whybox_server.rest.given import read_options
 from whybox_server.rest.openapi import document
-from whybox_server.rest.options import ACTIONS, OPTIONS, read_options
+from whybox_server.rest.options import ACTIONS, OPTIONS
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
 

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox_server.rest.bodies import read_body
-from whybox_server.rest.options import ACTIONS, EXPLAINING, OPTIONS, Options, options_of, read_options
+from whybox_server.rest.given import read_options
+from whybox_server.rest.options import ACTIONS, EXPLAINING, OPTIONS, Options, options_of
 from whybox_server.validation import check_explanations
 
 DEFAULT_METHOD = "grad_cam"

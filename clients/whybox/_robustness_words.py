@@ -81,8 +81,10 @@ def corruption_words(corruption: Corruption) -> str:
     words = f"{corruption.name} changes the answer"
     if len(corruption.levels) == 1:
         return words
+    if len(flips) == 1:
+        return f"{words} at severity {flips[0]}"
     if flips == [level.severity for level in corruption.levels][-len(flips) :]:
-        return f"{words} {f'from severity {flips[0]} on' if len(flips) > 1 else f'at severity {flips[0]}'}"
+        return f"{words} from severity {flips[0]} on"
     return f"{words} at the severities {', '.join(map(str, flips[:-1]))} and {flips[-1]}"
 
 

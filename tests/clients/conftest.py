@@ -234,6 +234,16 @@ def answer() -> v1.AnalyzeResponse:
     inside = np.zeros((12, 12), np.uint8)
     inside[6:, :6] = 1
     failed = InternalError("The map went wrong.")
+    twin_map = v1.Explanation(
+        method="grad_cam",
+        target_class=207,
+        target_label="golden retriever",
+        attribution=v1.Tensor(shape=[7, 7], dtype="float32", data=cells.tobytes()),
+        view=view,
+    )
+    other_twin_map = v1.Explanation(
+        method="grad_cam", target_class=281, target_label="tabby", attribution=twin_map.attribution
+    )
     return v1.AnalyzeResponse(
         request_id="overwritten",
         model="lite0",
@@ -322,10 +332,42 @@ def answer() -> v1.AnalyzeResponse:
                     searched_radius=0.5,
                     percentile=40.0,
                     survives_8bit=False,
+                    runner_up_class=cat,
+                    stopped_by="evaluations",
+                    distance_8bit=2 / 255,
+                    adversarial_picture=png(np.full((12, 12, 3), 150, np.uint8)),
+                    change_picture=png(np.full((12, 12, 3), 128, np.uint8)),
+                    transfers=[
+                        v1.Transfer(
+                            model="lite2", version="1.0", predicted_class=dog, adversarial_class=cat, fooled=True
+                        ),
+                        v1.Transfer(model="lite3", version="1.0", status=failed.to_status()),
+                    ],
+                    twin=v1.Twin(
+                        before=twin_map,
+                        after=other_twin_map,
+                        same_class=v1.MapSimilarity(ssim=0.9, top_overlap=0.75, rank_correlation=0.95),
+                        new_class=v1.MapSimilarity(ssim=0.5, top_overlap=0.25, rank_correlation=-0.1),
+                    ),
+                    reasons=["the deadline ended the search"],
                 ),
                 v1.Distance(norm="l2", attack="fmn", state="not_found", predicted_class=dog, searched_radius=0.5),
             ],
             view=view,
+            corruptions=[
+                v1.Corruption(
+                    name="gaussian_noise",
+                    group="noise",
+                    levels=[
+                        v1.CorruptionLevel(severity=severity, predicted_class=cat if flips else dog, flips=flips)
+                        for severity, flips in ((1, False), (2, False), (3, True), (4, True), (5, True))
+                    ],
+                    first_flip=3,
+                ),
+                v1.Corruption(
+                    name="mirror", group="geometry", levels=[v1.CorruptionLevel(severity=1, predicted_class=dog)]
+                ),
+            ],
         ),
         bias=v1.Bias(
             flags=[

@@ -41,7 +41,13 @@ def test_the_answer_can_be_read(run) -> None:
         "0.40); infidelity 0.50 (random places 0.80); 8-bit noise: rank correlation 0.25, top overlap 50.0 %; 3 ",
         "12 of 60 superpixels (25 % of the view) suffice: golden retriever 75.0 %; no removal changes the answer",
         "linf: a change of 0.1 grey levels of 255 makes it tabby",
-        "an upper bound found by fmn, 12 gradients, 7 forward passes; it does not survive rounding to 8 bits",
+        "an upper bound found by fmn, 12 gradients, 7 forward passes; it does not survive rounding to 8 bits: there it "
+        "takes 2 grey levels of 255",
+        "not reliable: the deadline ended the search also fools lite2: tabby 0.0 % instead of golden retriever 75.0 % "
+        "nothing is known of lite3: The map went wrong.",
+        "grad_cam of golden retriever before and of tabby after the change: SSIM 0.50, top overlap 25.0 %, rank ",
+        "1 of 2 corruptions changes the answer: gaussian_noise changes the answer from severity 3 on",
+        "gaussian_noise noise · · x x x makes it tabby 0.0 % mirror geometry ·",
         "40 % of the class's reference pictures are easier to flip",
         "l2: no change up to 0.5 (128 in grey levels) was found to flip the prediction",
         "indoors: flagged, effect +0.40 [+0.20, +0.60], n = 120, q = 0.01. Pictures annotated indoors",
@@ -57,7 +63,8 @@ def test_options_reach_the_request(run, service) -> None:
     arguments = (
         "--model lite2 --top-k 3 --method grad_cam --method rise --target 4 --target tabby --contrast 7 "
         "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
-        "--quality stability --norm l2 --budget fast --attribute indoors --seed 5 --timeout 9"
+        "--quality stability --norm l2 --budget fast --attack ddn --picture change --picture adversarial --transfer "
+        "--twin grad_cam --corruption noise --corruption fog --attribute indoors --seed 5 --timeout 9"
     )
     assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
     [request] = service.requests
@@ -81,7 +88,15 @@ def test_options_reach_the_request(run, service) -> None:
         image=request.image,
         prediction=v1.PredictionOptions(top_k=3),
         explanations=maps,
-        robustness=v1.RobustnessOptions(norms=["l2"], budget="fast"),
+        robustness=v1.RobustnessOptions(
+            norms=["l2"],
+            budget="fast",
+            attack="ddn",
+            encodings=["change", "adversarial"],
+            transfer=True,
+            twin="grad_cam",
+            corruptions=["noise", "fog"],
+        ),
         bias=v1.BiasOptions(attributes=["indoors"]),
         seed=5,
     )
@@ -134,6 +149,10 @@ def test_maps_are_saved_and_named(run, folder: Path) -> None:
         "dog.integrated_gradients.heat_map.png",
         "dog.integrated_gradients.overlay.png",
         "dog.integrated_gradients.sufficient.png",
+        "dog.robustness.linf.adversarial.png",
+        "dog.robustness.linf.change.png",
+        "dog.robustness.linf.before.png",
+        "dog.robustness.linf.after.png",
         "dog.sheet.png",
     ]
     assert [line for line in result.stdout.splitlines() if line.startswith("wrote")] == [
@@ -191,7 +210,21 @@ def test_models(run, service) -> None:
         ),
         v1.Method(name="attention_rollout", summary="Heads.", unavailable="it has no attention; use grad_cam"),
     ]
-    service.models[0].MergeFrom(v1.Model(title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=methods))
+    robust = {
+        "attacks": [
+            v1.Attack(name="fmn", summary="Steps.", norms=["linf", "l2"], evaluations="gradient"),
+            v1.Attack(name="square", summary="Squares.", norms=["linf"], evaluations="forward"),
+        ],
+        "default_attack": "square",
+        "attack_check": v1.AttackCheck(reasons=["it is random"], pictures=20, black_box_better_share=0.5),
+        "corruptions": [
+            v1.CorruptionKind(name=name, group=group)
+            for name, group in (("gaussian_noise", "noise"), ("shot_noise", "noise"), ("fog", "weather"))
+        ],
+    }
+    service.models[0].MergeFrom(
+        v1.Model(title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=methods, **robust)
+    )
     result = run("models")
     assert result.exit_code == 0
     assert "lite0 1.0  Lite [bold]0" in result.stdout
@@ -200,7 +233,10 @@ def test_models(run, service) -> None:
     for words in (
         "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, ",
         "guided_backprop Gradients. failed the randomisation test: its maps stay alike for random weights (similarity ",
-        "attention_rollout not for this model: it has no attention; use grad_cam lite2 1.0",
+        "attention_rollout not for this model: it has no attention; use grad_cam Attacks fmn Steps. linf, l2; gradient "
+        "evaluations square Squares. linf; forward evaluations; the default attacks with gradients cannot be trusted: it "
+        "is random (20 pictures; an attack without gradients did much better on 50.0 %) Corruptions noise "
+        "gaussian_noise, shot_noise weather fog lite2 1.0",
     ):
         assert words in text
 
@@ -249,6 +285,8 @@ def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
         ("analyze dog.png --tolerance -1", "tolerance"),
         ("analyze dog.png --baseline nothing.png", "nothing.png is no file"),
         ("analyze dog.png --part bias --target 3", "target is for explanations"),
+        ("analyze dog.png --part bias --transfer", "transfer is for robustness"),
+        ("analyze dog.png --part bias --corruption all", "corruptions is for robustness"),
         ("analyze dog.png --steps 9", "No such option"),
     ],
 )

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import io
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,31 @@ def sent(service) -> v1.AnalyzeRequest:
         (
             {"parts": "robustness", "norms": ["l2", "linf"], "budget": 30},
             {"robustness": {"norms": ["l2", "linf"], "budget": "30"}},
+        ),
+        (
+            {
+                "parts": "robustness",
+                "attack": "ddn",
+                "pictures": "change",
+                "transfer": True,
+                "twin": "grad_cam",
+                "corruptions": ("noise", "fog"),
+                "budget": "deadline",
+            },
+            {
+                "robustness": {
+                    "attack": "ddn",
+                    "encodings": ["change"],
+                    "transfer": True,
+                    "twin": "grad_cam",
+                    "corruptions": ["noise", "fog"],
+                    "budget": "deadline",
+                }
+            },
+        ),
+        (
+            {"parts": "robustness", "attack": None, "pictures": None, "transfer": None, "twin": None, "corruptions": None},
+            {"robustness": {}},
         ),
         ({"parts": "bias", "attributes": ["indoors"]}, {"bias": {"attributes": ["indoors"]}}),
     ],
@@ -107,7 +133,11 @@ def test_a_baseline_of_ones_own_is_sent(client: Client, service, picture: bytes,
         ),
         (
             lambda client, picture: client.robustness(picture, budget="fast"),
-            {"robustness": {"norms": ["linf"], "budget": "fast"}},
+            {"robustness": {"budget": "fast"}},
+        ),
+        (
+            lambda client, picture: client.robustness(picture, norms="l2", pictures=["adversarial"], seed=4),
+            {"robustness": {"norms": ["l2"], "encodings": ["adversarial"]}, "seed": 4},
         ),
         (lambda client, picture: client.bias(picture, attributes="indoors"), {"bias": {"attributes": ["indoors"]}}),
     ],
@@ -143,7 +173,13 @@ def test_both_transports_give_equal_results(ports, answer: v1.AnalyzeResponse, p
     over_grpc, over_rest = analyses
     assert over_rest.message == over_grpc.message == answer
     assert over_rest.prediction == over_grpc.prediction
-    assert over_rest.robustness == over_grpc.robustness
+    assert over_rest.robustness.corruptions == over_grpc.robustness.corruptions
+    # Maps and errors are equal to nothing but themselves.
+    one, other = (
+        [dataclasses.replace(distance, twin=None, transfers=()) for distance in analysis.robustness.distances]
+        for analysis in analyses
+    )
+    assert one == other
     assert over_rest.bias == over_grpc.bias
     assert over_rest.receipt == over_grpc.receipt
     for one, other in zip(over_grpc.explanations, over_rest.explanations, strict=True):
@@ -198,6 +234,8 @@ def test_arguments_are_checked_before_anything_is_sent(client: Client, service, 
         ({"baseline": Path("no/such.png")}, OSError, r"no/such\.png"),
         ({"parts": "bias", "target": 3}, ValueError, "target is for explanations"),
         ({"parts": ["prediction", "bias"], "budget": "fast"}, ValueError, "budget is for robustness"),
+        ({"parts": "prediction", "transfer": True}, ValueError, "transfer is for robustness"),
+        ({"parts": "prediction", "corruptions": "all"}, ValueError, "corruptions is for robustness"),
     ):
         with pytest.raises(error, match=words):
             ask(picture, **wrong)
@@ -214,6 +252,9 @@ def test_arguments_are_checked_before_anything_is_sent(client: Client, service, 
         ("explain", "top_k"),
         ("explain", "parts"),
         ("robustness", "quality"),
+        ("robustness", "parts"),
+        ("robustness", "encodings"),
+        ("explain", "pictures"),
         ("bias", "norms"),
         ("analyze", "method"),
         ("stream", "method"),

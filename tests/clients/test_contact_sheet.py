@@ -21,13 +21,27 @@ def tile(sheet: Image.Image, column: int) -> np.ndarray:
 
 def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
     sheet = analysis.contact_sheet(TILE)
-    assert sheet.width == MARGIN + 4 * (TILE + MARGIN), "the picture, the maps that did not fail, the region found"
+    assert sheet.width == MARGIN + 8 * (TILE + MARGIN), (
+        "the picture, the maps that did not fail, the region found; the adversarial picture, its change and two maps"
+    )
     cam, gradients, _ = analysis.explanations
     region = gradients.regions.sufficient
     for column, expected in enumerate(
         (cam.overlay(size=TILE), gradients.overlay(size=TILE), gradients.spotlight(region, TILE)), start=1
     ):
         np.testing.assert_array_equal(tile(sheet, column), np.asarray(expected))
+
+
+def test_it_shows_what_changes_the_answer(answer: v1.AnalyzeResponse, picture: bytes) -> None:
+    lone = v1.AnalyzeResponse(robustness=answer.robustness)
+    analysis = read_analysis(lone, picture)
+    sheet = analysis.contact_sheet(TILE)
+    assert sheet.width == MARGIN + 5 * (TILE + MARGIN)
+    assert (tile(sheet, 1) == 150).all()
+    assert (tile(sheet, 2) == 128).all()
+    twin = analysis.robustness.distances[0].twin
+    for column, explanation in ((3, twin.before), (4, twin.after)):
+        np.testing.assert_array_equal(tile(sheet, column), np.asarray(explanation.overlay(size=TILE)))
 
 
 @pytest.mark.parametrize(("sent", "grey"), [(("heat_map", "overlay"), 100), (("heat_map",), 200)])

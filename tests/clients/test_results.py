@@ -22,8 +22,9 @@ def assert_same(message, value) -> None:
     for field in message.DESCRIPTOR.fields:
         if field.name in ("status", "attribution", "mask"):
             continue
-        if field.name in ("heat_map", "overlay"):
-            assert getattr(value, f"{field.name}_png") == (getattr(message, field.name) or None)
+        if field.type == field.TYPE_BYTES:
+            name = field.name.removesuffix("_picture")
+            assert getattr(value, f"{name}_png") == (getattr(message, field.name) or None)
             continue
         expected, actual = getattr(message, field.name), getattr(value, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -65,6 +66,26 @@ def test_pictures_may_come_without_numbers(answer: v1.AnalyzeResponse, picture: 
 def test_a_map_without_anything_is_an_error(picture: bytes) -> None:
     with pytest.raises(InternalError, match="cannot be decoded"):
         read_analysis(v1.AnalyzeResponse(explanations=[v1.Explanation(method="rise")]), picture)
+
+
+def test_a_twin_lies_over_the_picture_that_it_explains(answer: v1.AnalyzeResponse, picture: bytes) -> None:
+    message = answer.robustness.distances[0]
+    message.twin.after.view.CopyFrom(message.twin.before.view)
+    [distance, _] = read_analysis(answer, picture).robustness.distances
+    twin = distance.twin
+    assert (twin.before.picture, twin.before.view.left) == (picture, 10.5)
+    assert (twin.after.picture, twin.after.view) == (distance.adversarial_png, None)
+    assert twin.before.overlay().size == (43, 43)
+    assert twin.after.overlay().size == (12, 12)
+    message.ClearField("adversarial_picture")
+    [distance, _] = read_analysis(answer, picture).robustness.distances
+    assert (distance.twin.after.picture, distance.twin.after.view) == (picture, distance.twin.before.view)
+
+
+def test_a_model_that_could_not_be_asked_says_why(analysis: Analysis) -> None:
+    fooled, unknown = analysis.robustness.distances[0].transfers
+    assert fooled.error is None
+    assert isinstance(unknown.error, InternalError)
 
 
 def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
@@ -138,6 +159,26 @@ def test_models_arrive_whole() -> None:
         packing_check=v1.PackingCheck(
             pictures=20, max_logit_difference=1e-5, max_map_difference=1e-4, runtime={"torch": "2.14.1"}
         ),
+        attacks=[
+            v1.Attack(
+                name="fmn", summary="Steps.", reference="2102.12827", norms=["linf", "l2"], evaluations="gradient"
+            ),
+            v1.Attack(name="square", norms=["linf"], evaluations="forward"),
+        ],
+        default_attack="fmn",
+        attack_check=v1.AttackCheck(
+            reasons=["It is random."],
+            pictures=20,
+            repetition_difference=0.5,
+            softmax_output=True,
+            zero_gradient_share=0.1,
+            black_box_better_share=0.2,
+            optimises_at_inference=True,
+            radius_helps_share=0.3,
+            planted=5,
+            planted_found=4,
+        ),
+        corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
     )
     assert_same(model, read_model(model))
     assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

@@ -234,8 +234,8 @@ def test_models(run, service) -> None:
         "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, ",
         "guided_backprop Gradients. failed the randomisation test: its maps stay alike for random weights (similarity ",
         "attention_rollout not for this model: it has no attention; use grad_cam Attacks fmn Steps. linf, l2; gradient "
-        "evaluations square Squares. linf; forward evaluations; the default attacks with gradients cannot be trusted: it "
-        "is random (20 pictures; an attack without gradients did much better on 50.0 %) Corruptions noise "
+        "evaluations square Squares. linf; forward evaluations; the default attacks with gradients cannot be trusted: "
+        "it is random (20 pictures; an attack without gradients did much better on 50.0 %) Corruptions noise "
         "gaussian_noise, shot_noise weather fog lite2 1.0",
     ):
         assert words in text

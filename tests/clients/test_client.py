@@ -58,7 +58,14 @@ def sent(service) -> v1.AnalyzeRequest:
             },
         ),
         (
-            {"parts": "robustness", "attack": None, "pictures": None, "transfer": None, "twin": None, "corruptions": None},
+            {
+                "parts": "robustness",
+                "attack": None,
+                "pictures": None,
+                "transfer": None,
+                "twin": None,
+                "corruptions": None,
+            },
             {"robustness": {}},
         ),
         ({"parts": "bias", "attributes": ["indoors"]}, {"bias": {"attributes": ["indoors"]}}),

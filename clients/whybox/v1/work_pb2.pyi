@@ -154,7 +154,9 @@ class WorkResult(_message.Message):
         """State of a certificate that is "running"."""
 
     @_builtins.property
-    def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """One for each norm, in the order of the request."""
+
     def __init__(
         self,
         *,

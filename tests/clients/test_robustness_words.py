@@ -26,7 +26,8 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         (FOUND, f"{CHANGE}; {SEARCHED}"),
         (
             {"distance": 1 / 255},
-            "linf: a change of 1 grey level of 255 flips it; an upper bound found by fmn, 0 gradients, 0 forward passes",
+            "linf: a change of 1 grey level of 255 flips it; "
+            "an upper bound found by fmn, 0 gradients, 0 forward passes",
         ),
         (FOUND | {"runner_up_class": POINTER}, f"{CHANGE}, the runner-up; {SEARCHED}"),
         (FOUND | {"runner_up_class": DOG}, f"{CHANGE}, past the runner-up dalmatian 71.2 %; {SEARCHED}"),
@@ -141,7 +142,8 @@ def test_corruptions(flips: str, expected: str) -> None:
         ),
         (
             {"fog": "xx", "mirror": "x"},
-            "2 of 2 corruptions change the answer: fog changes the answer from severity 1 on; mirror changes the answer",
+            "2 of 2 corruptions change the answer: fog changes the answer from severity 1 on; "
+            "mirror changes the answer",
         ),
     ],
 )

@@ -132,6 +132,11 @@ class Classifier:
         """Name of a class."""
         return self.model.labels[index]
 
+    def score(self, logits: Tensor, index: int) -> v1.ClassScore:
+        """A class with the probability that logits, [classes], give it."""
+        probability = float(torch.softmax(logits.double(), dim=0)[index])
+        return v1.ClassScore(index=index, label=self.label(index), probability=probability)
+
 
 def differentiable(model: v1.Model, weights: Path) -> Differentiable:
     """The torch network of a manifest with the weights in a file."""

@@ -8,6 +8,7 @@ from whybox import v1
 from whybox_handlers import drawing
 from whybox_handlers.attacks import ATTACKS, NORMS, Adversarial, Found
 from whybox_handlers.classifier import Classifier
+from whybox_handlers.corruption_levels import measure_corruptions
 from whybox_handlers.passes import Passes, serve_alone
 from whybox_handlers.subject import Subject
 from whybox_handlers.twin import twin
@@ -49,33 +50,16 @@ async def measure_robustness(
         WhyboxError: Time was over before an attack could begin, or the caller is gone.
     """
     pictures = []
-    for index, norm in enumerate(options.norms):
-        to_deadline = options.budget == _DEADLINE
-        found = await ATTACKS[options.attack].run(
-            passes,
-            subject,
-            norm,
-            MAX_EVALUATIONS if to_deadline else int(options.budget),
-            to_deadline=to_deadline,
-            share=1 / (len(options.norms) - index),
-            seed=seed,
-        )
+    for left, norm in zip(range(len(options.norms), 0, -1), options.norms, strict=True):
+        # Of the time: whatever else is asked for takes as long as a search.
+        share = 1 / (left * (1 + bool(options.twin)) + bool(options.corruptions))
+        found = await _search(passes, subject, norm, options, seed, share)
         distance = part.distances.add(norm=norm, attack=options.attack)
-        _describe(distance, classifier, subject, found)
-        enlarged_flips = None
-        picture = b""
-        if found.adversarial is not None:
-            enlarged_flips = await _flips(passes, subject, _enlarged(subject, found.adversarial, _ENLARGED))
-            picture = await _realise(distance, passes, subject, found.adversarial)
-            if "adversarial" in options.encodings:
-                distance.adversarial_picture = picture
-            if "change" in options.encodings:
-                distance.change_picture = _change_picture(found.adversarial.picture - subject.picture)
-            if options.twin:
-                await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, passes)
-        pictures.append(picture)
-        _judge(distance, classifier, found, enlarged_flips)
+        pictures.append(await _describe(distance, classifier, subject, found, options, passes))
+        if options.twin and found.adversarial is not None:
+            await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, passes)
     part.view.CopyFrom(subject.view)
+    await measure_corruptions(part, classifier, subject, options.corruptions, seed, passes)
     return pictures
 
 
@@ -84,26 +68,53 @@ def view_picture(subject: Subject) -> bytes:
     return _png(subject.picture)
 
 
-def _describe(distance: v1.Distance, classifier: Classifier, subject: Subject, found: Found) -> None:
-    adversarial = found.adversarial
-    distance.state = "not_found" if adversarial is None else "found"
+async def _search(
+    passes: Passes, subject: Subject, norm: str, options: v1.RobustnessOptions, seed: int, share: float
+) -> Found:
+    to_deadline = options.budget == _DEADLINE
+    evaluations = MAX_EVALUATIONS if to_deadline else int(options.budget)
+    attack = ATTACKS[options.attack]
+    return await attack.run(passes, subject, norm, evaluations, to_deadline=to_deadline, share=share, seed=seed)
+
+
+async def _describe(
+    distance: v1.Distance,
+    classifier: Classifier,
+    subject: Subject,
+    found: Found,
+    options: v1.RobustnessOptions,
+    passes: Passes,
+) -> bytes:
+    """Fills in all but the twin; the adversarial picture of 8 bits as PNG."""
+    _outcome(distance, classifier, subject, found)
+    adversarial, picture, enlarged_flips = found.adversarial, b"", None
+    if adversarial is not None:
+        enlarged_flips = await _flips(passes, subject, _enlarged(subject, adversarial, _ENLARGED))
+        picture = await _realise(distance, passes, subject, adversarial)
+        if "adversarial" in options.encodings:
+            distance.adversarial_picture = picture
+        if "change" in options.encodings:
+            distance.change_picture = _change_picture(adversarial.picture - subject.picture)
+    _judge(distance, classifier, found, enlarged_flips)
+    return picture
+
+
+def _outcome(distance: v1.Distance, classifier: Classifier, subject: Subject, found: Found) -> None:
+    distance.state = "not_found" if found.adversarial is None else "found"
     distance.gradient_evaluations = found.gradient_evaluations
     distance.forward_evaluations = found.forward_evaluations
     distance.searched_radius = found.searched_radius
     distance.stopped_by = found.stopped_by
     if found.distance_at_half_budget is not None:
         distance.distance_at_half_budget = found.distance_at_half_budget
-    _score(distance.predicted_class, classifier, subject.logits, subject.predicted)
-    _score(distance.runner_up_class, classifier, subject.logits, int(subject.logits.topk(2).indices[1]))
-    if adversarial is not None:
-        distance.distance = adversarial.distance
-        distance.unflipped_distance = adversarial.unflipped_distance
-        _score(distance.adversarial_class, classifier, adversarial.logits, int(adversarial.logits.argmax()))
-
-
-def _score(score: v1.ClassScore, classifier: Classifier, logits: Tensor, index: int) -> None:
-    score.index, score.label = index, classifier.label(index)
-    score.probability = float(torch.softmax(logits.double(), dim=0)[index])
+    predicted, runner_up = subject.logits.topk(2).indices.tolist()
+    distance.predicted_class.CopyFrom(classifier.score(subject.logits, predicted))
+    distance.runner_up_class.CopyFrom(classifier.score(subject.logits, runner_up))
+    if found.adversarial is not None:
+        distance.distance = found.adversarial.distance
+        distance.unflipped_distance = found.adversarial.unflipped_distance
+        flipped = int(found.adversarial.logits.argmax())
+        distance.adversarial_class.CopyFrom(classifier.score(found.adversarial.logits, flipped))
 
 
 async def _flips(passes: Passes, subject: Subject, picture: Tensor) -> bool:

@@ -17,6 +17,7 @@ from whybox_handlers import networks, pictures
 from whybox_handlers.attack_checks import check_attacks
 from whybox_handlers.attacks import ATTACKS, NORMS
 from whybox_handlers.classifier import MANIFEST, ONNX, WEIGHTS, Classifier, Differentiable, OnnxServing, differentiable
+from whybox_handlers.corruptions import CORRUPTIONS
 from whybox_handlers.explainers import EXPLAINERS
 from whybox_handlers.onnx_export import export
 from whybox_handlers.packing_checks import PackError, compare_logits, compare_maps, randomise_methods
@@ -118,6 +119,15 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
             for name, attack in ATTACKS.items()
         ],
         default_attack=next(iter(ATTACKS)),
+        corruptions=[
+            v1.CorruptionKind(
+                name=name,
+                group=corruption.group,
+                summary=corruption.summary,
+                severities=len(corruption.strengths),
+            )
+            for name, corruption in CORRUPTIONS.items()
+        ],
     )
     digests = model.digests
     digests.weights_sha256 = _sha256(weights)

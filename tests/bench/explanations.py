@@ -1,28 +1,26 @@
 """`make bench`: explanations beside what others need for the same, in one process, on one thread.
 
-All ways of one comparison take turns picture by picture, so that whatever else the machine does hits them alike;
-figures are medians over the pictures. To add a comparison, write a function that returns its table and name it in
+Figures are medians over the pictures. To add a comparison, write a function that returns its table and name it in
 `COMPARISONS`. Names on the command line choose among them.
 """
 
 import importlib.util
 import statistics
 import sys
-import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from captum.attr import IntegratedGradients, Occlusion
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench.side_by_side import REPOSITORY, in_turn
 from explaining import question_of, served, task_of
 from whybox_handlers import pictures as decoding
 from whybox_handlers.classifier import Classifier
@@ -30,7 +28,6 @@ from whybox_handlers.explainers import EXPLAINERS, Attribution
 from whybox_handlers.passes import differentiate
 from whybox_handlers.scheduler import run
 
-REPOSITORY = Path(__file__).parents[2]
 ROUNDS = 7
 REFERENCE_PICTURES, REFERENCE_STEPS = 5, 300
 MASKS, MASKED_PICTURES = 2000, 2
@@ -54,18 +51,6 @@ class Answer:
     forwards: int
 
 
-@dataclass
-class Measured:
-    """One way to a map, picture by picture."""
-
-    milliseconds: list[float] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.milliseconds)
-
-
 Way = Callable[[Subject], Answer]
 
 
@@ -82,23 +67,6 @@ def load() -> tuple[Classifier, list[Subject]]:
         target = int(logits.argmax())
         subjects.append(Subject(view, target, torch.eye(len(logits))[target]))
     return classifier, subjects
-
-
-def in_turn(ways: Mapping[str, Way], subjects: Sequence[Subject], rounds: int = 1) -> dict[str, Measured]:
-    """Each way on each picture, `rounds` times, after one that does not count; the answers are the last round's."""
-    measured = {name: Measured() for name in ways}
-    for explain in ways.values():
-        explain(subjects[0])
-    for _ in range(rounds):
-        for each in measured.values():
-            each.answers.clear()
-        for subject in track(subjects, "measuring", transient=True):
-            for name, explain in ways.items():
-                started = time.perf_counter()
-                answer = explain(subject)
-                measured[name].milliseconds.append(1000 * (time.perf_counter() - started))
-                measured[name].answers.append(answer)
-    return measured
 
 
 def whybox(classifier: Classifier, method: str, baselines: Callable[[Tensor], Sequence[Tensor]] = lambda _: ()) -> Way:

@@ -410,15 +410,18 @@ class Corruption(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
     FIRST_FLIP_FIELD_NUMBER: _builtins.int
+    STOPPED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """One of Model.corruptions, for example "gaussian_noise"."""
     group: _builtins.str
     """"noise", "blur", "weather", "digital" or "geometry"."""
     first_flip: _builtins.int
     """The lowest severity at which the answer changes; absent where it never does."""
+    stopped_by: _builtins.str
+    """"" for all severities, or "deadline"."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionLevel]:
-        """By severity."""
+        """By severity. Fewer than there are, or none, where the deadline came first."""
 
     def __init__(
         self,
@@ -427,10 +430,11 @@ class Corruption(_message.Message):
         group: _builtins.str = ...,
         levels: _abc.Iterable[Global___CorruptionLevel] | None = ...,
         first_flip: _builtins.int | None = ...,
+        stopped_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "group", b"group", "levels", b"levels", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "group", b"group", "levels", b"levels", "name", b"name", "stopped_by", b"stopped_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_flip: _TypeAlias = _typing.Literal["first_flip"]  # noqa: Y015
     _WhichOneofArgType__first_flip: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip"]  # noqa: Y015
@@ -451,7 +455,9 @@ class CorruptionLevel(_message.Message):
     """Whether that is another class than for the picture as it was sent."""
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """What the model predicts."""
+        """What the model predicts. Of a change with several directions (a step aside: four): in the first in which the answer
+        changes, or else in the first.
+        """
 
     def __init__(
         self,

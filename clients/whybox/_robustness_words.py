@@ -76,8 +76,11 @@ def similarity_words(similarity: MapSimilarity | None) -> str:
 def corruption_words(corruption: Corruption) -> str:
     """For example "gaussian_noise changes the answer from severity 3 on"."""
     flips = [level.severity for level in corruption.levels if level.flips]
+    if corruption.stopped_by and not corruption.levels:
+        return f"{corruption.name} was not tried: the {corruption.stopped_by} came first"
     if not flips:
-        return f"{corruption.name} does not change the answer"
+        tried = f" up to severity {corruption.levels[-1].severity}" if corruption.stopped_by else ""
+        return f"{corruption.name} does not change the answer{tried}"
     words = f"{corruption.name} changes the answer"
     if len(corruption.levels) == 1:
         return words
@@ -93,6 +96,8 @@ def corruptions_words(corruptions: Sequence[Corruption]) -> str:
     changing = [corruption_words(corruption) for corruption in corruptions if corruption.first_flip is not None]
     verb = "changes" if len(changing) == 1 else "change"
     count = f"{len(changing)} of {len(corruptions)} corruptions {verb} the answer"
+    if short := sum(corruption.stopped_by != "" for corruption in corruptions):
+        count += f", {short} {'was' if short == 1 else 'were'} cut short by the deadline"
     return f"{count}: {'; '.join(changing)}" if changing else count
 
 

@@ -106,10 +106,11 @@ def test_twins() -> None:
 
 
 def corruption(name: str, flips: str) -> Corruption:
-    """One level for each letter; x flips."""
+    """One level for each letter; x flips. At ! the deadline came."""
+    stopped, flips = ("deadline", flips.rstrip("!")) if "!" in flips else ("", flips)
     levels = [v1.CorruptionLevel(severity=index, flips=each == "x") for index, each in enumerate(flips, 1)]
     first = {"first_flip": flips.index("x") + 1} if "x" in flips else {}
-    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, **first)])
+    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, stopped_by=stopped, **first)])
     [value] = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
     return value
 
@@ -126,6 +127,9 @@ def corruption(name: str, flips: str) -> Corruption:
         (".x...", "fog changes the answer at severity 2"),
         ("x", "fog changes the answer"),
         (".", "fog does not change the answer"),
+        ("!", "fog was not tried: the deadline came first"),
+        ("...!", "fog does not change the answer up to severity 3"),
+        ("..x!", "fog changes the answer at severity 3"),
     ],
 )
 def test_corruptions(flips: str, expected: str) -> None:
@@ -136,6 +140,7 @@ def test_corruptions(flips: str, expected: str) -> None:
     ("marks", "expected"),
     [
         ({"fog": "..", "snow": ".."}, "0 of 2 corruptions change the answer"),
+        ({"fog": "..", "snow": "!"}, "0 of 2 corruptions change the answer, 1 was cut short by the deadline"),
         (
             {"fog": "xx", "snow": ".."},
             "1 of 2 corruptions changes the answer: fog changes the answer from severity 1 on",

@@ -13,7 +13,8 @@ class CorruptionLevel:
 
     Attributes:
         severity: From 1, mild, to 5; 1 alone where there are no degrees.
-        predicted_class: What the model predicts, or None.
+        predicted_class: What the model predicts, or None; of a change with several directions (a step aside: four) in the
+            first in which the answer changes, or else in the first.
         flips: Whether that is another class than for the picture as it was sent.
     """
 
@@ -29,14 +30,16 @@ class Corruption:
     Attributes:
         name: For example "gaussian_noise"; see `ModelInfo.corruptions`.
         group: "noise", "blur", "weather", "digital" or "geometry".
-        levels: By severity.
+        levels: By severity; fewer than there are, or none, where the deadline came first.
         first_flip: The lowest severity at which the answer changes; None where it never does.
+        stopped_by: "" for all severities, or "deadline".
     """
 
     name: str
     group: str
     levels: tuple[CorruptionLevel, ...]
     first_flip: int | None
+    stopped_by: str
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class L2(Norm):
     name = "l2"
 
     def size(self, change: Tensor) -> float:
-        """See `Norm`."""
-        return float(change.norm())
+        """See `Norm`; summed in float64, so that the last digits do not depend on the number of threads."""
+        return float(change.double().norm())
 
     def steepness(self, gradient: Tensor) -> float:
         """L2 again."""
@@ -70,7 +70,7 @@ class L2(Norm):
 
     def projected(self, change: Tensor, radius: float) -> Tensor:
         """Scaled down."""
-        size = float(change.norm())
+        size = self.size(change)
         return change * (radius / size) if size > radius else change
 
 

@@ -43,10 +43,11 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/lint-imports
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve
 
-bench: $(VENV)/dev ## Measure serving beside the same model in-process, and explanations beside Captum and others
+bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox
 	$(BIN)/python -m pip install --quiet --editable '.[server,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
+	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/

@@ -12,13 +12,22 @@ Example:
 """
 
 from whybox.client import Client
-from whybox.options import AnalyzeOptions, AttackOptions, CallOptions, ExplainOptions, MapOptions, RobustnessOptions
+from whybox.options import (
+    AnalyzeOptions,
+    AttackOptions,
+    CallOptions,
+    ExplainOptions,
+    MapOptions,
+    RobustnessOptions,
+    SmoothingOptions,
+)
 from whybox.results import (
     Analysis,
     Attack,
     AttackCheck,
     Bias,
     BiasFlag,
+    Certified,
     ClassScore,
     Corruption,
     CorruptionKind,
@@ -72,6 +81,7 @@ __all__ = [
     "BiasFlag",
     "CallOptions",
     "CancelledError",
+    "Certified",
     "ClassScore",
     "Client",
     "Corruption",
@@ -107,6 +117,7 @@ __all__ = [
     "Regions",
     "Robustness",
     "RobustnessOptions",
+    "SmoothingOptions",
     "Stability",
     "Timings",
     "Transfer",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from PIL import Image, ImageDraw, ImageFont
 
 from whybox import _pictures
+from whybox._certified_words import certified_words
 from whybox._explanation_words import area_words, delta_words, ending_words, question_words, verdict_words
 from whybox._robustness_tiles import robustness_lines, robustness_tiles
 from whybox._words import class_words, flag_words
@@ -26,7 +27,7 @@ _FONT_SIZE = 14
 
 
 def draw(analysis: Analysis, size: int) -> Image.Image:
-    """Tiles of `size` pixels on their longer side, in one row; the robustness and the bias flags stand below."""
+    """Tiles of `size` pixels on their longer side, in one row; what is known beyond the maps stands below."""
     tiles = [(_pictures.seen(analysis.picture, _box(analysis), size), _prediction_caption(analysis))]
     tiles += [tile for explanation in analysis.explanations for tile in _explained(explanation, size)]
     tiles += robustness_tiles(analysis.robustness, size) if analysis.robustness else []
@@ -103,6 +104,8 @@ def _map_caption(explanation: Explanation) -> list[str]:
 def _footer(analysis: Analysis) -> list[str]:
     lines = [*robustness_lines(analysis.robustness)] if analysis.robustness else []
     lines += [flag_words(flag) for flag in (analysis.bias.flags if analysis.bias else ())]
+    if analysis.certified is not None and analysis.certified.error is None:
+        lines.append(certified_words(analysis.certified))
     return lines + [f"{part} failed: {error.message}" for part, error in analysis.errors.items()]
 
 

@@ -28,6 +28,7 @@ def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analys
         explanations=tuple(_explanation(explanation, picture) for explanation in message.explanations),
         robustness=_robustness(message.robustness, picture) if message.HasField("robustness") else None,
         bias=_bias(message.bias) if message.HasField("bias") else None,
+        certified=_certified(message.certified) if message.HasField("certified") else None,
         timings=_timings(message.timings) if message.HasField("timings") else None,
         receipt=_one(message, "receipt", results.Receipt),
         picture=picture,
@@ -203,6 +204,10 @@ def _bias(message: v1.Bias) -> results.Bias:
         predicted_class=_one(message, "predicted_class", results.ClassScore),
         error=_error(message.status),
     )
+
+
+def _certified(message: v1.Certified) -> results.Certified:
+    return results.Certified(**_plain(message), error=_error(message.status))
 
 
 def _timings(message: v1.Timings) -> results.Timings:

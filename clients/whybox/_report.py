@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from whybox._certified_words import certified_words
 from whybox._explanation_words import (
     evaluations_words,
     explanation_words,
@@ -44,6 +45,10 @@ def print_analysis(console: Console, analysis: Analysis) -> None:
         _heading(console, "Bias")
         for flag in analysis.bias.flags:
             _line(console, Text(flag_words(flag), _STATE_STYLES.get(flag.state, "")))
+    if analysis.certified is not None and analysis.certified.error is None:
+        _heading(console, "Certified")
+        style = "green" if analysis.certified.radius is not None else "yellow"
+        _line(console, Text(certified_words(analysis.certified), style))
     if errors:
         _heading(console, "Failed")
         for part, error in errors.items():

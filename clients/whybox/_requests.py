@@ -9,10 +9,19 @@ from typing import Any
 
 from whybox import _pictures
 from whybox._transport import MAX_MESSAGE_BYTES
-from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions, AttackOptions, MapOptions
+from whybox.options import (
+    ALL_MEASUREMENTS,
+    ALL_PARTS,
+    DEFAULT_PARTS,
+    AnalyzeOptions,
+    AttackOptions,
+    MapOptions,
+    SmoothingOptions,
+)
 from whybox.v1 import (
     AnalyzeRequest,
     BiasOptions,
+    CertifiedOptions,
     ExplanationOptions,
     PredictionOptions,
     RobustnessOptions,
@@ -24,6 +33,7 @@ _PART_OF = (
     {"top_k": "prediction", "attributes": "bias"}
     | dict.fromkeys(("methods", *MapOptions.__annotations__), "explanations")
     | dict.fromkeys(AttackOptions.__annotations__, "robustness")
+    | dict.fromkeys(SmoothingOptions.__annotations__, "certified")
 )
 # What the server takes over; it would replace any other id without a word.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -35,7 +45,7 @@ def analysis_request(picture: bytes, options: AnalyzeOptions) -> AnalyzeRequest:
     Raises:
         TypeError: `target` or `contrast` is neither an index nor a label; see `encode` for `baseline`.
         ValueError: `parts` names no part, or one that there is not; an option is for a part that is not among them; no
-            method or target; a number that the contract cannot hold.
+            method or target; a certificate without `sigma`; a number that the contract cannot hold.
         OSError: The picture in `baseline` cannot be read.
         PictureTooLargeError: The pictures have more bytes than a message may have.
     """
@@ -50,6 +60,8 @@ def analysis_request(picture: bytes, options: AnalyzeOptions) -> AnalyzeRequest:
         request.robustness.CopyFrom(_attack(options))
     if "bias" in wanted:
         request.bias.CopyFrom(BiasOptions(attributes=_names(options.get("attributes"))))
+    if "certified" in wanted:
+        request.certified.CopyFrom(_smoothing(options))
     if request.ByteSize() > MAX_MESSAGE_BYTES:
         raise PictureTooLargeError(
             f"The request has {request.ByteSize() / 2**20:.1f} MiB; at most {MAX_MESSAGE_BYTES >> 20} MiB can be sent.",
@@ -84,7 +96,11 @@ def checked_timeout(timeout: float) -> float:
 
 def _wanted_parts(options: AnalyzeOptions) -> set[str]:
     parts = options.get("parts")
-    wanted = set(ALL_PARTS if parts is None else _names(parts))
+    wanted = set(_names(parts))
+    if parts is None:
+        # Who names an option of a certificate wants one.
+        given = {option for option, value in options.items() if value is not None}
+        wanted = set(ALL_PARTS if given & SmoothingOptions.__annotations__.keys() else DEFAULT_PARTS)
     if not wanted or not wanted <= set(ALL_PARTS):
         raise ValueError(f"parts must be some of {', '.join(ALL_PARTS)}, not {parts!r}")
     for option, value in options.items():
@@ -129,6 +145,12 @@ def _attack(options: AttackOptions) -> RobustnessOptions:
         twin=options.get("twin") or "",
         corruptions=_names(options.get("corruptions")),
     )
+
+
+def _smoothing(options: SmoothingOptions) -> CertifiedOptions:
+    if options.get("sigma") is None:
+        raise ValueError("certified needs sigma, the standard deviation of the noise; there is no default")
+    return CertifiedOptions(sigma=options["sigma"], samples=options.get("samples"), alpha=options.get("alpha"))
 
 
 def _class(option: str, chosen: int | str | None) -> dict[str, Any]:

@@ -1,18 +1,16 @@
 """The `whybox` command."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, cast
 
 import typer
-from rich.console import Console
 
+from whybox import _certify_command
+from whybox import _commands as commands
 from whybox._report import print_analysis, print_models
 from whybox._saving import save_pictures
 from whybox.client import DEFAULT_URL, Client
 from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions
-from whybox.v1.errors import WhyboxError
 
 app = typer.Typer(
     name="whybox",
@@ -22,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-_EXAMPLES = """\
+_ANALYZE_EXAMPLES = """\
 [bold]Examples[/bold]
 
 whybox analyze dog.jpg
@@ -44,29 +42,14 @@ whybox analyze dog.jpg --part robustness --twin grad_cam --corruption noise --co
 curl -s https://example.org/dog.jpg | whybox analyze - --json | jq .prediction
 """
 
-_STDIN = Path("-")
 
-Url = Annotated[str, typer.Option(envvar="WHYBOX_URL", help="grpc://host:port, http://host:port or https://host:port.")]
-Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")]
-
-
-def _existing(picture: Path) -> Path:
-    # Typer's own check would look for a file called "-".
-    if picture != _STDIN and not picture.is_file():
-        raise typer.BadParameter(f"{picture} is no file.")
-    return picture
-
-
-@app.command(epilog=_EXAMPLES)
+@app.command(epilog=_ANALYZE_EXAMPLES)
 def analyze(
-    picture: Annotated[
-        Path,
-        typer.Argument(callback=_existing, help="A file, or - to read standard input."),
-    ],
-    url: Url = DEFAULT_URL,
-    model: Annotated[str | None, typer.Option(help="A served model; default: the first of `whybox models`.")] = None,
+    picture: commands.Picture,
+    url: commands.Url = DEFAULT_URL,
+    model: commands.Model = None,
     part: Annotated[
-        list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(ALL_PARTS)}; default: all.")
+        list[str] | None, typer.Option(metavar="PART", help=f"Of {', '.join(ALL_PARTS)}; default: all but the last.")
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(metavar="METHOD", help="Method to explain with; default: grad_cam.")
@@ -131,12 +114,17 @@ def analyze(
     attribute: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Audited attribute; default: all.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")] = 0,
-    timeout: Timeout = 60.0,
+    sigma: Annotated[
+        float | None, typer.Option(metavar="NOISE", help="Certify the answer under such noise; see `whybox certify`.")
+    ] = None,
+    samples: commands.Samples = None,
+    alpha: commands.Alpha = None,
+    seed: commands.Seed = 0,
+    timeout: commands.Timeout = 60.0,
     save: Annotated[
         Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write all pictures as PNG.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    json: commands.Json = False,
 ) -> None:
     """Ask about one picture: what, why, how robust, and what an audit found.
 
@@ -168,32 +156,34 @@ def analyze(
         "twin": twin,
         "corruptions": corruption,
         "attributes": attribute,
+        "sigma": sigma,
+        "samples": samples,
+        "alpha": alpha,
         "seed": seed,
     }
     # An option that was given no value was not given.
     given = cast(AnalyzeOptions, {name: value for name, value in options.items() if value not in (None, [])})
-    with _one_line_errors(), Client(url, model=model, timeout=timeout) as client:
-        analysis = client.analyze(typer.get_binary_stream("stdin").read() if picture == _STDIN else picture, **given)
+    with commands.one_line_errors(), Client(url, model=model, timeout=timeout) as client:
+        analysis = client.analyze(commands.content(picture), **given)
         if json:
             typer.echo(analysis.to_json())
         else:
-            print_analysis(_console(), analysis)
+            print_analysis(commands.output(), analysis)
         if save is not None:
-            stem = "stdin" if picture == _STDIN else picture.stem
+            stem = "stdin" if picture == commands.STDIN else picture.stem
             for path in save_pictures(analysis, save, stem):
                 # Beside JSON, standard output must stay JSON.
                 typer.echo(f"wrote {path}", err=json)
 
 
+app.command(epilog=_certify_command.EXAMPLES)(_certify_command.certify)
+
+
 @app.command()
-def models(url: Url = DEFAULT_URL, timeout: Timeout = 60.0) -> None:
+def models(url: commands.Url = DEFAULT_URL, timeout: commands.Timeout = 60.0) -> None:
     """List the served models, and what each can be asked."""
-    with _one_line_errors(), Client(url, timeout=timeout) as client:
-        print_models(_console(), client.models())
-
-
-def _console() -> Console:
-    return Console(highlight=False)
+    with commands.one_line_errors(), Client(url, timeout=timeout) as client:
+        print_models(commands.output(), client.models())
 
 
 def _class(name: str) -> int | str:
@@ -209,19 +199,3 @@ def _baseline(given: str) -> str | Path:
             raise typer.BadParameter(f"{given} is no file.", param_hint="--baseline")
         return path
     return given
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Ends the command with one line on standard error instead of a traceback."""
-    try:
-        yield
-    except WhyboxError as error:
-        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-        typer.echo(f"Error: {error.message} [{error.reason}]{notes}", err=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error

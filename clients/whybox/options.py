@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias, TypedDict, get_args
 
 from whybox._pictures import ImageInput
 
-Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias"]
+Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias", "certified"]
 ALL_PARTS: tuple[Part, ...] = get_args(Part)
+DEFAULT_PARTS: tuple[Part, ...] = ALL_PARTS[:-1]
+"""Those that are computed unless the caller says otherwise: a certificate takes long, and needs a level of noise."""
 
 Measurement: TypeAlias = Literal["deletion", "insertion", "infidelity", "sensitivity", "stability"]
 ALL_MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
@@ -103,13 +105,31 @@ class RobustnessOptions(AttackOptions, CallOptions, total=False):
     """What `Client.robustness` takes: `AttackOptions` and `CallOptions`."""
 
 
-class AnalyzeOptions(ExplainOptions, AttackOptions, total=False):
-    """What `Client.analyze` and `Client.stream` take: the following, `MapOptions`, `AttackOptions` and `CallOptions`.
+class SmoothingOptions(TypedDict, total=False):
+    """How an answer is certified.
+
+    Attributes:
+        sigma: Standard deviation of the noise, for pixel values in [0, 1]; above 0, at most 2. There is no default:
+            more noise can certify larger radii, of a less accurate classifier. 0.05 is a start for a model that was
+            not trained with noise, 0.25 for one that was.
+        samples: Noisy pictures that estimate how often the class comes, 100 to 100000. Each costs a forward
+            evaluation; no radius above sigma * quantile(alpha ** (1 / samples)) can be certified. Default 1000.
+        alpha: Chance that the certificate is wrong, above 0 and below 0.5. Default 0.001.
+    """
+
+    sigma: float | None
+    samples: int | None
+    alpha: float | None
+
+
+class AnalyzeOptions(ExplainOptions, AttackOptions, SmoothingOptions, total=False):
+    """What `Client.analyze` and `Client.stream` take: the following, and the options of maps, attacks, noise and calls.
 
     An option of a part that is not computed is refused.
 
     Attributes:
-        parts: Which of "prediction", "explanations", "robustness" and "bias" are computed. Default: all.
+        parts: Which of "prediction", "explanations", "robustness", "bias" and "certified" are computed. Default: the
+            first four; with `sigma` all five.
         top_k: Number of classes to return, most probable first. Default 5.
         methods: Methods to explain with; see `ModelInfo.methods`. Default: "grad_cam".
         attributes: Annotated attributes that bias is reported on. Default: all that an audit looked at.

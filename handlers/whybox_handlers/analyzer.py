@@ -20,6 +20,7 @@ from whybox_handlers.passes import Limits, Passes
 from whybox_handlers.robustness import measure_robustness, view_picture
 from whybox_handlers.runtime import versions
 from whybox_handlers.scheduler import Task, run
+from whybox_handlers.smoothing import certify
 from whybox_handlers.subject import Subject
 
 _log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class _PartTask:
 
     task: Task[object]
     item: _Item
-    part: v1.Explanation | v1.Robustness
+    part: v1.Explanation | v1.Robustness | v1.Certified
 
     def close(self) -> None:
         """Charges the time; of a part that failed only the reason is left, nothing half done."""
@@ -82,6 +83,9 @@ class Analyzer:
             if item.work.request.HasField("robustness"):
                 task = self._attacking(item, subject)
                 tasks.append(_PartTask(task, item, item.result.response.robustness))
+            if item.work.request.HasField("certified"):
+                task = self._certifying(item, subject)
+                tasks.append(_PartTask(task, item, item.result.response.certified))
         run(self._classifier, [each.task for each in tasks])
         for each in tasks:
             each.close()
@@ -125,14 +129,9 @@ class Analyzer:
             raise errors.CancelledError("the caller went away before the work began") from None
         seen.append((item, *pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)))
 
-    def _score(self, subject: Subject, index: int) -> v1.ClassScore:
-        return v1.ClassScore(
-            index=index, label=self._classifier.label(index), probability=float(subject.probabilities[index])
-        )
-
     def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: Subject) -> None:
         best = subject.probabilities.topk(options.top_k).indices.tolist()
-        part.classes.extend(self._score(subject, index) for index in best)
+        part.classes.extend(self._classifier.score(subject.logits, index) for index in best)
         part.view.CopyFrom(subject.view)
 
     def _explaining(
@@ -155,8 +154,19 @@ class Analyzer:
             item.result.view_picture = view_picture(subject)
             item.result.adversarial_pictures.extend(pictures)
 
+    def _certifying(self, item: _Item, subject: Subject) -> Task[object]:
+        part = item.result.response.certified
+        part.status.SetInParent()
+        return Task(self._certify(item, part, subject), item.limits)
+
+    async def _certify(self, item: _Item, part: v1.Certified, subject: Subject) -> None:
+        request, smoothing, passes = item.work.request, v1.Smoothing(), Passes(item.limits)
+        smoothing.CopyFrom(item.work.smoothing)
+        if not await certify(part, smoothing, self._classifier, subject, request.certified, request.seed, passes):
+            item.result.smoothing.CopyFrom(smoothing)
+
     def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
-        part.MergeFrom(not_audited(self._score(subject, subject.predicted), options.attributes))
+        part.MergeFrom(not_audited(self._classifier.score(subject.logits, subject.predicted), options.attributes))
 
 
 def _attempt(item: _Item, status: Status, compute: Callable[..., None], *arguments: object) -> None:

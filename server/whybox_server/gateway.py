@@ -1,7 +1,5 @@
 """The core between the transports and the backend: validate, admit, fan out, assemble."""
 
-import asyncio
-import itertools
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
@@ -13,8 +11,11 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.certificates import RUNNING, certificate
+from whybox_server.certified_options import check_certifiable
 from whybox_server.checks import quoted
 from whybox_server.jobs import Job, jobs
+from whybox_server.merging import merged
 from whybox_server.metrics import Metrics
 from whybox_server.receipts import receipt
 from whybox_server.robustness_options import check_possible
@@ -43,7 +44,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class _Answered:
-    """A job's share of the answer, and why there is none where it failed."""
+    """A job's share of the answer, or how far that has come; and why there is none where it failed."""
 
     response: v1.AnalyzeResponse
     error: WhyboxError | None
@@ -77,14 +78,18 @@ class Gateway:
         async with aclosing(self.stream(request, request_id=request_id, timeout=timeout)) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
-                whole.MergeFrom(part)
+                if not _is_running(part):
+                    whole.MergeFrom(part)
         whole.explanations.sort(key=lambda explanation: explanation.index)
         return whole
 
     async def stream(
         self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
-        """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`."""
+        """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
+
+        A certificate is repeated while it grows, with the state "running" and without a timing until it is complete.
+        """
         started = time.perf_counter()
         model = self.get_model(request.model, request.version)
         request = validated(request, model, self._max_image_bytes)
@@ -105,26 +110,23 @@ class Gateway:
         self, work: Sequence[Job], units: Sequence[v1.Work], timeout: float
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """What each job answers as soon as it does, the prediction first; raises where none of their parts succeeds."""
-        tasks = [asyncio.create_task(self._answer(job, unit, timeout)) for job, unit in zip(work, units, strict=True)]
+        sources = [self._answers(job, unit, timeout) for job, unit in zip(work, units, strict=True)]
         # A prediction comes first in `jobs`, and is waited for before the others.
         first = 1 if work[0].kind is PoolKind.PREDICT else 0
         failed: list[_Answered] = []
         succeeded = False
-        try:
-            for ready in itertools.chain(tasks[:first], asyncio.as_completed(tasks[first:])):
-                answered = await ready
+        async with aclosing(merged(sources, first)) as answers:
+            async for answered in answers:
                 if answered.error is not None and not succeeded:
                     # Held back: if every part fails, the call fails.
                     failed.append(answered)
                     continue
-                succeeded = True
-                for part in (answered, *failed):
+                # What is running may still fail.
+                succeeded = succeeded or not _is_running(answered.response)
+                for part in (answered, *failed) if succeeded else (answered,):
                     yield part.response
-                failed.clear()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+                if succeeded:
+                    failed.clear()
         if failed and failed[0].error is not None:
             raise failed[0].error
 
@@ -162,22 +164,18 @@ class Gateway:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""
         return self._backend.readiness()
 
-    async def _answer(self, job: Job, unit: v1.Work, timeout: float) -> _Answered:
-        """Has one job done; only an error that condemns the whole request is raised."""
+    async def _answers(self, job: Job, unit: v1.Work, timeout: float) -> AsyncGenerator[_Answered, None]:
+        """Has one job done, and tells how far it is; only an error that condemns the whole request is raised."""
         started = time.perf_counter()
         error: WhyboxError | None = None
         compute_ms = 0.0
-        others = [model for model in self._models.values() if model.name != job.request.model]
         try:
-            if job.request.HasField("robustness"):
-                check_possible(job.request.robustness, self._models[job.request.model], others)
-            result = await self._backend.pool(job.request.model, job.kind).submit(unit, timeout)
-            if result.status.code != code_pb2.OK:
-                raise error_from_status(result.status)
-            if job.request.robustness.transfer:
-                left = timeout - (time.perf_counter() - started)
-                await fill_transfers(result, others, self._backend, request_id=unit.request_id, timeout=left)
-            response, compute_ms = result.response, result.compute_ms
+            async with aclosing(self._results(job, unit, timeout)) as results:
+                async for result in results:
+                    compute_ms += result.compute_ms
+                    response = result.response
+                    if _is_running(response):
+                        yield _Answered(response, None)
         except InvalidRequestError:
             raise
         except WhyboxError as failure:
@@ -190,7 +188,32 @@ class Gateway:
             self._metrics.part(job.request.model, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
         if error is None and all(part.status.code != code_pb2.OK for part in parts):
             error = error_from_status(parts[0].status)
-        return _Answered(response, error)
+        yield _Answered(response, error)
+
+    async def _results(self, job: Job, unit: v1.Work, timeout: float) -> AsyncGenerator[v1.WorkResult, None]:
+        """What the workers answer: once, or to every piece of a certificate."""
+        started = time.perf_counter()
+        model, pool = self._models[job.request.model], self._backend.pool(job.request.model, job.kind)
+        others = [other for other in self._models.values() if other.name != model.name]
+        if job.request.HasField("certified"):
+            check_certifiable(model)
+            async with aclosing(certificate(pool, unit, timeout)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        if job.request.HasField("robustness"):
+            check_possible(job.request.robustness, model, others)
+        result = await pool.submit(unit, timeout)
+        if result.status.code != code_pb2.OK:
+            raise error_from_status(result.status)
+        if job.request.robustness.transfer:
+            left = timeout - (time.perf_counter() - started)
+            await fill_transfers(result, others, self._backend, request_id=unit.request_id, timeout=left)
+        yield result
+
+
+def _is_running(response: v1.AnalyzeResponse) -> bool:
+    return response.certified.state == RUNNING
 
 
 def _unit(job: Job, picture: bytes, path: Path | None, request_id: str) -> v1.Work:

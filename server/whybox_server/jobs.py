@@ -9,7 +9,13 @@ from google.rpc.status_pb2 import Status
 from whybox import v1
 from whybox_server.torchserve.config import PoolKind
 
-_SINGLE_PARTS: tuple[Literal["prediction", "robustness", "bias"], ...] = ("prediction", "robustness", "bias")
+SINGLE_PARTS: tuple[Literal["prediction", "robustness", "bias", "certified"], ...] = (
+    "prediction",
+    "robustness",
+    "bias",
+    "certified",
+)
+"""The parts that a request has at most once."""
 
 
 class Part(NamedTuple):
@@ -17,7 +23,7 @@ class Part(NamedTuple):
 
     Attributes:
         name: As in `PartTiming.part`.
-        kind: "prediction", "explanation", "robustness" or "bias".
+        kind: "prediction", "explanation", "robustness", "bias" or "certified".
         method: The explainer; empty where the part has no choice.
         status: How it ended.
     """
@@ -45,7 +51,7 @@ class Job:
     def answered(self, response: v1.AnalyzeResponse) -> list[Part]:
         """The parts of its answer, whose explanations learn their place in the whole request."""
         parts = [
-            Part(name, name, "", getattr(response, name).status) for name in _SINGLE_PARTS if response.HasField(name)
+            Part(name, name, "", getattr(response, name).status) for name in SINGLE_PARTS if response.HasField(name)
         ]
         for index, explanation in zip(self.indices, response.explanations, strict=True):
             explanation.index = index
@@ -55,7 +61,7 @@ class Job:
     def failed(self, status: Status) -> v1.AnalyzeResponse:
         """What stands in the answer where this job has none."""
         response = v1.AnalyzeResponse()
-        for name in _SINGLE_PARTS:
+        for name in SINGLE_PARTS:
             if self.request.HasField(name):
                 getattr(response, name).status.CopyFrom(status)
         for options in self.request.explanations:
@@ -84,6 +90,10 @@ def jobs(request: v1.AnalyzeRequest) -> Iterator[Job]:
     if request.HasField("robustness"):
         job = _common(request)
         job.robustness.CopyFrom(request.robustness)
+        yield Job(PoolKind.ANALYZE, job)
+    if request.HasField("certified"):
+        job = _common(request)
+        job.certified.CopyFrom(request.certified)
         yield Job(PoolKind.ANALYZE, job)
 
 

@@ -120,7 +120,7 @@ class Metrics:
 
         Args:
             model: Name of a served model.
-            part: "prediction", "explanation", "robustness" or "bias".
+            part: "prediction", "explanation", "robustness", "bias" or "certified".
             method: The explainer or attack, already validated; empty where the part has no choice.
             code: Canonical code of the part's status.
             seconds: From handing it to the worker pool until its answer.

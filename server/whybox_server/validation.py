@@ -6,8 +6,10 @@ itself, which is read where it is decoded.
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
+from whybox_server.certified_options import fill_certified
 from whybox_server.checks import check_distinct, check_range
 from whybox_server.explanation_options import fill_explanation
+from whybox_server.jobs import SINGLE_PARTS
 from whybox_server.robustness_options import fill_robustness
 
 MAX_EXPLANATIONS = 16
@@ -32,10 +34,8 @@ def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int)
     filled = v1.AnalyzeRequest()
     filled.CopyFrom(request)
     filled.version = model.version
-    if not (
-        filled.HasField("prediction") or filled.explanations or filled.HasField("robustness") or filled.HasField("bias")
-    ):
-        raise InvalidRequestError("ask for at least one of prediction, explanations, robustness and bias")
+    if not filled.explanations and not any(filled.HasField(part) for part in SINGLE_PARTS):
+        raise InvalidRequestError("ask for at least one of prediction, explanations, robustness, bias and certified")
     if filled.HasField("prediction"):
         _fill_prediction(filled.prediction, model)
     check_explanations(len(filled.explanations))
@@ -45,6 +45,8 @@ def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int)
         fill_robustness(filled.robustness, model)
     if filled.HasField("bias"):
         _check_bias(filled.bias)
+    if filled.HasField("certified"):
+        fill_certified(filled.certified)
     return filled
 
 

@@ -392,6 +392,18 @@ def answer() -> v1.AnalyzeResponse:
             criticisms=[v1.Example(id="b", distance=0.0001)],
             predicted_class=dog,
         ),
+        certified=v1.Certified(
+            state="certified",
+            class_index=207,
+            class_label="golden retriever",
+            radius=0.124,
+            probability_lower_bound=0.993,
+            sigma=0.05,
+            alpha=0.001,
+            samples=1000,
+            wanted_samples=1000,
+            count=1000,
+        ),
         timings=v1.Timings(total_ms=812.5, parts=[v1.PartTiming(part="prediction", total_ms=20, compute_ms=12)]),
         receipt=v1.Receipt(weights_sha256="ab", parameters="{}", seed=3, runtime={"torch": "2.14.1", "device": "cpu"}),
     )

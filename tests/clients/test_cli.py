@@ -52,6 +52,8 @@ def test_the_answer_can_be_read(run) -> None:
         "l2: no change up to 0.5 (128 in grey levels) was found to flip the prediction",
         "indoors: flagged, effect +0.40 [+0.20, +0.60], n = 120, q = 0.01. Pictures annotated indoors",
         "bias: not audited. No audit.",
+        "within an L2 change of 0.124 (31.6 in grey levels) the smoothed classifier (noise 0.05, 1000 samples, 99.9 % "
+        "confidence) answers golden retriever; it is not the model itself",
         "explanations[2]: The map went wrong. (INTERNAL)",
         "812 ms (prediction 20); request id ",
     ):
@@ -64,7 +66,8 @@ def test_options_reach_the_request(run, service) -> None:
         "--model lite2 --top-k 3 --method grad_cam --method rise --target 4 --target tabby --contrast 7 "
         "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
         "--quality stability --norm l2 --budget fast --attack ddn --picture change --picture adversarial --transfer "
-        "--twin grad_cam --corruption noise --corruption fog --attribute indoors --seed 5 --timeout 9"
+        "--twin grad_cam --corruption noise --corruption fog --attribute indoors --sigma 0.5 --samples 200 "
+        "--alpha 0.01 --seed 5 --timeout 9"
     )
     assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
     [request] = service.requests
@@ -98,6 +101,7 @@ def test_options_reach_the_request(run, service) -> None:
             corruptions=["noise", "fog"],
         ),
         bias=v1.BiasOptions(attributes=["indoors"]),
+        certified=v1.CertifiedOptions(sigma=0.5, samples=200, alpha=0.01),
         seed=5,
     )
 
@@ -288,6 +292,14 @@ def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
         ("analyze dog.png --part bias --transfer", "transfer is for robustness"),
         ("analyze dog.png --part bias --corruption all", "corruptions is for robustness"),
         ("analyze dog.png --steps 9", "No such option"),
+        ("analyze dog.png --part certified", "certified needs sigma"),
+        ("analyze dog.png --samples 100", "certified needs sigma"),
+        ("analyze dog.png --part bias --sigma 1", "sigma is for certified"),
+        ("certify dog.png", "Missing option '--sigma'"),
+        ("certify nothing.png --sigma 1", "nothing.png is no file"),
+        ("certify dog.png --sigma little", "sigma"),
+        ("certify dog.png --sigma 1 --samples few", "samples"),
+        ("certify dog.png --sigma 1 --samples 2147483648", "out of range"),
     ],
 )
 def test_wrong_usage(run, service, arguments: str, words: str) -> None:
@@ -298,7 +310,10 @@ def test_wrong_usage(run, service, arguments: str, words: str) -> None:
     assert service.requests == []
 
 
-@pytest.mark.parametrize(("arguments", "words"), [("--help", "models"), ("analyze --help", "--contrast pointer")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [("--help", "models"), ("analyze --help", "--contrast pointer"), ("certify --help", "trades reach for accuracy")],
+)
 def test_help_teaches(arguments: str, words: str) -> None:
     result = CliRunner().invoke(app, arguments.split())
     assert result.exit_code == 0

@@ -69,6 +69,12 @@ def sent(service) -> v1.AnalyzeRequest:
             {"robustness": {}},
         ),
         ({"parts": "bias", "attributes": ["indoors"]}, {"bias": {"attributes": ["indoors"]}}),
+        ({"sigma": None, "samples": None, "alpha": None}, EVERYTHING),
+        ({"sigma": 0.25}, EVERYTHING | {"certified": {"sigma": 0.25}}),
+        (
+            {"parts": ["prediction", "certified"], "sigma": 0.25, "samples": 200, "alpha": 0.01},
+            {"prediction": {}, "certified": {"sigma": 0.25, "samples": 200, "alpha": 0.01}},
+        ),
     ],
 )
 @pytest.mark.parametrize("method", ["analyze", "stream"])
@@ -147,6 +153,11 @@ def test_a_baseline_of_ones_own_is_sent(client: Client, service, picture: bytes,
             {"robustness": {"norms": ["l2"], "encodings": ["adversarial"]}, "seed": 4},
         ),
         (lambda client, picture: client.bias(picture, attributes="indoors"), {"bias": {"attributes": ["indoors"]}}),
+        (lambda client, picture: client.certify(picture, sigma=0.25), {"certified": {"sigma": 0.25}}),
+        (
+            lambda client, picture: client.certify(picture, sigma=1, samples=200, alpha=0.01, seed=4),
+            {"certified": {"sigma": 1, "samples": 200, "alpha": 0.01}, "seed": 4},
+        ),
     ],
 )
 def test_each_question_asks_for_its_part_alone(client: Client, service, picture: bytes, ask, expected) -> None:
@@ -161,6 +172,7 @@ def test_each_question_answers_with_its_part(client: Client, picture: bytes) -> 
     assert [explanation.method for explanation in client.explain(picture)][:1] == ["grad_cam"]
     assert client.robustness(picture).distances[0].norm == "linf"
     assert client.bias(picture).flags[0].state == "flagged"
+    assert client.certify(picture, sigma=0.05).radius == 0.124
 
 
 def test_a_failed_part_raises_where_it_was_the_question(client: Client, service, picture: bytes, overloaded) -> None:
@@ -169,6 +181,55 @@ def test_a_failed_part_raises_where_it_was_the_question(client: Client, service,
         client.robustness(picture)
     with pytest.raises(InternalError, match="lacks the part"):
         client.bias(picture)
+
+
+def growing(answer: v1.AnalyzeResponse, *samples: int) -> list[v1.AnalyzeResponse]:
+    """What is streamed of a certificate that takes so many samples, and then is complete."""
+    parts = []
+    for drawn in samples:
+        part = v1.AnalyzeResponse(certified=answer.certified)
+        part.certified.state, part.certified.samples, part.certified.probability_lower_bound = "running", drawn, 0
+        part.certified.ClearField("radius")
+        parts.append(part)
+    return [*parts, v1.AnalyzeResponse(certified=answer.certified)]
+
+
+def test_a_certificate_is_seen_growing(client: Client, service, answer: v1.AnalyzeResponse, picture: bytes) -> None:
+    service.answers = growing(answer, 0, 50, 500)
+    seen: list[tuple[int, int]] = []
+    certified = client.certify(picture, sigma=0.05, progress=lambda *numbers: seen.append(numbers))
+    assert (certified.state, certified.radius, certified.running) == ("certified", 0.124, False)
+    assert seen == [(0, 1000), (50, 1000), (500, 1000), (1000, 1000)]
+    parts = [analysis.certified for analysis in client.stream(picture, parts="certified", sigma=0.05)]
+    assert [(part.running, part.radius) for part in parts] == [(True, None)] * 3 + [(False, 0.124)]
+
+
+def test_a_certificate_that_stays_incomplete_is_none(client: Client, service, answer, picture) -> None:
+    service.answers = growing(answer, 50)[:1]
+    with pytest.raises(InternalError, match="lacks the part"):
+        client.certify(picture, sigma=0.05)
+    service.answers = []
+    with pytest.raises(InternalError, match="lacks the part"):
+        client.certify(picture, sigma=0.05)
+
+
+def test_a_certificate_that_fails_raises(client: Client, service, answer, picture, overloaded) -> None:
+    seen: list[tuple[int, int]] = []
+    service.answers = [*growing(answer, 50)[:1], v1.AnalyzeResponse(certified={"status": overloaded.to_status()})]
+    with pytest.raises(OverloadedError):
+        client.certify(picture, sigma=0.05, progress=lambda *numbers: seen.append(numbers))
+    assert seen == [(50, 1000)]
+
+
+def test_whoever_interrupts_the_progress_ends_the_call(client: Client, service, answer, picture) -> None:
+    service.answers = growing(answer, 50, 100)
+
+    def impatient(_done: int, _wanted: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        client.certify(picture, sigma=0.05, progress=impatient)
+    assert client.certify(picture, sigma=0.05).radius == 0.124
 
 
 @pytest.mark.usefixtures("service")
@@ -188,6 +249,7 @@ def test_both_transports_give_equal_results(ports, answer: v1.AnalyzeResponse, p
     )
     assert one == other
     assert over_rest.bias == over_grpc.bias
+    assert over_rest.certified == over_grpc.certified
     assert over_rest.receipt == over_grpc.receipt
     for one, other in zip(over_grpc.explanations, over_rest.explanations, strict=True):
         np.testing.assert_array_equal(one.attribution, other.attribution)
@@ -243,6 +305,11 @@ def test_arguments_are_checked_before_anything_is_sent(client: Client, service, 
         ({"parts": ["prediction", "bias"], "budget": "fast"}, ValueError, "budget is for robustness"),
         ({"parts": "prediction", "transfer": True}, ValueError, "transfer is for robustness"),
         ({"parts": "prediction", "corruptions": "all"}, ValueError, "corruptions is for robustness"),
+        ({"parts": "prediction", "sigma": 1}, ValueError, "sigma is for certified"),
+        ({"parts": "certified"}, ValueError, "certified needs sigma"),
+        ({"samples": 100}, ValueError, "certified needs sigma"),
+        ({"alpha": 0.01}, ValueError, "certified needs sigma"),
+        ({"sigma": 1, "samples": 2**31}, ValueError, "out of range"),
     ):
         with pytest.raises(error, match=words):
             ask(picture, **wrong)

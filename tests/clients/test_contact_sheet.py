@@ -61,7 +61,7 @@ def test_necessary_regions_are_drawn_too(answer: v1.AnalyzeResponse, picture: by
     assert read_analysis(lone, picture).contact_sheet(TILE).width == MARGIN + 3 * (TILE + MARGIN)
 
 
-@pytest.mark.parametrize("part", ["prediction", "explanations", "robustness", "bias"])
+@pytest.mark.parametrize("part", ["prediction", "explanations", "robustness", "bias", "certified"])
 def test_it_does_with_any_part(answer: v1.AnalyzeResponse, picture: bytes, part: str) -> None:
     lone = v1.AnalyzeResponse(model="lite0", version="1.0")
     getattr(lone, part).MergeFrom(getattr(answer, part))

@@ -96,7 +96,7 @@ def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
     assert analysis.errors == {"explanations[2]": failed.error}
 
 
-@pytest.mark.parametrize("part", ["prediction", "robustness", "bias"])
+@pytest.mark.parametrize("part", ["prediction", "robustness", "bias", "certified"])
 def test_any_part_can_fail(answer: v1.AnalyzeResponse, picture: bytes, overloaded: WhyboxError, part: str) -> None:
     getattr(answer, part).Clear()
     getattr(answer, part).status.CopyFrom(overloaded.to_status())
@@ -105,9 +105,20 @@ def test_any_part_can_fail(answer: v1.AnalyzeResponse, picture: bytes, overloade
     assert error.retry_after == 1.5
 
 
+@pytest.mark.parametrize("state", ["running", "certified", "abstained"])
+def test_a_certificate_may_lack_its_radius(answer: v1.AnalyzeResponse, picture: bytes, state: str) -> None:
+    answer.certified.state = state
+    answer.certified.stopped_by = "deadline"
+    answer.certified.ClearField("radius")
+    analysis = read_analysis(answer, picture)
+    assert_same(answer, analysis)
+    assert analysis.certified.running == (state == "running")
+
+
 def test_parts_that_were_not_asked_for_are_none(picture: bytes) -> None:
     empty = read_analysis(v1.AnalyzeResponse(model="lite0"), picture)
-    assert (empty.prediction, empty.robustness, empty.bias, empty.timings, empty.receipt) == (None,) * 5
+    assert (empty.prediction, empty.robustness, empty.bias, empty.certified, empty.timings) == (None,) * 5
+    assert empty.receipt is None
     assert empty.explanations == ()
     assert empty.errors == {}
 

@@ -94,6 +94,49 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         "fast, standard, thorough",
     ),
     **{
+        f"budget {budget}": (
+            lambda good, budget=budget: request(good, robustness={"budget": budget}),
+            INVALID,
+            400,
+            "INVALID_REQUEST",
+            "robustness.budget",
+            "1 to 1000",
+        )
+        for budget in ("-3", "0", "1001", "9.5")
+    },
+    **{
+        f"unknown {option}": (
+            lambda good, option=option, value=value: request(good, robustness={option: value}),
+            INVALID,
+            400,
+            "INVALID_REQUEST",
+            f"robustness.{option}",
+            words,
+        )
+        for option, value, words in (
+            ("attack", "magic", "use one of fmn"),
+            ("twin", "tarot", "use one of saliency"),
+            ("encodings", ["video"], "use one of adversarial"),
+            ("corruptions", ["fogg"], "did you mean 'fog'?"),
+        )
+    },
+    "an attack that cannot measure in the norm": (
+        lambda good: request(good, robustness={"norms": ["linf"], "attack": "ddn"}),
+        INVALID,
+        400,
+        "INVALID_REQUEST",
+        "robustness.attack",
+        "use one of fmn",
+    ),
+    "a certificate without a noise level": (
+        lambda good: request(good, certified={}),
+        INVALID,
+        400,
+        "INVALID_REQUEST",
+        "certified.sigma",
+        "sigma",
+    ),
+    **{
         f"target class {target}": (
             lambda good, target=target: request(good, explanations=[{"method": "grad_cam", "target_class": target}]),
             INVALID,

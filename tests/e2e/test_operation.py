@@ -49,8 +49,9 @@ def test_metrics_count_what_happened(server: Server, dalmatian: bytes) -> None:
 
 def test_openapi_describes_the_answers(server: Server, dalmatian: bytes) -> None:
     document = httpx.get(f"{server.rest}/openapi.json").json()
-    for action in ("predict", "explain", "robustness", "bias", "analyze"):
+    for action in ("predict", "explain", "robustness", "bias", "certify?sigma=0.05&samples=100", "analyze"):
         url = f"{server.rest}/v1/models/{MODEL}:{action}"
+        action = action.partition("?")[0]
         headers = {"Content-Type": "image/jpeg"}
         answer = httpx.post(url, content=dalmatian, headers=headers, timeout=60)
         assert answer.status_code == 200, answer.text

@@ -25,7 +25,7 @@ from whybox.v1.errors import (
     PictureError,
     error_from_status,
 )
-from whybox_handlers import drawing, explanation
+from whybox_handlers import drawing, explanation, smoothing
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.explainers import EXPLAINERS, Attribution, Explainer
@@ -300,6 +300,62 @@ def test_an_answer_comes_before_the_deadline_with_what_there_is(
     assert part.stopped_by == "deadline"
     assert part.residual > 0
     assert max(part.gradient_evaluations, part.forward_evaluations) > 4
+
+
+def certifying(image: bytes, drawn: v1.Smoothing | None = None, seed: int = 0) -> v1.Work:
+    options = v1.CertifiedOptions(sigma=0.05, samples=100, alpha=0.01)
+    return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), smoothing=drawn)
+
+
+def test_a_certificate_alone_and_beside_other_work(
+    analyzer: Analyzer, pictures: dict[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = [path.read_bytes() for path in list(pictures)[:2]]
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
+    alone = [analyzer.answer([certifying(image, seed=3)])[0] for image in (one, other)]
+    rise = explaining(one, {"method": "rise", "max_evaluations": 50})
+    together = analyzer.answer([certifying(one, seed=3), rise, certifying(other, seed=3)])
+    assert [result.response for result in (together[0], together[2])] == [result.response for result in alone]
+    for result in alone:
+        assert result.response.certified.status.code == code_pb2.OK
+        assert result.response.certified.samples == 100
+        assert not result.HasField("smoothing")
+        assert result.compute_ms > 0
+
+
+def test_a_certificate_takes_several_pieces_of_work(
+    analyzer: Analyzer, dalmatian: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
+    (whole,) = analyzer.answer([certifying(dalmatian, v1.Smoothing(drawn=100, selection={251: 100}))])
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 0.0)
+    work = certifying(dalmatian, v1.Smoothing(drawn=100, selection={251: 100}))
+    before = work.SerializeToString(deterministic=True)
+    (first,) = analyzer.answer([work])
+    assert first.smoothing.drawn == 116
+    assert (first.response.certified.state, first.response.certified.stopped_by) == ("certified", "deadline")
+    assert work.SerializeToString(deterministic=True) == before, "the work itself is not touched"
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
+    (rest,) = analyzer.answer([certifying(dalmatian, first.smoothing)])
+    assert rest.response.certified.samples == 100
+    assert rest.response == whole.response
+
+
+def test_a_certificate_that_fails_leaves_nothing_half_done(
+    analyzer: Analyzer, dalmatian: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "picture"
+    picture.write_bytes(dalmatian)
+    work = certifying(b"")
+    work.request.certified.samples = 100_000
+    work.picture_path = str(picture)
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
+    threading.Timer(1.0, picture.unlink).start()
+    (result,) = analyzer.answer([work])
+    failed = result.response.certified
+    assert isinstance(error_from_status(failed.status), CancelledError)
+    assert failed == v1.Certified(status=failed.status)
+    assert not result.HasField("smoothing")
 
 
 def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:

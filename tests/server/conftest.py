@@ -52,6 +52,9 @@ def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
     answer.robustness.corruptions.add(name="fog", group="weather", first_flip=2).levels.add(severity=2, flips=True)
     answer.bias.flags.add(kind="adversarial_criticism", state="flagged", effect=1.5, n=20)
     answer.bias.prototypes.add(id="a.jpg", distance=0.01)
+    certified = v1.Certified(state="certified", class_index=207, class_label="golden retriever", sigma=0.25)
+    certified.radius, certified.probability_lower_bound, certified.samples = 0.5, 0.9, 1000
+    answer.certified.CopyFrom(certified)
     answer.timings.total_ms = 12.5
     answer.timings.parts.add(part="prediction", total_ms=10, compute_ms=8)
     answer.receipt.runtime["torch"] = "2.14.1"

@@ -8,6 +8,7 @@ from whybox_server.torchserve.config import PoolKind
 
 COMMON = {"model": "m", "version": "1", "seed": 7}
 PREDICTION, ROBUSTNESS, BIAS = {"top_k": 3}, {"norms": ["linf"], "budget": "12"}, {"attributes": ["age"]}
+CERTIFIED = {"sigma": 0.25, "samples": 1000, "alpha": 0.001}
 CAM, OTHER_CAM, THIRD_CAM = ({"method": "grad_cam", "target_class": index} for index in range(3))
 PATH, OTHER_PATH = ({"method": "integrated_gradients", "target_class": index} for index in range(2))
 PREDICT, ANALYZE = PoolKind.PREDICT, PoolKind.ANALYZE
@@ -46,12 +47,14 @@ SPLITS = {
             ),
         ],
     ),
+    "a certificate": ({"certified": CERTIFIED}, [(ANALYZE, {"certified": CERTIFIED}, ["certified"])]),
     "everything, the prediction first": (
-        {"robustness": ROBUSTNESS, "explanations": [CAM], "prediction": PREDICTION},
+        {"certified": CERTIFIED, "robustness": ROBUSTNESS, "explanations": [CAM], "prediction": PREDICTION},
         [
             (PREDICT, {"prediction": PREDICTION}, ["prediction"]),
             (ANALYZE, {"explanations": [CAM]}, ["explanations[0]"]),
             (ANALYZE, {"robustness": ROBUSTNESS}, ["robustness"]),
+            (ANALYZE, {"certified": CERTIFIED}, ["certified"]),
         ],
     ),
     "empty options are a wish": (

@@ -112,6 +112,7 @@ async def test_not_ready_is_as_described(http, gateway):
 ANSWERS = {
     "explain": {"application/json", "image/png"},
     "robustness": {"application/json", "image/png"},
+    "certify": {"application/json", "application/x-ndjson"},
     "analyze": {"application/json", "application/x-ndjson"},
 }
 
@@ -140,13 +141,14 @@ async def test_answers_are_as_described(http, gateway, action, answer):
     assert set(body) <= set(resolve(content["application/json"]["schema"])["properties"])
 
 
-async def test_lines_are_as_described(http, gateway):
+@pytest.mark.parametrize("action", ["certify", "analyze"])
+async def test_lines_are_as_described(http, gateway, action):
     gateway.parts = 2
-    content = DOCUMENT["paths"]["/v1/models/{model}:analyze"]["post"]["responses"]["200"]["content"]
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["responses"]["200"]["content"]
     schema = content["application/x-ndjson"]["schema"]["contentSchema"]
     headers = PICTURE["headers"] | {"Accept": "application/x-ndjson"}
     gateway.error = errors.DeadlineExceededError("late")
-    response = await http.post(f"{URL}:analyze", content=b"picture", headers=headers)
+    response = await http.post(f"{URL}:{action}", content=b"picture", headers=headers)
     lines = response.text.splitlines()
     assert len(lines) == 3
     for line in lines:
@@ -203,7 +205,10 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("explain", {"method": "m" * 1001}),
         ("explain", {"baseline_image": "cGljdHVyZQ=="}),
         ("explain", {"baseline_image": 3}),
-        *((action, {"baseline_image": "cGljdHVyZQ=="}) for action in ("predict", "robustness", "bias", "analyze")),
+        *(
+            (action, {"baseline_image": "cGljdHVyZQ=="})
+            for action in ("predict", "robustness", "bias", "certify", "analyze")
+        ),
         ("explain", {"method": [1]}),
         ("explain", {"method": []}),
         ("robustness", {"budget": 30, "norm": ["linf"]}),
@@ -215,6 +220,15 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("robustness", {"attack": ["ddn"]}),
         ("robustness", {"encoding": ["adversarial"]}),
         ("bias", {"attribute": ["ball"]}),
+        *(("certify", {"sigma": value}) for value in (0.25, 2, 0, -1, "x", True, None, [0.25])),
+        *(("certify", {"sigma": 0.25, "alpha": value}) for value in (0.001, 0, "x")),
+        *(("certify", {"sigma": 0.25, "samples": value}) for value in (100, 1.5, "x")),
+        ("certify", {}),
+        ("certify", {"top_k": 1}),
+        ("analyze", {"sigma": 0.25, "samples": 100, "alpha": 0.01}),
+        ("analyze", {"certified": {"sigma": 0.25, "samples": 100}}),
+        ("analyze", {"certified": {"sigma": 0.25}, "samples": 100}),
+        ("analyze", {"certified": {"noise": 0.25}}),
         ("analyze", {}),
         ("analyze", {"top_k": 1, "method": "grad_cam"}),
         ("analyze", {"encoding": "uint8", "picture": "change", "transfer": True, "corruption": "all"}),

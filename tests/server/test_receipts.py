@@ -34,6 +34,7 @@ EVERYTHING = request(
     ],
     robustness={"norms": ["linf", "l2"], "budget": "12"},
     bias={"attributes": ["Größe", "age"]},
+    certified={"sigma": 0.1, "samples": 1000, "alpha": 0.001},
     seed=2**32 - 1,
 )
 

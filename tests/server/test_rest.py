@@ -111,8 +111,17 @@ async def test_analyze_streams_a_line_per_part(http, gateway, accept):
     assert gateway.requests == [request(**ALL_PARTS)]
 
 
-async def test_only_analyze_streams(http):
-    response = await http.post(f"{URL}:predict", content=PICTURE, headers=NDJSON)
+async def test_certify_streams_too(http, gateway):
+    gateway.parts = 3
+    response = await http.post(f"{URL}:certify", content=PICTURE, headers=NDJSON, params={"sigma": 0.25})
+    assert response.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line)["certified"]["state"] for line in response.text.splitlines()] == ["certified"] * 3
+    assert gateway.requests == [request(certified={"sigma": 0.25})]
+
+
+@pytest.mark.parametrize("action", ["predict", "explain", "robustness", "bias"])
+async def test_the_others_do_not_stream(http, action):
+    response = await http.post(f"{URL}:{action}", content=PICTURE, headers=NDJSON)
     assert response.headers["content-type"] == "application/json"
 
 

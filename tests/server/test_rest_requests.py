@@ -108,7 +108,17 @@ MEANINGS = [
     ("robustness", [("transfer", "false")], {"robustness": {}}),
     ("bias", [], {"bias": {}}),
     ("bias", [("attribute", "ball")], {"bias": {"attributes": ["ball"]}}),
+    ("certify", [], {"certified": {}}),
+    (
+        "certify",
+        [("sigma", "0.25"), ("samples", "500"), ("alpha", "1e-2"), ("seed", "3")],
+        {"certified": {"sigma": 0.25, "samples": 500, "alpha": 0.01}, "seed": 3},
+    ),
     ("analyze", [], ALL_PARTS),
+    ("analyze", [("sigma", "0.5")], ALL_PARTS | {"certified": {"sigma": 0.5}}),
+    # Without sigma they are refused, not overlooked: see the gateway's validation.
+    ("analyze", [("samples", "500")], ALL_PARTS | {"certified": {"samples": 500}}),
+    ("analyze", [("alpha", "0.5")], ALL_PARTS | {"certified": {"alpha": 0.5}}),
     (
         "analyze",
         [("top_k", "1"), ("method", "saliency"), ("norm", "l2"), ("attribute", "ball"), ("budget", "fast")],
@@ -135,7 +145,7 @@ def as_json(options):
     """The options as somebody who writes JSON writes them."""
     fields = {}
     for name, value in options:
-        if name == "tolerance":
+        if name in ("tolerance", "sigma", "alpha"):
             value = float(value)
         elif re.fullmatch("-?[0-9]+", value) and name != "version":
             value = int(value)
@@ -231,6 +241,22 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         ("robustness", {"json": {"image": BASE64, "transfer": 1}}, 400, "transfer", "true or false"),
         ("robustness", RAW | {"params": {"encoding": "change"}}, 400, "encoding", "picture"),
         ("explain", RAW | {"params": {"picture": "change"}}, 400, "picture", "Unknown option"),
+        *(
+            ("certify", RAW | {"params": {name: value}}, 400, name, "number above 0")
+            for name in ("sigma", "alpha")
+            for value in ("", "0", "-1", "nan", "inf", "1e999", "some")
+        ),
+        *(
+            ("certify", {"json": {"image": BASE64, "sigma": value}}, 400, "sigma", "number above 0")
+            for value in (True, None, 0, 10**400, [])
+        ),
+        ("certify", RAW | {"params": {"samples": "1e3"}}, 400, "samples", "integer"),
+        ("certify", RAW | {"params": {"sigma": ["1", "2"]}}, 400, "sigma", "given twice"),
+        *(
+            (action, RAW | {"params": {"sigma": "1"}}, 400, "sigma", "Unknown option")
+            for action in ("predict", "explain", "robustness", "bias")
+        ),
+        ("analyze", {"json": {"image": BASE64, "sigma": 1, "prediction": {}}}, 400, "sigma", "inside of the part"),
         ("predict", RAW | {"params": {"seed": "-1"}}, 400, "seed", "from 0 to 4294967295"),
         ("predict", RAW | {"params": {"top_k": [1, 2]}}, 400, "top_k", "given twice"),
         ("predict", RAW | {"params": {"timeout": "0"}}, 400, "timeout", "above 0"),
@@ -261,7 +287,7 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         ),
         *(
             (action, RAW | {"params": {name: "1"}}, 400, name, "Unknown option")
-            for action in ("predict", "robustness", "bias")
+            for action in ("predict", "robustness", "bias", "certify")
             for name in (
                 "target_class",
                 "contrast_class",
@@ -300,7 +326,7 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         # baselines
         *(
             (action, sent, 400, "baseline_image", f"{action} takes no baseline_image")
-            for action in ("predict", "robustness", "bias")
+            for action in ("predict", "robustness", "bias", "certify")
             for sent in WITH_BASELINE.values()
         ),
         ("explain", {"json": {"image": BASE64, "baseline_image": 3}}, 400, "baseline_image", "string in base64"),

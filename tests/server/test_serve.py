@@ -26,7 +26,16 @@ from whybox_server.settings import Settings
 from whybox_server.validation import MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
-MODEL = v1.Model(name="m", version="1", num_classes=10, norms=["linf"], methods=[OCCLUSION])
+FMN = v1.Attack(name="fmn", norms=["linf"], evaluations="gradient")
+MODEL = v1.Model(
+    name="m",
+    version="1",
+    num_classes=10,
+    norms=["linf"],
+    methods=[OCCLUSION],
+    attacks=[FMN],
+    default_attack="fmn",
+)
 
 
 class FakeBackend:

@@ -30,7 +30,7 @@ def check(asked):
 
 # What is wrong, the field that is named, and words of the remedy.
 REFUSED = {
-    "no part": (request(), None, ["prediction, explanations, robustness and bias"]),
+    "no part": (request(), None, ["prediction, explanations, robustness, bias and certified"]),
     "top_k 0": (request(prediction={"top_k": 0}), "prediction.top_k", ["is 0", "1 to 10"]),
     "top_k negative": (request(prediction={"top_k": -1}), "prediction.top_k", ["is -1", "1 to 10"]),
     "top_k beyond the classes": (request(prediction={"top_k": 11}), "prediction.top_k", ["is 11", "1 to 10"]),
@@ -91,6 +91,7 @@ ACCEPTED = {
     "every class": {"prediction": {"top_k": 10}},
     "16 explanations": {"explanations": [COMPLETE] * 16},
     "robustness": {"robustness": {"norms": ["l2", "linf"], "attack": "fmn", "budget": "12"}},
+    "certified": {"certified": {"sigma": 2, "samples": 100, "alpha": 0.499}},
     "32 attributes": {"bias": {"attributes": [str(number) for number in range(32)]}},
     "attribute of 100 characters": {"bias": {"attributes": ["ä" * 100]}},
     "largest picture": {"image": bytes(LIMIT), "bias": {}},
@@ -112,13 +113,16 @@ def test_the_request_itself_is_not_touched(asked):
 
 
 def test_every_default():
-    asked = request(prediction={}, explanations=[{"method": "grad_cam"}], robustness={}, bias={})
+    asked = request(
+        prediction={}, explanations=[{"method": "grad_cam"}], robustness={}, bias={}, certified={"sigma": 1}
+    )
     assert check(asked) == request(
         version="2.0",
         prediction={"top_k": 5},
         explanations=[COMPLETE],
         robustness={"norms": ["linf"], "attack": "fmn", "budget": "9"},
         bias={},
+        certified={"sigma": 1, "samples": 1000, "alpha": 0.001},
     )
 
 

@@ -7,6 +7,7 @@ failed part leaves the others untouched; its own other fields are then empty.
 from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
 from whybox.results.bias import Bias, BiasFlag, Example
+from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
 from whybox.results.model import (
     Attack,
@@ -31,6 +32,7 @@ __all__ = [
     "AttackCheck",
     "Bias",
     "BiasFlag",
+    "Certified",
     "ClassScore",
     "Corruption",
     "CorruptionKind",

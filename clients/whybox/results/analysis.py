@@ -7,6 +7,7 @@ from PIL import Image
 
 from whybox import _contact_sheet
 from whybox.results.bias import Bias
+from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
 from whybox.results.prediction import Prediction
 from whybox.results.receipt import Receipt, Timings
@@ -27,6 +28,7 @@ class Analysis:
         explanations: Which pixels or regions spoke for a class; one entry per method.
         robustness: How small a change makes the model change its mind.
         bias: What an audit found about the predicted class.
+        certified: Within which radius the smoothed classifier keeps its answer, proven.
         timings: What the answer cost.
         receipt: What is needed to get the same answer again.
         picture: The encoded picture that was sent.
@@ -40,6 +42,7 @@ class Analysis:
     explanations: tuple[Explanation, ...]
     robustness: Robustness | None
     bias: Bias | None
+    certified: Certified | None
     timings: Timings | None
     receipt: Receipt | None
     picture: bytes = field(repr=False)
@@ -47,10 +50,11 @@ class Analysis:
 
     @property
     def errors(self) -> dict[str, WhyboxError]:
-        """The errors of the parts that failed, by part: "prediction", "explanations[0]", "robustness", "bias"."""
-        parts: dict[str, Prediction | Explanation | Robustness | Bias | None] = {"prediction": self.prediction}
+        """The errors of the parts that failed, by part: "prediction", "explanations[0]", ..., "certified"."""
+        parts: dict[str, Prediction | Explanation | Robustness | Bias | Certified | None]
+        parts = {"prediction": self.prediction}
         parts |= {f"explanations[{explanation.index}]": explanation for explanation in self.explanations}
-        parts |= {"robustness": self.robustness, "bias": self.bias}
+        parts |= {"robustness": self.robustness, "bias": self.bias, "certified": self.certified}
         return {name: part.error for name, part in parts.items() if part is not None and part.error is not None}
 
     def contact_sheet(self, size: int = 320) -> Image.Image:

@@ -13,8 +13,8 @@ class CorruptionLevel:
 
     Attributes:
         severity: From 1, mild, to 5; 1 alone where there are no degrees.
-        predicted_class: What the model predicts, or None; of a change with several directions (a step aside: four) in the
-            first in which the answer changes, or else in the first.
+        predicted_class: What the model predicts, or None; of a change with several directions (a step aside: four) in
+            the first in which the answer changes, or else in the first.
         flips: Whether that is another class than for the picture as it was sent.
     """
 

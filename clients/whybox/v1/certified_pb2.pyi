@@ -86,13 +86,15 @@ class Certified(_message.Message):
     enough for a certificate. "running": more is to come; only StreamAnalysis says so.
     """
     class_index: _builtins.int
-    """The class that the smoothed classifier gives."""
+    """The class that the smoothed classifier gives; where it abstained, the one that was tested. 0 until it is chosen."""
     class_label: _builtins.str
-    """Its name."""
+    """Its name; empty until it is chosen."""
     radius: _builtins.float
     """In L2, for pixel values in [0, 1]; absent unless certified."""
     probability_lower_bound: _builtins.float
-    """With confidence 1 - alpha the class has at least this probability under the noise (Clopper-Pearson)."""
+    """With confidence 1 - alpha the class has at least this probability under the noise (Clopper-Pearson). 0 while
+    "running": who stops a certificate when it pleases has not that confidence.
+    """
     sigma: _builtins.float
     """As requested."""
     alpha: _builtins.float

@@ -151,7 +151,9 @@ class WorkResult(_message.Message):
 
     @_builtins.property
     def smoothing(self) -> Global___Smoothing:
-        """State of a certificate that is "running"."""
+        """Where a certificate wants more draws: those so far, for the next piece of work. `response.certified` then tells what
+        these amount to, should there be no time for more; "running" where they do not even choose the class.
+        """
 
     @_builtins.property
     def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:

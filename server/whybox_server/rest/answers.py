@@ -17,6 +17,8 @@ from whybox_server.failures import as_whybox_error
 from whybox_server.rest.problems import problem
 
 NDJSON = "application/x-ndjson"
+STREAMED = ("certify", "analyze")
+"""The actions that can answer part by part."""
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
 from whybox_server.readiness import is_ready
 from whybox_server.rest import docs
-from whybox_server.rest.answers import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
+from whybox_server.rest.answers import NDJSON, STREAMED, PartsResponse, accepted, message_response, unless_disconnected
 from whybox_server.rest.calls import CallMiddleware, routing_problem
 from whybox_server.rest.given import read_options
 from whybox_server.rest.openapi import document
@@ -57,7 +57,7 @@ def create_app(
             state.call.model = request.path_params["model"]
             message, asked = await read_request(request, action, max_image_bytes)
             timeout = min(asked or default_timeout, max_timeout)
-            if action == "analyze" and NDJSON in accepted(request):
+            if action in STREAMED and NDJSON in accepted(request):
                 parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
                 return PartsResponse(parts, request)
             as_png = action in DRAWN and PNG in accepted(request)

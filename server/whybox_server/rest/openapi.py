@@ -7,7 +7,7 @@ from typing import Any
 from whybox import v1
 from whybox.v1.errors import UnavailableError
 from whybox_server.rest import problems
-from whybox_server.rest.answers import NDJSON
+from whybox_server.rest.answers import NDJSON, STREAMED
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.options import ACTIONS, EXPLAINING, MAX_VALUES, OPTIONS, Option, options_of
 from whybox_server.rest.png import DRAWN, PNG
@@ -18,6 +18,7 @@ _SUMMARIES = {
     "explain": "Which pixels or regions spoke for a class",
     "robustness": "How small a change makes the model change its mind",
     "bias": "What an audit found about the predicted class",
+    "certify": "Within which radius no change of the picture changes the answer of the smoothed classifier, proven",
     "analyze": "Everything at once",
 }
 _FILE = {"type": "string", "format": "binary"}
@@ -109,7 +110,7 @@ def _analysis(action: str) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": response}
     if action in DRAWN:
         content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action]}."}}
-    if action == "analyze":
+    if action in STREAMED:
         failure = {
             "type": "object",
             "required": ["error"],
@@ -119,7 +120,8 @@ def _analysis(action: str) -> dict[str, Any]:
             "schema": {
                 "type": "string",
                 "description": "With `Accept: application/x-ndjson`: one AnalyzeResponse per line, the prediction "
-                'first. An error after the first line is the last line, {"error": <Problem>}.',
+                'first; a certificate is repeated while it is "running". An error after the first line is the last '
+                'line, {"error": <Problem>}.',
                 "contentMediaType": "application/json",
                 "contentSchema": {"oneOf": [response["schema"], failure]},
             }

@@ -7,7 +7,7 @@ from typing import Any
 from whybox_server.rest import values
 from whybox_server.rest.values import INT32, MAX_CHARACTERS, UINT32
 
-ACTIONS = ("predict", "explain", "robustness", "bias", "analyze")
+ACTIONS = ("predict", "explain", "robustness", "bias", "certify", "analyze")
 EXPLAINING = ("explain", "analyze")
 # More than any option can use: every map gets its copy, so that a large body must not be full of them.
 MAX_VALUES = 100
@@ -38,6 +38,9 @@ class Options:
     twin: str = ""
     corruption: tuple[str, ...] = ()
     attribute: tuple[str, ...] = ()
+    sigma: float | None = None
+    samples: int | None = None
+    alpha: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ _TEXT = {"type": "string", "maxLength": MAX_CHARACTERS}
 _INT32 = {"type": "integer", "format": "int32"}
 _CLASS = {"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_CHARACTERS}
 _ATTACKING = ("robustness", "analyze")
+_CERTIFYING = ("certify", "analyze")
 
 OPTIONS: Mapping[str, Option] = {
     option.name: option
@@ -222,6 +226,28 @@ OPTIONS: Mapping[str, Option] = {
             _TEXT,
             "Annotated attribute to report on. Default: every audited one.",
             repeatable=True,
+        ),
+        Option(
+            "sigma",
+            _CERTIFYING,
+            values.positive,
+            {"type": "number", "exclusiveMinimum": 0},
+            "Standard deviation of the noise that the certificate is for, for pixel values in [0, 1]; at most 2. "
+            "There is no default, and `:analyze` certifies only where it is given.",
+        ),
+        Option(
+            "samples",
+            _CERTIFYING,
+            values.integer(INT32),
+            _INT32,
+            "Noisy pictures that estimate the probability of the class, 100 to 100000. Default 1000.",
+        ),
+        Option(
+            "alpha",
+            _CERTIFYING,
+            values.positive,
+            {"type": "number", "exclusiveMinimum": 0},
+            "Chance that the certificate is wrong, below 0.5. Default 0.001.",
         ),
     )
 }

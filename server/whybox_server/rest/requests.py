@@ -15,7 +15,7 @@ from whybox_server.rest.options import ACTIONS, EXPLAINING, OPTIONS, Options, op
 from whybox_server.validation import check_explanations
 
 DEFAULT_METHOD = "grad_cam"
-PARTS = ("prediction", "explanations", "robustness", "bias")
+PARTS = ("prediction", "explanations", "robustness", "bias", "certified")
 _REPEATABLE = frozenset(name for name, option in OPTIONS.items() if option.repeatable)
 # What remains free when the body spells out the parts: the options of every action.
 _ABOUT_ALL_PARTS = frozenset(option.name for option in options_of("analyze") if set(option.actions) == set(ACTIONS))
@@ -87,6 +87,10 @@ def _add_options(message: v1.AnalyzeRequest, action: str, options: Options, base
         message.robustness.CopyFrom(_robustness(options))
     if "bias" in wanted:
         message.bias.CopyFrom(v1.BiasOptions(attributes=options.attribute))
+    certified = v1.CertifiedOptions(sigma=options.sigma, samples=options.samples, alpha=options.alpha)
+    # It takes long: `:analyze` computes it only where one of its options is given, and refuses those without sigma.
+    if action == "certify" or certified.ByteSize():
+        message.certified.CopyFrom(certified)
 
 
 def _explanations(options: Options, baseline_image: bytes) -> Iterator[v1.ExplanationOptions]:

@@ -36,13 +36,21 @@ def integer(allowed: range) -> Callable[[object], int]:
     return read
 
 
-def seconds(value: object) -> float:
+def positive(value: object) -> float:
     """A number above 0."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise ValueError("must be a number of seconds above 0")
+        raise ValueError("must be a number above 0")
     return float(value)
+
+
+def seconds(value: object) -> float:
+    """A number of seconds above 0."""
+    try:
+        return positive(value)
+    except ValueError:
+        raise ValueError("must be a number of seconds above 0") from None
 
 
 def share(value: object) -> float:

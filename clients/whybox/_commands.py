@@ -1,0 +1,60 @@
+"""What the commands of `whybox` share: arguments, options, and how they end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from whybox.v1.errors import WhyboxError
+
+STDIN = Path("-")
+
+
+def _existing(picture: Path) -> Path:
+    # Typer's own check would look for a file called "-".
+    if picture != STDIN and not picture.is_file():
+        raise typer.BadParameter(f"{picture} is no file.")
+    return picture
+
+
+Picture = Annotated[Path, typer.Argument(callback=_existing, help="A file, or - to read standard input.")]
+Url = Annotated[str, typer.Option(envvar="WHYBOX_URL", help="grpc://host:port, http://host:port or https://host:port.")]
+Model = Annotated[str | None, typer.Option(help="A served model; default: the first of `whybox models`.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")]
+Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
+Samples = Annotated[
+    int | None, typer.Option(metavar="N", help="Noisy pictures that a certificate rests on; default: 1000.")
+]
+Alpha = Annotated[
+    float | None, typer.Option(metavar="SHARE", help="Chance that a certificate is wrong; default: 0.001.")
+]
+
+
+def content(picture: Path) -> bytes | Path:
+    """What the client shall send."""
+    return typer.get_binary_stream("stdin").read() if picture == STDIN else picture
+
+
+def output() -> Console:
+    """Standard output."""
+    return Console(highlight=False)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the command with one line on standard error instead of a traceback."""
+    try:
+        yield
+    except WhyboxError as error:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        typer.echo(f"Error: {error.message} [{error.reason}]{notes}", err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -22,8 +22,8 @@ def test_import_rules() -> None:
         ("whybox", "torch torchvision onnxruntime fastapi whybox_handlers whybox_server"),
         ("whybox.cli", "torch torchvision onnxruntime fastapi whybox_handlers whybox_server"),
         ("whybox_handlers.handler", "whybox_server fastapi ts"),
-        ("whybox_server.serve", "torch torchvision onnxruntime captum whybox_handlers ts"),
-        ("whybox_server.cli", "torch torchvision onnxruntime captum whybox_handlers ts"),
+        ("whybox_server.serve", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
+        ("whybox_server.cli", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
     ],
 )
 def test_what_a_process_loads(module: str, forbidden: str) -> None:

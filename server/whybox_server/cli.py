@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rich.status import Status
 
 from whybox_server.archives import ArchiveError
+from whybox_server.robustness_command import robustness
 from whybox_server.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
@@ -107,6 +108,9 @@ def serve(
         asyncio.run(serve_until_stopped(settings, listening, ready))
     except (ArchiveError, ServeError) as error:
         _fail(error)
+
+
+app.command()(robustness)
 
 
 @app.command()

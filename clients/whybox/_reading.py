@@ -185,6 +185,7 @@ def _twin(message: v1.Twin, picture: bytes, adversarial: bytes | None) -> result
         after=after,
         same_class=_one(message, "same_class", results.MapSimilarity),
         new_class=_one(message, "new_class", results.MapSimilarity),
+        error=_error(message.status),
     )
 
 
@@ -193,7 +194,7 @@ def _corruption(message: v1.Corruption) -> results.Corruption:
         results.CorruptionLevel(**_plain(level), predicted_class=_one(level, "predicted_class", results.ClassScore))
         for level in message.levels
     )
-    return results.Corruption(**_plain(message), levels=levels)
+    return results.Corruption(**_plain(message), levels=levels, error=_error(message.status))
 
 
 def _bias(message: v1.Bias) -> results.Bias:

@@ -57,6 +57,8 @@ def transfer_words(transfer: Transfer) -> str:
 
 def twin_words(twin: Twin) -> str:
     """Whether the new answer rests on other evidence than the old one, and whether that of the old one moved."""
+    if twin.error is not None:
+        return f"the adversarial picture could not be explained: {twin.error.message}"
     if twin.before is None or twin.after is None:
         return "the adversarial picture has no explanation to compare"
     old, new = twin.before.target_label, twin.after.target_label
@@ -76,6 +78,8 @@ def similarity_words(similarity: MapSimilarity | None) -> str:
 def corruption_words(corruption: Corruption) -> str:
     """For example "gaussian_noise changes the answer from severity 3 on"."""
     flips = [level.severity for level in corruption.levels if level.flips]
+    if corruption.error is not None:
+        return f"{corruption.name} could not be tried: {corruption.error.message}"
     if corruption.stopped_by and not corruption.levels:
         return f"{corruption.name} was not tried: the {corruption.stopped_by} came first"
     if not flips:
@@ -98,6 +102,7 @@ def corruptions_words(corruptions: Sequence[Corruption]) -> str:
     count = f"{len(changing)} of {len(corruptions)} corruptions {verb} the answer"
     if short := sum(corruption.stopped_by != "" for corruption in corruptions):
         count += f", {short} {'was' if short == 1 else 'were'} cut short by the deadline"
+    changing += [corruption_words(corruption) for corruption in corruptions if corruption.error is not None]
     return f"{count}: {'; '.join(changing)}" if changing else count
 
 
@@ -108,7 +113,9 @@ def attack_words(attack: Attack) -> str:
 
 def attack_check_words(check: AttackCheck) -> str:
     """Whether attacks that follow the network's gradients can be trusted."""
-    numbers = [f"{check.pictures} pictures"]
+    if not check.pictures:
+        return "whether attacks with gradients can be trusted was not tested"
+    numbers = [f"{check.pictures} pictures, {check.attacked} of them attacked"]
     numbers.append(f"an attack without gradients did much better on {percent_words(check.black_box_better_share)}")
     if check.planted:
         numbers.append(f"{check.planted_found} of {check.planted} planted changes were found")

@@ -1,10 +1,10 @@
 """From requests to parts: the work of a TorchServe worker, an audit and a notebook alike."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from google.rpc.status_pb2 import Status
@@ -12,18 +12,16 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_handlers import pictures
 from whybox_handlers.bias import not_audited
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.explanation import explain
+from whybox_handlers.failures import note
 from whybox_handlers.passes import Limits, Passes
 from whybox_handlers.robustness import measure_robustness, view_picture
 from whybox_handlers.runtime import versions
 from whybox_handlers.scheduler import Task, run
 from whybox_handlers.smoothing import certify
 from whybox_handlers.subject import Subject
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,7 +54,7 @@ class _PartTask:
             self.part.Clear()
             for name, value in kept:
                 setattr(self.part, name, value)
-            _note(self.item, self.part.status, self.task.outcome)
+            note(self.part.status, self.task.outcome, self.item.work.request_id)
 
 
 class Analyzer:
@@ -93,6 +91,11 @@ class Analyzer:
 
     def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:
         """Decodes and classifies; leaves out where that is not possible (the result says why) or wanted (a probe)."""
+        subjects: list[tuple[_Item, Subject]] = []
+
+        def add(item: _Item, *looked_at: Any) -> None:
+            subjects.append((item, Subject(*looked_at)))
+
         seen: list[tuple[_Item, Tensor, v1.View]] = []
         for item in items:
             if item.work.HasField("request"):
@@ -104,10 +107,10 @@ class Analyzer:
         for item, _, _ in seen:
             # What the batch shares is charged to its members in equal parts.
             item.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
-        return [
-            (item, Subject(picture, view, logits[row], maps[0][row] if maps else None))
-            for row, (item, picture, view) in enumerate(seen)
-        ]
+        for row, (item, picture, view) in enumerate(seen):
+            looked_at = picture, view, logits[row], maps[0][row] if maps else None
+            _attempt(item, item.result.status, add, item, *looked_at)
+        return subjects
 
     def _start(self, item: _Item, subject: Subject) -> None:
         """The parts that need nothing but the first look."""
@@ -121,13 +124,12 @@ class Analyzer:
             _attempt(item, bias.status, self._flag, bias, request.bias, subject)
 
     def _see(self, item: _Item, seen: list[tuple[_Item, Tensor, v1.View]]) -> None:
-        preprocessing = self._classifier.model.preprocessing
         try:
             path = item.limits.lease
             image = path.read_bytes() if path is not None else item.work.request.image
         except FileNotFoundError:
             raise errors.CancelledError("the caller went away before the work began") from None
-        seen.append((item, *pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)))
+        seen.append((item, *self._classifier.see(image)))
 
     def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: Subject) -> None:
         best = subject.probabilities.topk(options.top_k).indices.tolist()
@@ -149,7 +151,9 @@ class Analyzer:
 
     async def _attack(self, item: _Item, part: v1.Robustness, subject: Subject) -> None:
         request, passes = item.work.request, Passes(item.limits)
-        pictures = await measure_robustness(part, self._classifier, subject, request.robustness, request.seed, passes)
+        pictures = await measure_robustness(
+            part, self._classifier, subject, request.robustness, request.seed, passes, item.work.request_id
+        )
         if request.robustness.transfer:
             item.result.view_picture = view_picture(subject)
             item.result.adversarial_pictures.extend(pictures)
@@ -177,16 +181,5 @@ def _attempt(item: _Item, status: Status, compute: Callable[..., None], *argumen
         item.limits.check()
         compute(*arguments)
     except Exception as error:  # noqa: BLE001 (the batch goes on without this one)
-        _note(item, status, error)
+        note(status, error, item.work.request_id)
     item.result.compute_ms += 1000 * (time.perf_counter() - started)
-
-
-def _note(item: _Item, status: Status, error: Exception) -> None:
-    """What went wrong, for the caller; of a bug the log has the cause."""
-    if not isinstance(error, errors.WhyboxError):
-        request_id = item.work.request_id
-        _log.error("request %s failed", request_id, exc_info=error)
-        error = errors.InternalError(
-            f"the model failed on this request; the server's log has the details under {request_id}"
-        )
-    status.CopyFrom(error.to_status())

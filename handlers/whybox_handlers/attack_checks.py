@@ -17,7 +17,7 @@ from whybox import v1
 from whybox_handlers.attacks import ATTACKS, NORMS, Found
 from whybox_handlers.classifier import Classifier, TorchServing
 from whybox_handlers.passes import ANY_RIVAL, Limits, Passes, differentiate_margin
-from whybox_handlers.scheduler import Task, run
+from whybox_handlers.scheduler import run_one
 from whybox_handlers.subject import Subject
 
 _NORM = "linf"
@@ -57,6 +57,7 @@ def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str],
         _zero_gradient(classifier, view, row) for view, row in zip(views, logits, strict=True)
     )
     attacked = [Subject(view, v1.View(), row, None) for view, row in zip(views[:_ATTACKED], logits, strict=False)]
+    check.attacked = len(attacked)
     report("attacking with and without gradients")
     following = [_attack(classifier, subject, _FOLLOWING, _EVALUATIONS) for subject in attacked]
     black_box = [_attack(classifier, subject, _BLACK_BOX, _BLACK_BOX_EVALUATIONS) for subject in attacked]
@@ -68,16 +69,26 @@ def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str],
         if planted is not None:
             check.planted += 1
             check.planted_found += _finds(planted, subject.picture)
-    check.reasons.extend(_reasons(check))
+    check.reasons.extend(reasons(check))
     check.reliable = not check.reasons
     masked = check.zero_gradient_share or check.black_box_better_share or check.planted_found < check.planted
     classifier.model.default_attack = _BLACK_BOX if masked else _FOLLOWING
 
 
-def _reasons(check: v1.AttackCheck) -> list[str]:
-    """What the outcomes say, for people."""
-    told = {
+def reasons(check: v1.AttackCheck, evaluations: str = "gradient") -> list[str]:
+    """What the outcomes say against attacks, for people.
+
+    Args:
+        check: Of a model; without pictures, it was never made.
+        evaluations: What the attacks spend, "gradient" or "forward": not all that misleads the one misleads the other.
+    """
+    if not check.pictures:
+        return ["the model was never tested for randomness and masked gradients: pack it again"]
+    against_all = {
         "the network is random: the same picture gives other logits each time": check.repetition_difference > 0,
+        "a larger change helps the network: its answer flips back along the ray": check.radius_helps_share > 0,
+    }
+    against_gradients = {
         "the network gives probabilities instead of logits, whose gradients vanish where they saturate": (
             check.softmax_output
         ),
@@ -88,10 +99,10 @@ def _reasons(check: v1.AttackCheck) -> list[str]:
         "the network computes gradients to answer, which attacks would have to follow too": (
             check.optimises_at_inference
         ),
-        "a larger change helps the network: its answer flips back along the ray": check.radius_helps_share > 0,
         "no adversarial picture could be planted: small changes do not reach the network's output": check.planted == 0,
         "planted adversarial pictures were not found": check.planted_found < check.planted,
     }
+    told = against_all | (against_gradients if evaluations == "gradient" else {})
     return [words for words, holds in told.items() if holds]
 
 
@@ -125,11 +136,7 @@ def _zero_gradient(classifier: Classifier, view: Tensor, logits: Tensor) -> bool
 
 
 def _attack(classifier: Classifier, subject: Subject, name: str, evaluations: int) -> Found:
-    task = Task(ATTACKS[name].run(Passes(Limits()), subject, _NORM, evaluations), Limits())
-    run(classifier, [task])
-    if not isinstance(task.outcome, Found):
-        raise task.outcome or RuntimeError("the attack did not run")
-    return task.outcome
+    return run_one(classifier, ATTACKS[name].run(Passes(Limits()), subject, _NORM, evaluations))
 
 
 def _better(one: Found, other: Found) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox_handlers import networks
 from whybox_handlers.local_network import LocalNetwork
+from whybox_handlers.pictures import decode, preprocess
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,15 @@ class Classifier:
         network = differentiable(model, directory / WEIGHTS)
         where = torch.device(device)
         return cls(model, network, OnnxServing(onnx, where), where)
+
+    def see(self, image: bytes) -> tuple[Tensor, v1.View]:
+        """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.
+
+        Raises:
+            PictureError: It cannot be decoded.
+        """
+        preprocessing = self.model.preprocessing
+        return preprocess(decode(image), preprocessing.resize, preprocessing.crop)
 
     def look(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """What the network that serves predictions makes of pictures.

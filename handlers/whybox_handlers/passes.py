@@ -24,8 +24,9 @@ ANY_RIVAL = -1
 
 # Time kept back, before a deadline, for what comes after the last pass.
 _RESERVE_SECONDS = 0.05
-# By how much the next passes may be slower than the last ones.
+# By how much the next passes may be slower than the last ones; and many passes, in the mean.
 _CAUTION = 1.5
+_PLANNED_CAUTION = 1.1
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,10 @@ class Passes:
         budget: Evaluations that it may spend; None for as many as it takes.
         unit: What of it the budget counts.
         share: Of the time until the deadline, what `grant` gives away; the rest is for what comes after.
+        kept_back: Seconds before the deadline that are not to be shared at all.
 
     Attributes:
+        unit: What the budget counts.
         forward_evaluations: Passes of one picture forward, those with a gradient included.
         gradient_evaluations: Passes of one picture forward and back.
         stopped_by: What limited the last `grant`: "evaluations", "deadline", or "" for nothing.
@@ -92,25 +95,31 @@ class Passes:
         budget: int | None = None,
         unit: Literal["gradient", "forward"] = "gradient",
         share: float = 1.0,
+        kept_back: float = _RESERVE_SECONDS,
     ) -> None:
         self._limits = limits
-        self._kept_back = _RESERVE_SECONDS
+        self._kept_back = kept_back
         if limits.deadline is not None:
-            self._kept_back += (1 - share) * limits.seconds_left()
+            self._kept_back += (1 - share) * max(limits.seconds_left() - kept_back, 0.0)
         self._budget = budget
-        self._unit = unit
+        self.unit = unit
         self._seconds_per_row = 0.0
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
         self.stopped_by = ""
 
+    @property
+    def _spent(self) -> int:
+        """Of what the budget counts."""
+        return self.gradient_evaluations if self.unit == "gradient" else self.forward_evaluations
+
     def unlimited(self) -> "Passes":
-        """An account of its own with the same deadline and without a budget."""
-        return Passes(self._limits)
+        """An account of its own with the same time and without a budget."""
+        return Passes(self._limits, kept_back=self._kept_back)
 
     def with_budget(self, budget: int | None, unit: Literal["gradient", "forward"], share: float = 1.0) -> "Passes":
-        """An account of its own with the same deadline, another budget and a share of the time."""
-        return Passes(self._limits, budget, unit, share)
+        """An account of its own with another budget and a share of the time of this one."""
+        return Passes(self._limits, budget, unit, share, self._kept_back)
 
     def grant(self, wanted: int) -> int:
         """How many of `wanted` more evaluations budget and deadline allow, from 0; `stopped_by` tells what limits them.
@@ -118,14 +127,22 @@ class Passes:
         Methods that can end at any time ask before each batch; the time is judged by their passes so far.
         """
         granted, self.stopped_by = wanted, ""
-        if self._budget is not None:
-            spent = self.gradient_evaluations if self._unit == "gradient" else self.forward_evaluations
-            if self._budget - spent < granted:
-                granted, self.stopped_by = max(self._budget - spent, 0), "evaluations"
+        if self._budget is not None and self._budget - self._spent < granted:
+            granted, self.stopped_by = max(self._budget - self._spent, 0), "evaluations"
         seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
         if _CAUTION * granted * self._seconds_per_row > seconds:
             granted, self.stopped_by = int(seconds / (_CAUTION * self._seconds_per_row)), "deadline"
         return granted
+
+    def fit(self, wanted: int) -> int:
+        """Makes the budget what the deadline leaves of `wanted` evaluations in all, and returns it.
+
+        For methods that plan ahead: it is judged by the passes so far, of which there must be one.
+        """
+        seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
+        left = seconds / (_PLANNED_CAUTION * self._seconds_per_row) if self._seconds_per_row else math.inf
+        self._budget = int(min(self._spent + left, wanted))
+        return self._budget
 
     async def logits(self, pictures: Tensor) -> Tensor:
         """[N, classes] of the serving network (ONNX Runtime) for [N, 3, H, W] pictures in [0, 1]."""

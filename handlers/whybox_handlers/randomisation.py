@@ -162,10 +162,4 @@ def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objec
         for index, (picture, objective) in enumerate(zip(pictures, objectives, strict=True))
     ]
     run(classifier, tasks)
-    found = []
-    for task in tasks:
-        if isinstance(task.outcome, Attribution):
-            found.append(task.outcome)
-        elif task.outcome is not None:
-            raise task.outcome
-    return found
+    return [task.result() for task in tasks]

@@ -9,11 +9,10 @@ from tempfile import TemporaryDirectory
 from google.protobuf import json_format
 
 from whybox import v1
-from whybox_handlers import pictures
 from whybox_handlers.attacks import ATTACKS, Found
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.scheduler import Task, run
+from whybox_handlers.scheduler import run_one
 from whybox_handlers.subject import Subject
 
 
@@ -82,13 +81,6 @@ def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evalu
         if not options.budget.isdigit():
             raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations")
         evaluations = int(options.budget)
-    preprocessing = classifier.model.preprocessing
-    picture, view = pictures.preprocess(pictures.decode(replayed.image), preprocessing.resize, preprocessing.crop)
-    logits, *maps = classifier.look(picture[None])
-    subject = Subject(picture, view, logits[0], maps[0][0] if maps else None)
-    searching = ATTACKS[options.attack].run(Passes(Limits()), subject, norm, evaluations, seed=replayed.seed)
-    task = Task(searching, Limits())
-    run(classifier, [task])
-    if not isinstance(task.outcome, Found):
-        raise task.outcome or RuntimeError("the attack did not run")
-    return task.outcome
+    subject = Subject.of(classifier, replayed.image)
+    chosen = ATTACKS[options.attack]
+    return run_one(classifier, chosen.run(Passes(Limits()), subject, norm, evaluations, seed=replayed.seed))

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whybox import v1
-from whybox.v1.errors import PictureError
-from whybox_handlers import pictures
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Limits, Passes
 from whybox_handlers.robustness import measure_robustness
@@ -29,7 +27,7 @@ class Measured:
 
 def measure(
     classifier: Classifier, images: Sequence[bytes], labels: Sequence[int], options: v1.RobustnessOptions, seed: int
-) -> list[Measured | PictureError]:
+) -> list[Measured | Exception]:
     """Predicts pictures, and attacks those whose prediction is right; the attacks share their passes.
 
     Args:
@@ -40,36 +38,26 @@ def measure(
         seed: Of attacks that draw, the same for each picture.
 
     Returns:
-        For each picture what was found out, or why it cannot be decoded.
-
-    Raises:
-        Exception: An attack failed for another reason than the picture.
+        For each picture what was found out, or why nothing was: a PictureError where it cannot be decoded, any other
+        exception where the network or the attack failed. One that fails leaves the others untouched.
     """
-    measured: list[Measured | PictureError] = []
-    parts: dict[int, v1.Robustness] = {}
-    tasks = []
+    measured: list[Measured | Exception] = []
+    attacked: dict[int, tuple[v1.Robustness, Task[list[bytes]]]] = {}
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         try:
-            subject = _subject(classifier, image)
-        except PictureError as error:
+            subject = Subject.of(classifier, image)
+        except Exception as error:  # noqa: BLE001 (whose fault it is, the caller tells apart)
             measured.append(error)
             continue
         measured.append(Measured(subject.predicted))
         if subject.predicted == label:
-            part = parts[index] = v1.Robustness()
+            part = v1.Robustness()
             searching = measure_robustness(part, classifier, subject, options, seed, Passes(Limits()))
-            tasks.append(Task(searching, Limits()))
-    run(classifier, tasks)
-    for task in tasks:
+            attacked[index] = part, Task(searching, Limits())
+    run(classifier, [task for _, task in attacked.values()])
+    for index, (part, task) in attacked.items():
         if isinstance(task.outcome, Exception):
-            raise task.outcome
-    for index, part in parts.items():
-        measured[index] = Measured(labels[index], tuple(part.distances))
+            measured[index] = task.outcome
+        else:
+            measured[index] = Measured(labels[index], tuple(part.distances))
     return measured
-
-
-def _subject(classifier: Classifier, image: bytes) -> Subject:
-    """The picture, looked at alone: its logits do not depend on its neighbours."""
-    preprocessing = classifier.model.preprocessing
-    picture, view = pictures.preprocess(pictures.decode(image), preprocessing.resize, preprocessing.crop)
-    return Subject(picture, view, classifier.serve(picture[None])[0], None)

@@ -1,11 +1,14 @@
 """How far a picture is from another answer: from the options to the attacks, and from what they find to the wire."""
 
+from collections.abc import Iterator
+
 import torch
 from PIL import Image
 from torch import Tensor
 
 from whybox import v1
-from whybox_handlers import drawing
+from whybox.v1.errors import DeadlineExceededError
+from whybox_handlers import attack_checks, drawing
 from whybox_handlers.attacks import ATTACKS, NORMS, Adversarial, Found
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.corruption_levels import measure_corruptions
@@ -21,8 +24,11 @@ _ENLARGEMENTS = 7
 _HALVINGS = 4
 # Half of the budget must not leave more than this to be gained.
 _SETTLED = 1.25
+# Of fewer evaluations the first half goes into looking around, and has nothing to have found.
+_TELLING = 20
 # The change is enlarged so many times to see whether that helps the network.
 _ENLARGED = 2.0
+_NOTHING_TRIED = Found(None, 0.0, None, 0, 0, _DEADLINE)
 
 
 async def measure_robustness(
@@ -32,8 +38,9 @@ async def measure_robustness(
     options: v1.RobustnessOptions,
     seed: int,
     passes: Passes,
+    request_id: str = "",
 ) -> list[bytes]:
-    """Fills in the part.
+    """Fills in the part. A distance that is found stays, whatever becomes of what comes after it.
 
     Args:
         part: What is filled in.
@@ -42,24 +49,34 @@ async def measure_robustness(
         options: With every default filled in.
         seed: Of the request.
         passes: Its limits hold; its account is left alone.
+        request_id: For the log.
 
     Returns:
         For each norm the adversarial picture of 8 bits as PNG; empty where there is none.
 
     Raises:
-        WhyboxError: Time was over before an attack could begin, or the caller is gone.
+        WhyboxError: Time was over before the first attack could begin, or the caller is gone.
     """
+    part.view.CopyFrom(subject.view)
     pictures = []
-    for left, norm in zip(range(len(options.norms), 0, -1), options.norms, strict=True):
-        # Of the time: whatever else is asked for takes as long as a search.
-        share = 1 / (left * (1 + bool(options.twin)) + bool(options.corruptions))
-        found = await _search(passes, subject, norm, options, seed, share)
+    # What is yet to be done; each is given as much of the time.
+    left = len(options.norms) * (1 + bool(options.twin)) + bool(options.corruptions)
+    for norm in options.norms:
+        try:
+            found = await _search(passes, subject, norm, options, seed, 1 / left)
+        except DeadlineExceededError:
+            if not part.distances:
+                raise
+            found = _NOTHING_TRIED
+        left -= 1
         distance = part.distances.add(norm=norm, attack=options.attack)
         pictures.append(await _describe(distance, classifier, subject, found, options, passes))
-        if options.twin and found.adversarial is not None:
-            await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, passes)
-    part.view.CopyFrom(subject.view)
-    await measure_corruptions(part, classifier, subject, options.corruptions, seed, passes)
+        if options.twin:
+            own = passes.with_budget(None, "forward", 1 / left)
+            if found.adversarial is not None:
+                await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, own, request_id)
+            left -= 1
+    await measure_corruptions(part, classifier, subject, options.corruptions, seed, passes, request_id)
     return pictures
 
 
@@ -89,13 +106,15 @@ async def _describe(
     _outcome(distance, classifier, subject, found)
     adversarial, picture, enlarged_flips = found.adversarial, b"", None
     if adversarial is not None:
-        enlarged_flips = await _flips(passes, subject, _enlarged(subject, adversarial, _ENLARGED))
-        picture = await _realise(distance, passes, subject, adversarial)
+        looking = passes.with_budget(None, "forward")
+        enlarged_flips = await _flips(looking, subject, _enlarged(subject, adversarial, _ENLARGED))
+        picture = await _realise(distance, looking, subject, adversarial)
+        distance.forward_evaluations += looking.forward_evaluations
         if "adversarial" in options.encodings:
             distance.adversarial_picture = picture
         if "change" in options.encodings:
             distance.change_picture = _change_picture(adversarial.picture - subject.picture)
-    _judge(distance, classifier, found, enlarged_flips)
+    _judge(distance, classifier, found, enlarged_flips, options)
     return picture
 
 
@@ -117,9 +136,15 @@ def _outcome(distance: v1.Distance, classifier: Classifier, subject: Subject, fo
         distance.adversarial_class.CopyFrom(classifier.score(found.adversarial.logits, flipped))
 
 
-async def _flips(passes: Passes, subject: Subject, picture: Tensor) -> bool:
-    [logits], *_ = await passes.forward(serve_alone, picture[None])
-    return int(logits.argmax()) != subject.predicted
+async def _flips(passes: Passes, subject: Subject, picture: Tensor) -> bool | None:
+    """None where there is no time to know."""
+    if not passes.grant(1):
+        return None
+    try:
+        [logits], *_ = await passes.forward(serve_alone, picture[None])
+    except DeadlineExceededError:
+        return None
+    return subject.flips(logits)
 
 
 def _enlarged(subject: Subject, adversarial: Adversarial, factor: float) -> Tensor:
@@ -128,14 +153,17 @@ def _enlarged(subject: Subject, adversarial: Adversarial, factor: float) -> Tens
 
 
 async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adversarial: Adversarial) -> bytes:
-    """The smallest enlargement of the change that still flips when it is rounded to 8 bits.
+    """The smallest enlargement of the change that still flips when it is rounded to 8 bits, as far as time allows.
 
     Rounding takes away whatever is less than half a grey level, so the enlargement begins where the largest change
     becomes one.
     """
     exact = _rounded(adversarial.picture)
-    distance.survives_8bit = await _flips(passes, subject, exact)
-    if distance.survives_8bit:
+    survives = await _flips(passes, subject, exact)
+    if survives is None:
+        return b""
+    distance.survives_8bit = survives
+    if survives:
         return _noted(distance, subject, exact)
     largest = NORMS["linf"].size(adversarial.picture - subject.picture)
     low, high = 1.0, max(0.501 / _LEVELS / largest, 1.0)
@@ -177,21 +205,35 @@ def _change_picture(change: Tensor) -> bytes:
     return _png(0.5 + 0.5 * change / change.abs().max())
 
 
-def _judge(distance: v1.Distance, classifier: Classifier, found: Found, enlarged_flips: bool | None) -> None:
+def _judge(
+    distance: v1.Distance,
+    classifier: Classifier,
+    found: Found,
+    enlarged_flips: bool | None,
+    options: v1.RobustnessOptions,
+) -> None:
     """What speaks against the distance, of the model and of this search."""
     reasons = distance.reasons
-    check = classifier.model.attack_check
-    if ATTACKS[distance.attack].evaluations == "gradient":
-        reasons.extend(check.reasons)
+    reasons.extend(attack_checks.reasons(classifier.model.attack_check, ATTACKS[distance.attack].evaluations))
     if found.stopped_by == "flat":
         reasons.append("the gradient vanished, so that the search had no direction; try an attack without gradients")
-    if found.stopped_by == "deadline":
+    if found.stopped_by == "deadline" and options.budget != _DEADLINE:
         reasons.append("the deadline ended the search before its budget was spent")
     if found.adversarial is None:
         reasons.append("nothing was found: the distance is only known to be censored")
-    elif enlarged_flips is False:
-        reasons.append("twice the change does not flip the answer: a larger change helps the model")
-    half = found.distance_at_half_budget
-    if found.adversarial is not None and half is not None and half > _SETTLED * found.adversarial.distance:
-        reasons.append("the second half of the budget still gained much: a larger one may gain more")
+    else:
+        if enlarged_flips is False:
+            reasons.append("twice the change does not flip the answer: a larger change helps the model")
+        reasons.extend(_unsettled(found, found.adversarial))
     distance.reliable = not reasons
+
+
+def _unsettled(found: Found, adversarial: Adversarial) -> Iterator[str]:
+    """Whether more evaluations would have found less; those who had no further step to make would not."""
+    half, spent = found.distance_at_half_budget, found.gradient_evaluations or found.forward_evaluations
+    if found.stopped_by == "converged":
+        return
+    if half is None and spent >= _TELLING:
+        yield "nothing was found in the first half of the budget: a larger one may find smaller changes"
+    elif half is not None and half > _SETTLED * adversarial.distance:
+        yield "the second half of the budget still gained much: a larger one may gain more"

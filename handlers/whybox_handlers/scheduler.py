@@ -8,10 +8,9 @@ Batches are so small that the kernels of torch and ONNX Runtime give each row th
 """
 
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -42,6 +41,16 @@ class Task(Generic[T]):
     outcome: T | Exception | None = None
     seconds: float = field(default=0.0)
 
+    def result(self) -> T:
+        """What the coroutine returned.
+
+        Raises:
+            Exception: What it raised.
+        """
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return cast("T", self.outcome)
+
 
 class _Row(NamedTuple):
     """One row of what a task waits for."""
@@ -53,25 +62,28 @@ class _Row(NamedTuple):
 def run(classifier: Classifier, tasks: Sequence[Task[T]]) -> None:
     """Drives coroutines to their ends and sets their outcomes.
 
-    One that fails, or whose limits say stop, ends alone; the others go on.
+    One that fails ends alone; the others go on. Where the limits of one say stop, every pass that it awaits raises what
+    `Limits.check` does: it may catch that and return what it has.
     """
     waiting: dict[int, Wanted] = {}
 
-    def resume(index: int, advance: Callable[[], Wanted]) -> None:
+    def resume(index: int, answer: tuple[Tensor, ...] | Exception | None) -> None:
         started = time.perf_counter()
         task = tasks[index]
+        answer = _stop(task.limits) or answer
         try:
-            task.limits.check()
-            waiting[index] = advance()
+            if isinstance(answer, Exception):
+                waiting[index] = task.coroutine.throw(answer)
+            else:
+                waiting[index] = task.coroutine.send(answer)
         except StopIteration as end:
             task.outcome = end.value
         except Exception as error:  # noqa: BLE001 (whose it is, the caller tells apart)
-            task.coroutine.close()
             task.outcome = error
         task.seconds += time.perf_counter() - started
 
-    for index, task in enumerate(tasks):
-        resume(index, partial(task.coroutine.send, None))
+    for index in range(len(tasks)):
+        resume(index, None)
     while waiting:
         # The computation of whoever waits longest, for all who wait for the same.
         compute = next(iter(waiting.values())).compute
@@ -79,9 +91,27 @@ def run(classifier: Classifier, tasks: Sequence[Task[T]]) -> None:
         for index in together:
             del waiting[index]
         for index, answer in _computed(classifier, tasks, together).items():
-            coroutine = tasks[index].coroutine
-            failed = isinstance(answer, Exception)
-            resume(index, partial(coroutine.throw if failed else coroutine.send, answer))
+            resume(index, answer)
+
+
+def run_one(classifier: Classifier, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Drives one coroutine, without limits, and returns what it does.
+
+    Raises:
+        Exception: What it raises.
+    """
+    task = Task(coroutine, Limits())
+    run(classifier, [task])
+    return task.result()
+
+
+def _stop(limits: Limits) -> errors.WhyboxError | None:
+    """Why the work must stop, if it must."""
+    try:
+        limits.check()
+    except errors.WhyboxError as stop:
+        return stop
+    return None
 
 
 def _computed(
@@ -94,9 +124,7 @@ def _computed(
     size = _ROWS[classifier.device.type]
     while rows:
         for index in {row.task for row in rows[:size]}:
-            try:
-                tasks[index].limits.check()
-            except errors.WhyboxError as stop:
+            if (stop := _stop(tasks[index].limits)) is not None:
                 failures[index] = stop
         rows = [row for row in rows if row.task not in failures]
         batch, rows = rows[:size], rows[size:]

@@ -11,7 +11,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Passes
-from whybox_handlers.subject import Subject
+from whybox_handlers.subject import Subject, is_answer
 
 SELECTION_DRAWS = 100
 """Draws that choose the class; the others estimate its probability, so that the choice does not flatter it."""
@@ -93,7 +93,7 @@ async def certify(
         Whether that is all: every draw has been made, or there is no time for more.
 
     Raises:
-        WhyboxError: Time was over before the class was chosen, or the caller is gone.
+        WhyboxError: Time was over before the class was chosen, no output was finite by then, or the caller is gone.
     """
     wanted = SELECTION_DRAWS + options.samples
     until = time.monotonic() + _PIECE_SECONDS
@@ -103,7 +103,7 @@ async def certify(
         if granted:
             draws = range(smoothing.drawn, smoothing.drawn + granted)
             noisy = [subject.picture + options.sigma * noise(seed, draw, subject.picture.shape) for draw in draws]
-            _count(smoothing, (await passes.logits(torch.stack(noisy))).argmax(dim=1).tolist())
+            _count(smoothing, await passes.logits(torch.stack(noisy)))
         complete = smoothing.drawn == wanted or passes.stopped_by == "deadline"
         if time.monotonic() >= until:
             break
@@ -113,17 +113,27 @@ async def certify(
     return complete
 
 
-def _count(smoothing: v1.Smoothing, classes: list[int]) -> None:
-    for index in classes:
-        if smoothing.drawn < SELECTION_DRAWS:
-            smoothing.selection[index] += 1
-        else:
+def _count(smoothing: v1.Smoothing, logits: Tensor) -> None:
+    """Counts the answers; an output that is not finite is a draw of no class."""
+    for row in logits:
+        index = int(row.argmax()) if is_answer(row) else None
+        if smoothing.drawn >= SELECTION_DRAWS:
             smoothing.count += index == _chosen(smoothing)
+        elif index is not None:
+            smoothing.selection[index] += 1
         smoothing.drawn += 1
 
 
 def _chosen(smoothing: v1.Smoothing) -> int:
-    """The most frequent class, of equally frequent ones the first."""
+    """The most frequent class, of equally frequent ones the first.
+
+    Raises:
+        FailedPreconditionError: No draw was of any class.
+    """
+    if not smoothing.selection:
+        raise errors.FailedPreconditionError(
+            "the model's output is not finite under this noise; use a smaller sigma", reason="NOT_FINITE"
+        )
     return max(sorted(smoothing.selection), key=lambda index: smoothing.selection[index])
 
 

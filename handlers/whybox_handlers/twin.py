@@ -3,9 +3,11 @@
 from torch import Tensor
 
 from whybox import v1
+from whybox.v1.errors import CancelledError
 from whybox_handlers.attacks import Adversarial
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.explanation import explain
+from whybox_handlers.failures import note
 from whybox_handlers.map_similarity import map_similarity
 from whybox_handlers.passes import Passes
 from whybox_handlers.subject import Subject
@@ -19,23 +21,44 @@ async def twin(
     method: str,
     seed: int,
     passes: Passes,
+    request_id: str = "",
 ) -> None:
-    """Fills in the maps of both pictures, and how alike they are.
+    """Fills in the maps of both pictures, and how alike they are; or why there are none.
 
     Stock & Cisse showed people a misclassified adversarial picture with its explanation; that is `after`.
 
     Args:
-        part: What is filled in.
+        part: What is filled in; where the model cannot be explained so, or time is over, its status alone.
         classifier: The model.
         subject: The picture.
         adversarial: Its neighbour with another answer.
         method: Name of an explainer; it runs with its defaults.
         seed: Of the request.
-        passes: Its limits hold; its account is left alone.
+        passes: Its limits hold, and the maps share its time; its account is left alone.
+        request_id: For the log.
 
     Raises:
-        WhyboxError: The model cannot be explained so, or time is over.
+        CancelledError: The caller is gone.
     """
+    part.status.SetInParent()
+    try:
+        await _compare(part, classifier, subject, adversarial, method, seed, passes)
+    except CancelledError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the distance has been found, whatever happens here)
+        part.Clear()
+        note(part.status, error, request_id)
+
+
+async def _compare(
+    part: v1.Twin,
+    classifier: Classifier,
+    subject: Subject,
+    adversarial: Adversarial,
+    method: str,
+    seed: int,
+    passes: Passes,
+) -> None:
     looking = passes.unlimited()
     if subject.maps is None:
         logits, maps = await looking.logits(adversarial.picture[None]), None
@@ -45,16 +68,18 @@ async def twin(
     neighbour = Subject(adversarial.picture, subject.view, logits[0], maps)
     old, new = subject.predicted, int(adversarial.logits.argmax())
 
-    async def explained(explanation: v1.Explanation, of: Subject, target: int) -> Tensor:
+    async def explained(explanation: v1.Explanation, of: Subject, target: int, share: float) -> Tensor:
         explanation.method = method
         explanation.status.SetInParent()
         options = _defaults(classifier, method, target)
-        attribution = await explain(explanation, classifier, of, options, seed, passes)
+        own = passes.with_budget(None, "forward", share)
+        attribution = await explain(explanation, classifier, of, options, seed, own)
         return attribution.values
 
-    before = await explained(part.before, subject, old)
-    after = await explained(part.after, neighbour, new)
-    moved = await explained(v1.Explanation(), neighbour, old)
+    # A third of the time each.
+    before = await explained(part.before, subject, old, 1 / 3)
+    after = await explained(part.after, neighbour, new, 1 / 2)
+    moved = await explained(v1.Explanation(), neighbour, old, 1)
     part.same_class.CopyFrom(map_similarity(before, moved))
     part.new_class.CopyFrom(map_similarity(before, after))
 

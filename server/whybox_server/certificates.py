@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING
 from google.rpc import code_pb2
 
 from whybox import v1
-from whybox.v1.errors import DeadlineExceededError, OverloadedError, error_from_status
+from whybox.v1.errors import DeadlineExceededError, UnavailableError, error_from_status
+from whybox_server.deadlines import RESERVE_SECONDS, ending_within
 
 if TYPE_CHECKING:
     from whybox_server.gateway import Pool
 
 RUNNING = "running"
 
-# Kept back before the deadline, for the answer to reach the caller.
-_RESERVE_SECONDS = 0.1
-# Where the queue is full, the next piece waits so long before it asks again.
+_LATE = "the deadline passed before the class was chosen; allow more time"
+# Where nobody could make the next piece, it waits so long before it asks again.
 _PAUSE_SECONDS = 0.5
 
 
 async def certificate(pool: Pool, work: v1.Work, timeout: float) -> AsyncGenerator[v1.WorkResult, None]:
     """Has pieces of a certificate made, one after the other, until it is complete or its time is over.
 
-    The deadline completes it with the draws so far, also where a piece comes too late. The first piece is admitted like
-    any other work; those that follow wait where the queue is full, for what was begun shall be finished.
+    The deadline completes it with the draws so far, also where a piece comes too late. The first piece fails as any
+    other work does where the queue is full or a worker dies; those that follow are asked for again, for what was drawn
+    is here, and what was begun shall be finished.
 
     Args:
         pool: Where the pieces are made.
@@ -40,7 +41,7 @@ async def certificate(pool: Pool, work: v1.Work, timeout: float) -> AsyncGenerat
     Raises:
         WhyboxError: A piece failed, or time was over before the class was chosen.
     """
-    end = time.monotonic() + timeout - _RESERVE_SECONDS
+    end = time.monotonic() + timeout - RESERVE_SECONDS
     proven: v1.WorkResult | None = None
     while True:
         try:
@@ -60,26 +61,23 @@ async def certificate(pool: Pool, work: v1.Work, timeout: float) -> AsyncGenerat
 
 
 async def _piece(pool: Pool, work: v1.Work, end: float) -> v1.WorkResult:
-    """What a worker answers; raises also what it says itself of the whole piece or of the part."""
-    try:
-        async with asyncio.timeout(end - time.monotonic()):
-            result = await _admitted(pool, work, end)
-    except TimeoutError:
-        raise DeadlineExceededError("the deadline passed before the class was chosen; allow more time") from None
+    """What a worker answers; but for the first piece, as often as it takes until one can."""
+    async with ending_within(end - time.monotonic(), _LATE):
+        while True:
+            try:
+                return _answered(await pool.submit(work, end - time.monotonic()))
+            except UnavailableError:
+                if not work.HasField("smoothing"):
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+def _answered(result: v1.WorkResult) -> v1.WorkResult:
+    """Raises what the worker says itself of the whole piece or of the part."""
     for status in (result.status, result.response.certified.status):
         if status.code != code_pb2.OK:
             raise error_from_status(status)
     return result
-
-
-async def _admitted(pool: Pool, work: v1.Work, end: float) -> v1.WorkResult:
-    while True:
-        try:
-            return await pool.submit(work, end - time.monotonic())
-        except OverloadedError:
-            if not work.HasField("smoothing"):
-                raise
-        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _next(work: v1.Work, smoothing: v1.Smoothing) -> v1.Work:

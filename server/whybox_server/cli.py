@@ -4,17 +4,16 @@ import asyncio
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.status import Status
 
 from whybox_server.archives import ArchiveError
 from whybox_server.robustness_command import robustness
-from whybox_server.settings import Settings
+from whybox_server.settings import Settings, SettingsError, read_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 _out = Console(highlight=False)
@@ -83,17 +82,12 @@ def serve(
     from whybox_server.serve import Addresses, ServeError
     from whybox_server.serve import serve as serve_until_stopped
 
-    given: dict[str, Any] = {
-        "model_store": model_store,
-        "models": model,
-        "rest_port": rest_port,
-        "grpc_port": grpc_port,
-        "log_dir": log_dir,
-    }
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        _fail("; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()))
+        settings = read_settings(
+            model_store=model_store, models=model, rest_port=rest_port, grpc_port=grpc_port, log_dir=log_dir
+        )
+    except SettingsError as error:
+        _fail(error)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
 
     def listening(addresses: Addresses) -> None:

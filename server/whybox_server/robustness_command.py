@@ -10,12 +10,24 @@ from rich.console import Console
 
 from whybox.v1.errors import WhyboxError
 from whybox_server.archives import ArchiveError
+from whybox_server.settings import SettingsError, read_settings
 
+# How fields of a request are called here.
+_OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
 _INTERRUPTED = 128  # plus the signal's number, as shells have it
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _told(error: Exception) -> str:
+    """What is wrong, with the option at fault in place of the field."""
+    text = str(error)
+    if not (isinstance(error, WhyboxError) and error.field in _OPTIONS):
+        return text
+    option = _OPTIONS[error.field]
+    return text.replace(error.field, option) if error.field in text else f"{option}: {text}"
 
 
 def robustness(
@@ -32,7 +44,9 @@ def robustness(
     model: Annotated[
         str | None, typer.Option(help="The packed model. Default: the only one, or efficientnet-lite0.")
     ] = None,
-    model_store: Annotated[Path, typer.Option(help="Folder with the packed models.")] = Path("model_store"),
+    model_store: Annotated[
+        Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
+    ] = None,
     norm: Annotated[list[str] | None, typer.Option(help="linf or l2; repeatable. Default: linf.")] = None,
     budget: Annotated[
         str, typer.Option(help="Search per picture and norm: fast, standard, thorough or a number of evaluations.")
@@ -68,26 +82,26 @@ def robustness(
     from whybox_server.robust_accuracy.journal import JournalError
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-    asked = Asked(
-        folder=folder,
-        model=model,
-        model_store=model_store,
-        labels=labels,
-        label_column=label_column,
-        norms=tuple(norm or ()),
-        budget=budget,
-        attack=attack,
-        limit=limit,
-        save=save,
-        workers=workers or _cores(),
-        device=device,
-        seed=seed,
-        fresh=fresh,
-    )
     try:
+        asked = Asked(
+            folder=folder,
+            model=model,
+            model_store=read_settings(model_store=model_store).model_store,
+            labels=labels,
+            label_column=label_column,
+            norms=tuple(norm or ()),
+            budget=budget,
+            attack=attack,
+            limit=limit,
+            save=save,
+            workers=workers or _cores(),
+            device=device,
+            seed=seed,
+            fresh=fresh,
+        )
         run(asked, out, err)
-    except (ArchiveError, AuditError, DataSetError, JournalError, WhyboxError, OSError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+    except (ArchiveError, AuditError, DataSetError, JournalError, SettingsError, WhyboxError, OSError) as error:
+        err.print(f"error: {_told(error)}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (InterruptedAuditError, KeyboardInterrupt) as stop:
         number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT

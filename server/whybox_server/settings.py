@@ -1,10 +1,14 @@
 """The one settings object, and the only reader of the environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is not as it should be; names it and what would be right."""
 
 
 class Settings(BaseSettings):
@@ -38,3 +42,19 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [name for each in value.split(",") if (name := each.strip())]
         return value
+
+
+def read_settings(**given: Any) -> Settings:
+    """The settings: those given here, the others from the environment.
+
+    Args:
+        given: By name; None where the environment has the say.
+
+    Raises:
+        SettingsError: At least one is wrong.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise SettingsError("; ".join(wrong)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
-from whybox.v1.errors import InternalError, WhyboxError, error_from_status
+from whybox.v1.errors import InternalError, error_from_status
+from whybox_server.deadlines import RESERVE_SECONDS, ending_within
+from whybox_server.failures import as_whybox_error
 from whybox_server.torchserve.config import PoolKind
 
 if TYPE_CHECKING:
@@ -22,35 +25,38 @@ async def fill_transfers(
 ) -> None:
     """Fills in what every other model makes of each adversarial picture; a distance without one gets nothing.
 
-    A model that does not answer says so in the `status` of its entries and leaves the others untouched.
+    A model that fails, or does not answer in time, says so in the `status` of its entries and leaves the others
+    untouched.
 
     Args:
         result: What the attacked model's worker answered. Its pictures are the view and, for each distance, the
             adversarial picture, empty where there is none.
         others: The other served models, in the order of the entries.
         backend: Their pools of predictions are asked, all at once.
-        request_id: Id of the call, for the log of the workers.
-        timeout: Seconds that are left.
+        request_id: Id of the call, for the logs.
+        timeout: Seconds until the deadline; this ends a little before it, and asks nobody where none are left.
     """
     distances = list(zip(result.response.robustness.distances, result.adversarial_pictures, strict=True))
     fooling = [(distance, picture) for distance, picture in distances if picture]
     if not fooling:
         return
     pictures = [result.view_picture, *(picture for _, picture in fooling)]
+    end = time.monotonic() + timeout - RESERVE_SECONDS
 
     async def look(model: v1.Model, picture: bytes) -> v1.ClassScore | Status:
         request = v1.AnalyzeRequest(
             model=model.name, version=model.version, image=picture, prediction=v1.PredictionOptions(top_k=1)
         )
         work = v1.Work(request_id=request_id, request=request)
+        left = end - time.monotonic()
         try:
-            return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, timeout))
-        except WhyboxError as error:
-            return error.to_status()
+            async with ending_within(left, f"{model.name} did not answer before the deadline; allow more time"):
+                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, left))
+        except Exception as error:  # noqa: BLE001 (what was found so far is not lost by a bug)
+            return as_whybox_error(error, request_id).to_status()
 
-    asked = [asyncio.create_task(look(model, picture)) for model in others for picture in pictures]
-    # All of them have ended when this returns, also where one has a bug.
-    await asyncio.gather(*asked, return_exceptions=True)
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(look(model, picture)) for model in others for picture in pictures]
     seen = iter(task.result() for task in asked)
     for model in others:
         before = next(seen)

@@ -220,7 +220,7 @@ def test_models(run, service) -> None:
             v1.Attack(name="square", summary="Squares.", norms=["linf"], evaluations="forward"),
         ],
         "default_attack": "square",
-        "attack_check": v1.AttackCheck(reasons=["it is random"], pictures=20, black_box_better_share=0.5),
+        "attack_check": v1.AttackCheck(reasons=["it is random"], pictures=20, attacked=4, black_box_better_share=0.5),
         "corruptions": [
             v1.CorruptionKind(name=name, group=group)
             for name, group in (("gaussian_noise", "noise"), ("shot_noise", "noise"), ("fog", "weather"))
@@ -239,8 +239,8 @@ def test_models(run, service) -> None:
         "guided_backprop Gradients. failed the randomisation test: its maps stay alike for random weights (similarity ",
         "attention_rollout not for this model: it has no attention; use grad_cam Attacks fmn Steps. linf, l2; gradient "
         "evaluations square Squares. linf; forward evaluations; the default attacks with gradients cannot be trusted: "
-        "it is random (20 pictures; an attack without gradients did much better on 50.0 %) Corruptions noise "
-        "gaussian_noise, shot_noise weather fog lite2 1.0",
+        "it is random (20 pictures, 4 of them attacked; an attack without gradients did much better on 50.0 %) "
+        "Corruptions noise gaussian_noise, shot_noise weather fog lite2 1.0",
     ):
         assert words in text
 

@@ -180,6 +180,7 @@ def test_models_arrive_whole() -> None:
         attack_check=v1.AttackCheck(
             reasons=["It is random."],
             pictures=20,
+            attacked=5,
             repetition_difference=0.5,
             softmax_output=True,
             zero_gradient_share=0.1,

@@ -82,6 +82,14 @@ def test_transfers(fields: dict, expected: str) -> None:
     assert words.transfer_words(transfer) == expected
 
 
+def test_a_corruption_that_failed() -> None:
+    message = v1.Robustness(corruptions=[v1.Corruption(name="fog", status=GONE)])
+    failed = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
+    assert words.corruption_words(failed[0]) == "fog could not be tried: gone"
+    told = words.corruptions_words([corruption("mirror", "x"), *failed])
+    assert told == "1 of 2 corruptions changes the answer: mirror changes the answer; fog could not be tried: gone"
+
+
 def twin(**fields) -> Twin:
     value = distance(twin=v1.Twin(**fields)).twin
     assert value is not None
@@ -103,6 +111,7 @@ def test_twins() -> None:
     )
     assert "not compared" in words.twin_words(twin(before=side("dalmatian"), after=side("pointer")))
     assert words.twin_words(twin(before=side("dalmatian"))) == "the adversarial picture has no explanation to compare"
+    assert words.twin_words(twin(status=GONE)) == "the adversarial picture could not be explained: gone"
 
 
 def corruption(name: str, flips: str) -> Corruption:
@@ -160,15 +169,16 @@ def test_all_corruptions(marks: dict, expected: str) -> None:
     ("fields", "expected"),
     [
         (
-            {"reliable": True, "pictures": 20, "planted": 5, "planted_found": 5},
-            "attacks with gradients can be trusted (20 pictures; an attack without gradients did much better on 0.0 %; "
-            "5 of 5 planted changes were found)",
+            {"reliable": True, "pictures": 20, "attacked": 5, "planted": 5, "planted_found": 5},
+            "attacks with gradients can be trusted (20 pictures, 5 of them attacked; an attack without gradients did "
+            "much better on 0.0 %; 5 of 5 planted changes were found)",
         ),
         (
-            {"reasons": ["one", "two"], "pictures": 8, "black_box_better_share": 0.25},
+            {"reasons": ["one", "two"], "pictures": 8, "attacked": 4, "black_box_better_share": 0.25},
             "attacks with gradients cannot be trusted: one; two "
-            "(8 pictures; an attack without gradients did much better on 25.0 %)",
+            "(8 pictures, 4 of them attacked; an attack without gradients did much better on 25.0 %)",
         ),
+        ({}, "whether attacks with gradients can be trusted was not tested"),
     ],
 )
 def test_what_is_known_of_the_model(fields: dict, expected: str) -> None:

@@ -42,6 +42,21 @@ def predict_often(url: str, image: bytes) -> None:
             client.predict(image)
 
 
+def certify_through_a_death(server: Server, image: bytes) -> None:
+    """What was drawn by the worker that is killed is not lost: the next one goes on."""
+    killed: list[psutil.Process] = []
+
+    def kill_once(*_: int) -> None:
+        if not killed:
+            killed.extend(server.workers("analyze"))
+            killed[0].kill()
+
+    with Client(server.grpc, timeout=_RECOVERY_SECONDS) as client:
+        certified = client.certify(image, sigma=0.05, samples=200, progress=kill_once)
+    assert killed
+    assert (certified.state, certified.samples, certified.stopped_by) == ("certified", 200, "")
+
+
 def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
     """kill -9 on a worker during a request, then on TorchServe itself, then SIGINT to the server."""
     with ThreadPoolExecutor(1) as caller:
@@ -61,6 +76,9 @@ def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
             with Client(url) as client:
                 assert client.predict(dalmatian).classes[0].index == 251
                 assert client.explain(dalmatian)[0].target_class == 251
+
+    certify_through_a_death(mortal, dalmatian)
+    wait_until_ready(mortal)
 
     (java,) = [process for process in mortal.family() if "java" in process.name()]
     java.kill()

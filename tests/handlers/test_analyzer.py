@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from whybox import v1
 from whybox.v1.errors import (
@@ -300,6 +302,30 @@ def test_an_answer_comes_before_the_deadline_with_what_there_is(
     assert part.stopped_by == "deadline"
     assert part.residual > 0
     assert max(part.gradient_evaluations, part.forward_evaluations) > 4
+
+
+def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictures: dict[Path, int]) -> None:
+    broken, fine = [path.read_bytes() for path in list(pictures)[:2]]
+    view, _ = classifier.see(broken)
+
+    class Breaking:
+        provider, local = "torch", None
+
+        def __call__(self, views: Tensor) -> tuple[Tensor, ...]:
+            logits, *maps = classifier.look(views)
+            logits[[bool(torch.equal(each, view)) for each in views], 7] = float("nan")
+            return logits, *maps
+
+    breaking = Classifier(classifier.model, classifier.network, Breaking(), classifier.device)
+    wanted = {"prediction": v1.PredictionOptions(top_k=1), "robustness": everything(b"").robustness}
+    first, second = Analyzer(breaking).answer([v1.Work(request=request(image, **wanted)) for image in (broken, fine)])
+    error = error_from_status(first.status)
+    assert isinstance(error, FailedPreconditionError)
+    assert error.reason == "NOT_FINITE"
+    assert not first.response.HasField("prediction")
+    assert not first.response.HasField("robustness")
+    assert second.status.code == code_pb2.OK
+    assert second.response.robustness.distances[0].state == "found"
 
 
 def certifying(image: bytes, drawn: v1.Smoothing | None = None, seed: int = 0) -> v1.Work:

@@ -1,5 +1,7 @@
 """Networks that mask their gradients are caught; the real one is not."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,10 @@ from whybox import v1
 from whybox_handlers import pictures as decoding
 from whybox_handlers.attack_checks import check_attacks
 from whybox_handlers.classifier import Classifier, TorchServing
+from whybox_handlers.passes import Limits, Passes
+from whybox_handlers.robustness import measure_robustness
+from whybox_handlers.scheduler import run_one
+from whybox_handlers.subject import Subject
 
 
 class Wrapped(nn.Module):
@@ -56,10 +62,19 @@ def views(pictures: dict[Path, int]) -> Tensor:
     return torch.stack([decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in paths])
 
 
-def checked(network: nn.Module, views: Tensor) -> v1.Model:
-    wrapped = Classifier(v1.Model(), network, TorchServing(network), torch.device("cpu"))  # type: ignore[arg-type]
-    check_attacks(wrapped, views, lambda _: None)
-    return wrapped.model
+@pytest.fixture(scope="module")
+def masking(classifier: Classifier, views: Tensor) -> Callable[[type[Wrapped]], Classifier]:
+    """A model that is the real one hidden behind something, checked once."""
+
+    @cache
+    def checked(kind: type[Wrapped]) -> Classifier:
+        model, network = v1.Model(), kind(classifier.network).eval()
+        model.CopyFrom(classifier.model)
+        wrapped = Classifier(model, network, TorchServing(network), torch.device("cpu"))  # type: ignore[arg-type]
+        check_attacks(wrapped, views, lambda _: None)
+        return wrapped
+
+    return checked
 
 
 def test_the_real_network_passes(classifier: Classifier) -> None:
@@ -81,9 +96,64 @@ def test_the_real_network_passes(classifier: Classifier) -> None:
     ],
 )
 def test_masked_gradients_are_caught(
-    kind: type[Wrapped], words: str, default: str | None, classifier: Classifier, views: Tensor
+    kind: type[Wrapped], words: str, default: str | None, masking: Callable[[type[Wrapped]], Classifier]
 ) -> None:
-    model = checked(kind(classifier.network).eval(), views)
+    model = masking(kind).model
+    assert (model.attack_check.pictures, model.attack_check.attacked) == (2, 2)
     assert not model.attack_check.reliable
     assert any(words in reason for reason in model.attack_check.reasons), model.attack_check.reasons
     assert default in (None, model.default_attack)
+
+
+def answered(classifier: Classifier, view: Tensor, attack: str) -> v1.Distance:
+    subject = Subject(view, v1.View(), classifier.serve(view[None])[0], None)
+    options, part = v1.RobustnessOptions(norms=["linf"], budget="9", attack=attack), v1.Robustness()
+    run_one(classifier, measure_robustness(part, classifier, subject, options, 0, Passes(Limits())))
+    return part.distances[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attack", "words"),
+    [
+        (Quantised, "fmn", ["zero almost everywhere", "gradients mislead"]),
+        (Saturated, "fmn", ["zero almost everywhere", "probabilities instead of logits"]),
+        (Random, "fmn", ["network is random"]),
+        (Random, "square", ["network is random"]),
+        (Optimising, "fmn", ["computes gradients"]),
+    ],
+)
+def test_an_answer_of_a_network_that_masks_its_gradients_says_so(
+    kind: type[Wrapped],
+    attack: str,
+    words: list[str],
+    masking: Callable[[type[Wrapped]], Classifier],
+    views: Tensor,
+) -> None:
+    distance = answered(masking(kind), views[0], attack)
+    assert not distance.reliable
+    for each in words:
+        assert any(each in reason for reason in distance.reasons), distance.reasons
+
+
+@pytest.mark.parametrize("kind", [Quantised, Saturated, Optimising])
+def test_masked_gradients_do_not_concern_attacks_without(
+    kind: type[Wrapped], masking: Callable[[type[Wrapped]], Classifier], views: Tensor
+) -> None:
+    distance = answered(masking(kind), views[0], "square")
+    assert not any("gradient" in reason for reason in distance.reasons), distance.reasons
+
+
+def test_an_answer_of_the_real_network_is_reliable(classifier: Classifier, views: Tensor) -> None:
+    for view in views:
+        distance = answered(classifier, view, "fmn")
+        assert distance.reliable, distance.reasons
+
+
+def test_a_model_that_was_never_tested_says_so(classifier: Classifier, views: Tensor) -> None:
+    untested = Classifier(v1.Model(), classifier.network, classifier.serving, classifier.device)
+    untested.model.CopyFrom(classifier.model)
+    untested.model.attack_check.Clear()
+    for attack in ("fmn", "square"):
+        distance = answered(untested, views[0], attack)
+        assert any("never tested" in reason for reason in distance.reasons), distance.reasons
+        assert not distance.reliable

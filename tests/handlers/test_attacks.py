@@ -23,6 +23,9 @@ DUALS = {"linf": 1, "l2": 2}
 FOLLOWING = [(name, norm) for name in LINEAR for norm in ATTACKS[name].norms]
 ALL = [(name, norm) for name, attack in ATTACKS.items() for norm in attack.norms]
 SIDE = 6
+# How much farther than the nearest point of a curved boundary each may end, where it is more than 2 %: the first flip of
+# DeepFool is not followed along the boundary, nor is that of equal steps.
+CURVED = {"deepfool": 1.5, "i_fgsm": 1.5}
 
 
 def classifier_of(head: nn.Module) -> Classifier:
@@ -96,18 +99,33 @@ def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed
     assert found.adversarial.unflipped_distance <= exact * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
 @pytest.mark.parametrize("seed", range(4))
-def test_the_nearest_of_several_boundaries(norm: str, seed: int) -> None:
+def test_the_nearest_of_several_boundaries(name: str, norm: str, seed: int) -> None:
     classifier, layer, picture = linear(seed, classes=5)
     exact = exact_distance(layer, picture, norm)
-    found = {name: attack(classifier, picture, name, each, 60).adversarial for name, each in FOLLOWING if each == norm}
-    for name, adversarial in found.items():
-        assert adversarial is not None, name
-        assert adversarial.distance >= exact * (1 - 1e-4), name
-    # DeepFool looks at every boundary before its first step.
-    assert found["deepfool"] is not None
-    assert found["deepfool"].distance <= exact * 1.001
+    found = attack(classifier, picture, name, norm, 60).adversarial
+    assert found is not None
+    # The paper's iterative FGSM follows the runner-up, whether or not that is the nearest.
+    slack = 1.6 if name == "i_fgsm" else 1.001
+    assert exact * (1 - 1e-4) <= found.distance <= exact * slack
+
+
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_black_or_white_picture(name: str, norm: str, value: float) -> None:
+    """At the corner of the box half of all directions are shut: the distance is that of the others."""
+    torch.manual_seed(2)
+    layer = nn.Linear(3 * SIDE * SIDE, 2)
+    picture = torch.full((3, SIDE, SIDE), value)
+    with torch.no_grad():
+        logits = layer(picture.flatten())
+        layer.bias[0] += logits[1] - logits[0] + 0.3
+    open_side = (1 - 2 * value) * (layer.weight[1] - layer.weight[0]).detach().double()
+    exact = 0.3 / float(open_side.clamp(min=0).norm(DUALS[norm]))
+    found = attack(classifier_of(nn.Sequential(nn.Flatten(), layer)), picture, name, norm, 2 * LINEAR[name])
+    assert found.adversarial is not None
+    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -135,9 +153,9 @@ def test_a_piecewise_linear_network(name: str, norm: str) -> None:
     assert exact * (1 - 1e-3) <= found.adversarial.distance <= exact * 1.001
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("seed", range(4))
-def test_brute_force_in_two_dimensions(norm: str, seed: int) -> None:
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_brute_force_in_two_dimensions(name: str, norm: str, seed: int) -> None:
     """A curved boundary in the plane of two pixels, on a grid of 1001 x 1001 points."""
     torch.manual_seed(seed)
     curved = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
@@ -156,15 +174,11 @@ def test_brute_force_in_two_dimensions(norm: str, seed: int) -> None:
     points = torch.cartesian_prod(line, line)
     with torch.no_grad():
         flipped = points[curved(points).argmax(dim=1) != label] - 0.5
-    found = {name: attack(classifier, picture, name, norm, 60).adversarial for name, each in ALL if each == norm}
-    if not len(flipped):
-        assert not any(found.values())
-        return
     sizes = flipped.abs().amax(dim=1) if norm == "linf" else flipped.norm(dim=1)
     nearest = float(sizes.min())
-    assert all(adversarial.distance >= nearest - 0.0015 for adversarial in found.values() if adversarial is not None)
-    best = min(adversarial.distance for adversarial in found.values() if adversarial is not None)
-    assert best <= nearest * 1.02 + 0.0015
+    found = attack(classifier, picture, name, norm, 60).adversarial
+    assert found is not None
+    assert nearest - 0.0015 <= found.distance <= nearest * CURVED.get(name, 1.02) + 0.0015
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
@@ -203,7 +217,8 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
     assert torch.equal(alone.picture, first.picture)
 
 
-@pytest.mark.parametrize(("name", "norm"), [("fmn", "linf"), ("fmn", "l2"), ("ddn", "l2"), ("i_fgsm", "linf")])
+# Auto-PGD begins anew with every target, and a larger budget has more of them: its distance may grow.
+@pytest.mark.parametrize(("name", "norm"), [(name, norm) for name, norm in ALL if name != "apgd"])
 def test_a_larger_budget_finds_no_larger_distance(
     name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]
 ) -> None:
@@ -240,18 +255,23 @@ def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) ->
     classifier, _, picture = linear(1)
     label = subject_of(classifier, picture).predicted
     model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
-    _, changed, flipped = getattr(foolbox.attacks, peer)()(model, picture[None], torch.tensor([label]), epsilons=None)
+    # Foolbox's DDN begins at 1, from where a hundred steps do not lead to a distance as small as this.
+    options = {"init_epsilon": 0.05} if peer == "DDNAttack" else {}
+    search = getattr(foolbox.attacks, peer)(**options)
+    _, changed, flipped = search(model, picture[None], torch.tensor([label]), epsilons=None)
     assert bool(flipped[0])
     theirs = NORMS[norm].size(changed[0] - picture)
     name = "ddn" if peer == "DDNAttack" else "fmn" if "FMN" in peer else "deepfool"
     ours = attack(classifier, picture, name, norm, 30).adversarial
     assert ours is not None
-    assert ours.distance <= theirs <= ours.distance * slack
+    # Foolbox's DeepFool also adds 1e-4 to each step.
+    stabilised = 1.02e-4 if "DeepFool" in peer else 0
+    assert ours.distance <= theirs <= ours.distance * slack + stabilised
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("tie", [0.0, 1e-7])
-def test_a_picture_on_the_boundary(norm: str, tie: float) -> None:
+@pytest.mark.parametrize(("name", "norm"), FOLLOWING)
+@pytest.mark.parametrize("lead", [0.0, 1e-5])
+def test_a_picture_on_the_boundary(name: str, norm: str, lead: float) -> None:
     """Torch may see the label beaten where the serving network just decided for it; the distance is still found."""
     torch.manual_seed(1)
     layer = nn.Linear(3 * SIDE * SIDE, 2)
@@ -259,7 +279,7 @@ def test_a_picture_on_the_boundary(norm: str, tie: float) -> None:
     with torch.no_grad():
         layer.weight *= 10
         logits = layer(picture.flatten())
-        layer.bias[1] += logits[0] - logits[1] + tie
+        layer.bias[1] += logits[0] - logits[1] + lead
     classifier = classifier_of(nn.Sequential(nn.Flatten(), layer))
     serving = classifier.serving
 
@@ -268,12 +288,28 @@ def test_a_picture_on_the_boundary(norm: str, tie: float) -> None:
 
         def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
             logits, *maps = serving(pictures)
-            return (logits + torch.tensor([2 * tie, 0]), *maps)
+            return (logits + torch.tensor([2 * lead, 0]), *maps)
 
     classifier.serving = Leaning()
-    found = attack(classifier, picture, "fmn", norm, 12)
+    assert subject_of(classifier, picture).predicted == 0
+    assert lead == 0 or int(serving(picture[None])[0].argmax()) == 1
+    found = attack(classifier, picture, name, norm, 12)
     assert found.adversarial is not None
     assert found.adversarial.distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
+
+
+@pytest.mark.parametrize(("name", "norm"), ALL)
+def test_what_is_no_answer_is_no_flip(name: str, norm: str) -> None:
+    """A network that says nothing (NaN) beyond some brightness, and always the same before."""
+
+    class Failing(nn.Module):
+        def forward(self, pictures: Tensor) -> Tensor:
+            score = pictures.flatten(1).mean(dim=1)
+            lead = torch.where(score > 0.501, math.nan, 1 - score)
+            return torch.stack([lead, torch.zeros_like(lead)], dim=1)
+
+    found = attack(classifier_of(Failing()), torch.full((3, SIDE, SIDE), 0.5), name, norm, 12)
+    assert found.adversarial is None
 
 
 def test_a_constant_picture(classifier: Classifier) -> None:

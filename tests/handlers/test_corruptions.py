@@ -1,5 +1,6 @@
 """Common corruptions against what defines them, and what they do to the real network's answer."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from google.rpc import code_pb2
 from PIL import Image
 from scipy.ndimage import correlate1d
 from torch import Tensor
 
+from linear import end, linear, picture
 from whybox import v1
 from whybox.v1.errors import CancelledError
+from whybox_handlers import corruption_levels
 from whybox_handlers import pictures as decoding
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.corruption_levels import measure_corruptions
@@ -289,6 +293,62 @@ def test_the_deadline_leaves_out_what_comes_after_it(classifier: Classifier, vie
     assert not part.corruptions[-1].levels
     assert part.corruptions[-1].stopped_by == "deadline"
     assert time.time() < (limits.deadline or 0)
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "shift"])
+def test_the_deadline_during_a_pass_leaves_what_came_before_it(name: str) -> None:
+    linear_classifier, watched = linear(0.1, picture())
+    limits, before = Limits(deadline=time.time() + 600), watched.calls
+    count = len(CORRUPTIONS[name].pictures(picture(), 1, 5))
+
+    def meanwhile(_: Tensor, logits: Tensor) -> Tensor:
+        # One call looked at the picture itself; the deadline comes in the midst of severity 3.
+        if watched.calls - before == 1 + 2 * count + 1:
+            end(limits, -1)
+        return logits
+
+    watched.meanwhile = meanwhile
+    [part] = measured(linear_classifier, [picture()], [name, "mirror", "fog"], limits)
+    assert [len(corruption.levels) for corruption in part.corruptions] == [2, 0, 0]
+    assert [corruption.stopped_by for corruption in part.corruptions] == ["deadline"] * 3
+
+
+def test_a_corruption_that_fails_spoils_only_itself(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> Tensor:
+        raise ZeroDivisionError
+
+    failing = dataclasses.replace(CORRUPTIONS["fog"], spoil=fail)
+    monkeypatch.setattr(corruption_levels, "CORRUPTIONS", {**CORRUPTIONS, "fog": failing})
+    linear_classifier, _ = linear(0.1, picture())
+    [part] = measured(linear_classifier, [picture()], ["mirror", "fog", "gaussian_noise"])
+    mirror, fog, noise = part.corruptions
+    assert [corruption.status.code for corruption in part.corruptions] == [code_pb2.OK, code_pb2.INTERNAL, code_pb2.OK]
+    assert [len(mirror.levels), len(fog.levels), len(noise.levels)] == [1, 0, 5]
+    [record] = caplog.records
+    assert record.exc_info
+
+
+def test_what_is_not_finite_is_no_answer() -> None:
+    linear_classifier, watched = linear(0.1, picture())
+    nothing = torch.tensor([0.0, float("nan"), 0.0])
+
+    def meanwhile(pictures: Tensor, logits: Tensor) -> Tensor:
+        # Every step aside but the last, and what is mirrored; an answer is left to the last.
+        broken = watched.calls in steps or torch.equal(pictures[0], mirrored)
+        return logits + nothing if broken else logits - torch.tensor([1e6, 0.0, 0.0]) * (watched.calls > steps[-1])
+
+    [mirrored], steps = CORRUPTIONS["mirror"].pictures(picture(), 1, 5), range(watched.calls + 2, watched.calls + 5)
+    watched.meanwhile = meanwhile
+    [part] = measured(linear_classifier, [picture()], ["shift", "mirror"])
+    aside, mirror = part.corruptions
+    assert aside.levels[0].flips
+    assert aside.levels[0].predicted_class.index == 1
+    [level] = mirror.levels
+    assert not level.flips
+    assert not level.HasField("predicted_class")
+    assert not mirror.HasField("first_flip")
 
 
 def test_a_caller_who_is_gone(classifier: Classifier, view: Tensor, tmp_path: Path) -> None:

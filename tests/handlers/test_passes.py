@@ -12,7 +12,7 @@ from architectures import classifier_of, network_of
 from whybox.v1 import errors
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.scheduler import Task, run
+from whybox_handlers.scheduler import Task, run, run_one
 
 OBJECTIVE = torch.tensor([0.0, 1.0])
 
@@ -210,6 +210,51 @@ def test_time_is_judged_by_the_passes_so_far(seconds: float, most: int) -> None:
 
 def test_before_the_first_pass_nothing_is_known_of_time() -> None:
     assert Passes(Limits(deadline=time.time() - 1)).grant(4) == 4
+
+
+def test_shares_of_a_share() -> None:
+    """Three who take a third, half and all of what is left have a third each of their own account's share."""
+    limits = Limits(deadline=time.time() + 101)
+    half = Passes(limits).with_budget(None, "forward", 0.5)
+    shares = []
+    for share in (1 / 3, 1 / 2, 1.0):
+        own = half.with_budget(None, "forward", share)
+        own._seconds_per_row = 0.01
+        granted = own.grant(10_000) * 1.5 * 0.01
+        shares.append(granted)
+        object.__setattr__(limits, "deadline", (limits.deadline or 0) - granted)
+    assert shares == pytest.approx([50 / 3] * 3, rel=0.05)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_who_is_stopped_may_return_what_there_is(returns: bool) -> None:
+    limits = Limits(deadline=time.time() + 600)
+    classifier, layer = watched(lambda: object.__setattr__(limits, "deadline", time.time() - 1))
+
+    async def stubborn() -> str:
+        for _ in range(3 if returns else 1000):
+            try:
+                await Passes(limits).logits(rows(1))
+            except errors.DeadlineExceededError:
+                if not returns:
+                    raise
+        return "what there is"
+
+    task = Task(stubborn(), limits)
+    run(classifier, [task])
+    assert layer.batches == [1], "nothing is computed once time is over"
+    if returns:
+        assert task.result() == "what there is"
+    else:
+        with pytest.raises(errors.DeadlineExceededError):
+            task.result()
+
+
+def test_one_alone_returns_or_raises() -> None:
+    classifier, _ = watched()
+    assert run_one(classifier, gradients(Passes(Limits()), rows(2))).shape == (2,)
+    with pytest.raises(RuntimeError, match="cannot be computed"):
+        run_one(classifier, gradients(Passes(Limits()), rows(1, 300.0)))
 
 
 def test_a_network_without_maps_says_so() -> None:

@@ -1,13 +1,17 @@
 """From pictures to distances: together as alone, and as the service answers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
 from whybox import v1
 from whybox.v1.errors import PictureError
 from whybox_handlers import pictures as picture_files
-from whybox_handlers.attacks import ATTACKS
+from whybox_handlers.attacks import ATTACKS, Found
+from whybox_handlers.attacks.fmn import FMN
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Limits, Passes
 from whybox_handlers.robust_accuracy import Measured, measure
@@ -18,7 +22,7 @@ OPTIONS = v1.RobustnessOptions(norms=["linf", "l2"], budget="2", attack="fmn")
 
 
 @pytest.fixture(scope="module")
-def together(classifier: Classifier, pictures: dict[Path, int]) -> list[Measured | PictureError]:
+def together(classifier: Classifier, pictures: dict[Path, int]) -> list[Measured | Exception]:
     images, labels = given(pictures)
     return measure(classifier, images, labels, OPTIONS, seed=0)
 
@@ -32,7 +36,7 @@ def given(pictures: dict[Path, int]) -> tuple[list[bytes], list[int]]:
     return [*images[:2], images[0], images[1][:3000]], [*labels[:2], 0, labels[1]]
 
 
-def test_right_wrong_and_damaged(together: list[Measured | PictureError], pictures: dict[Path, int]) -> None:
+def test_right_wrong_and_damaged(together: list[Measured | Exception], pictures: dict[Path, int]) -> None:
     _, labels = given(pictures)
     first, second, wrong, damaged = together
     for right, label in ((first, labels[0]), (second, labels[1])):
@@ -49,7 +53,7 @@ def test_right_wrong_and_damaged(together: list[Measured | PictureError], pictur
 
 
 def test_together_is_as_alone(
-    together: list[Measured | PictureError], classifier: Classifier, pictures: dict[Path, int]
+    together: list[Measured | Exception], classifier: Classifier, pictures: dict[Path, int]
 ) -> None:
     for image, label, measured in zip(*given(pictures), together, strict=True):
         [alone] = measure(classifier, [image], [label], OPTIONS, seed=0)
@@ -57,7 +61,7 @@ def test_together_is_as_alone(
 
 
 def test_distances_are_the_attacks(
-    together: list[Measured | PictureError], classifier: Classifier, pictures: dict[Path, int]
+    together: list[Measured | Exception], classifier: Classifier, pictures: dict[Path, int]
 ) -> None:
     [image, *_], _ = given(pictures)
     preprocessing = classifier.model.preprocessing
@@ -69,7 +73,47 @@ def test_distances_are_the_attacks(
         assert task.outcome.adversarial.distance == distance.distance  # type: ignore[union-attr]
 
 
-def test_what_fails_is_not_swallowed(classifier: Classifier, pictures: dict[Path, int]) -> None:
-    [image, *_], [label, *_] = given(pictures)
-    with pytest.raises(KeyError):
-        measure(classifier, [image], [label], v1.RobustnessOptions(norms=["l7"], budget="2", attack="fmn"), seed=0)
+class Failing(FMN):
+    """Fails for pictures of one class."""
+
+    def __init__(self, predicted: int) -> None:
+        self._predicted = predicted
+
+    async def run(self, passes: Passes, subject: Subject, *arguments: Any, **options: Any) -> Found:
+        if subject.predicted == self._predicted:
+            raise ZeroDivisionError
+        return await super().run(passes, subject, *arguments, **options)
+
+
+def test_an_attack_that_fails_leaves_the_others_alone(
+    together: list[Measured | Exception],
+    classifier: Classifier,
+    pictures: dict[Path, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = given(pictures)
+    monkeypatch.setitem(ATTACKS, "fmn", Failing(labels[0]))
+    failed, *others = measure(classifier, images, labels, OPTIONS, seed=0)
+    assert isinstance(failed, ZeroDivisionError)
+    assert repr(others) == repr(together[1:])
+
+
+def test_nan_is_no_wrong_prediction(
+    together: list[Measured | Exception],
+    classifier: Classifier,
+    pictures: dict[Path, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images, labels = given(pictures)
+    looked = []
+
+    def look(pictures: Tensor) -> tuple[Tensor, ...]:
+        looked.append(pictures)
+        return tuple(torch.full_like(each, torch.nan) if len(looked) == 1 else each for each in real(pictures))
+
+    real = classifier.look
+    monkeypatch.setattr(classifier, "look", look)
+    failed, *others = measure(classifier, images, labels, OPTIONS, seed=0)
+    assert isinstance(failed, Exception)
+    assert not isinstance(failed, PictureError)
+    assert repr(others) == repr(together[1:])

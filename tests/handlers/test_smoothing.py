@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
 from whybox import v1
-from whybox.v1.errors import CancelledError, DeadlineExceededError
+from whybox.v1.errors import CancelledError, DeadlineExceededError, FailedPreconditionError
 from whybox_handlers import smoothing
 from whybox_handlers.classifier import Classifier
 from whybox_handlers.passes import Limits, Passes
@@ -222,6 +222,35 @@ def test_seeds_differ_and_repeat() -> None:
     counts = [certified(classifier, options(500), seed=seed)[0].count for seed in (0, 1, 4, 5, 0)]
     assert counts[0] == counts[4]
     assert len(set(counts)) >= 3
+
+
+def test_what_is_not_finite_is_of_no_class() -> None:
+    """A network that breaks down on all that is redder than the picture, which half of the draws are."""
+    classifier, layer = linear(10.0)
+    answer = layer.forward
+
+    def break_down(inputs: Tensor) -> Tensor:
+        # Red is normalised by (x - 0.5) / 0.25, so that it is 0 in the grey picture.
+        redder = inputs[:, 0].mean(dim=(1, 2)) > 1e-6
+        return answer(inputs) + torch.where(redder, float("nan"), 0.0)[:, None]
+
+    layer.forward = break_down  # type: ignore[method-assign]
+    part, _ = certified(classifier, options(500))
+    assert (part.class_index, part.state) == (1, "abstained")
+    assert part.count == pytest.approx(part.samples / 2, abs=5 * math.sqrt(part.samples) / 2)
+
+
+def test_without_any_finite_output_there_is_no_class() -> None:
+    classifier, layer = linear(10.0)
+    looked = subject(classifier)
+    layer.bias = float("nan")
+    task = Task(
+        smoothing.certify(v1.Certified(), v1.Smoothing(), classifier, looked, options(500), 0, Passes(Limits())),
+        Limits(),
+    )
+    run(classifier, [task])
+    assert isinstance(task.outcome, FailedPreconditionError)
+    assert task.outcome.reason == "NOT_FINITE"
 
 
 def attempt(classifier: Classifier, limits: Limits, drawn: v1.Smoothing) -> tuple[v1.Certified, object]:

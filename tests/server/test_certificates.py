@@ -10,6 +10,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server import certificates
 from whybox_server.certificates import certificate
+from whybox_server.deadlines import RESERVE_SECONDS
 
 WORK = v1.Work(
     request_id="id-1", request={"model": "m", "certified": {"sigma": 0.25}, "seed": 7}, picture_path="/picture"
@@ -123,50 +124,64 @@ async def test_a_piece_that_hangs_is_not_waited_for_beyond_the_deadline(before):
             await pieces_of(pool, timeout)
     # The answer has time to reach the caller.
     assert 0.2 < time.monotonic() - started < timeout
-    assert all(left <= timeout - certificates._RESERVE_SECONDS for left in pool.timeouts)
+    assert all(left <= timeout - RESERVE_SECONDS for left in pool.timeouts)
+
+
+WAYS = {
+    "raised": lambda error: error,
+    "of the work": lambda error: v1.WorkResult(status=error.to_status()),
+    "of the part": lambda error: v1.WorkResult(response={"certified": {"status": error.to_status()}}),
+}
+NOBODY = [
+    errors.OverloadedError("full", retry_after=2.0),
+    errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0),
+]
+
+
+def name_of(error):
+    return type(error).__name__
+
+
+OTHERS = [errors.InternalError("m"), errors.PictureError("m", field="image"), errors.CancelledError("m")]
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0),
-        errors.InternalError("m"),
-        errors.PictureError("m", field="image"),
-        errors.CancelledError("m"),
-    ],
-    ids=lambda error: type(error).__name__,
+    ("error", "before"),
+    [(error, []) for error in NOBODY + OTHERS] + [(error, [piece(150)]) for error in OTHERS],
+    ids=lambda each: ("later" if each else "at once") if isinstance(each, list) else type(each).__name__,
 )
-@pytest.mark.parametrize("way", ["raised", "of the work", "of the part"])
-@pytest.mark.parametrize("before", [[], [piece(150)]], ids=["at once", "later"])
-async def test_other_errors_are_what_they_are(error, way, before):
-    answer = {
-        "raised": error,
-        "of the work": v1.WorkResult(status=error.to_status()),
-        "of the part": v1.WorkResult(response={"certified": {"status": error.to_status()}}),
-    }[way]
-    pool = Pool(*before, answer)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_other_errors_are_what_they_are(error, before, way):
+    pool = Pool(*before, way(error))
     with pytest.raises(type(error)) as caught:
         await pieces_of(pool)
     assert vars(caught.value) == vars(error)
     assert len(pool.works) == len(before) + 1
 
 
-async def test_a_full_queue_refuses_the_first_piece_and_delays_the_others(monkeypatch):
+@pytest.mark.parametrize("error", NOBODY, ids=name_of)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_a_later_piece_that_nobody_could_make_is_asked_for_again(monkeypatch, error, way):
     monkeypatch.setattr(certificates, "_PAUSE_SECONDS", 0.01)
-    full = errors.OverloadedError("full", retry_after=2.0)
-    with pytest.raises(errors.OverloadedError):
-        await pieces_of(Pool(full))
-    pool = Pool(piece(150), full, full, piece(200, more=False))
+    pool = Pool(piece(150), way(error), way(error), piece(200, more=False))
     _, last = await pieces_of(pool)
     assert last.response.certified.samples == 100
     assert [work.smoothing.drawn for work in pool.works] == [0, 150, 150, 150]
 
 
-async def test_a_queue_that_stays_full_ends_it_at_the_deadline(monkeypatch):
+@pytest.mark.parametrize("error", NOBODY, ids=name_of)
+async def test_if_nobody_ever_can_the_deadline_ends_it(monkeypatch, error):
     monkeypatch.setattr(certificates, "_PAUSE_SECONDS", 0.01)
-    full = errors.OverloadedError("full", retry_after=2.0)
-    _, last = await pieces_of(Pool(piece(150), *[full] * 1000), timeout=0.3)
+    _, last = await pieces_of(Pool(piece(150), *[error] * 1000), timeout=0.3)
     assert (last.response.certified.state, last.response.certified.stopped_by) == ("certified", "deadline")
+    assert last.response.certified.samples == 50
+
+
+async def test_between_two_attempts_there_is_a_pause():
+    """A worker that is being restarted is not asked a thousand times."""
+    pool = Pool(piece(150), *[NOBODY[1]] * 1000)
+    await pieces_of(pool, timeout=0.3)
+    assert len(pool.works) == 2
 
 
 async def test_nobody_waits_no_piece_follows():

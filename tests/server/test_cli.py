@@ -127,6 +127,18 @@ def test_a_model_that_is_not_in_the_store(store, monkeypatch, way):
     assert f"{store} holds no n; it holds m" in told(run("serve", "--model-store", store, *options))
 
 
+@pytest.mark.parametrize("command", [["serve"], ["robustness", "."]], ids=lambda command: command[0])
+def test_the_environment_names_the_store_unless_an_option_does(store, monkeypatch, command):
+    monkeypatch.setenv("WHYBOX_MODEL_STORE", str(store))
+    assert f"{store} holds no n; it holds m" in told(run(*command, "--model", "n"))
+    assert "no packed model in other" in told(run(*command, "--model-store", "other"))
+
+
+def test_an_audit_reads_the_same_settings(monkeypatch):
+    monkeypatch.setenv("WHYBOX_REST_PORT", "http")
+    assert "rest_port" in told(run("robustness", "."))
+
+
 def test_a_broken_model(store):
     (store / "n.mar").write_bytes(b"")
     assert f"{store / 'n.mar'} was not packed by this version" in told(run("serve", "--model-store", store))

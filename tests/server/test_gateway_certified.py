@@ -10,6 +10,7 @@ from google.rpc import code_pb2
 from fake_torchserve import until
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server import certificates
 from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
 from whybox_server.spool import Spool
@@ -156,26 +157,36 @@ async def test_the_deadline_ends_it_with_what_was_drawn(gateway, backend):
 
 
 DIED = errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0)
+FAILED = errors.FailedPreconditionError("failed", reason="WHY", field="certified")
+
+
+@pytest.mark.parametrize("end", [[piece(200, more=False)], [None]], ids=["one takes over", "nobody does in time"])
+async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, monkeypatch, end):
+    monkeypatch.setattr(certificates, "_PAUSE_SECONDS", 0.01)
+    backend.pieces = [piece(150), DIED, *end]
+    answer = await analyze(gateway, request(**PARTS), timeout=0.4)
+    assert answer.certified.state == "certified"
+    assert answer.certified.samples == (50 if end == [None] else 100)
 
 
 async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend):
-    backend.pieces = [piece(150), DIED]
+    backend.pieces = [piece(150), FAILED]
     answer = await analyze(gateway, request(**PARTS))
     assert answer.HasField("prediction")
-    assert answer.certified == v1.Certified(status=DIED.to_status())
-    backend.pieces = [piece(150), DIED]
+    assert answer.certified == v1.Certified(status=FAILED.to_status())
+    backend.pieces = [piece(150), FAILED]
     parts = await stream(gateway, request(**PARTS))
     assert [part.certified.state for part in parts] == ["", "running", ""]
-    assert parts[-1].certified.status.code == code_pb2.UNAVAILABLE
+    assert parts[-1].certified.status.code == code_pb2.FAILED_PRECONDITION
     assert [timing.part for timing in parts[-1].timings.parts] == ["certified"]
 
 
 @pytest.mark.parametrize("call", [analyze, stream])
 async def test_if_nothing_else_was_asked_the_call_fails(gateway, backend, call):
-    backend.pieces = [piece(150), DIED]
-    with pytest.raises(errors.UnavailableError) as caught:
+    backend.pieces = [piece(150), FAILED]
+    with pytest.raises(errors.FailedPreconditionError) as caught:
         await call(gateway, request(certified={"sigma": 0.25}))
-    assert vars(caught.value) == vars(DIED)
+    assert vars(caught.value) == vars(FAILED)
     assert len(backend.works) == 2
 
 
@@ -185,7 +196,7 @@ async def test_what_is_running_makes_no_success(gateway, backend):
     parts = await stream(gateway, request(**PARTS))
     assert [part.certified.state for part in parts] == ["running", "certified", ""]
     assert parts[-1].prediction.status.code == code_pb2.INTERNAL
-    backend.pieces = [piece(150), DIED]
+    backend.pieces = [piece(150), FAILED]
     with pytest.raises(errors.InternalError):
         await analyze(gateway, request(**PARTS))
 
@@ -221,7 +232,7 @@ async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
     assert caught.value.reason == "ONE_CLASS"
 
 
-@pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(150), DIED], "UNAVAILABLE")])
+@pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(150), FAILED], "FAILED_PRECONDITION")])
 async def test_it_is_counted_once(gateway, backend, metrics, pieces, code):
     backend.pieces = list(pieces)
     await analyze(gateway, request(**PARTS))

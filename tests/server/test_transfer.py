@@ -1,12 +1,14 @@
 """Other models are shown the adversarial picture, by the gateway, over pools that answer what a test tells them to."""
 
 import asyncio
+import time
 
 import pytest
 from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.deadlines import RESERVE_SECONDS
 from whybox_server.gateway import Gateway
 from whybox_server.metrics import Metrics
 from whybox_server.spool import Spool
@@ -26,7 +28,8 @@ class Backend:
     """The attacked model's worker answers with `result`; the others see in each picture what `seen` tells.
 
     Attributes:
-        seen: Index of a class, or an error to raise, or a result, by model and picture; default: class 0.
+        seen: Index of a class, or an error to raise, or a result, or an event to wait for, by model and picture;
+            default: class 0.
         works: What was asked of the pools of predictions, with the seconds that were left.
     """
 
@@ -63,6 +66,8 @@ class Pool:
         seen = self.backend.seen.get((self.name, work.request.image), 0)
         if isinstance(seen, Exception):
             raise seen
+        if isinstance(seen, asyncio.Event):
+            await seen.wait()
         return seen if isinstance(seen, v1.WorkResult) else v1.WorkResult(response={"prediction": prediction(seen)})
 
 
@@ -163,16 +168,54 @@ async def test_a_picture_that_another_model_cannot_read_is_no_fault_of_the_reque
     assert transfer.status.code == code_pb2.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("bug", [ZeroDivisionError(), v1.WorkResult(response={"prediction": {}})])
-async def test_a_bug_is_not_swallowed(bug):
+@pytest.mark.parametrize("timeout", [0.3, 0.05, 0, -0.2])
+async def test_who_is_busy_keeps_nobody_waiting_beyond_the_deadline(timeout):
     backend = Backend([ADVERSARIAL])
-    backend.seen = {("a", VIEW): bug}
+    backend.delay = 30
+    started = time.monotonic()
+    robustness = await ask(backend, norms=["linf"], timeout=timeout)
+    # The answer has time to reach the caller.
+    assert time.monotonic() - started < max(timeout, 0.2)
+    [distance] = robustness.distances
+    assert (robustness.status.code, distance.state) == (code_pb2.OK, "found")
+    for transfer in distance.transfers:
+        assert transfer.status.code == code_pb2.DEADLINE_EXCEEDED
+        assert f"{transfer.model} did not answer before the deadline" in transfer.status.message
+    # Where no time is left nobody is asked; the others are told when they must have answered.
+    assert len(backend.works) == (4 if timeout > RESERVE_SECONDS else 0)
+    assert all(left <= timeout - RESERVE_SECONDS for _, left in backend.works)
+    assert len(backend.cancelled) == len(backend.works)
+
+
+async def test_who_was_in_time_is_heard():
+    backend = Backend([ADVERSARIAL])
+    backend.seen = {("a", ADVERSARIAL): asyncio.Event(), ("c", ADVERSARIAL): 4}
+    robustness = await ask(backend, norms=["linf"], timeout=0.2)
+    of_a, of_c = robustness.distances[0].transfers
+    assert (of_a.status.code, of_c.status.code, of_c.fooled) == (code_pb2.DEADLINE_EXCEEDED, code_pb2.OK, True)
+
+
+BUGS = {
+    "in the gateway": ZeroDivisionError("secret"),
+    "in the worker": v1.WorkResult(response={"prediction": {}}),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+async def test_a_bug_is_seen_and_loses_nothing(bug, caplog):
+    backend = Backend([ADVERSARIAL])
+    backend.seen = {("a", VIEW): bug, ("c", ADVERSARIAL): 4}
+    robustness = await ask(backend, norms=["linf"])
+    [distance] = robustness.distances
+    of_a, of_c = distance.transfers
+    assert (distance.state, of_a.status.code) == ("found", code_pb2.INTERNAL)
+    assert (of_c.status.code, of_c.fooled) == (code_pb2.OK, True)
     if isinstance(bug, Exception):
-        with pytest.raises(ZeroDivisionError):
-            await ask(backend, norms=["linf"])
-    else:
-        robustness = await ask(backend, norms=["linf"])
-        assert robustness.distances[0].transfers[0].status.code == code_pb2.INTERNAL
+        [record] = caplog.records
+        assert "id-1" in record.message
+        assert record.exc_info[1] is bug
+        # Nothing of the inside leaves the process.
+        assert "secret" not in of_a.status.message
 
 
 async def test_who_goes_away_ends_the_looking():

@@ -36,7 +36,7 @@ class MapSimilarity:
         ssim: Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, -1 to 1;
             1 is the same map.
         top_overlap: Share of the 5 % largest values that both have in common, 0 to 1.
-        rank_correlation: Spearman's rank correlation of the values, -1 to 1.
+        rank_correlation: Spearman's rank correlation of the values, -1 to 1; 0 where a map has one value everywhere.
     """
 
     ssim: float
@@ -54,12 +54,14 @@ class Twin:
             the map is drawn over that.
         same_class: The maps of the predicted class for both pictures: whether the evidence for one class moved.
         new_class: `before` and `after`: whether the new answer rests on other evidence than the old one.
+        error: Why the maps are missing, or None.
     """
 
     before: Explanation | None
     after: Explanation | None
     same_class: MapSimilarity | None
     new_class: MapSimilarity | None
+    error: WhyboxError | None = None
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,18 @@ class Distance:
         predicted_class: What the model predicts for the picture.
         adversarial_class: What it predicts for the changed picture.
         gradient_evaluations: Gradients of one picture that the search cost.
-        forward_evaluations: Forward passes of one picture that the search cost.
+        forward_evaluations: Forward passes of one picture that the search cost, and the looks at twice the change and
+            at pictures of 8 bits.
         searched_radius: The largest size that was tried.
         percentile: Share of the reference pictures of the predicted class that are easier to flip, 0 to 100; None until
             the model has a reference bank.
-        survives_8bit: Whether the changed picture still flips the prediction after rounding to 8 bits per channel.
+        survives_8bit: Whether the changed picture still flips the prediction after rounding to 8 bits per channel; None
+            where there was no time to look.
         runner_up_class: The class that was second to the predicted one before the change, or None.
-        stopped_by: What ended the search: "evaluations" (the budget is spent), "deadline", or "flat" where the network
-            gave no direction to search in.
+        stopped_by: What ended the search: "evaluations" (the budget is spent), "deadline", "converged" (the attack had
+            no further step to make), or "flat" where the network gave no direction to search in.
         distance_8bit: The smallest change found along the same direction that flips the prediction and that 8 bits per
-            channel can hold; None where there is none.
+            channel can hold; None where there is none, or there was no time to look.
         adversarial_png: What the model saw, so changed, as PNG; None unless asked for and found.
         change_png: The change of `distance` as PNG: grey is no change, and the largest change of any channel is black
             or white; None unless asked for and found.

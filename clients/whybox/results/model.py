@@ -105,16 +105,18 @@ class AttackCheck:
     Attributes:
         reliable: Whether none of the following speaks against such attacks.
         reasons: What does, for people.
-        pictures: Number of pictures that were tested.
+        pictures: Number of pictures that were tested; 0 where the model was packed without the test.
+        attacked: How many of them were attacked.
         repetition_difference: Largest difference of a logit between repeated passes of one picture; above 0 the network
             is random.
         softmax_output: Whether the network answers with probabilities instead of logits: where they saturate, no
             gradient is left.
         zero_gradient_share: Share of pictures with a gradient that is zero almost everywhere, 0 to 1.
-        black_box_better_share: Share of pictures on which an attack without gradients found a much smaller change, 0 to
-            1.
+        black_box_better_share: Share of the attacked pictures on which an attack without gradients found a much smaller
+            change, 0 to 1.
         optimises_at_inference: Whether the network computes gradients to answer.
-        radius_helps_share: Share of pictures whose flipped answer flipped back when the change was enlarged, 0 to 1.
+        radius_helps_share: Share of the attacked pictures whose flipped answer flipped back when the change was
+            enlarged, 0 to 1.
         planted: Adversarial pictures that could be planted.
         planted_found: How many of them the attack found.
     """
@@ -130,6 +132,7 @@ class AttackCheck:
     radius_helps_share: float
     planted: int
     planted_found: int
+    attacked: int
 
 
 @dataclass(frozen=True)

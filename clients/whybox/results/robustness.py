@@ -33,6 +33,7 @@ class Corruption:
         levels: By severity; fewer than there are, or none, where the deadline came first.
         first_flip: The lowest severity at which the answer changes; None where it never does.
         stopped_by: "" for all severities, or "deadline".
+        error: Why nothing is known of it, or None.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Corruption:
     levels: tuple[CorruptionLevel, ...]
     first_flip: int | None
     stopped_by: str
+    error: WhyboxError | None = None
 
 
 @dataclass(frozen=True)

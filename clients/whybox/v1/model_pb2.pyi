@@ -50,8 +50,8 @@ class Model(_message.Message):
     num_classes: _builtins.int
     """Number of classes."""
     default_attack: _builtins.str
-    """The attack that is used unless a request names another: one without gradients where `attack_check` speaks against
-    those of the network.
+    """The attack that is used unless a request names another: one without gradients where `attack_check` saw gradients
+    that are zero, smaller changes found without them, or planted changes that they did not lead to.
     """
     @_builtins.property
     def preprocessing(self) -> Global___Preprocessing:
@@ -454,10 +454,11 @@ class AttackCheck(_message.Message):
     RADIUS_HELPS_SHARE_FIELD_NUMBER: _builtins.int
     PLANTED_FIELD_NUMBER: _builtins.int
     PLANTED_FOUND_FIELD_NUMBER: _builtins.int
+    ATTACKED_FIELD_NUMBER: _builtins.int
     reliable: _builtins.bool
     """Whether none of the following speaks against such attacks."""
     pictures: _builtins.int
-    """Number of pictures that were tested."""
+    """Number of pictures that were tested; 0 where the model was packed without the test."""
     repetition_difference: _builtins.float
     """Largest difference of a logit between repeated passes of one picture; above 0 the network is random."""
     softmax_output: _builtins.bool
@@ -465,17 +466,19 @@ class AttackCheck(_message.Message):
     zero_gradient_share: _builtins.float
     """Share of pictures with a gradient that is zero almost everywhere."""
     black_box_better_share: _builtins.float
-    """Share of pictures on which an attack without gradients found a change less than 0.8 times as large as the attack with
-    gradients did, or one where that found none.
+    """Share of the attacked pictures on which an attack without gradients found a change less than 0.8 times as large as
+    the attack with gradients did, or one where that found none.
     """
     optimises_at_inference: _builtins.bool
     """Whether the network computes gradients to answer, which an attack would have to follow too."""
     radius_helps_share: _builtins.float
-    """Share of pictures whose flipped answer flipped back when the change was enlarged along its direction."""
+    """Share of the attacked pictures whose flipped answer flipped back when the change was enlarged along its direction."""
     planted: _builtins.int
     """Adversarial pictures that could be planted, and how many of them the attack found."""
     planted_found: _builtins.int
     """How many of those were found."""
+    attacked: _builtins.int
+    """How many of `pictures` were attacked; in these, changes were planted too."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What does, for people."""
@@ -494,10 +497,11 @@ class AttackCheck(_message.Message):
         radius_helps_share: _builtins.float = ...,
         planted: _builtins.int = ...,
         planted_found: _builtins.int = ...,
+        attacked: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["black_box_better_share", b"black_box_better_share", "optimises_at_inference", b"optimises_at_inference", "pictures", b"pictures", "planted", b"planted", "planted_found", b"planted_found", "radius_helps_share", b"radius_helps_share", "reasons", b"reasons", "reliable", b"reliable", "repetition_difference", b"repetition_difference", "softmax_output", b"softmax_output", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacked", b"attacked", "black_box_better_share", b"black_box_better_share", "optimises_at_inference", b"optimises_at_inference", "pictures", b"pictures", "planted", b"planted", "planted_found", b"planted_found", "radius_helps_share", b"radius_helps_share", "reasons", b"reasons", "reliable", b"reliable", "repetition_difference", b"repetition_difference", "softmax_output", b"softmax_output", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

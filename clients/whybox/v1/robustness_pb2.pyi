@@ -168,8 +168,8 @@ class Distance(_message.Message):
     gradient_evaluations: _builtins.int
     """What the search cost: passes of one picture forward and back through the network."""
     forward_evaluations: _builtins.int
-    """Passes of one picture forward through the network that serves predictions, for the search, refinement and
-    verification.
+    """Passes of one picture forward through the network that serves predictions: for the search, refinement and
+    verification, for the look at twice the change (see `reasons`), and for `distance_8bit`.
     """
     searched_radius: _builtins.float
     """Largest size of change that was tried."""
@@ -179,15 +179,15 @@ class Distance(_message.Message):
     """
     survives_8bit: _builtins.bool
     """Whether the changed picture still flips the prediction after rounding to 8 bits per channel. Mostly false below one
-    grey level (1/255).
+    grey level (1/255). Absent where there was no time to look.
     """
     stopped_by: _builtins.str
-    """What ended the search: "evaluations" (the budget is spent), "deadline", or "flat" where the network gave no direction
-    to search in.
+    """What ended the search: "evaluations" (the budget is spent), "deadline", "converged" (the attack had no further step
+    to make), or "flat" where the network gave no direction to search in.
     """
     distance_8bit: _builtins.float
     """The smallest change found along the same direction that flips the prediction and that a picture of 8 bits per channel
-    can hold, measured from the view. Absent where none was found.
+    can hold, measured from the view. Absent where none was found, or there was no time to look.
     """
     adversarial_picture: _builtins.bytes
     """The view so changed, as PNG, where "adversarial" was asked for and there is `distance_8bit`."""
@@ -219,7 +219,9 @@ class Distance(_message.Message):
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What speaks against it, for people; see Model.attack_check for what is known of the model."""
+        """What speaks against it, for people: of this search, and of what Model.attack_check tells of the model all that
+        concerns an attack of this kind. That the deadline ended the search does not speak against a budget of "deadline".
+        """
 
     def __init__(
         self,
@@ -336,6 +338,7 @@ class Twin(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     SAME_CLASS_FIELD_NUMBER: _builtins.int
     NEW_CLASS_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def before(self) -> _explanation_pb2.Explanation:
         """Why the predicted class, of the picture."""
@@ -352,6 +355,10 @@ class Twin(_message.Message):
     def new_class(self) -> Global___MapSimilarity:
         """`before` and `after`: whether the new answer rests on other evidence than the old one."""
 
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """OK (code 0), or why the maps are missing."""
+
     def __init__(
         self,
         *,
@@ -359,10 +366,11 @@ class Twin(_message.Message):
         after: _explanation_pb2.Explanation | None = ...,
         same_class: Global___MapSimilarity | None = ...,
         new_class: Global___MapSimilarity | None = ...,
+        status: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "new_class", b"new_class", "same_class", b"same_class", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -378,13 +386,14 @@ class MapSimilarity(_message.Message):
     TOP_OVERLAP_FIELD_NUMBER: _builtins.int
     RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     ssim: _builtins.float
-    """Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, -1 to 1; 1 is the
-    same map.
+    """Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, and both lifted
+    until no value is negative; -1 to 1, and 1 is the same map. Over windows of 7 x 7 cells; the cells of smaller maps
+    are repeated until they fill one.
     """
     top_overlap: _builtins.float
-    """Share of the 5 % largest values that both have in common, 0 to 1."""
+    """Share of the 5 % largest values that both have in common, 0 to 1; of equal values the first count as the largest."""
     rank_correlation: _builtins.float
-    """Spearman's rank correlation of the values, -1 to 1."""
+    """Spearman's rank correlation of the values, -1 to 1; 0 where a map has one value everywhere, which orders nothing."""
     def __init__(
         self,
         *,
@@ -411,6 +420,7 @@ class Corruption(_message.Message):
     LEVELS_FIELD_NUMBER: _builtins.int
     FIRST_FLIP_FIELD_NUMBER: _builtins.int
     STOPPED_BY_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """One of Model.corruptions, for example "gaussian_noise"."""
     group: _builtins.str
@@ -423,6 +433,10 @@ class Corruption(_message.Message):
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionLevel]:
         """By severity. Fewer than there are, or none, where the deadline came first."""
 
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """OK (code 0), or why nothing is known of it."""
+
     def __init__(
         self,
         *,
@@ -431,10 +445,11 @@ class Corruption(_message.Message):
         levels: _abc.Iterable[Global___CorruptionLevel] | None = ...,
         first_flip: _builtins.int | None = ...,
         stopped_by: _builtins.str = ...,
+        status: _status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "group", b"group", "levels", b"levels", "name", b"name", "stopped_by", b"stopped_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip", "first_flip", b"first_flip", "group", b"group", "levels", b"levels", "name", b"name", "status", b"status", "stopped_by", b"stopped_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__first_flip: _TypeAlias = _typing.Literal["first_flip"]  # noqa: Y015
     _WhichOneofArgType__first_flip: _TypeAlias = _typing.Literal["_first_flip", b"_first_flip"]  # noqa: Y015
@@ -456,7 +471,7 @@ class CorruptionLevel(_message.Message):
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
         """What the model predicts. Of a change with several directions (a step aside: four): in the first in which the answer
-        changes, or else in the first.
+        changes, or else in the first. Absent where its output is not finite.
         """
 
     def __init__(

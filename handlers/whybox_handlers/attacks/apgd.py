@@ -39,47 +39,42 @@ class APGD(MinimalAttack):
         for remaining, target in zip(range(len(targets), 0, -1), targets, strict=True):
             # The last target has all that is left, and one step more to notice that nothing is.
             steps = search.left + 1 if remaining == 1 else search.left // remaining
-            if not await self._attack(search, target, steps):
-                return
+            await self._attack(search, target, steps)
 
-    async def _attack(self, search: Search, target: int, steps: int) -> bool:
-        """Spends `steps` on one target; False where the network gives no direction."""
-        norm = search.norm
-        change = previous = best = torch.zeros_like(search.picture)
-        lowest = math.inf
-        radius = length = 0.0
+    async def _attack(self, search: Search, target: int, steps: int) -> None:
+        """Spends `steps` on one target."""
+        change = previous = torch.zeros_like(search.picture)
+        best, lowest = previous, math.inf
+        [look] = await search.look_at_rivals(change, [target])
+        best_look = look
+        radius = min(_BEYOND * look.ahead, search.smallest * _SHRINK)
+        length = 2 * radius
         checkpoint, helped, since = max(2, steps // 4), 0, 0
-        for _ in range(steps):
+        for _ in range(steps - 1):
+            change, previous = self._step(search, change, previous, look.direction, length, radius), change
             [look] = await search.look_at_rivals(change, [target])
-            steepness = norm.steepness(look.gradient)
-            if not 0 < steepness < math.inf:
-                search.stopped_by = "flat"
-                return False
-            if not radius:
-                guess = _BEYOND * abs(look.margin) / steepness
-                radius = min(guess, search.smallest * _SHRINK)
-                length = 2 * radius
-            if look.flipped:
-                radius = min(radius, search.smallest * _SHRINK)
             helped += look.margin < lowest
             since += 1
             if look.margin < lowest:
-                lowest, best = look.margin, change
-            if math.isinf(search.smallest) and since == checkpoint:
-                radius *= _BEYOND
-            elif since == checkpoint:
+                lowest, best, best_look = look.margin, change, look
+            if look.flipped:
+                radius = min(radius, search.smallest * _SHRINK)
+            if since < checkpoint:
+                continue
+            if math.isinf(search.smallest):
+                # Nothing flips in here: a larger ball, and steps that fit it.
+                radius, length = _BEYOND * radius, _BEYOND * length
+            else:
                 if helped < _HELPING * since:
                     length /= 2
                     change = previous = best
+                    look = best_look
                 lowest = math.inf
-            if since == checkpoint:
-                helped = since = 0
-            change, previous = self._step(search, change, previous, look.gradient, length, radius), change
-        return True
+            helped = since = 0
 
     def _step(
-        self, search: Search, change: Tensor, previous: Tensor, gradient: Tensor, length: float, radius: float
+        self, search: Search, change: Tensor, previous: Tensor, direction: Tensor, length: float, radius: float
     ) -> Tensor:
-        plain = search.norm.projected(change - length * search.norm.steepest(gradient), radius)
+        plain = search.norm.projected(change + length * direction, radius)
         mixed = change + _MOMENTUM * (plain - change) + (1 - _MOMENTUM) * (change - previous)
         return search.boxed(search.norm.projected(mixed, radius))

@@ -1,12 +1,10 @@
 """Decoupled direction and norm (Rony et al., CVPR 2019, arXiv:1811.09600)."""
 
-import math
-
 import torch
 
 from whybox_handlers.attacks.fmn import annealed
 from whybox_handlers.attacks.minimal import MinimalAttack
-from whybox_handlers.attacks.search import Search
+from whybox_handlers.attacks.search import SMALLEST, Search
 
 # Step length in multiples of the radius, first and last.
 _ALPHA = (1.0, 0.05)
@@ -28,21 +26,13 @@ class DDN(MinimalAttack):
 
     async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`."""
-        norm = search.norm
         gamma = _GAMMA * max(1.0, _FEW / search.evaluations) ** 0.5
         change = torch.zeros_like(search.picture)
-        radius = 0.0
+        look = await search.look_at_nearest()
+        radius = look.ahead
         while True:
-            progress = search.progress
+            change = change + annealed(_ALPHA, search.progress) * radius * look.direction
+            # Where the box leaves nothing of it, it stays what it is.
+            change = search.boxed(change * (radius / max(search.norm.size(change), SMALLEST)))
             look = await search.look(change)
-            steepness = norm.steepness(look.gradient)
-            if not 0 < steepness < math.inf:
-                search.stopped_by = "flat"
-                return
-            if not radius:
-                radius = abs(look.margin) / steepness
-            else:
-                radius *= 1 - gamma if look.flipped else 1 + gamma
-            step = annealed(_ALPHA, progress) * radius
-            change = change - step * norm.steepest(look.gradient)
-            change = search.boxed(change * (radius / norm.size(change)))
+            radius *= 1 - gamma if look.flipped else 1 + gamma

@@ -23,18 +23,8 @@ class DeepFool(MinimalAttack):
 
     async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`; ends at the first flip."""
-        norm = search.norm
         rivals = search.rivals(max(1, min(_RIVALS, search.evaluations // _STEPS)))
         change = torch.zeros_like(search.picture)
         while not math.isfinite(search.smallest):
-            looks = await search.look_at_rivals(change, rivals)
-            steps = [
-                (abs(look.margin) / steepness, look)
-                for look in looks
-                if 0 < (steepness := norm.steepness(look.gradient)) < math.inf
-            ]
-            if not steps:
-                search.stopped_by = "flat"
-                return
-            length, look = min(steps, key=lambda step: step[0])
-            change = search.boxed(change - _OVERSHOOT * length * norm.steepest(look.gradient))
+            look = min(await search.look_at_rivals(change, rivals), key=lambda look: abs(look.ahead))
+            change = search.boxed(change + _OVERSHOOT * abs(look.ahead) * look.direction)

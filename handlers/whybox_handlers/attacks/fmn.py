@@ -13,8 +13,6 @@ _ALPHA = (1.0, 0.2)
 _GAMMA = (0.02, 0.005)
 # Until the first flip the radius goes a little beyond the linear guess, which mostly falls short.
 _BEYOND = 1.02
-# Smaller changes of pixel values are lost in float32.
-_SMALLEST = 1e-6
 # Weight of the gradients so far: signs of single gradients flicker along the boundary.
 _MEMORY = 0.5
 
@@ -33,30 +31,24 @@ class FMN(MinimalAttack):
     reference = "Pintor et al., NeurIPS 2021, arXiv:2102.12827"
 
     async def search(self, search: Search) -> None:
-        """See `MinimalAttack.search`; the first change tried is none at all."""
+        """See `MinimalAttack.search`."""
         norm = search.norm
         change = torch.zeros_like(search.picture)
         average = torch.zeros_like(search.picture)
+        look = await search.look_at_nearest()
         while True:
-            progress, first = search.progress, search.spent == 0
-            look = await search.look(change)
-            steepness = norm.steepness(look.gradient)
-            if not 0 < steepness < math.inf:
-                search.stopped_by = "flat"
-                return
-            # The serving network has decided for the label, also where rounding makes torch see it beaten.
-            margin = abs(look.margin) if first else look.margin
             size = norm.size(change)
-            boundary = size + margin / steepness
+            boundary = size + look.ahead
             if look.flipped:
                 boundary = max(boundary, size / 2)
             if math.isfinite(search.smallest):
-                radius = min(boundary, search.smallest * (1 - annealed(_GAMMA, progress)))
+                radius = min(boundary, search.smallest * (1 - annealed(_GAMMA, search.progress)))
             else:
-                radius = max(boundary * _BEYOND, _SMALLEST)
-            average = _MEMORY * average + (1 - _MEMORY) * look.gradient / steepness
-            step = annealed(_ALPHA, progress) * radius
+                radius = boundary * _BEYOND
+            average = _MEMORY * average + (1 - _MEMORY) * look.gradient / look.steepness
+            step = annealed(_ALPHA, search.progress) * radius
             change = search.boxed(norm.projected(change - step * norm.steepest(average), radius))
+            look = await search.look(change)
 
 
 def annealed(ends: tuple[float, float], progress: float) -> float:

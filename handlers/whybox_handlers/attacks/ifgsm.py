@@ -1,7 +1,5 @@
 """Iterative fast gradient sign method (Kurakin et al., arXiv:1607.02533), the attack of Stock & Cisse."""
 
-import math
-
 import torch
 
 from whybox_handlers.attacks.minimal import MinimalAttack
@@ -24,19 +22,13 @@ class IterativeFGSM(MinimalAttack):
 
     async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`."""
-        norm = search.norm
-        step = 0.0
+        first = await search.look(torch.zeros_like(search.picture))
+        step = _FIRST_STEP * first.ahead
         while True:
-            change = torch.zeros_like(search.picture)
-            while True:
+            look, change = first, torch.zeros_like(search.picture)
+            while search.norm.size(change) < search.smallest:
+                change = search.boxed(change + step * look.direction)
                 look = await search.look(change)
-                steepness = norm.steepness(look.gradient)
-                if not 0 < steepness < math.inf:
-                    search.stopped_by = "flat"
-                    return
-                step = step or _FIRST_STEP * abs(look.margin) / steepness
-                size = norm.size(change)
-                if (look.flipped and size) or size >= search.smallest:
+                if look.flipped:
                     break
-                change = search.boxed(change - step * norm.steepest(look.gradient))
             step /= 2

@@ -20,7 +20,9 @@ FORWARDS_PER_GRADIENT = 10
 _PRECISION = 0.0005
 # A change that the serving network does not confirm is followed this far along its ray.
 _FURTHEST = 2.0
-_STRETCH = 1.002
+# ... and at least to this size: below it rounding decides, and two networks round differently.
+_BEYOND_ROUNDING = 1e-5
+_STRETCH = 0.002
 # The secant closes the bracket in four or five; after ten the boundary is not a simple crossing, and halves are safe.
 _SECANTS = 10
 _PROBES = 30
@@ -113,13 +115,15 @@ class MinimalAttack(ABC):
         """
         budget = evaluations if self.evaluations == "gradient" else evaluations * FORWARDS_PER_GRADIENT
         own = passes.with_budget(budget, self.evaluations, share * _SHARE)
-        search = Search(NORMS[norm], subject, own, budget, fitted=to_deadline, seed=seed)
+        search = Search(NORMS[norm], subject, own, budget, seed=seed)
         try:
+            if to_deadline:
+                await search.fit()
             await self.search(search)
             search.stopped_by = search.stopped_by or "converged"
         except SearchEndedError:
             pass
-        refining = passes.unlimited()
+        refining = passes.with_budget(None, "forward", share)
         adversarial = await _refine(refining, subject, search)
         return Found(
             adversarial=adversarial,
@@ -136,14 +140,14 @@ class MinimalAttack(ABC):
 
 
 async def _refine(passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
-    """The nearest flip along the ray of the last change or, where that flips no sooner, of the best one."""
-    found = None
-    if search.last is not None and (size := search.norm.size(search.last)):
-        furthest = min(search.smallest / size, _FURTHEST)
-        found = await _along_ray(passes, subject, search, search.last, furthest)
-    if found is None and search.best is not None:
-        found = await _along_ray(passes, subject, search, search.best, _FURTHEST)
-    return found
+    """The nearest flip along the rays of the last change, which came too late to be looked at, and of the best one."""
+    nearest = None
+    for change, limit in ((search.last, search.smallest), (search.best, math.inf)):
+        if change is not None and (size := search.norm.size(change)):
+            # What is farther away than what is known already is of no use.
+            within = min(limit, nearest.distance if nearest else max(_FURTHEST * size, _BEYOND_ROUNDING))
+            nearest = await _along_ray(passes, subject, search, change, within / size) or nearest
+    return nearest
 
 
 async def _along_ray(
@@ -151,22 +155,27 @@ async def _along_ray(
 ) -> Adversarial | None:
     """Brackets the boundary between the picture and a point beyond it, every probe alone in its pass.
 
-    None where the serving network confirms no flip up to `furthest` times the change.
+    None where the serving network confirms no flip up to `furthest` times the change, or has no time to.
     """
     # Fraction of the change and margin there, on both sides of the boundary.
     low, low_margin = 0.0, margin_of(subject.logits, subject.predicted)
     high, high_margin = math.inf, 0.0
     fraction, flipped, at_flip = min(1.0, furthest), search.picture, subject.logits
     for probe in range(_PROBES):
+        if not passes.grant(1):
+            break
         candidate = torch.clamp(search.picture + fraction * change, 0, 1)
         [logits], *_ = await passes.forward(serve_alone, candidate[None])
         margin = margin_of(logits, subject.predicted)
-        if int(logits.argmax()) != subject.predicted:
+        if subject.flips(logits):
             high, high_margin, flipped, at_flip = fraction, margin, candidate, logits
         else:
+            # Where the network gives no answer, its margin says nothing.
+            margin = margin if math.isfinite(margin) else low_margin
             previous, low, low_margin = (low, low_margin), fraction, margin
             if math.isinf(high):
-                fraction = max(_crossing(previous, (low, low_margin)), fraction) * _STRETCH
+                # Ever longer: where rounding hides the slope, the line tells nothing.
+                fraction = max(_crossing(previous, (low, low_margin)), fraction) * (1 + _STRETCH * 2**probe)
                 if fraction > furthest:
                     return None
                 continue

@@ -15,7 +15,7 @@ _LARGEST_RADIUS = {"linf": 1.0, "l2": 100.0}
 _SHARE = 0.05
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 # Squares that are tried without a flip before the radius doubles.
-_PATIENCE = 10
+_PATIENCE = 3
 _SHRINK = 0.9
 
 

@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 
 from whybox_server.robust_accuracy.dataset import DataSet, Labelled
 from whybox_server.robust_accuracy.journal import Journal, Record
@@ -19,6 +20,8 @@ _TOGETHER = {"cpu": 1, "cuda": 32}
 # So that no process waits for its next pictures.
 _QUEUED_PER_WORKER = 2
 _POLL_SECONDS = 0.2
+# What fails on so many pictures before the attack succeeds on any would fail on all.
+_HOPELESS = 5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -69,7 +72,7 @@ def audit(
         The records of `data.pictures`, in their order, whoever measured them when.
 
     Raises:
-        AuditError: A process died.
+        AuditError: A process died, or it fails on all pictures, or on the first few.
         InterruptedAuditError: SIGINT or SIGTERM came; the journal holds what was done by then.
         WhyboxError: The model cannot be loaded.
         OSError: A picture cannot be read, or a record not be written.
@@ -79,6 +82,7 @@ def audit(
     todo = [picture for picture in data.pictures if picture.file not in have]
     done = len(kept)
     report(Progress(done, len(data.pictures), len(kept)), kept)
+    known = list(kept)
     size = _TOGETHER[work.device]
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     with closing(_measured(work, batches, workers)) as measured:
@@ -87,16 +91,30 @@ def audit(
                 journal.append(record)
             done += len(records)
             report(Progress(done, len(data.pictures), len(kept)), records)
+            known += records
+            _check_hope(known, _HOPELESS, journal.path)
+    _check_hope(known, 1, journal.path)
     return [journal.records[picture.file] for picture in data.pictures]
 
 
 def _kept(work: Work, journal: Journal, picture: Labelled) -> Record | None:
-    """The record of a picture that has neither changed nor got another label since."""
+    """The record of a picture that has neither changed nor got another label since, and on which nothing failed."""
     record = journal.records.get(picture.file)
-    if record is None or record.label != picture.label:
+    if record is None or record.failed or record.label != picture.label:
         return None
     digest = hashlib.sha256((work.folder / picture.file).read_bytes()).hexdigest()
     return record if record.sha256 == digest else None
+
+
+def _check_hope(records: Sequence[Record], few: int, path: Path) -> None:
+    """Raises AuditError where it failed on so many pictures at least, and the attack succeeded on none."""
+    # A prediction that is wrong says nothing of the attack.
+    if any(record.norms for record in records):
+        return
+    errors = [record.error for record in records if record.failed]
+    if len(errors) >= few:
+        told = f"no picture could be attacked, and {len(errors)} failed, the last one with {errors[-1]}"
+        raise AuditError(f"{told}; {path} has the tracebacks, and the same command tries again")
 
 
 def _measured(work: Work, batches: Sequence[Sequence[Labelled]], workers: int) -> Generator[list[Record]]:

@@ -56,7 +56,7 @@ def run(asked: Asked, out: Console, err: Console) -> None:
         ArchiveError: The model is not there.
         DataSetError: Pictures or labels are not as they should be.
         JournalError: What was measured before does not fit.
-        AuditError: It cannot go on, or no picture could be decoded.
+        AuditError: It cannot go on, or no picture could be measured.
         InterruptedAuditError: It was asked to stop.
         WhyboxError: The options do not fit the model, or it cannot be loaded.
         OSError: A file cannot be read or written.
@@ -92,7 +92,7 @@ def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
 
 def _options(asked: Asked, model: v1.Model) -> v1.RobustnessOptions:
     if asked.budget == DEADLINE:
-        message = "an audit has no deadline; give --budget fast, standard, thorough or a number of evaluations"
+        message = "an audit has no deadline; give fast, standard, thorough or a number of evaluations"
         raise InvalidRequestError(message, field="robustness.budget")
     options = v1.RobustnessOptions(norms=asked.norms, budget=asked.budget, attack=asked.attack)
     fill_robustness(options, model)
@@ -124,12 +124,12 @@ def _conclude(
     save: Path,
     out: Console,
 ) -> None:
-    readable = [record for record in records if record.predicted is not None]
-    if not readable:
+    measured = [record for record in records if record.measured]
+    if not measured:
         raise AuditError(f"none of the {len(records)} pictures can be decoded; {save / PICTURES} tells why")
-    whole = summarise(readable, options.norms, settings["seed"])
+    whole = summarise(measured, options.norms, settings["seed"])
     radii = {name: norm.curve.radius for name, norm in whole.norms.items()}
-    classes = summarise_classes(readable, options.norms, settings["seed"], radii)
+    classes = summarise_classes(measured, options.norms, settings["seed"], radii)
     write_report(save / NUMBERS, settings, data, model.labels, records, whole, classes)
     attack = f"attack {options.attack}, budget {options.budget} gradient evaluations for each picture"
     draw(save / FIGURE, whole, f"{model.name} {model.version}", attack)

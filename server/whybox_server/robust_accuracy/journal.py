@@ -50,9 +50,10 @@ class Record:
         file: Its path below the data set's folder.
         sha256: Of its bytes.
         label: Index of the right class.
-        predicted: Index of the predicted class; None where the picture cannot be decoded.
+        predicted: Index of the predicted class; None where there is an error.
         norms: What the attack found in each norm; empty where the prediction is wrong.
-        error: Why the picture cannot be decoded; "" where it can.
+        error: Why it could not be measured; "" where it was.
+        traceback: Where it failed, if that is no fault of the picture; "" where the picture cannot be decoded.
     """
 
     file: str
@@ -61,6 +62,22 @@ class Record:
     predicted: int | None
     norms: Mapping[str, Outcome] = field(default_factory=dict)
     error: str = ""
+    traceback: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it could be measured."""
+        return self.predicted is not None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the network or the attack failed; another attempt may not."""
+        return bool(self.traceback)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the picture cannot be decoded."""
+        return not (self.measured or self.failed)
 
     @property
     def right(self) -> bool:
@@ -90,6 +107,7 @@ class Journal:
         fresh: Whether what the file holds is thrown away.
 
     Attributes:
+        path: The file.
         records: By file; of several for the same file the last.
 
     Raises:
@@ -97,7 +115,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, fresh: bool = False) -> None:
-        self._path = path
+        self.path = path
         self._stream = path.open("a+b")
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,7 +162,7 @@ class Journal:
             try:
                 record = Record.from_entries(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                message = f"{self._path}, line {number}, is damaged; remove the line, or begin again with --fresh"
+                message = f"{self.path}, line {number}, is damaged; remove the line, or begin again with --fresh"
                 raise JournalError(message) from error
             records[record.file] = record
         return records
@@ -155,10 +173,10 @@ class Journal:
             begun = json.loads(head)
             differing = [name for name in settings if begun[name] != settings[name]]
         except (ValueError, TypeError, KeyError) as error:
-            raise JournalError(f"{self._path} was not begun by this version of Whybox; {remedy}") from error
+            raise JournalError(f"{self.path} was not begun by this version of Whybox; {remedy}") from error
         if differing:
             told = ", ".join(_difference(name, begun[name], settings[name]) for name in differing)
-            raise JournalError(f"{self._path} was begun with other settings ({told}); {remedy}")
+            raise JournalError(f"{self.path} was begun with other settings ({told}); {remedy}")
 
 
 def _difference(name: str, begun: object, wanted: object) -> str:

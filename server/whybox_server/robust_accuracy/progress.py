@@ -53,7 +53,7 @@ class Teller:
     def tell(self, progress: Progress, records: Sequence[Record]) -> None:
         """Takes what `audit` reports."""
         self._progress = progress
-        self._distances += [distance_of(record, self._norm) for record in records if record.predicted is not None]
+        self._distances += [distance_of(record, self._norm) for record in records if record.measured]
         if self._console.is_terminal:
             self._bar.update(
                 self._task, total=progress.total, completed=progress.done, description=self._so_far() or "loading"

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ MEANING = (
     " find may be smaller, and the true robust accuracy is at most what stands here"
 )
 _NOTES = {
+    "unreadable": "pictures that cannot be decoded; they count in no number",
+    "failed": "pictures on which the network or the attack failed; they count in no number, and the same command tries"
+    " them again; pictures.jsonl has the tracebacks",
     "radius": "size of the change in the norm, for values in [0, 1]",
     "accuracy": "share of pictures whose prediction is right and for which no change of size up to the radius was found"
     " that makes it wrong; with Wilson's interval, pointwise",
@@ -50,17 +53,18 @@ def write_report(
         whole: Their summary.
         classes: Summaries of the classes, by index.
     """
-    unreadable = [{"file": record.file, "error": record.error} for record in records if record.predicted is None]
     report = {
         "measure": MEANING,
         "notes": _NOTES,
         "settings": dict(settings),
         "data": {
             "folder": str(data.folder),
-            "measured": len(records),
+            "pictures": len(records),
+            "measured": sum(record.measured for record in records),
             "not_of_the_model": data.not_of_the_model,
             "unlabelled": data.unlabelled,
-            "unreadable": unreadable,
+            "unreadable": _errors(record for record in records if record.unreadable),
+            "failed": _errors(record for record in records if record.failed),
         },
         "confidence": CONFIDENCE,
         "bootstrap_resamples": RESAMPLES,
@@ -71,6 +75,10 @@ def write_report(
         ],
     }
     path.write_text(_compact(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def _errors(records: Iterable[Record]) -> list[dict[str, str]]:
+    return [{"file": record.file, "error": record.error} for record in records]
 
 
 def _summary(summary: Summary) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class NormSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of some pictures that could be decoded.
+    """Of some pictures that could be measured.
 
     Attributes:
         pictures: How many, at least 1.
@@ -92,7 +92,7 @@ def summarise(
     """Accuracy, curves and medians.
 
     Args:
-        records: At least one; those of pictures that could be decoded.
+        records: At least one; those of pictures that could be measured.
         norms: In which the right ones were attacked.
         seed: Of the bootstrap.
         radii: Where to tell the curve of each norm; without it where `radius_grid` says.

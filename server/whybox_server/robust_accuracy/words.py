@@ -27,8 +27,9 @@ def lines(summary: Summary, data: DataSet, records: Sequence[Record]) -> list[st
         unreliable = f"; {norm.unreliable} with reasons against it" if norm.unreliable else ""
         said.append(f"median {name} distance: {_distance(norm.median, name)}{censored}{unreliable}")
     left_out = {
-        "pictures that cannot be decoded (listed in robustness.json)": sum(
-            record.predicted is None for record in records
+        "pictures that cannot be decoded (listed in robustness.json)": sum(record.unreadable for record in records),
+        "pictures on which an attack failed (listed in robustness.json; the same command tries them again)": sum(
+            record.failed for record in records
         ),
         "pictures of no class of the model": data.not_of_the_model,
         "pictures without a label": data.unlabelled,

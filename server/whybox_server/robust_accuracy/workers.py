@@ -6,6 +6,7 @@ What touches tensors is imported in them alone: the process that waits for them 
 import hashlib
 import os
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,7 +56,7 @@ def begin() -> None:
 
 
 def measure(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
-    """Reads, predicts and attacks pictures.
+    """Reads, predicts and attacks pictures; what fails on one of them is its record's error.
 
     Raises:
         FailedPreconditionError: The model cannot be loaded on that device.
@@ -87,10 +88,14 @@ def _classifier(archive: Path, device: str) -> "Classifier":
         raise FailedPreconditionError(str(error)) from error
 
 
-def _record(picture: Labelled, image: bytes, measured: "Measured | PictureError") -> Record:
+def _record(picture: Labelled, image: bytes, measured: "Measured | Exception") -> Record:
     digest = hashlib.sha256(image).hexdigest()
     if isinstance(measured, PictureError):
         return Record(picture.file, digest, picture.label, None, error=measured.message)
+    if isinstance(measured, Exception):
+        where = "".join(traceback.format_exception(measured))
+        error = f"{type(measured).__name__}: {measured}"
+        return Record(picture.file, digest, picture.label, None, error=error, traceback=where)
     norms = {distance.norm: _outcome(distance) for distance in measured.distances}
     return Record(picture.file, digest, picture.label, measured.predicted, norms)
 

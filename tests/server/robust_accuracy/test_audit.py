@@ -1,18 +1,21 @@
-"""The real command on real pictures: interrupted or not, with one process or two, the numbers are the same."""
+"""The real command on real pictures: begun anew or resumed, with one process or two, the numbers are the same."""
 
+import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
+import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
+
+from whybox_server.cli import app
 
 COMMAND = Path(sys.executable).with_name("whybox-server")
 PICTURES = 7
@@ -34,11 +37,16 @@ def data(pictures: dict[Path, int], tmp_path_factory: pytest.TempPathFactory) ->
 
 def arguments(data: Path, archive: Path, save: Path, *more: object) -> list[str]:
     given = [data, "--model-store", archive.parent, "--budget", 2, "--save", save, *more]
-    return [str(COMMAND), "robustness", *map(str, given)]
+    return ["robustness", *map(str, given)]
 
 
-def finished(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def finished(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=120)
+
+
+def here(arguments: Sequence[str]) -> Result:
+    """In this process, which is quicker, where no picture is to be measured."""
+    return CliRunner().invoke(app, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -90,52 +98,17 @@ def test_what_is_cut_or_was_another_picture_is_measured_again(
     assert report_of(tmp_path) == report_of(undisturbed)
 
 
-def test_interrupted_and_killed_it_goes_on(undisturbed: Path, data: Path, archive: Path, tmp_path: Path) -> None:
-    command = arguments(data, archive, tmp_path, "--workers", 2)
-    stderr = _stopped(command, tmp_path, signal.SIGINT, at=2)
-    [line] = stderr.splitlines()
-    assert line == "interrupted: what is measured is kept; the same command goes on from there"
-    command = arguments(data, archive, tmp_path, "--workers", 1)
-    _stopped(command, tmp_path, signal.SIGKILL, at=len(lines_of(tmp_path)) + 1)
-    done = finished(command)
-    assert done.returncode == 0, done.stderr
-    assert report_of(tmp_path) == report_of(undisturbed)
-
-
-def _stopped(command: Sequence[str], save: Path, number: signal.Signals, at: int) -> str:
-    """What it says on stderr, stopped as soon as the journal has so many lines; nothing of it must be left."""
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        _wait_for(lambda: len(lines_of(save)) >= at)
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert children
-        if number == signal.SIGKILL:
-            process.kill()
-            assert process.wait(10) == -signal.SIGKILL
-        else:  # as a terminal does it: to all of them
-            os.killpg(process.pid, number)
-            assert process.wait(10) == 128 + number
-        _wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
-        assert process.stderr is not None
-        return process.stderr.read()
-
-
-def _wait_for(condition) -> None:  # type: ignore[no-untyped-def]
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--budget", 3], "was begun with other settings (budget 2 instead of 3); begin again with --fresh"),
         (["--norm", "l2"], "norms ['linf'] instead of ['l2']"),
-        (["--norm", "l1"], "'l1' is not known; use one of linf, l2"),
-        (["--budget", "deadline"], "an audit has no deadline"),
-        (["--attack", "no"], "'no' is not known; use one of fmn"),
+        (["--norm", "l1"], "error: --norm: 'l1' is not known; use one of linf, l2"),
+        (["--norm", "l2", "--norm", "l2"], "error: --norm names something twice"),
+        (["--budget", "lavish"], "error: --budget: 'lavish' is no budget"),
+        (["--budget", "deadline"], "error: --budget: an audit has no deadline"),
+        (["--attack", "no"], "error: --attack: 'no' is not known; use one of fmn"),
+        (["--attack", "ddn"], "error: --attack: ddn measures in l2, not in linf"),
         (["--model", "no"], "holds no no"),
         (["--labels", "no.csv"], "no.csv cannot be read"),
     ],
@@ -144,8 +117,8 @@ def test_what_does_not_fit_is_refused(
     options: list[object], words: str, undisturbed: Path, data: Path, archive: Path
 ) -> None:
     before = lines_of(undisturbed)
-    done = finished(arguments(data, archive, undisturbed, *options))
-    assert done.returncode == 1
+    done = here(arguments(data, archive, undisturbed, *options))
+    assert done.exit_code == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert words in line
@@ -158,6 +131,30 @@ def test_no_picture_can_be_decoded(undisturbed: Path, data: Path, archive: Path,
     shutil.copy(data / DAMAGED, damaged)
     # What was measured already needs no process.
     shutil.copytree(undisturbed, tmp_path / "save")
-    done = finished(arguments(tmp_path / "data", archive, tmp_path / "save"))
-    assert done.returncode == 1
+    done = here(arguments(tmp_path / "data", archive, tmp_path / "save"))
+    assert done.exit_code == 1
     assert "error: none of the 1 pictures can be decoded" in done.stderr
+
+
+@pytest.mark.skipif("WHYBOX_DATA" not in os.environ, reason="needs the pictures and labels at WHYBOX_DATA")
+def test_real_pictures_labelled_by_a_table(archive: Path, tmp_path: Path) -> None:
+    folder = Path(os.environ["WHYBOX_DATA"])
+    with (folder / "imagen.csv").open(newline="") as lines:
+        labels = {row["file"]: int(row["imagenet1k_index"]) for row in csv.DictReader(lines)}
+    others = sum(label == -1 for label in labels.values())
+    options = ["--labels", folder / "imagen.csv", "--limit", 4, "--workers", 1]
+    done = finished(arguments(folder / "imagen", archive, tmp_path, *options))
+    assert done.returncode == 0, done.stderr
+    assert f"pictures of no class of the model: {others}\n" in done.stdout
+    records = [json.loads(line) for line in lines_of(tmp_path)[1:]]
+    assert [record["label"] for record in records] == [labels[record["file"]] for record in records]
+    report = json.loads(report_of(tmp_path))
+    told = report["data"]
+    assert (told["not_of_the_model"], told["unlabelled"], told["unreadable"], told["failed"]) == (others, 0, [], [])
+    right = [record for record in records if record["predicted"] == record["label"]]
+    assert (report["n"], report["right"], len(records)) == (4, len(right), 4)
+    distances = [record["norms"]["linf"]["distance"] for record in right]
+    linf = report["norms"]["linf"]
+    assert linf["median"]["value"] == pytest.approx(np.median(distances))
+    for radius, accuracy in zip(linf["customary"]["radius"], linf["customary"]["accuracy"], strict=True):
+        assert accuracy == np.mean([*(distance > radius for distance in distances), *[False] * (4 - len(right))])

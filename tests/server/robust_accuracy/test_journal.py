@@ -14,6 +14,7 @@ RECORDS = [
     Record("b.jpg", "01", 1, 1, {"linf": NOT_FOUND}),
     Record("ü.jpg", "02", 1, 2),
     Record("d.jpg", "03", 1, None, error="damaged"),
+    Record("e.jpg", "04", 1, None, error="ValueError: bad", traceback="line 1\nline 2"),
 ]
 
 
@@ -34,6 +35,12 @@ def reopened(path, settings=SETTINGS, **options):
 def test_records_come_back(path):
     assert reopened(path) == RECORDS
     assert len(path.read_text().splitlines()) == 1 + len(RECORDS)
+
+
+def test_a_record_says_what_became_of_its_picture():
+    told = [(record.right, record.measured, record.unreadable, record.failed) for record in RECORDS]
+    right, wrong = (True, True, False, False), (False, True, False, False)
+    assert told == [right, right, wrong, (False, False, True, False), (False, False, False, True)]
 
 
 def test_records_are_in_the_file_at_once(tmp_path):
@@ -74,7 +81,7 @@ def test_fresh_throws_away(path):
         (lambda lines: ["[]", *lines[1:]], "was not begun by this version"),
         (lambda lines: [json.dumps({"model": "m"}), *lines[1:]], "was not begun by this version"),
         (lambda lines: [lines[0], "{}", *lines[1:]], "line 2, is damaged"),
-        (lambda lines: [*lines, "\0"], "line 6, is damaged"),
+        (lambda lines: [*lines, "\0"], "line 7, is damaged"),
         (lambda lines: [json.dumps(SETTINGS | {"digests": {"x": "1", "y": "3"}}), *lines[1:]], r"\(digests: y\)"),
         (lambda lines: [json.dumps(SETTINGS | {"seed": 1}), *lines[1:]], r"\(seed 1 instead of 0\).*--fresh.*--save"),
     ],

@@ -63,14 +63,17 @@ def test_classes_add_up():
 
 def test_the_report_is_json_that_says_what_it_is(tmp_path):
     unreadable = Record("g", "", 1, None, error="damaged")
+    failed = Record("h", "", 1, None, error="ValueError: bad", traceback="line 1")
     data = DataSet(tmp_path, tuple(Labelled(each.file, each.label) for each in RECORDS), 3, 2)
     summary, classes = summarise(RECORDS, ["linf"], 0, RADII), summarise_classes(RECORDS, ["linf"], 0, RADII)
     path = tmp_path / "robustness.json"
-    write_report(path, {"seed": 0}, data, ["x", "y", "z"], [*RECORDS, unreadable], summary, classes)
+    write_report(path, {"seed": 0}, data, ["x", "y", "z"], [*RECORDS, unreadable, failed], summary, classes)
     report = json.loads(path.read_text())
     assert report["measure"].startswith("empirical robust accuracy: an upper bound")
     assert report["data"]["unreadable"] == [{"file": "g", "error": "damaged"}]
-    assert (report["data"]["measured"], report["data"]["not_of_the_model"], report["n"]) == (7, 3, 6)
+    assert report["data"]["failed"] == [{"file": "h", "error": "ValueError: bad"}]
+    assert (report["data"]["pictures"], report["data"]["measured"], report["n"]) == (8, 6, 6)
+    assert report["data"]["not_of_the_model"] == 3
     curve = report["norms"]["linf"]["curve"]
     assert curve["radius"] == RADII["linf"].tolist()
     assert {len(column) for column in curve.values()} == {5}

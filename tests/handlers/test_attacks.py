@@ -23,8 +23,8 @@ DUALS = {"linf": 1, "l2": 2}
 FOLLOWING = [(name, norm) for name in LINEAR for norm in ATTACKS[name].norms]
 ALL = [(name, norm) for name, attack in ATTACKS.items() for norm in attack.norms]
 SIDE = 6
-# How much farther than the nearest point of a curved boundary each may end, where it is more than 2 %: the first flip of
-# DeepFool is not followed along the boundary, nor is that of equal steps.
+# How much farther than the nearest point of a curved boundary each may end, where it is more than 2 %: the first flip
+# of DeepFool is not followed along the boundary, nor is that of equal steps.
 CURVED = {"deepfool": 1.5, "i_fgsm": 1.5}
 
 

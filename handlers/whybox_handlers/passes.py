@@ -254,30 +254,28 @@ def differentiate_margin(
     """Logits [N, classes] and the gradients [N, 3, H, W] of the labels' leads over the rivals; -1 is the best other.
 
     On a processor row by row: the last matrix product rounds differently for several rows, which a search amplifies.
+    Rows of the same picture, which differ in the rival alone, share the pass forward.
     """
-    size = 1 if classifier.device.type == "cpu" else len(pictures)
-    parts = [
-        _differentiated_margins(
-            classifier, pictures[row : row + size], labels[row : row + size], rivals[row : row + size]
-        )
-        for row in range(0, len(pictures), size)
-    ]
+    network, device = classifier.network, classifier.device
+    size = 1 if device.type == "cpu" else len(pictures)
+    parts: list[tuple[Tensor, Tensor]] = []
+    inputs = logits = torch.empty(0)
+    for row in range(0, len(pictures), size):
+        if not (row and size == 1 and torch.equal(pictures[row], pictures[row - 1])):
+            inputs = pictures[row : row + size].detach().to(device).requires_grad_()
+            logits = network(inputs)
+        margins = _margins(logits, labels[row : row + size].to(device), rivals[row : row + size].to(device))
+        (gradients,) = torch.autograd.grad(margins.sum(), inputs, retain_graph=True)
+        parts.append((logits.detach().cpu(), gradients.cpu()))
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-def _differentiated_margins(
-    classifier: Classifier, pictures: Tensor, labels: Tensor, rivals: Tensor
-) -> tuple[Tensor, Tensor]:
-    inputs = pictures.detach().to(classifier.device).requires_grad_()
-    logits = classifier.network(inputs)
+def _margins(logits: Tensor, labels: Tensor, rivals: Tensor) -> Tensor:
     rows = torch.arange(len(logits), device=logits.device)
-    labels, rivals = labels.to(logits.device), rivals.to(logits.device)
     others = logits.detach().clone()
     others[rows, labels] = -math.inf
     against = torch.where(rivals == ANY_RIVAL, others.argmax(dim=1), rivals)
-    margins = logits[rows, labels] - logits[rows, against]
-    (gradients,) = torch.autograd.grad(margins.sum(), inputs)
-    return logits.detach().cpu(), gradients.cpu()
+    return logits[rows, labels] - logits[rows, against]
 
 
 def differentiate_head(classifier: Classifier, maps: Tensor, objectives: Tensor) -> tuple[Tensor, ...]:

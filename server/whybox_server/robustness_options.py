@@ -8,7 +8,7 @@ from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
 from whybox_server.checks import check_distinct, check_known, quoted
 
-BUDGETS = {"fast": 6, "standard": 9, "thorough": 100}
+BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
 """Gradient evaluations per norm, by the name of the budget."""
 
 DEADLINE = "deadline"

@@ -16,7 +16,7 @@ MODEL = v1.Model(
     corruptions=[v1.CorruptionKind(name=name, group=group) for name, group in CORRUPTIONS.items()],
 )
 OTHER = v1.Model(name="n", num_classes=10)
-DEFAULTS = {"norms": ["linf"], "attack": "fmn", "budget": "9"}
+DEFAULTS = {"norms": ["linf"], "attack": "fmn", "budget": "12"}
 
 
 def filled(**options):

@@ -120,7 +120,7 @@ def test_every_default():
         version="2.0",
         prediction={"top_k": 5},
         explanations=[COMPLETE],
-        robustness={"norms": ["linf"], "attack": "fmn", "budget": "9"},
+        robustness={"norms": ["linf"], "attack": "fmn", "budget": "12"},
         bias={},
         certified={"sigma": 1, "samples": 1000, "alpha": 0.001},
     )

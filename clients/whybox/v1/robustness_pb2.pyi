@@ -33,7 +33,7 @@ class RobustnessOptions(_message.Message):
     TWIN_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     budget: _builtins.str
-    """What the search may spend on each norm: "fast" (6 gradient evaluations), "standard" (the default, 9), "thorough"
+    """What the search may spend on each norm: "fast" (6 gradient evaluations), "standard" (the default, 12), "thorough"
     (100), a number of gradient evaluations from 1 to 1000, for example "30", or "deadline" for as many as the time of
     the call allows, at most 1000. Every search ends before the deadline with the best that it has found. An attack
     without gradients may spend ten forward evaluations in the place of one gradient evaluation.

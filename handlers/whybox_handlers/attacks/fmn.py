@@ -8,7 +8,7 @@ from whybox_handlers.attacks.minimal import MinimalAttack
 from whybox_handlers.attacks.search import Search
 
 # Step length in multiples of the radius, first and last.
-_ALPHA = (1.0, 0.2)
+_ALPHA = (2.0, 0.4)
 # Share by which the radius stays below the smallest flip so far, first and last.
 _GAMMA = (0.02, 0.005)
 # Until the first flip the radius goes a little beyond the linear guess, which mostly falls short.

@@ -124,7 +124,8 @@ class Passes:
     def grant(self, wanted: int) -> int:
         """How many of `wanted` more evaluations budget and deadline allow, from 0; `stopped_by` tells what limits them.
 
-        Methods that can end at any time ask before each batch; the time is judged by their passes so far.
+        Methods that can end at any time ask before each batch; the time is judged by their passes so far, so that the
+        first ones are granted in any case.
         """
         granted, self.stopped_by = wanted, ""
         if self._budget is not None and self._budget - self._spent < granted:

@@ -160,7 +160,9 @@ class Distance(_message.Message):
     distance: _builtins.float
     """Size of the change, for pixel values in [0, 1]; multiply by 255 for grey levels."""
     unflipped_distance: _builtins.float
-    """Along the same direction a change of this size was checked not to flip the prediction; within 1 % of `distance`."""
+    """Along the same direction a change of this size was checked not to flip the prediction; within 1 % of `distance`,
+    unless the deadline came first.
+    """
     distance_at_half_budget: _builtins.float
     """The best distance known when half of the budget was spent, before refinement along its ray: how much the search still
     gained.

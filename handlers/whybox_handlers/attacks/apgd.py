@@ -24,9 +24,9 @@ class APGD(MinimalAttack):
     """Projected gradient steps against one runner-up after the other.
 
     The step begins with twice the radius and is halved, with a new start from the best point, whenever too few of the
-    last steps have helped. Instead of a ball of fixed radius the search has one that shrinks with every flip. The
-    paper's loss is a ratio of differences of logits; its numerator, the margin, gives the same steps up to the change
-    of the scale.
+    last steps have helped. Instead of a ball of fixed radius the search has one that shrinks with every flip, and grows
+    while there is none. The paper's loss is a ratio of differences of logits; here it is the numerator, the margin,
+    which near the boundary leads the same way.
     """
 
     name = "apgd"

@@ -38,8 +38,8 @@ class Adversarial:
         picture: [3, H, W] in [0, 1]: the changed picture.
         logits: What the serving network says of it, alone in its pass: [classes].
         distance: Size of the change in the attack's norm, for values in [0, 1].
-        unflipped_distance: A change of this size along the same direction does not flip the prediction; less than
-            `distance` by at most 1 %.
+        unflipped_distance: A change of this size along the same direction does not flip the prediction; within 1 % of
+            `distance`, unless time ran out.
     """
 
     picture: Tensor

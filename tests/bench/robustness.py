@@ -188,7 +188,7 @@ def ways_of(norm: str, classifier: Classifier, *, quick: bool) -> dict[str, Way]
         }
     if quick:
         return ways
-    ways |= {f"whybox fmn-{budget}": whybox(classifier, "fmn", norm, budget) for budget in (3, 12, 30)}
+    ways |= {f"whybox fmn-{budget}": whybox(classifier, "fmn", norm, budget) for budget in (3, 30)}
     ways["Foolbox FMN-30"] = minimal(counting, norm, fmn(steps=30))
     others = [attack for attack in ATTACKS.values() if attack.name != "fmn" and norm in attack.norms]
     return ways | {f"whybox {attack.name}-12": whybox(classifier, attack.name, norm, 12) for attack in others}

@@ -98,6 +98,14 @@ def test_the_deadline_is_a_budget(client: Client, dalmatian: bytes) -> None:
     assert distance.gradient_evaluations > 5
 
 
+def test_the_deadline_ends_a_larger_budget(client: Client, dalmatian: bytes) -> None:
+    [distance] = client.robustness(dalmatian, budget=1000, timeout=3).distances
+    assert distance.state == "found"
+    assert distance.stopped_by == "deadline"
+    assert not distance.reliable
+    assert "deadline" in " ".join(distance.reasons)
+
+
 def test_the_adversarial_twin_of_an_explanation(client: Client, dalmatian: bytes) -> None:
     [distance] = client.robustness(dalmatian, twin="grad_cam", pictures="adversarial").distances
     assert distance.twin is not None

@@ -264,9 +264,9 @@ def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) ->
     name = "ddn" if peer == "DDNAttack" else "fmn" if "FMN" in peer else "deepfool"
     ours = attack(classifier, picture, name, norm, 30).adversarial
     assert ours is not None
-    # Foolbox's DeepFool also adds 1e-4 to each step.
+    # Foolbox's DeepFool also adds 1e-4 to each step; ours are bisected to one part in 2000.
     stabilised = 1.02e-4 if "DeepFool" in peer else 0
-    assert ours.distance <= theirs <= ours.distance * slack + stabilised
+    assert ours.distance * 0.999 <= theirs <= ours.distance * slack + stabilised
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers import networks, packing_checks
+from whybox_handlers.attacks import ATTACKS
 from whybox_handlers.classifier import Classifier, Differentiable
+from whybox_handlers.corruptions import CORRUPTIONS
 from whybox_handlers.explainers import EXPLAINERS
 from whybox_handlers.replay import load_archive
 from whybox_server import pack as pack_module
@@ -24,11 +26,12 @@ from whybox_server.pack import PackError, SpecError, pack
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    """Packing without what takes longest: the export is the session's, and no method is tested."""
+    """Packing without what takes longest: the export is the session's, and no method and no attack is tested."""
     with zipfile.ZipFile(archive) as content:
         onnx = content.read("network.onnx")
     monkeypatch.setattr(pack_module, "export", lambda *_: onnx)
     monkeypatch.setattr(pack_module, "randomise_methods", lambda *_: None)
+    monkeypatch.setattr(pack_module, "check_attacks", lambda *_: None)
 
 
 def test_the_archive_holds_what_was_promised(archive: Path) -> None:
@@ -48,7 +51,9 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
             assert hashlib.sha256(content.read(name)).hexdigest() == digest
     assert (model.name, model.num_classes, len(model.labels)) == ("efficientnet-lite0", 1000, 1000)
     assert [method.name for method in model.methods] == list(EXPLAINERS)
-    assert list(model.norms) == ["linf"]
+    assert list(model.norms) == ["linf", "l2"]
+    assert {attack.name for attack in model.attacks} == set(ATTACKS)
+    assert [kind.name for kind in model.corruptions] == list(CORRUPTIONS)
     assert model.packing_check.pictures == 20
     assert 0 < model.packing_check.max_logit_difference < 1e-3
     assert 0 < model.packing_check.max_map_difference < 1e-3

@@ -38,8 +38,8 @@ def reliability_words(distance: Distance) -> str:
 def size_words(size: float, norm: str) -> str:
     """A size in grey levels where the norm is that of single values, else in its own units."""
     if norm == "linf":
-        levels = size * _GREY_LEVELS
-        return f"{levels:.3g} grey level{'' if levels == 1 else 's'} of {_GREY_LEVELS}"
+        levels = f"{size * _GREY_LEVELS:.3g}"
+        return f"{levels} grey level{'' if levels == '1' else 's'} of {_GREY_LEVELS}"
     return f"{size:.3g} ({size * _GREY_LEVELS:.3g} in grey levels)"
 
 

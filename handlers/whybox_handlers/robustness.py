@@ -28,7 +28,7 @@ _SETTLED = 1.25
 _TELLING = 20
 # The change is enlarged so many times to see whether that helps the network.
 _ENLARGED = 2.0
-_NOTHING_TRIED = Found(None, 0.0, None, 0, 0, _DEADLINE)
+_NOTHING_TRIED = Found(None, 0.0, None, 0, 0, _DEADLINE, flip_met=False)
 
 
 async def measure_robustness(
@@ -233,7 +233,9 @@ def _unsettled(found: Found, adversarial: Adversarial) -> Iterator[str]:
     half, spent = found.distance_at_half_budget, found.gradient_evaluations or found.forward_evaluations
     if found.stopped_by == "converged":
         return
-    if half is None and spent >= _TELLING:
+    if not found.flip_met:
+        yield "the search met no flip, and only its last direction was followed: a larger budget may find far less"
+    elif half is None and spent >= _TELLING:
         yield "nothing was found in the first half of the budget: a larger one may find smaller changes"
     elif half is not None and half > _SETTLED * adversarial.distance:
         yield "the second half of the budget still gained much: a larger one may gain more"

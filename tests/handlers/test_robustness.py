@@ -209,7 +209,7 @@ def test_what_is_not_finite_flips_nothing(value: float) -> None:
     assert any("twice the change" in reason for reason in distance.reasons)
 
 
-SETTLED = Found(None, 0.1, DISTANCE, 9, 5, "evaluations")
+SETTLED = Found(None, 0.1, DISTANCE, 9, 5, "evaluations", flip_met=True)
 NEVER_TESTED = "never tested"
 
 
@@ -221,6 +221,7 @@ NEVER_TESTED = "never tested"
         ("9", {"distance_at_half_budget": 1.4 * DISTANCE}, ["still gained much"]),
         ("30", {"distance_at_half_budget": None, "gradient_evaluations": 30}, ["nothing was found in the first half"]),
         ("9", {"distance_at_half_budget": None, "gradient_evaluations": 0, "forward_evaluations": 90}, ["first half"]),
+        ("9", {"distance_at_half_budget": None, "flip_met": False}, ["met no flip"]),
         # So few look around first.
         ("9", {"distance_at_half_budget": None, "gradient_evaluations": 9, "forward_evaluations": 90}, []),
         # Who has no further step to make has no use for a larger budget.

@@ -18,8 +18,9 @@ FORWARDS_PER_GRADIENT = 10
 
 # The bracket around the boundary is closed to this share of the distance.
 _PRECISION = 0.0005
-# A change that the serving network does not confirm is followed this far along its ray.
-_FURTHEST = 2.0
+# A change that the serving network does not confirm is followed so many times as far along its ray, and where the whole
+# search has seen no flip, so many times.
+_FURTHEST, _FURTHEST_WITHOUT_FLIP = 2.0, 64.0
 # ... and at least to this size: below it rounding decides, and two networks round differently.
 _BEYOND_ROUNDING = 1e-5
 _STRETCH = 0.002
@@ -61,6 +62,7 @@ class Found:
         forward_evaluations: Passes of one picture through the serving network.
         stopped_by: What ended the search: "evaluations", "deadline", "flat" (the network gave no direction) or
             "converged" (the attack had no further step to make).
+        flip_met: Whether the search itself came upon a flip; else the change lies far along the ray of its last one.
     """
 
     adversarial: Adversarial | None
@@ -69,6 +71,7 @@ class Found:
     gradient_evaluations: int
     forward_evaluations: int
     stopped_by: str
+    flip_met: bool
 
 
 class MinimalAttack(ABC):
@@ -132,6 +135,7 @@ class MinimalAttack(ABC):
             gradient_evaluations=own.gradient_evaluations,
             forward_evaluations=own.forward_evaluations - own.gradient_evaluations + refining.forward_evaluations,
             stopped_by=search.stopped_by,
+            flip_met=search.best is not None,
         )
 
     @abstractmethod
@@ -142,10 +146,11 @@ class MinimalAttack(ABC):
 async def _refine(passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
     """The nearest flip along the rays of the last change, which came too late to be looked at, and of the best one."""
     nearest = None
+    furthest = _FURTHEST if search.best is not None else _FURTHEST_WITHOUT_FLIP
     for change, limit in ((search.last, search.smallest), (search.best, math.inf)):
         if change is not None and (size := search.norm.size(change)):
             # What is farther away than what is known already is of no use.
-            within = min(limit, nearest.distance if nearest else max(_FURTHEST * size, _BEYOND_ROUNDING))
+            within = min(limit, nearest.distance if nearest else max(furthest * size, _BEYOND_ROUNDING))
             nearest = await _along_ray(passes, subject, search, change, within / size) or nearest
     return nearest
 
@@ -165,6 +170,7 @@ async def _along_ray(
         if not passes.grant(1):
             break
         candidate = torch.clamp(search.picture + fraction * change, 0, 1)
+        search.searched_radius = max(search.searched_radius, search.norm.size(candidate - search.picture))
         [logits], *_ = await passes.forward(serve_alone, candidate[None])
         margin = margin_of(logits, subject.predicted)
         if subject.flips(logits):

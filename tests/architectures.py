@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from whybox import v1
-from whybox_handlers import networks
-from whybox_handlers.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models import networks
+from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 
 CLASSES = 7
 SIDE = 64

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from whybox_handlers.classifier import Classifier
+from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.replay import load_archive
-from whybox_server.pack import pack
+from whybox_server.packing.pack import pack
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from whybox import v1
-from whybox_handlers import networks
-from whybox_handlers.classifier import Classifier, Differentiable, OnnxServing
-from whybox_handlers.explainers import EXPLAINERS, Attribution, Question
-from whybox_handlers.onnx_export import export
-from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.scheduler import Task, run
-from whybox_handlers.spec import load_spec
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
+from whybox_handlers.models import networks
+from whybox_handlers.models.classifier import Classifier, Differentiable, OnnxServing
+from whybox_handlers.models.spec import load_spec
+from whybox_handlers.packing.onnx_export import export
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import Task, run
 
 
 def served(spec_path: Path) -> Classifier:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
 from whybox import v1
-from whybox_handlers.classifier import Classifier, Serving
-from whybox_handlers.passes import Limits
-from whybox_handlers.subject import Subject
+from whybox_handlers.models.classifier import Classifier, Serving
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits
 
 SIDE = 8
 LABELS = ("cat", "dog", "cow")

@@ -9,11 +9,11 @@ import os
 import time
 from collections.abc import Sequence
 
+from whybox_server.audits import audit
+from whybox_server.audits.dataset import Labelled
+from whybox_server.audits.journal import Outcome, Record
+from whybox_server.audits.workers import Work
 from whybox_server.cli import app
-from whybox_server.robust_accuracy import audit
-from whybox_server.robust_accuracy.dataset import Labelled
-from whybox_server.robust_accuracy.journal import Outcome, Record
-from whybox_server.robust_accuracy.workers import Work
 
 
 def measure(work: Work, pictures: Sequence[Labelled]) -> list[Record]:

@@ -1,9 +1,11 @@
-"""Imports point one way."""
+"""Imports point one way, and rooms stay small enough to look over."""
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
@@ -14,6 +16,27 @@ def test_import_rules() -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_no_modules_import_each_other() -> None:
+    """Imports for type checkers alone count too: who must read one module to understand another reads both."""
+    graph = grimp.build_graph("whybox", "whybox_handlers", "whybox_server", cache_dir=None)
+    # Raises CycleError, which names the modules.
+    TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()
+
+
+# One module for each row of a table: they are looked up by name, not looked over.
+REGISTRIES = {"explainers", "attacks", "corruptions"}
+
+
+def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
+    held = {
+        folder: sum(path.suffix == ".py" or path.is_dir() for path in folder.iterdir() if path.name != "__pycache__")
+        for room in ("clients/whybox", "handlers/whybox_handlers", "server/whybox_server")
+        for folder in [REPOSITORY / room, *(REPOSITORY / room).rglob("*/")]
+        if folder.name not in REGISTRIES | {"__pycache__"}
+    }
+    assert {folder.name: number for folder, number in held.items() if number > 16} == {}
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Annotated, cast
 
 import typer
 
-from whybox import _certify_command
-from whybox import _commands as commands
-from whybox._report import print_analysis, print_models
-from whybox._saving import save_pictures
+from whybox._commands import certify as _certify_command
+from whybox._commands import shared as commands
+from whybox._commands.report import print_analysis, print_models
+from whybox._commands.saving import save_pictures
 from whybox.client import DEFAULT_URL, Client
 from whybox.options import ALL_MEASUREMENTS, ALL_PARTS, AnalyzeOptions
 

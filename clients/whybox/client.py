@@ -6,12 +6,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
-from whybox._grpc import GrpcTransport
-from whybox._pictures import ImageInput, encode
-from whybox._reading import read_analysis, read_model
-from whybox._requests import analysis_request, checked_request_id, checked_timeout
-from whybox._rest import RestTransport
-from whybox._transport import Call, Transport
+from whybox._messages.pictures import ImageInput, encode
+from whybox._messages.reading import read_analysis, read_model
+from whybox._messages.requests import analysis_request, checked_request_id, checked_timeout
+from whybox._transports.grpc import GrpcTransport
+from whybox._transports.rest import RestTransport
+from whybox._transports.transport import Call, Transport
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest

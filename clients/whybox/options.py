@@ -6,7 +6,7 @@ Whatever is left out, or None, is left to the contract's defaults, which every r
 from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias, TypedDict, get_args
 
-from whybox._pictures import ImageInput
+from whybox._messages.pictures import ImageInput
 
 Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias", "certified"]
 ALL_PARTS: tuple[Part, ...] = get_args(Part)

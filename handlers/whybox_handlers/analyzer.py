@@ -12,16 +12,16 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_handlers.bias import not_audited
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.explanation import explain
+from whybox_handlers.bias.flags import not_audited
+from whybox_handlers.explanations.explaining import explain
 from whybox_handlers.failures import note
-from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.robustness import measure_robustness, view_picture
-from whybox_handlers.runtime import versions
-from whybox_handlers.scheduler import Task, run
-from whybox_handlers.smoothing import certify
-from whybox_handlers.subject import Subject
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtime import versions
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.robustness.measurement import measure_robustness, view_picture
+from whybox_handlers.robustness.smoothing import certify
 
 
 @dataclass

@@ -8,7 +8,7 @@ import torch
 
 from whybox import v1
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.classifier import Classifier
+from whybox_handlers.models.classifier import Classifier
 
 
 class Handler:

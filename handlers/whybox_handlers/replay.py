@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from google.protobuf import json_format
 
 from whybox import v1
-from whybox_handlers.attacks import ATTACKS, Found
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.scheduler import run_one
-from whybox_handlers.subject import Subject
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import run_one
+from whybox_handlers.robustness.attacks import ATTACKS, Found
 
 
 class ReplayError(ValueError):

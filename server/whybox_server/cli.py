@@ -12,7 +12,7 @@ from rich.logging import RichHandler
 from rich.status import Status
 
 from whybox_server.archives import ArchiveError
-from whybox_server.robustness_command import robustness
+from whybox_server.audits.cli import robustness
 from whybox_server.settings import Settings, SettingsError, read_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
@@ -47,8 +47,8 @@ def pack(
     The network is exported to ONNX and refused unless ONNX Runtime and torch agree on real pictures.
     """
     # Imported here: the serving process must not load torch.
-    from whybox_server.pack import PackError, SpecError
-    from whybox_server.pack import pack as pack_one
+    from whybox_server.packing.pack import PackError, SpecError
+    from whybox_server.packing.pack import pack as pack_one
 
     for spec in specs:
         with _out.status(spec.stem) as status:

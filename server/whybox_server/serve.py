@@ -12,17 +12,17 @@ from pathlib import Path
 
 import uvicorn
 
-from whybox_server import rpc
 from whybox_server.archives import read_store
-from whybox_server.explanation_options import MAX_BASELINE_BYTES
-from whybox_server.gateway import Gateway
-from whybox_server.metrics import Metrics
-from whybox_server.readiness import is_ready
+from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.spool import Spool
+from whybox_server.monitoring.metrics import Metrics
+from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import create_app
+from whybox_server.rpc import service as rpc
 from whybox_server.settings import Settings
-from whybox_server.spool import Spool
 from whybox_server.torchserve.backend import Backend
-from whybox_server.validation import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES
+from whybox_server.validation.request import MAX_EXPLANATIONS
 
 _log = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from torch.nn.functional import interpolate
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import REPOSITORY, in_turn
 from explaining import question_of, served, task_of
-from whybox_handlers import pictures as decoding
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.explainers import EXPLAINERS, Attribution
-from whybox_handlers.passes import differentiate
-from whybox_handlers.scheduler import run
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.passes.computations import differentiate
+from whybox_handlers.passes.scheduler import run
+from whybox_handlers.pictures import decoding
 
 ROUNDS = 7
 REFERENCE_PICTURES, REFERENCE_STEPS = 5, 300

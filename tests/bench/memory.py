@@ -21,10 +21,10 @@ from rich.progress import track
 
 from whybox import v1
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.spec import load_spec
 from whybox_handlers.replay import load_archive
-from whybox_handlers.spec import load_spec
-from whybox_server.pack import pack
+from whybox_server.packing.pack import pack
 
 REPOSITORY = Path(__file__).parents[2]
 EXPLANATIONS, WINDOWS = 2000, 10

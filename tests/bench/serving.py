@@ -24,7 +24,7 @@ from servers import serving
 from whybox import Client, v1
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.replay import load_archive
-from whybox_server.pack import pack
+from whybox_server.packing.pack import pack
 
 REPOSITORY = Path(__file__).parents[2]
 ROUNDS = 9

@@ -11,10 +11,10 @@ from google.protobuf import json_format
 
 from servers import Server
 from whybox import Client, v1
-from whybox_handlers import pictures as decoding
 from whybox_handlers import replay
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.pictures import decoding
 
 
 def view(image: bytes, classifier: Classifier) -> torch.Tensor:

@@ -9,7 +9,7 @@ from servers import Server
 from whybox import Client, InvalidRequestError, v1
 from whybox.results import Certified
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.classifier import Classifier
+from whybox_handlers.models.classifier import Classifier
 
 OPTIONS = {"sigma": 0.05, "samples": 100, "alpha": 0.01}
 

@@ -15,7 +15,7 @@ from PIL import Image
 from servers import Server, serving
 from whybox import Client, DeadlineExceededError, FailedPreconditionError, InvalidRequestError, v1
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
-from whybox_handlers.explainers import EXPLAINERS
+from whybox_handlers.explanations.explainers import EXPLAINERS
 
 OFFERED = [name for name, row in EXPLAINERS.items() if not (row.unavailable or row.off_by_default)]
 MODEL = "efficientnet-lite0"

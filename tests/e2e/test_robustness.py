@@ -15,14 +15,14 @@ from PIL import Image
 
 from servers import Server, serving
 from whybox import Client, Distance, FailedPreconditionError, v1
-from whybox_handlers import pictures as decoding
-from whybox_handlers.attacks import ATTACKS, NORMS
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.corruption_levels import measure_corruptions
-from whybox_handlers.corruptions import CORRUPTIONS
-from whybox_handlers.passes import Limits, Passes
-from whybox_handlers.scheduler import Task, run
-from whybox_handlers.subject import Subject
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.pictures import decoding
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS
+from whybox_handlers.robustness.corruption_levels import measure_corruptions
+from whybox_handlers.robustness.corruptions import CORRUPTIONS
 
 MODEL, COPY = "efficientnet-lite0", "copy"
 DALMATIAN = 251

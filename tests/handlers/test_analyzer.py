@@ -27,11 +27,13 @@ from whybox.v1.errors import (
     PictureError,
     error_from_status,
 )
-from whybox_handlers import drawing, explanation, smoothing
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.classifier import Classifier
-from whybox_handlers.explainers import EXPLAINERS, Attribution, Explainer
+from whybox_handlers.explanations import explaining as explanation
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer
 from whybox_handlers.handler import Handler
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.pictures import png as drawing
+from whybox_handlers.robustness import smoothing
 
 
 def request(image: bytes, **parts: object) -> v1.AnalyzeRequest:

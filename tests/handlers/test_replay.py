@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from whybox import v1
 from whybox_handlers import replay
-from whybox_handlers.classifier import Classifier
+from whybox_handlers.models.classifier import Classifier
 
 PARAMETERS = json.dumps(
     {"model": "efficientnet-lite0", "robustness": {"norms": ["linf"], "budget": "4", "attack": "fmn"}}

@@ -13,9 +13,9 @@ from google.rpc import code_pb2
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
-from whybox_server.metrics import Metrics
+from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
-from whybox_server.rpc import create_server
+from whybox_server.rpc.service import create_server
 
 MODEL = "efficientnet-lite0"
 MAX_IMAGE_BYTES = 100_000

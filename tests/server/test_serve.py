@@ -20,10 +20,10 @@ from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
-from whybox_server.explanation_options import MAX_BASELINE_BYTES
 from whybox_server.serve import ServeError, serve
 from whybox_server.settings import Settings
-from whybox_server.validation import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES
+from whybox_server.validation.request import MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
 FMN = v1.Attack(name="fmn", norms=["linf"], evaluations="gradient")

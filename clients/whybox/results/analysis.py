@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from google.protobuf.json_format import MessageToJson
 from PIL import Image
 
-from whybox import _contact_sheet
+from whybox._sheets import contact_sheet as _contact_sheet
 from whybox.results.bias import Bias
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation

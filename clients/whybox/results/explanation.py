@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox import _pictures
-from whybox._spotlight import spotlight
+from whybox._messages import pictures as _pictures
+from whybox.drawing.spotlight import spotlight
 from whybox.results.prediction import View
 from whybox.results.quality import Quality
 from whybox.results.regions import Region, Regions

@@ -10,17 +10,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from whybox import v1
-from whybox_server.gateway import Gateway
-from whybox_server.metrics import Metrics
-from whybox_server.readiness import is_ready
+from whybox_server.gateway.core import Gateway
+from whybox_server.monitoring.metrics import Metrics
+from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
-from whybox_server.rest.answers import NDJSON, STREAMED, PartsResponse, accepted, message_response, unless_disconnected
-from whybox_server.rest.calls import CallMiddleware, routing_problem
 from whybox_server.rest.given import read_options
+from whybox_server.rest.middleware import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.options import ACTIONS, OPTIONS
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
+from whybox_server.rest.responses import (
+    NDJSON,
+    STREAMED,
+    PartsResponse,
+    accepted,
+    message_response,
+    unless_disconnected,
+)
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -15,9 +15,9 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, PictureTooLargeError, WhyboxError
-from whybox_server.explanation_options import MAX_BASELINE_BYTES
 from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
-from whybox_server.validation import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES
+from whybox_server.validation.request import MAX_EXPLANATIONS
 
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.

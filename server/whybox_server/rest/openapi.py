@@ -7,11 +7,11 @@ from typing import Any
 from whybox import v1
 from whybox.v1.errors import UnavailableError
 from whybox_server.rest import problems
-from whybox_server.rest.answers import NDJSON, STREAMED
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.options import ACTIONS, EXPLAINING, MAX_VALUES, OPTIONS, Option, options_of
 from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.requests import PARTS
+from whybox_server.rest.responses import NDJSON, STREAMED
 
 _SUMMARIES = {
     "predict": "The most probable classes",

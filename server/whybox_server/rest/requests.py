@@ -12,7 +12,7 @@ from whybox.v1.errors import InvalidRequestError
 from whybox_server.rest.bodies import read_body
 from whybox_server.rest.given import read_options
 from whybox_server.rest.options import ACTIONS, EXPLAINING, OPTIONS, Options, options_of
-from whybox_server.validation import check_explanations
+from whybox_server.validation.request import check_explanations
 
 DEFAULT_METHOD = "grad_cam"
 PARTS = ("prediction", "explanations", "robustness", "bias", "certified")

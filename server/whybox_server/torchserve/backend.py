@@ -10,8 +10,9 @@ from pathlib import Path
 import grpc
 
 from whybox import v1
+from whybox_server.gateway.pools import PoolKind
 from whybox_server.settings import Settings
-from whybox_server.torchserve.config import PoolKind, max_message_bytes, registered_name
+from whybox_server.torchserve.config import max_message_bytes, registered_name
 from whybox_server.torchserve.pool import Pool, PoolState
 from whybox_server.torchserve.process import TorchServeProcess
 

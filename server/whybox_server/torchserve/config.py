@@ -4,23 +4,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from whybox import v1
+from whybox_server.gateway.pools import PoolKind
 from whybox_server.settings import Settings
 
 # Answers hold maps: a full-resolution one per channel has 600 kB.
 _MAX_RESPONSE_BYTES = 64 * 2**20
 # The work message around the picture.
 _ENVELOPE_BYTES = 64 * 2**10
-
-
-class PoolKind(StrEnum):
-    """Each model is registered twice, so that an explanation never delays a prediction."""
-
-    PREDICT = "predict"
-    ANALYZE = "analyze"
 
 
 @dataclass(frozen=True)

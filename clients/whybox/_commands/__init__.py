@@ -1,0 +1,1 @@
+"""The commands of `whybox`, and how they print and save results."""

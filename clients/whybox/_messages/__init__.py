@@ -1,0 +1,1 @@
+"""Between the values of Python and the messages of `whybox.v1`."""

@@ -1,0 +1,1 @@
+"""Whole analyses on one picture."""

@@ -1,0 +1,29 @@
+"""Errors that arise on the way to the server, worded the same on both transports."""
+
+from typing import TypeVar
+
+from whybox._transports.transport import Call
+from whybox.v1.errors import DeadlineExceededError, UnavailableError, WhyboxError
+
+_ErrorT = TypeVar("_ErrorT", bound=WhyboxError)
+
+
+def unreachable(url: str, why: str) -> UnavailableError:
+    """Nobody answers at `url`."""
+    return UnavailableError(f"No Whybox server answers at {url}: {why}")
+
+
+def too_late(url: str, call: Call) -> DeadlineExceededError:
+    """The answer did not come within the caller's time."""
+    return DeadlineExceededError(f"{url} did not answer within {call.timeout:g} s.")
+
+
+def not_whybox(url: str, what: str) -> WhyboxError:
+    """Somebody answers at `url`, but not as Whybox does."""
+    return WhyboxError(f"{url} is not a Whybox server, or not its address for this scheme: {what}", reason="NOT_WHYBOX")
+
+
+def traced(error: _ErrorT, call: Call) -> _ErrorT:
+    """The error with the id under which the server's log knows its request, as a note (PEP 678)."""
+    error.add_note(f"Request id: {call.request_id}")
+    return error

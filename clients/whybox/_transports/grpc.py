@@ -1,0 +1,105 @@
+"""The gRPC transport."""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import grpc
+from grpc_status import rpc_status
+
+from whybox._transports.failures import (
+    not_whybox,
+    too_late,
+    traced,
+    unreachable,
+)
+from whybox._transports.transport import MAX_MESSAGE_BYTES, REQUEST_ID, Call
+from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
+from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
+from whybox.v1.errors import PictureTooLargeError, WhyboxError, error_for, error_from_status
+
+_OPTIONS = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+)
+# What a server says to a call that it does not know; Whybox never does.
+_FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
+
+
+class GrpcTransport:
+    """Calls `whybox.v1.AnalysisService` over one HTTP/2 connection without encryption.
+
+    Args:
+        url: The server's address as the caller wrote it; errors name it.
+        target: "host:port".
+    """
+
+    def __init__(self, url: str, target: str) -> None:
+        self._url = url
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._stub = AnalysisServiceStub(self._channel)
+
+    def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
+        """See `Transport`."""
+        with self._errors(call):
+            return self._stub.Analyze(request, timeout=call.timeout, metadata=_metadata(call))
+
+    def stream(self, request: AnalyzeRequest, call: Call) -> Generator[AnalyzeResponse, None, None]:
+        """See `Transport`."""
+        with self._errors(call):
+            answers = self._stub.StreamAnalysis(request, timeout=call.timeout, metadata=_metadata(call))
+            try:
+                yield from answers
+            finally:
+                # A caller who stops reading frees the server.
+                answers.cancel()
+
+    def list_models(self, call: Call) -> ListModelsResponse:
+        """See `Transport`."""
+        with self._errors(call):
+            return self._stub.ListModels(ListModelsRequest(), timeout=call.timeout, metadata=_metadata(call))
+
+    def get_model(self, request: GetModelRequest, call: Call) -> Model:
+        """See `Transport`."""
+        with self._errors(call):
+            return self._stub.GetModel(request, timeout=call.timeout, metadata=_metadata(call))
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._channel.close()
+
+    @contextmanager
+    def _errors(self, call: Call) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise traced(self._translated(error, call), call) from error
+
+    def _translated(self, error: grpc.RpcError, call: Call) -> WhyboxError:
+        # Every RpcError that a stub raises is a Call as well; the type system does not say so.
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+        if status is not None:
+            return error_from_status(status)
+        code, details = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return unreachable(self._url, details)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return too_late(self._url, call)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            # Whybox's own quotas come with a status; without one it is gRPC's limit on the size of a message.
+            return _too_large(self._url, details)
+        if code in _FOREIGN:
+            return not_whybox(self._url, f"{code.name}: {details}")
+        return error_for(code.value[0], None)(f"{self._url}: {details}")
+
+
+def _too_large(url: str, details: str) -> WhyboxError:
+    if "CLIENT:" in details:
+        return WhyboxError(
+            f"{url} answers with more than {MAX_MESSAGE_BYTES >> 20} MiB; ask for fewer maps, or for uint8 alone.",
+            reason="ANSWER_TOO_LARGE",
+        )
+    return PictureTooLargeError(f"The picture is too large for {url}: {details}", field="image")
+
+
+def _metadata(call: Call) -> tuple[tuple[str, str], ...]:
+    return ((REQUEST_ID, call.request_id),)

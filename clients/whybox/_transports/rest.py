@@ -1,0 +1,165 @@
+"""The REST transport."""
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+
+from whybox._transports.failures import (
+    not_whybox,
+    too_late,
+    traced,
+    unreachable,
+)
+from whybox._transports.transport import REQUEST_ID, Call
+from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
+from whybox.v1.errors import (
+    DeadlineExceededError,
+    PictureTooLargeError,
+    QuotaExceededError,
+    UnavailableError,
+    WhyboxError,
+    error_for,
+)
+
+_MessageT = TypeVar("_MessageT", bound=Message)
+
+_JSON = "application/json"
+_LINES = "application/x-ndjson"
+_PROBLEM = "application/problem+json"
+# What a proxy in front of Whybox may answer in its own words.
+_PROXY_ERRORS: dict[int, type[WhyboxError]] = {
+    413: PictureTooLargeError,
+    429: QuotaExceededError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: DeadlineExceededError,
+}
+
+
+class RestTransport:
+    """Calls the REST interface; requests and answers are the messages of the contract in protobuf's own JSON.
+
+    Args:
+        url: The server's address as the caller wrote it, with the path under which it is mounted.
+        transport: What carries the requests instead of the network.
+    """
+
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = url
+        self._http = httpx.Client(base_url=url, transport=transport)
+
+    def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
+        """See `Transport`."""
+        with self._errors(call), self._posted(request, call, accept=_JSON) as response:
+            return self._read(AnalyzeResponse(), response)
+
+    def stream(self, request: AnalyzeRequest, call: Call) -> Generator[AnalyzeResponse, None, None]:
+        """See `Transport`."""
+        with self._errors(call), self._posted(request, call, accept=_LINES) as response:
+            self._check(response, _LINES)
+            for line in response.iter_lines():
+                answer = self._parsed(line, response)
+                if "error" in answer:
+                    raise _problem(answer["error"])
+                yield self._filled(AnalyzeResponse(), answer, response)
+
+    def list_models(self, call: Call) -> ListModelsResponse:
+        """See `Transport`."""
+        with self._errors(call), self._sent("GET", "v1/models", call, accept=_JSON) as response:
+            return self._read(ListModelsResponse(), response)
+
+    def get_model(self, request: GetModelRequest, call: Call) -> Model:
+        """See `Transport`."""
+        path = f"v1/models/{quote(request.model, safe='')}"
+        params = {"version": request.version} if request.version else {}
+        with self._errors(call), self._sent("GET", path, call, accept=_JSON, params=params) as response:
+            return self._read(Model(), response)
+
+    def close(self) -> None:
+        """See `Transport`."""
+        self._http.close()
+
+    @contextmanager
+    def _posted(self, request: AnalyzeRequest, call: Call, *, accept: str) -> Iterator[httpx.Response]:
+        path = f"v1/models/{quote(request.model, safe='')}:analyze"
+        body = json_format.MessageToDict(request, preserving_proto_field_name=True)
+        # The path names the model already.
+        body.pop("model", None)
+        # The server counts the time too, so that it does not go on with an answer that nobody awaits.
+        params = {"timeout": str(call.timeout)}
+        with self._sent("POST", path, call, accept=accept, params=params, json=body) as response:
+            yield response
+
+    @contextmanager
+    def _sent(self, method: str, path: str, call: Call, *, accept: str, **content: Any) -> Iterator[httpx.Response]:
+        headers = {"accept": f"{accept}, {_PROBLEM}", REQUEST_ID: call.request_id}
+        with self._http.stream(method, path, headers=headers, timeout=call.timeout, **content) as response:
+            yield response
+
+    @contextmanager
+    def _errors(self, call: Call) -> Iterator[None]:
+        try:
+            yield
+        except WhyboxError as error:
+            traced(error, call)
+            raise
+        except httpx.TimeoutException as error:
+            raise traced(too_late(self._url, call), call) from error
+        except httpx.RequestError as error:
+            raise traced(unreachable(self._url, str(error) or type(error).__name__), call) from error
+
+    def _read(self, message: _MessageT, response: httpx.Response) -> _MessageT:
+        self._check(response, _JSON)
+        return self._filled(message, self._parsed(response.read(), response), response)
+
+    def _check(self, response: httpx.Response, expected: str) -> None:
+        """Raises unless the answer is a good one of the expected type."""
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if response.is_success and media_type == expected:
+            return
+        if media_type == _PROBLEM:
+            raise _problem(self._parsed(response.read(), response))
+        answer = f"{response.status_code} {response.reason_phrase}"
+        if response.status_code in _PROXY_ERRORS:
+            raise _PROXY_ERRORS[response.status_code](f"{self._url} answered {answer}, and not in the words of Whybox.")
+        raise self._foreign(response, f"with {media_type or 'no content type'}")
+
+    def _parsed(self, text: str | bytes, response: httpx.Response) -> dict[str, Any]:
+        try:
+            parsed = json.loads(text)
+        except ValueError as error:
+            raise self._foreign(response, f"with broken JSON ({error})") from error
+        if not isinstance(parsed, dict):
+            raise self._foreign(response, "with JSON that is no object")
+        return parsed
+
+    def _filled(self, message: _MessageT, parsed: dict[str, Any], response: httpx.Response) -> _MessageT:
+        try:
+            # A newer server may say more, as on gRPC.
+            return json_format.ParseDict(parsed, message, ignore_unknown_fields=True)
+        except json_format.ParseError as error:
+            raise self._foreign(response, f"with JSON that is no {message.DESCRIPTOR.name} ({error})") from error
+
+    def _foreign(self, response: httpx.Response, how: str) -> WhyboxError:
+        return not_whybox(self._url, f"it answered {response.status_code} {response.reason_phrase} {how}.")
+
+
+def _problem(problem: dict[str, Any]) -> WhyboxError:
+    """The exception that an RFC 9457 problem of Whybox stands for."""
+    name = problem.get("code", "")
+    code = code_pb2.Code.Value(name) if name in code_pb2.Code.keys() else code_pb2.UNKNOWN  # noqa: SIM118  no mapping
+    reason = problem.get("reason")
+    errors = problem.get("errors") or [{}]
+    return error_for(code, reason)(
+        problem.get("detail") or problem.get("title", ""),
+        reason=reason,
+        field=errors[0].get("field"),
+        retry_after=problem.get("retry_after"),
+    )

@@ -1,0 +1,145 @@
+"""Robustness in words: how far the prediction is from changing, what that rests on, and what else changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from whybox._words.shared import class_words, cost_words, percent_words
+
+if TYPE_CHECKING:
+    from whybox.results import Attack, AttackCheck, Corruption, Distance, MapSimilarity, Transfer, Twin
+
+_GREY_LEVELS = 255
+
+
+def distance_words(distance: Distance) -> str:
+    """How far the prediction is from changing, who searched, what it cost, and whether 8 bits can hold it."""
+    searched = f"{distance.attack}, {cost_words(distance.forward_evaluations, distance.gradient_evaluations)}"
+    if distance.distance is None:
+        radius = size_words(distance.searched_radius, distance.norm)
+        return f"{distance.norm}: no change up to {radius} was found to flip the prediction ({searched})"
+    words = [f"{distance.norm}: a change of {size_words(distance.distance, distance.norm)} {_becomes(distance)}"]
+    words.append(f"an upper bound found by {searched}")
+    if distance.survives_8bit is not None:
+        words.append(_rounding_words(distance))
+    if distance.percentile is not None:
+        words.append(f"{distance.percentile:.0f} % of the class's reference pictures are easier to flip")
+    return "; ".join(words)
+
+
+def reliability_words(distance: Distance) -> str:
+    """Whether a distance can be relied on, and if not, what speaks against it."""
+    if distance.reliable:
+        return "reliable: nothing speaks against this distance"
+    return f"not reliable: {'; '.join(distance.reasons)}" if distance.reasons else "not reliable"
+
+
+def size_words(size: float, norm: str) -> str:
+    """A size in grey levels where the norm is that of single values, else in its own units."""
+    if norm == "linf":
+        levels = f"{size * _GREY_LEVELS:.3g}"
+        return f"{levels} grey level{'' if levels == '1' else 's'} of {_GREY_LEVELS}"
+    return f"{size:.3g} ({size * _GREY_LEVELS:.3g} in grey levels)"
+
+
+def transfer_words(transfer: Transfer) -> str:
+    """Whether the adversarial picture fools another model, for example "does not fool lite2: pointer 88.0 %"."""
+    name = transfer.model
+    if transfer.error is not None:
+        return f"nothing is known of {name}: {transfer.error.message}"
+    after = "" if transfer.adversarial_class is None else f": {class_words(transfer.adversarial_class)}"
+    if not transfer.fooled:
+        return f"does not fool {name}{after}"
+    before = "" if transfer.predicted_class is None else f" instead of {class_words(transfer.predicted_class)}"
+    return f"also fools {name}{after}{before}"
+
+
+def twin_words(twin: Twin) -> str:
+    """Whether the new answer rests on other evidence than the old one, and whether that of the old one moved."""
+    if twin.error is not None:
+        return f"the adversarial picture could not be explained: {twin.error.message}"
+    if twin.before is None or twin.after is None:
+        return "the adversarial picture has no explanation to compare"
+    old, new = twin.before.target_label, twin.after.target_label
+    words = [f"{twin.before.method} of {old} before and of {new} after the change: {similarity_words(twin.new_class)}"]
+    words.append(f"of {old} before and after: {similarity_words(twin.same_class)}")
+    return "; ".join(words)
+
+
+def similarity_words(similarity: MapSimilarity | None) -> str:
+    """How alike two maps are, for example "SSIM 0.85, top overlap 72.0 %, rank correlation 0.91"."""
+    if similarity is None:
+        return "not compared"
+    overlap = percent_words(similarity.top_overlap)
+    return f"SSIM {similarity.ssim:.2f}, top overlap {overlap}, rank correlation {similarity.rank_correlation:.2f}"
+
+
+def corruption_words(corruption: Corruption) -> str:
+    """For example "gaussian_noise changes the answer from severity 3 on"."""
+    flips = [level.severity for level in corruption.levels if level.flips]
+    if corruption.error is not None:
+        return f"{corruption.name} could not be tried: {corruption.error.message}"
+    if corruption.stopped_by and not corruption.levels:
+        return f"{corruption.name} was not tried: the {corruption.stopped_by} came first"
+    if not flips:
+        tried = f" up to severity {corruption.levels[-1].severity}" if corruption.stopped_by else ""
+        return f"{corruption.name} does not change the answer{tried}"
+    words = f"{corruption.name} changes the answer"
+    if len(corruption.levels) == 1:
+        return words
+    if len(flips) == 1:
+        return f"{words} at severity {flips[0]}"
+    if flips == [level.severity for level in corruption.levels][-len(flips) :]:
+        return f"{words} from severity {flips[0]} on"
+    return f"{words} at the severities {', '.join(map(str, flips[:-1]))} and {flips[-1]}"
+
+
+def corruptions_words(corruptions: Sequence[Corruption]) -> str:
+    """How many corruptions change the answer, and which ones."""
+    changing = [corruption_words(corruption) for corruption in corruptions if corruption.first_flip is not None]
+    verb = "changes" if len(changing) == 1 else "change"
+    count = f"{len(changing)} of {len(corruptions)} corruptions {verb} the answer"
+    if short := sum(corruption.stopped_by != "" for corruption in corruptions):
+        count += f", {short} {'was' if short == 1 else 'were'} cut short by the deadline"
+    changing += [corruption_words(corruption) for corruption in corruptions if corruption.error is not None]
+    return f"{count}: {'; '.join(changing)}" if changing else count
+
+
+def attack_words(attack: Attack) -> str:
+    """In which norms an attack measures, and what it spends."""
+    return f"{', '.join(attack.norms)}; {attack.evaluations} evaluations"
+
+
+def attack_check_words(check: AttackCheck) -> str:
+    """Whether attacks that follow the network's gradients can be trusted."""
+    if not check.pictures:
+        return "whether attacks with gradients can be trusted was not tested"
+    numbers = [f"{check.pictures} pictures, {check.attacked} of them attacked"]
+    numbers.append(f"an attack without gradients did much better on {percent_words(check.black_box_better_share)}")
+    if check.planted:
+        numbers.append(f"{check.planted_found} of {check.planted} planted changes were found")
+    verdict = "attacks with gradients can be trusted"
+    if not check.reliable:
+        verdict = f"attacks with gradients cannot be trusted: {'; '.join(check.reasons)}"
+    return f"{verdict} ({'; '.join(numbers)})"
+
+
+def _becomes(distance: Distance) -> str:
+    if distance.adversarial_class is None:
+        return "flips it"
+    words = f"makes it {class_words(distance.adversarial_class)}"
+    if distance.runner_up_class is None:
+        return words
+    if distance.runner_up_class.index == distance.adversarial_class.index:
+        return f"{words}, the runner-up"
+    return f"{words}, past the runner-up {class_words(distance.runner_up_class)}"
+
+
+def _rounding_words(distance: Distance) -> str:
+    if distance.survives_8bit:
+        return "it survives rounding to 8 bits"
+    words = "it does not survive rounding to 8 bits"
+    if distance.distance_8bit is None:
+        return words
+    return f"{words}: there it takes {size_words(distance.distance_8bit, distance.norm)}"

@@ -1,0 +1,1 @@
+"""Drawing of single maps and views: plain values in, pictures out."""

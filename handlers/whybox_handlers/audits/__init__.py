@@ -1,0 +1,1 @@
+"""What a whole data set reveals: work of audits, never of a worker."""

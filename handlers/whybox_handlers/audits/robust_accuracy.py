@@ -1,0 +1,63 @@
+"""From labelled pictures to how far each is from another answer: what an audit of a data set measures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from whybox import v1
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.robustness.measurement import measure_robustness
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found out about one picture.
+
+    Attributes:
+        predicted: Index of the class with the largest logit.
+        distances: One for each norm of the options, as the service answers them; empty where the prediction is wrong,
+            for such a picture is at distance 0 from an error without any change.
+    """
+
+    predicted: int
+    distances: tuple[v1.Distance, ...] = ()
+
+
+def measure(
+    classifier: Classifier, images: Sequence[bytes], labels: Sequence[int], options: v1.RobustnessOptions, seed: int
+) -> list[Measured | Exception]:
+    """Predicts pictures, and attacks those whose prediction is right; the attacks share their passes.
+
+    Args:
+        classifier: The model.
+        images: Encoded pictures.
+        labels: Index of the right class of each.
+        options: With every default filled in; the budget is a number.
+        seed: Of attacks that draw, the same for each picture.
+
+    Returns:
+        For each picture what was found out, or why nothing was: a PictureError where it cannot be decoded, any other
+        exception where the network or the attack failed. One that fails leaves the others untouched.
+    """
+    measured: list[Measured | Exception] = []
+    attacked: dict[int, tuple[v1.Robustness, Task[list[bytes]]]] = {}
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        try:
+            subject = Subject.of(classifier, image)
+        except Exception as error:  # noqa: BLE001 (whose fault it is, the caller tells apart)
+            measured.append(error)
+            continue
+        measured.append(Measured(subject.predicted))
+        if subject.predicted == label:
+            part = v1.Robustness()
+            searching = measure_robustness(part, classifier, subject, options, seed, Passes(Limits()))
+            attacked[index] = part, Task(searching, Limits())
+    run(classifier, [task for _, task in attacked.values()])
+    for index, (part, task) in attacked.items():
+        if isinstance(task.outcome, Exception):
+            measured[index] = task.outcome
+        else:
+            measured[index] = Measured(labels[index], tuple(part.distances))
+    return measured

@@ -1,0 +1,1 @@
+"""What a served answer says about the biases of its model."""

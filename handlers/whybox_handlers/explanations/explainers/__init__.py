@@ -1,0 +1,193 @@
+"""Feature-based explanations: which parts of the picture spoke for a class.
+
+One row of `EXPLAINERS` per method. To add one: write its module, add its row here, add its row to the table in
+tests/handlers/test_explainers.py.
+"""
+
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from whybox_handlers.explanations.explainers.attribution import Attribution, Question
+from whybox_handlers.explanations.explainers.deep_lift import deep_lift
+from whybox_handlers.explanations.explainers.example import NO_BANK, example
+from whybox_handlers.explanations.explainers.grad_cam import grad_cam
+from whybox_handlers.explanations.explainers.gradient_shap import gradient_shap
+from whybox_handlers.explanations.explainers.guided_grad_cam import guided_grad_cam
+from whybox_handlers.explanations.explainers.hires_cam import hires_cam
+from whybox_handlers.explanations.explainers.input_x_gradient import input_x_gradient
+from whybox_handlers.explanations.explainers.integrated_gradients import integrated_gradients
+from whybox_handlers.explanations.explainers.kernel_shap import kernel_shap
+from whybox_handlers.explanations.explainers.occlusion import occlusion
+from whybox_handlers.explanations.explainers.rise import rise
+from whybox_handlers.explanations.explainers.saliency import saliency
+from whybox_handlers.explanations.explainers.smooth_grad import smooth_grad
+from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.passes.account import Passes
+
+__all__ = ["EXPLAINERS", "Attribution", "Explainer", "Question"]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A row of the registry.
+
+    Attributes:
+        explain: Explains one picture; a coroutine that awaits nothing but passes.
+        summary: One sentence for people.
+        reference: The paper that defines the method.
+        evaluations: What it spends: "gradient" or "forward" evaluations.
+        default_evaluations: How many at most, unless the caller says otherwise; 0 for a method that always takes the
+            same number.
+        min_evaluations: With fewer it cannot work.
+        randomisation_evaluations: How many the randomisation test takes, where its usual few would make the map too
+            coarse to compare; 0 for others.
+        default_tolerance: Of a method that watches its residual, unless the caller says otherwise; None for others.
+        default_baseline: Of a method that takes a baseline, unless the caller says otherwise; empty for others.
+        needs_maps: Whether it needs feature maps.
+        off_by_default: Why a model offers it only where its spec says so; empty for methods that are always offered.
+        unavailable: Why no model offers it; empty for methods that work.
+    """
+
+    explain: Callable[[Passes, Question], Coroutine[Any, Any, Attribution]]
+    summary: str
+    reference: str
+    evaluations: Literal["gradient", "forward"] = "gradient"
+    default_evaluations: int = 0
+    min_evaluations: int = 1
+    randomisation_evaluations: int = 0
+    default_tolerance: float | None = None
+    default_baseline: str = ""
+    needs_maps: bool = False
+    off_by_default: str = ""
+    unavailable: str = ""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options that it takes beyond those of all methods."""
+        taken = {
+            "baseline": bool(self.default_baseline),
+            "max_evaluations": self.default_evaluations > 0,
+            "tolerance": self.default_tolerance is not None,
+        }
+        return tuple(name for name, takes in taken.items() if takes)
+
+    def unavailable_for(self, network: Differentiable, enabled: Collection[str], name: str) -> str:
+        """Why a model does not offer it, and what to do instead; empty where it does.
+
+        Args:
+            network: The model's.
+            enabled: Names of the methods that its spec switches on.
+            name: Under which the method is registered.
+        """
+        if self.unavailable:
+            return self.unavailable
+        if self.needs_maps and network.features is None:
+            return f"{name} reads the last convolution, and this network has none; use integrated_gradients"
+        return "" if name in enabled else self.off_by_default
+
+
+EXPLAINERS: Mapping[str, Explainer] = {
+    "saliency": Explainer(
+        saliency,
+        "How steeply the class's logit depends on each pixel; quick and noisy.",
+        "Simonyan et al., Deep Inside Convolutional Networks, 2013, arXiv:1312.6034",
+    ),
+    "grad_cam": Explainer(
+        grad_cam,
+        "Where the last convolution saw evidence for the class: a coarse map of regions, quick, positive only.",
+        "Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391",
+        needs_maps=True,
+    ),
+    "hires_cam": Explainer(
+        hires_cam,
+        "Where the last convolution raised the class: Grad-CAM without lighting places that the head did not use.",
+        "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020, arXiv:2011.08891",
+        needs_maps=True,
+    ),
+    "guided_grad_cam": Explainer(
+        guided_grad_cam,
+        "Grad-CAM's regions in the detail of guided backpropagation: handsome edges, little faithfulness.",
+        "Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391",
+        needs_maps=True,
+        off_by_default="it fails the model-randomisation test (Adebayo et al., 2018, arXiv:1810.03292): its edges stay "
+        "where the network has learnt nothing; use grad_cam or integrated_gradients, or write `methods: {enable: "
+        "[guided_grad_cam]}` into the model's spec and pack it again",
+    ),
+    "deep_lift": Explainer(
+        deep_lift,
+        "What each pixel's difference from the baseline did to the class's logit: values add up to the change, for the "
+        "price of one pass.",
+        "Shrikumar et al., Learning Important Features Through Propagating Activation Differences, ICML 2017, "
+        "arXiv:1704.02685",
+        default_baseline="black",
+    ),
+    "integrated_gradients": Explainer(
+        integrated_gradients,
+        "How each pixel changed the class's logit on the way from the baseline; values add up to that change.",
+        "Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017, arXiv:1703.01365",
+        default_evaluations=24,
+        min_evaluations=4,
+        default_tolerance=0.03,
+        default_baseline="black",
+    ),
+    "gradient_shap": Explainer(
+        gradient_shap,
+        "Integrated gradients by chance: random places between the picture and random baselines; values nearly add up.",
+        "Lundberg & Lee, A Unified Approach to Interpreting Model Predictions, NeurIPS 2017, arXiv:1705.07874",
+        default_evaluations=32,
+        min_evaluations=4,
+        default_tolerance=0.3,
+        default_baseline="mean",
+    ),
+    "input_x_gradient": Explainer(
+        input_x_gradient,
+        "Each pixel times the steepness of the class's logit there; quick, noisy, and blind to black pixels.",
+        "Shrikumar et al., Not Just a Black Box, 2016, arXiv:1605.01713",
+    ),
+    "smooth_grad": Explainer(
+        smooth_grad,
+        "Saliency with sign, averaged over noisy copies of the picture, which calms it.",
+        "Smilkov et al., SmoothGrad: removing noise by adding noise, 2017, arXiv:1706.03825",
+        default_evaluations=32,
+        min_evaluations=4,
+        default_tolerance=0.5,
+    ),
+    "occlusion": Explainer(
+        occlusion,
+        "How much of the class's logit goes when a window slides over the picture; coarse and easy to understand.",
+        "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, 2013, arXiv:1311.2901",
+        evaluations="forward",
+        default_evaluations=169,
+        min_evaluations=16,
+        default_baseline="grey",
+    ),
+    "rise": Explainer(
+        rise,
+        "Which pixels make the class's logit higher when they stay while others are masked at random.",
+        "Petsiuk et al., RISE, BMVC 2018, arXiv:1806.07421",
+        evaluations="forward",
+        default_evaluations=2000,
+        min_evaluations=128,
+        default_tolerance=0.2,
+        default_baseline="black",
+    ),
+    "kernel_shap": Explainer(
+        kernel_shap,
+        "Each superpixel's fair share (Shapley value) of the class's logit; values add up.",
+        "Lundberg & Lee, A Unified Approach to Interpreting Model Predictions, NeurIPS 2017, arXiv:1705.07874",
+        evaluations="forward",
+        default_evaluations=1000,
+        min_evaluations=64,
+        # For 25 superpixels.
+        randomisation_evaluations=1000,
+        default_tolerance=0.15,
+        default_baseline="black",
+    ),
+    "example": Explainer(
+        example,
+        "Known pictures that the network takes for the same thing.",
+        "Papernot & McDaniel, Deep k-Nearest Neighbors, 2018, arXiv:1803.04765",
+        unavailable=NO_BANK,
+    ),
+}

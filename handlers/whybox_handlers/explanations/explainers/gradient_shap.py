@@ -1,0 +1,30 @@
+"""Gradient SHAP: integrated gradients as an expectation over baselines (Lundberg & Lee, arXiv:1705.07874)."""
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.explanations.explainers.attribution import Attribution, Question
+from whybox_handlers.explanations.explainers.sampling import sample_mean
+from whybox_handlers.passes.account import Passes
+
+
+async def gradient_shap(passes: Passes, question: Question) -> Attribution:
+    """E[(x - b) * d objective / d x at b + a (x - b)], [3, H, W], in logits.
+
+    Over baselines b, drawn from those of the question with equal chances, and a, uniform in [0, 1]. In expectation the
+    values add up to objective(x) - E[objective(b)]; the convergence delta tells by how much this mean over samples
+    misses it. No noise is added to x: the values would add up to the change from a noisy picture instead.
+    """
+    generator = question.generator()
+    baselines = torch.stack(question.baselines)
+
+    async def draw(count: int) -> Tensor:
+        chosen = baselines[torch.randint(len(baselines), (count,), generator=generator)]
+        places = torch.rand((count, 1, 1, 1), generator=generator)
+        changes = question.picture - chosen
+        _, gradients = await passes.gradients(chosen + places * changes, question.objective)
+        return changes * gradients
+
+    baseline_value = float(question.objective_of(await passes.logits(baselines)).mean())
+    mean = await sample_mean(passes, question.tolerance, draw)
+    return Attribution(mean.values, "logit", True, mean.stopped_by, mean.residual, baseline_value, complete=True)

@@ -1,0 +1,50 @@
+"""The objective while parts of the picture are removed: what all forward-only explainers ask the network."""
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.explanations.explainers.attribution import Question
+from whybox_handlers.passes.account import Passes
+
+
+async def value_of(passes: Passes, question: Question, kept: Tensor) -> Tensor:
+    """Mean over the baselines b of objective(m * x + (1 - m) * b) for masks m of the picture x.
+
+    Costs one forward evaluation per mask and baseline.
+
+    Args:
+        passes: Where the passes are spent.
+        question: With at least one baseline.
+        kept: [N, H, W] in [0, 1]: 1 keeps the picture, 0 puts the baseline.
+
+    Returns:
+        [N] in logits, float64.
+    """
+    masked = [torch.lerp(baseline, question.picture, kept[:, None]) for baseline in question.baselines]
+    values = question.objective_of(await passes.logits(torch.cat(masked)))
+    return values.double().view(len(question.baselines), -1).mean(dim=0)
+
+
+async def value_of_baselines(passes: Passes, question: Question) -> float:
+    """Mean over the baselines of the objective, in logits; costs one forward evaluation each."""
+    return float(question.objective_of(await passes.logits(torch.stack(question.baselines))).double().mean())
+
+
+def grant(passes: Passes, question: Question, wanted: int) -> int:
+    """How many of `wanted` masks budget and deadline allow, each for all baselines; see `Passes.grant`."""
+    baselines = len(question.baselines)
+    return passes.grant(wanted * baselines) // baselines
+
+
+def residual_of(values: Tensor, errors: Tensor) -> float:
+    """Standard error of a map as a share of its size, both as root of the sums of squares.
+
+    Args:
+        values: A map, or values in proportion to its own.
+        errors: Their standard errors, of the same shape.
+
+    Returns:
+        From 0, a map without error; infinite where there is error and nothing else.
+    """
+    size, error = float(values.norm()), float(errors.norm())
+    return error / size if size else float("inf" if error else 0)

@@ -1,0 +1,60 @@
+"""Maps that are means over random samples, drawn until the mean is good enough or there is no more to spend."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.passes.account import Passes
+
+BATCH = 4
+"""Samples between two looks at the residual; fewer would tell no standard error worth the name."""
+
+
+@dataclass(frozen=True)
+class SampleMean:
+    """A mean over random samples.
+
+    Attributes:
+        values: [...] mean map; float32.
+        residual: Standard error of the mean as a share of the mean, both as roots of sums of squares over the map:
+            sqrt(sum_p s_p^2 / n) / sqrt(sum_p mean_p^2), with the unbiased variance s_p^2 of the n samples at place p.
+            0 for samples that are all the same; 1 where the noise is as strong as the map.
+        stopped_by: "tolerance", "evaluations" or "deadline".
+    """
+
+    values: Tensor
+    residual: float
+    stopped_by: str
+
+
+async def sample_mean(passes: Passes, tolerance: float, draw: Callable[[int], Awaitable[Tensor]]) -> SampleMean:
+    """Draws batches until the residual is at most `tolerance` or the passes grant no more; at least one batch.
+
+    Args:
+        passes: Grants the samples; each may cost one evaluation.
+        tolerance: The residual that is good enough; 0 for as many samples as are granted.
+        draw: Makes a number of new samples, [n, ...].
+    """
+    count, wanted = 0, BATCH
+    # In float64, for the variance is a difference of large sums.
+    total, squares = torch.zeros((), dtype=torch.float64), 0.0
+    while True:
+        samples = (await draw(wanted)).double()
+        count += len(samples)
+        total = total + samples.sum(dim=0)
+        squares += float(samples.square().sum())
+        residual = _residual(float((total / count).square().sum()), squares / count, count)
+        if tolerance and residual <= tolerance:
+            return SampleMean((total / count).float(), residual, "tolerance")
+        wanted = passes.grant(BATCH)
+        if not wanted:
+            return SampleMean((total / count).float(), residual, passes.stopped_by)
+
+
+def _residual(square_of_mean: float, mean_of_squares: float, count: int) -> float:
+    variance = max(mean_of_squares - square_of_mean, 0.0) / (count - 1)
+    if square_of_mean == 0:
+        return float("inf") if variance else 0.0
+    return float((variance / square_of_mean) ** 0.5)

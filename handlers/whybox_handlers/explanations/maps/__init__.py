@@ -1,0 +1,1 @@
+"""Maps of importance: their drawing, their likeness, their way onto the wire."""

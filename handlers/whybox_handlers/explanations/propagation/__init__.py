@@ -1,0 +1,1 @@
+"""Rules of propagation other than the gradient's."""

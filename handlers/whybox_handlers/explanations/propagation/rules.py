@@ -1,0 +1,111 @@
+"""Other rules than the gradient's for the way back through a network.
+
+A rule is a `TorchFunctionMode`: while it is active, torch hands it every operation that the network calls, and it puts
+its own in the place of those that it treats differently. The network is not touched: no hooks are set and no modules
+changed, so a rule holds for its own thread alone, leaves no trace, and does not care whether an activation is a module
+or a function, works in place, or is used twice.
+
+Hooks on modules do care. Captum's DeepLift refuses modules that are used twice, silently takes for linear all functions
+and such modules as it does not know (ReLU6), and does not add up where max pooling comes next to a ReLU.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+from whybox_handlers.explanations.propagation.operations import Call, Function, slope
+from whybox_handlers.explanations.propagation.rescale_rule import Recording, Rescaling
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.passes.computations import differentiate
+
+RECTIFIERS = frozenset({"relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "silu", "hardswish", "gelu", "mish"})
+"""What guided backpropagation treats differently; gates (sigmoid, hardsigmoid) and all else follow the gradient."""
+
+
+def guided_gradients(classifier: Classifier, pictures: Tensor, objectives: Tensor) -> tuple[Tensor, ...]:
+    """Guided backpropagation (Springenberg et al., Striving for Simplicity, arXiv:1412.6806).
+
+    Through a rectifier y = f(z) goes, of the g that comes back, max(g, 0) * f'(z). For ReLU that is the paper's rule:
+    only where z > 0 and g > 0. For the others (see `RECTIFIERS`) the paper has none; this one keeps its idea, evidence
+    for and never against, and treats ReLU6 as flat above 6. Where f falls, as SiLU below -1.28, the sign changes.
+
+    Args:
+        classifier: The model.
+        pictures: [N, 3, H, W] in [0, 1].
+        objectives: [N, classes] weights of the logits.
+
+    Returns:
+        As `passes.differentiate`: [N] objectives, and [N, 3, H, W] in no unit: their order and ratio mean something.
+    """
+    with _Guided():
+        return differentiate(classifier, pictures, objectives)
+
+
+def rescaled_multipliers(
+    classifier: Classifier, pictures: Tensor, baselines: Tensor, objectives: Tensor
+) -> tuple[Tensor, ...]:
+    """DeepLIFT with the rescale rule (Shrikumar et al., arXiv:1704.02685).
+
+    Multipliers m say how differences D from the baseline go through: D(objective) = sum of m * D(picture), exactly, as
+    it holds for each operation alone:
+
+    * linear ones: their gradient;
+    * elementwise ones y = f(z): D(y) / D(z), and f'(z) where D(z) = 0;
+    * products of two activations, as in squeeze-and-excitation: D(ab) = D(a) mean(b) + D(b) mean(a), where the mean is
+      that of picture and baseline. This is the products' gradient half-way between the two;
+    * max pooling: D(y) lies where the picture has its maximum if y grew, and where the baseline has its own if it fell;
+    * layer normalisation: composed of these.
+
+    Args:
+        classifier: The model.
+        pictures: [N, 3, H, W] in [0, 1].
+        baselines: The same; one for each picture.
+        objectives: [N, classes] weights of the logits.
+
+    Returns:
+        [N] objectives of the pictures and [N] of the baselines, in logits; [N, 3, H, W] multipliers, in logits per unit
+        of pixel value.
+
+    Raises:
+        FailedPreconditionError: The network has an operation that no rule is known for; names it.
+    """
+    weights = objectives.to(classifier.device)
+    recorded: list[tuple[Tensor, ...]] = []
+    with Recording(recorded):
+        # Differentiable too: that is how activations are told from constants.
+        logits = classifier.network(baselines.detach().to(classifier.device).requires_grad_())
+    baseline_values = (logits.detach() * weights).sum(dim=1)
+    inputs = pictures.detach().to(classifier.device).requires_grad_()
+    with Rescaling(recorded):
+        logits = classifier.network(inputs)
+    values = (logits * weights).sum(dim=1)
+    (multipliers,) = torch.autograd.grad(values.sum(), inputs)
+    return values.detach().cpu(), baseline_values.cpu(), multipliers.cpu()
+
+
+class _Guided(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Function, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        call = Call(func, args, kwargs)
+        if call.name not in RECTIFIERS or not call.activations:
+            return call.plain()
+        return call.written(_GuidedRectifier.apply(call.of_first(1), call.args[0]))
+
+
+class _GuidedRectifier(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Function, z: Tensor) -> Tensor:
+        ctx.save_for_backward(slope(function, z))
+        value: Tensor = function(z)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        (slopes,) = ctx.saved_tensors
+        return None, gradient.clamp(min=0) * slopes

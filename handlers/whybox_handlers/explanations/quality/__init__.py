@@ -1,0 +1,68 @@
+"""How far one map can be trusted: measurements of it through the network, and the verdict on them."""
+
+from whybox import v1
+from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
+from whybox_handlers.explanations.quality.curves import CURVE_EVALUATIONS, deletion, insertion
+from whybox_handlers.explanations.quality.infidelity import INFIDELITY_EVALUATIONS, infidelity
+from whybox_handlers.explanations.quality.stability import Repetition, sensitivity, stability
+from whybox_handlers.explanations.quality.verdict import objections
+from whybox_handlers.passes.account import Passes
+
+__all__ = ["measure"]
+
+_EVALUATIONS = {
+    "deletion": CURVE_EVALUATIONS,
+    "insertion": CURVE_EVALUATIONS,
+    "infidelity": INFIDELITY_EVALUATIONS,
+}
+"""What the measurements cost that do not repeat the method, in forward evaluations."""
+
+
+async def measure(
+    part: v1.Quality,
+    row: Explainer,
+    question: Question,
+    attribution: Attribution,
+    options: v1.ExplanationOptions,
+    passes: Passes,
+) -> None:
+    """Makes the measurements that the options name, and says what speaks against the map.
+
+    A measurement for which the deadline leaves no time is left out; the map is not called reliable then.
+
+    Args:
+        part: What is filled in.
+        row: The method that made the map.
+        question: What it answers.
+        attribution: The map.
+        options: `quality` and `max_evaluations` are read.
+        passes: Its limits hold; its account is left alone.
+    """
+    own = passes.unlimited()
+    repetition = Repetition(row, question, options.max_evaluations or None, passes)
+    late = []
+    for name in options.quality:
+        if own.grant(_EVALUATIONS.get(name, 0)) < _EVALUATIONS.get(name, 0):
+            late.append(name)
+        elif name == "deletion":
+            part.deletion.CopyFrom(await deletion(own, question, attribution))
+        elif name == "insertion":
+            part.insertion.CopyFrom(await insertion(own, question, attribution))
+        elif name == "infidelity":
+            found = await infidelity(own, question, attribution)
+            if found is not None:
+                part.infidelity, part.uniform_infidelity, part.random_infidelity = found
+        elif name == "sensitivity":
+            largest = await sensitivity(repetition, attribution)
+            if largest is not None:
+                part.sensitivity = largest
+        elif name == "stability":
+            steady = await stability(repetition, attribution)
+            if steady is not None:
+                part.stability.CopyFrom(steady)
+        if repetition.late and name in ("sensitivity", "stability"):
+            late.append(name)
+    part.reasons.extend(objections(part, row, question, attribution, options.quality, late))
+    part.reliable = not part.reasons
+    part.forward_evaluations = own.forward_evaluations + repetition.forward_evaluations
+    part.gradient_evaluations = own.gradient_evaluations + repetition.gradient_evaluations

@@ -1,0 +1,77 @@
+"""Deletion and insertion: does the answer go, and come, with the pixels that the map calls important?
+
+Petsiuk et al., RISE, BMVC 2018, arXiv:1806.07421.
+"""
+
+import torch
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers.explanations.explainers import Attribution, Question
+from whybox_handlers.explanations.maps.importance import displaced, importance
+from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.passes.account import Passes
+
+STEPS = 20
+"""Pixels go in this many equal shares."""
+DISPLACEMENTS = 4
+"""Over so many places is `random_auc` averaged."""
+CURVE_EVALUATIONS = (STEPS + 1) + DISPLACEMENTS * (STEPS - 1)
+"""Forward evaluations of one curve; its two ends are the same in any order of the pixels."""
+
+
+async def deletion(passes: Passes, question: Question, attribution: Attribution) -> v1.Curve:
+    """The target's probability while the pixels go, the most important first; a low area speaks for the map.
+
+    Args:
+        passes: Are charged `CURVE_EVALUATIONS`.
+        question: What the map answers; `substitute` of it takes the place of the pixels.
+        attribution: The map.
+    """
+    return await _curve(passes, question, attribution, question.picture, substitute(question))
+
+
+async def insertion(passes: Passes, question: Question, attribution: Attribution) -> v1.Curve:
+    """The target's probability while the pixels come onto the substitute; a high area speaks for the map."""
+    return await _curve(passes, question, attribution, substitute(question), question.picture)
+
+
+def probability(question: Question, logits: Tensor) -> Tensor:
+    """[N, classes] logits to the target's probability [N], float64.
+
+    The softmax; with a contrast class as if only the two classes existed, sigmoid(target - contrast).
+    """
+    # The weights of one class sum to 1, those of one against another to 0.
+    if question.objective.sum() == 0:
+        return torch.sigmoid(question.objective_of(logits).double())
+    return torch.softmax(logits.double(), dim=1)[:, question.objective.argmax()]
+
+
+async def _curve(passes: Passes, question: Question, attribution: Attribution, start: Tensor, end: Tensor) -> v1.Curve:
+    values = importance(attribution, question.picture)
+    fractions = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)
+    counts = (fractions * values.numel()).round().long()
+
+    async def probabilities(order: Tensor, counts: Tensor) -> Tensor:
+        exchanged = torch.where(_first(order, counts)[:, None], end, start)
+        return probability(question, await passes.logits(exchanged))
+
+    curve = await probabilities(values, counts)
+    areas = []
+    for elsewhere in displaced(values, DISPLACEMENTS, question.generator()):
+        inner = await probabilities(elsewhere, counts[1:-1])
+        areas.append(torch.trapezoid(torch.cat([curve[:1], inner, curve[-1:]]), fractions))
+    return v1.Curve(
+        fractions=fractions.tolist(),
+        probabilities=curve.tolist(),
+        auc=float(torch.trapezoid(curve, fractions)),
+        random_auc=float(torch.stack(areas).mean()),
+    )
+
+
+def _first(values: Tensor, counts: Tensor) -> Tensor:
+    """[N, H, W]: where the `counts` [N] largest values are; of equal ones the first, row by row."""
+    order = values.flatten().argsort(descending=True, stable=True)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    return (ranks < counts[:, None]).view(-1, *values.shape)

@@ -1,0 +1,101 @@
+"""What speaks against a map: its measurements against limits."""
+
+from collections.abc import Collection, Iterator
+
+from whybox import v1
+from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
+from whybox_handlers.explanations.maps.importance import importance
+from whybox_handlers.explanations.maps.ranks import is_constant
+
+MIN_ADVANTAGE = 1e-4
+"""Of areas and infidelities: less is made by rounding."""
+MAX_SENSITIVITY = 1.0
+"""A map that changes by more than its own size says something else of a picture that people cannot tell apart."""
+MIN_RANK_CORRELATION = 0.7
+"""Half of the ranks' variance (0.7^2) is the picture's; below, rounding to 8 bits decides more than the picture."""
+MIN_TOP_OVERLAP = 0.5
+"""Of what the map calls most important more than half may not depend on rounding."""
+MAX_GAP = 0.1
+"""Of the change that a complete map must explain it may miss a tenth: twice what path methods aim at by default."""
+
+
+def objections(
+    part: v1.Quality,
+    row: Explainer,
+    question: Question,
+    attribution: Attribution,
+    wanted: Collection[str],
+    late: Collection[str],
+) -> Iterator[str]:
+    """Sentences for people; none for a map against which nothing speaks.
+
+    Curves and infidelity have no absolute limit, for the network and the picture set their scale: the map must beat
+    itself at random places.
+
+    Args:
+        part: The measurements.
+        row: The method.
+        question: What the map answers.
+        attribution: The map.
+        wanted: Names of the measurements that were asked for.
+        late: Those for which there was no time.
+    """
+    if is_constant(importance(attribution, question.picture)):
+        yield "the map has the same value everywhere, so it points at nothing"
+    if part.HasField("deletion") and not part.deletion.auc <= part.deletion.random_auc - MIN_ADVANTAGE:
+        yield (
+            f"deleting what the map calls important lowers the probability no more than deleting at random places "
+            f"(deletion area {part.deletion.auc:.3f} against {part.deletion.random_auc:.3f})"
+        )
+    if part.HasField("insertion") and not part.insertion.auc >= part.insertion.random_auc + MIN_ADVANTAGE:
+        yield (
+            f"inserting what the map calls important raises the probability no more than inserting at random places "
+            f"(insertion area {part.insertion.auc:.3f} against {part.insertion.random_auc:.3f})"
+        )
+    if part.HasField("infidelity"):
+        if not part.infidelity <= part.random_infidelity - MIN_ADVANTAGE:
+            yield (
+                f"the map foretells changes of the logit no better than the same map at random places "
+                f"(infidelity {part.infidelity:.3f} against {part.random_infidelity:.3f})"
+            )
+    elif "infidelity" in wanted and "infidelity" not in late:
+        yield "infidelity cannot be measured: no change of the picture changed the logit"
+    if part.sensitivity > MAX_SENSITIVITY:
+        yield (
+            f"changing pixel values by at most 2 % changes the map by {part.sensitivity:.2f} times its size "
+            f"(more than {MAX_SENSITIVITY:g})"
+        )
+    if part.HasField("stability"):
+        if not part.stability.rank_correlation >= MIN_RANK_CORRELATION:
+            yield (
+                f"rounding the picture to 8 bits reorders the map: rank correlation "
+                f"{part.stability.rank_correlation:.2f} (less than {MIN_RANK_CORRELATION:g})"
+            )
+        if not part.stability.top_overlap >= MIN_TOP_OVERLAP:
+            yield (
+                f"rounding the picture to 8 bits leaves {part.stability.top_overlap:.0%} of the map's strongest 5 % in "
+                f"place (less than {MIN_TOP_OVERLAP:.0%})"
+            )
+    yield from _incomplete(row, question, attribution)
+    for name in late:
+        yield f"the deadline left no time to measure {name}"
+
+
+def _incomplete(row: Explainer, question: Question, attribution: Attribution) -> Iterator[str]:
+    """What speaks against a map that did not reach what its method aims at; known without any measurement."""
+    if attribution.residual is not None:
+        # A tolerance of 0 asks to spend everything, not to be exact.
+        aim = question.tolerance or row.default_tolerance
+        if aim is not None and not attribution.residual <= aim:
+            yield (
+                f"the method ended ({attribution.stopped_by}) with a residual of {attribution.residual:.1%}, above its "
+                f"tolerance of {aim:.1%}; allow more evaluations"
+            )
+    elif attribution.complete and attribution.baseline_value is not None:
+        change = question.value - attribution.baseline_value
+        gap = abs(float(attribution.values.double().sum()) - change)
+        if gap > MAX_GAP * abs(change):
+            yield (
+                f"the map's values miss the change of the logit that they should add up to by {gap:.3g} of "
+                f"{change:.3g} (more than {MAX_GAP:.0%})"
+            )

@@ -1,0 +1,188 @@
+"""The map told in superpixels: which few suffice for the answer, and without which few it fails."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from whybox import v1
+from whybox_handlers.explanations.explainers import Attribution, Question
+from whybox_handlers.explanations.maps.importance import importance
+from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.explanations.superpixels import superpixels
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.passes.account import Passes
+from whybox_handlers.pictures.png import mask
+
+SEGMENTS = 60
+"""About so many superpixels: a seventh of the view's side each, as fine as the feature maps of common networks."""
+_TOGETHER = 8
+"""Sets tried in one go while a set grows; at most one less is tried in vain."""
+
+
+async def find_regions(
+    part: v1.Regions,
+    classifier: Classifier,
+    question: Question,
+    attribution: Attribution,
+    options: v1.ExplanationOptions,
+    passes: Passes,
+) -> None:
+    """Searches a smallest sufficient and a smallest necessary set of superpixels; see `Regions` of the contract.
+
+    From each of two orders of the superpixels (by the map's density, and by how near each alone comes to the goal) a
+    set grows until it reaches its goal, and is then pruned until no superpixel can be spared; the smaller one is kept.
+    Finding the smallest of all would take 2^segments passes.
+
+    Args:
+        part: What is filled in.
+        classifier: Names the classes.
+        question: What the map answers; `substitute` of it takes the place of what is removed.
+        attribution: The map.
+        options: `baseline` and `baseline_image` are read, to name the substitute.
+        passes: Its limits hold; its account is left alone. Near the deadline not all orders are tried.
+    """
+    own = passes.unlimited()
+    pieces = _Pieces(question, own)
+    part.baseline = "image" if options.baseline_image else options.baseline or "blur"
+    part.segments = pieces.count
+    if bool(pieces.margins(question.logits[None]) > 0):
+        densities = pieces.densities(importance(attribution, question.picture))
+        for region, removes in ((part.sufficient, False), (part.necessary, True)):
+            goal = _Goal(pieces, removes)
+            alone = (await goal.reached(torch.eye(pieces.count, dtype=torch.bool))).progress
+            orders = [values.argsort(descending=True, stable=True) for values in (densities, alone)]
+            found = await _smallest(goal, orders, own)
+            if found is None:
+                region.state = "not_found"
+            else:
+                region.state = "found"
+                await _describe(region, classifier, goal, found)
+    else:
+        part.sufficient.state = part.necessary.state = "not_held"
+    part.forward_evaluations = own.forward_evaluations
+
+
+class _Pieces:
+    """The view in superpixels, any of which can be replaced by the substitute."""
+
+    def __init__(self, question: Question, passes: Passes) -> None:
+        self.question = question
+        self.labels = superpixels(question.picture, SEGMENTS)
+        self.count = int(self.labels.max()) + 1
+        self.areas = torch.bincount(self.labels.flatten())
+        self._substitute = substitute(question)
+        self._passes = passes
+
+    def densities(self, values: Tensor) -> Tensor:
+        """[H, W] to the mean over each superpixel, [segments]."""
+        return torch.bincount(self.labels.flatten(), values.double().flatten()) / self.areas
+
+    async def logits(self, kept: Tensor) -> Tensor:
+        """[N, classes] of the picture where `kept` [N, H, W] is true, on the substitute."""
+        return await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
+
+    def margins(self, logits: Tensor) -> Tensor:
+        """[N] logits by which the answer holds: above 0 it does."""
+        objective = self.question.objective
+        if objective.sum() == 0:  # a class against another
+            return self.question.objective_of(logits)
+        target = int(objective.argmax())
+        return logits[:, target] - logits.index_fill(1, torch.tensor([target]), -torch.inf).amax(dim=1)
+
+
+class _Reached(NamedTuple):
+    """Of each set whether it reaches the goal, and how near it comes, in logits; [N] each."""
+
+    yes: Tensor
+    progress: Tensor
+
+
+class _Goal:
+    """What a set of superpixels shall do: make the answer hold or, removed, make it fail."""
+
+    def __init__(self, pieces: _Pieces, removes: bool) -> None:
+        self.pieces = pieces
+        self._removes = removes
+
+    def kept(self, inside: Tensor) -> Tensor:
+        """[..., H, W] pixels inside or outside the set to those that remain of the picture."""
+        return ~inside if self._removes else inside
+
+    async def reached(self, sets: Tensor) -> _Reached:
+        """Of [N, segments] booleans."""
+        margins = self.pieces.margins(await self.pieces.logits(self.kept(sets[:, self.pieces.labels])))
+        return _Reached(~(margins > 0), -margins) if self._removes else _Reached(margins > 0, margins)
+
+
+async def _smallest(goal: _Goal, orders: Sequence[Tensor], passes: Passes) -> Tensor | None:
+    """[segments] booleans: the smallest irreducible set found; None where none was."""
+    best: Tensor | None = None
+    for order in orders:
+        # Growing and pruning look at each superpixel about once.
+        if best is not None and passes.grant(2 * len(order)) < 2 * len(order):
+            break
+        grown = await _grown(goal, order)
+        if grown is None:
+            continue
+        found = await _pruned(goal, grown)
+        if best is None or _size(goal, found) < _size(goal, best):
+            best = found
+    return best
+
+
+def _size(goal: _Goal, members: Tensor) -> tuple[int, int]:
+    return int(members.sum()), int(goal.pieces.areas[members].sum())
+
+
+async def _grown(goal: _Goal, order: Tensor) -> Tensor | None:
+    """The shortest beginning of the order that reaches the goal, perhaps an empty one."""
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    for start in range(0, len(order) + 1, _TOGETHER):
+        lengths = torch.arange(start, min(start + _TOGETHER, len(order) + 1))
+        sets = ranks < lengths[:, None]
+        reached = (await goal.reached(sets)).yes.nonzero()
+        if len(reached):
+            return sets[int(reached[0])]
+    return None
+
+
+async def _pruned(goal: _Goal, members: Tensor) -> Tensor:
+    """An irreducible subset that still reaches the goal."""
+    while members.any():
+        present = members.nonzero()
+        spared = members.repeat(len(present), 1).scatter(1, present, False)
+        each = await goal.reached(spared)
+        # Those that are missed least go first.
+        order = each.progress.argsort(descending=True, stable=True)
+        dispensable = present[order[each.yes[order]], 0]
+        if not len(dispensable):
+            break
+        # As many of them together as can be; one alone can.
+        trials = torch.stack(
+            [members.scatter(0, dispensable[:count], False) for count in range(1, len(dispensable) + 1)]
+        )
+        together = (await goal.reached(trials)).yes
+        members = trials[int(together.nonzero().max())]
+    return members
+
+
+async def _describe(region: v1.Region, classifier: Classifier, goal: _Goal, members: Tensor) -> None:
+    inside = members[goal.pieces.labels]
+    region.mask = mask(inside)
+    region.segments = int(members.sum())
+    region.area = float(inside.double().mean())
+    box = torch.zeros_like(inside)
+    if region.segments:
+        rows, columns = (inside.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
+        region.top, region.left = int(rows[0]), int(columns[0])
+        region.height, region.width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        box[region.top : region.top + region.height, region.left : region.left + region.width] = True
+    logits = await goal.pieces.logits(goal.kept(torch.stack([inside, box])))
+    probabilities, in_box = torch.softmax(logits.double(), dim=1)
+    target = int(goal.pieces.question.objective.argmax())
+    for score, index in ((region.target, target), (region.predicted, int(logits[0].argmax()))):
+        score.index, score.label, score.probability = index, classifier.label(index), float(probabilities[index])
+    region.box_probability = float(in_box[target])

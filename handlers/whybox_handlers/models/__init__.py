@@ -1,0 +1,1 @@
+"""A packed model in memory, and what it is built from."""

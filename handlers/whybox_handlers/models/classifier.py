@@ -1,0 +1,210 @@
+"""A packed model in memory: the torch network that can be differentiated and the ONNX network that serves."""
+
+import hashlib
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import onnxruntime
+import torch
+from google.protobuf import json_format
+from torch import Tensor, nn
+
+from whybox import v1
+from whybox_handlers.models import networks
+from whybox_handlers.models.local_network import LocalNetwork
+from whybox_handlers.pictures.decoding import decode, preprocess
+
+_log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.pth"
+ONNX = "network.onnx"
+
+
+class Differentiable(nn.Module):
+    """Pictures in [0, 1] to logits, by torch.
+
+    Normalisation is inside, so that gradients and distances are in pixel values.
+
+    Attributes:
+        features: [N, 3, crop, crop] normalised pictures to the last feature maps, [N, C, h, w]; None for a network
+            without such maps.
+        head: Those to [N, classes] logits.
+    """
+
+    def __init__(self, network: networks.Network, mean: list[float], std: list[float]) -> None:
+        super().__init__()
+        self.features = network.features
+        self.head = network.head
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1))
+        # Evaluation only: no dropout, fixed batch norms, and gradients with respect to pictures alone.
+        self.eval().requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[N, 3, crop, crop] pictures in [0, 1] to [N, classes] logits."""
+        return self.stages(pictures)[0]
+
+    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The logits and, where there are such, the feature maps that they were computed from."""
+        inputs = (pictures - self.mean) / self.std
+        if self.features is None:
+            return (self.head(inputs),)
+        maps = self.features(inputs)
+        return self.head(maps), maps
+
+
+class Serving(Protocol):
+    """The network that serves predictions."""
+
+    @property
+    def provider(self) -> str:
+        """Where it computes, for example "CPUExecutionProvider"."""
+
+    @property
+    def local(self) -> LocalNetwork | None:
+        """The same for small changes of a known picture; None where that is not to be had or no gain."""
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """As `Differentiable.stages`, on the CPU."""
+
+
+class Classifier:
+    """One packed model, loaded.
+
+    Attributes:
+        model: The manifest.
+        network: The torch network, on `device`; float32.
+        serving: The network that serves predictions.
+        device: Where `network` computes.
+    """
+
+    def __init__(self, model: v1.Model, network: Differentiable, serving: Serving, device: torch.device) -> None:
+        self.model = model
+        self.network = network.to(device)
+        self.serving = serving
+        self.device = device
+
+    @classmethod
+    def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
+        """Loads an unpacked archive.
+
+        Raises:
+            ValueError: A file is not the one that was packed.
+        """
+        model = json_format.Parse((directory / MANIFEST).read_text(), v1.Model())
+        onnx = (directory / ONNX).read_bytes()
+        for content, name, digest in (
+            ((directory / WEIGHTS).read_bytes(), WEIGHTS, model.digests.weights_sha256),
+            (onnx, ONNX, model.digests.onnx_sha256),
+        ):
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
+        network = differentiable(model, directory / WEIGHTS)
+        where = torch.device(device)
+        return cls(model, network, OnnxServing(onnx, where), where)
+
+    def see(self, image: bytes) -> tuple[Tensor, v1.View]:
+        """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.
+
+        Raises:
+            PictureError: It cannot be decoded.
+        """
+        preprocessing = self.model.preprocessing
+        return preprocess(decode(image), preprocessing.resize, preprocessing.crop)
+
+    def look(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """What the network that serves predictions makes of pictures.
+
+        Args:
+            pictures: [N, 3, crop, crop] in [0, 1].
+
+        Returns:
+            [N, classes] logits and, where the network has such, the feature maps [N, C, h, w] that they were computed
+            from; float32, on the CPU.
+        """
+        return self.serving(pictures)
+
+    def serve(self, pictures: Tensor) -> Tensor:
+        """The logits of `look`."""
+        return self.serving(pictures)[0]
+
+    def probabilities(self, pictures: Tensor) -> Tensor:
+        """Softmax of `serve`: [N, classes], each row summing to 1; float64, on the CPU."""
+        return torch.softmax(self.serve(pictures).double(), dim=1)
+
+    def label(self, index: int) -> str:
+        """Name of a class."""
+        return self.model.labels[index]
+
+    def score(self, logits: Tensor, index: int) -> v1.ClassScore:
+        """A class with the probability that logits, [classes], give it."""
+        probability = float(torch.softmax(logits.double(), dim=0)[index])
+        return v1.ClassScore(index=index, label=self.label(index), probability=probability)
+
+
+def differentiable(model: v1.Model, weights: Path) -> Differentiable:
+    """The torch network of a manifest with the weights in a file."""
+    network = networks.build(model.architecture, model.num_classes)
+    network.load(networks.read_weights(str(weights)))
+    return Differentiable(network, list(model.preprocessing.mean), list(model.preprocessing.std))
+
+
+class OnnxServing:
+    """An ONNX network run by ONNX Runtime.
+
+    Args:
+        onnx: The serialized network: "pictures" to "logits" and perhaps "maps".
+        device: Where torch computes; ONNX Runtime shall compute there too.
+    """
+
+    def __init__(self, onnx: bytes, device: torch.device) -> None:
+        options = onnxruntime.SessionOptions()
+        # The worker's share of the machine is set once, by OMP_NUM_THREADS; torch has read it.
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Asked for only where torch sees a GPU: elsewhere ONNX Runtime would warn and fall back.
+        providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
+        if device.type == "cuda":
+            providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
+        self._session = onnxruntime.InferenceSession(onnx, options, providers=providers)
+        self._onnx, self._options = onnx, options
+        if self.provider != providers[0][0]:
+            _log.warning("ONNX Runtime cannot use %s; predictions run on %s", providers[0][0], self.provider)
+
+    @property
+    def provider(self) -> str:
+        """Where it computes, for example "CPUExecutionProvider"."""
+        return str(self._session.get_providers()[0])
+
+    @cached_property
+    def local(self) -> LocalNetwork | None:
+        """See `Serving`; made when it is first asked for, for it holds the weights once more."""
+        if self.provider != "CPUExecutionProvider":
+            return None
+        local = LocalNetwork(self._onnx, self._options)
+        return local if local.stages else None
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """See `Serving`."""
+        contiguous = np.ascontiguousarray(pictures.detach().cpu().numpy())
+        return tuple(torch.from_numpy(output) for output in self._session.run(None, {"pictures": contiguous}))
+
+
+class TorchServing:
+    """The torch network in place of an exported one: for networks that are not packed."""
+
+    provider = "torch"
+    local = None
+
+    def __init__(self, network: Differentiable) -> None:
+        self._network = network
+
+    def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """See `Serving`."""
+        with torch.no_grad():
+            return tuple(stage.cpu() for stage in self._network.stages(pictures.to(self._network.mean.device)))

@@ -1,0 +1,105 @@
+"""The serving network for pictures that differ from a known one in a box: what stays the same is not computed again."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from whybox_handlers.models import cuts
+from whybox_handlers.models.cuts import Reach
+
+Array = NDArray[np.float32]
+
+
+class Box(NamedTuple):
+    """Rows `top` to `bottom` and columns `left` to `right`, the ends excluded."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+class _Stage(NamedTuple):
+    """From one cut to the next: its part of the network, and the reach of its output cells into its input, by axis."""
+
+    session: onnxruntime.InferenceSession
+    reach: tuple[Reach, Reach]
+
+
+class LocalNetwork:
+    """An ONNX network in stages, of which all but the last recompute only what a change reaches.
+
+    The results are those of the whole network to rounding. Where the network has no cuts, there is but the last stage.
+
+    Args:
+        onnx_bytes: The serialized network: "pictures" [N, 3, H, W] to "logits".
+        options: For its sessions, on the processor.
+
+    Attributes:
+        stages: All but the last.
+    """
+
+    def __init__(self, onnx_bytes: bytes, options: onnxruntime.SessionOptions) -> None:
+        model = onnx.load_from_string(onnx_bytes)
+        graph = model.graph
+        whole = cuts.Cut(graph.input[0].name, -1, 3, (Reach(), Reach()))
+
+        def session(first: cuts.Cut, last: str, end: int) -> onnxruntime.InferenceSession:
+            content = cuts.part(model, first.name, last, range(first.node + 1, end))
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+        kept = [whole, *cuts.worthwhile(graph)]
+        self.stages: list[_Stage] = []
+        for first, last in pairwise(kept):
+            down, across = (mine.since(before) for mine, before in zip(last.reach, first.reach, strict=True))
+            self.stages.append(_Stage(session(first, last.name, last.node + 1), (down, across)))
+        self._rest = session(kept[-1], "logits", len(graph.node))
+
+    def settle(self, picture: Array) -> list[Array]:
+        """The maps at the cuts, [C, h, w] each, of a picture [3, H, W]: what `change` needs to know of it."""
+        maps = [picture]
+        for stage in self.stages:
+            maps.append(_run(stage.session, maps[-1][None])[0])
+        return maps[1:]
+
+    def change(self, pictures: Array, boxes: Sequence[Box], maps: Sequence[Array]) -> Array:
+        """The logits [N, classes] of pictures [N, 3, H, W] that differ, in a box each, from the one of the maps."""
+        return _run(self._rest, np.stack([self._last(*row, maps) for row in zip(pictures, boxes, strict=True)]))
+
+    def _last(self, picture: Array, box: Box, maps: Sequence[Array]) -> Array:
+        """The maps at the last cut. For each picture alone: the crops of others have other sizes."""
+        current, changed = picture, (range(box.top, box.bottom), range(box.left, box.right))
+        for stage, known in zip(self.stages, maps, strict=True):
+            current, changed = _patched(stage, current, changed, known)
+        return current
+
+
+def _patched(
+    stage: _Stage, inputs: Array, changed: tuple[range, range], known: Array
+) -> tuple[Array, tuple[range, range]]:
+    """A stage's output for inputs that changed in some rows and columns since they gave `known`, and where it did."""
+    rows, columns = (
+        reach.changed(cells, length) for reach, cells, length in zip(stage.reach, changed, known.shape[1:], strict=True)
+    )
+    down, across = (
+        reach.needed(cells, length)
+        for reach, cells, length in zip(stage.reach, (rows, columns), inputs.shape[1:], strict=True)
+    )
+    (computed,) = _run(stage.session, inputs[None, :, down.start : down.stop, across.start : across.stop])
+    top, left = rows.start - down.start // stage.reach[0].stride, columns.start - across.start // stage.reach[1].stride
+    patched = known.copy()
+    patched[:, rows.start : rows.stop, columns.start : columns.stop] = computed[
+        :, top : top + len(rows), left : left + len(columns)
+    ]
+    return patched, (rows, columns)
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Array) -> Array:
+    output: Array
+    (output,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(inputs)})
+    return output

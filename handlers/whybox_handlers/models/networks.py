@@ -1,0 +1,172 @@
+"""Architectures: from "BUILDER/NAME" to a torch network that is split where class activation maps are read."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+import torchvision
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+from torchvision.models import get_weight
+
+from whybox_handlers.models.spec import SpecError
+
+
+class Network(NamedTuple):
+    """A classifier in two halves: `head(features(x))` are its logits.
+
+    Attributes:
+        features: [N, 3, H, W] normalised pictures to [N, C, h, w] feature maps, the last before pooling; None for a
+            network that has no such maps, whose `head` is all of it.
+        head: Feature maps to [N, classes] logits.
+        load: Loads a state dict of the whole network into both halves; raises a SpecError where it does not fit.
+    """
+
+    features: nn.Module | None
+    head: nn.Module
+    load: Callable[[dict[str, Tensor]], object]
+
+
+def build(architecture: str, num_classes: int) -> Network:
+    """An untrained network.
+
+    Args:
+        architecture: "BUILDER/NAME", for example "efficientnet_lite/efficientnet-lite0" or "torchvision/resnet50".
+        num_classes: Width of the last layer.
+
+    Raises:
+        SpecError: No such builder, or it knows no such name.
+    """
+    builder, _, name = architecture.partition("/")
+    if builder not in BUILDERS:
+        raise SpecError(f"architecture: {builder!r} is not one of {', '.join(BUILDERS)} (as in 'BUILDER/NAME')")
+    return BUILDERS[builder](name, num_classes)
+
+
+def labels(source: str) -> list[str]:
+    """Class names in index order.
+
+    Args:
+        source: "torchvision/WEIGHTS", for example "torchvision/EfficientNet_B0_Weights.IMAGENET1K_V1".
+
+    Raises:
+        SpecError: There is no such source.
+    """
+    library, _, name = source.partition("/")
+    if library != "torchvision":
+        raise SpecError(f"labels: {source!r} must be 'torchvision/WEIGHTS'")
+    try:
+        return list(get_weight(name).meta["categories"])
+    except (ValueError, KeyError, AttributeError) as error:
+        raise SpecError(f"labels: torchvision has no weights {name!r} with categories") from error
+
+
+class _EfficientNetFeatures(nn.Module):
+    def __init__(self, network: EfficientNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        features: Tensor = self.network.extract_features(pictures)
+        return features
+
+
+def _efficientnet_lite(name: str, num_classes: int) -> Network:
+    try:
+        network = EfficientNet.from_name(name, num_classes=num_classes)
+    except (ValueError, KeyError) as error:
+        raise SpecError(
+            f"architecture: efficientnet_lite has no {name!r}; it has efficientnet-lite0 to -lite4"
+        ) from error
+    # Dropout does nothing in evaluation, so pooling and the linear layer are the whole head.
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network._fc)
+    return Network(_EfficientNetFeatures(network), head, _loader(network))
+
+
+_Halves = tuple[nn.Module | None, nn.Module]
+
+
+def _resnet(network: Any) -> _Halves:
+    stem = (network.conv1, network.bn1, network.relu, network.maxpool)
+    stages = (network.layer1, network.layer2, network.layer3, network.layer4)
+    return nn.Sequential(*stem, *stages), nn.Sequential(network.avgpool, nn.Flatten(1), network.fc)
+
+
+def _densenet(network: Any) -> _Halves:
+    # Its forward pass ends the features by a function.
+    features = nn.Sequential(network.features, nn.ReLU())
+    return features, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network.classifier)
+
+
+def _convnext(network: Any) -> _Halves:
+    return network.features, nn.Sequential(network.avgpool, network.classifier)
+
+
+def _pooled_and_flattened(network: Any) -> _Halves:
+    return network.features, nn.Sequential(network.avgpool, nn.Flatten(1), network.classifier)
+
+
+def _without_maps(network: nn.Module) -> _Halves:
+    return None, network
+
+
+# How the names of torchvision's functions begin, and how the networks that they build are split.
+_TORCHVISION: dict[str, Callable[[Any], _Halves]] = {
+    "resnet": _resnet,
+    "densenet": _densenet,
+    "convnext_": _convnext,
+    "mobilenet_v3_": _pooled_and_flattened,
+    "efficientnet_": _pooled_and_flattened,
+    "vit_": _without_maps,
+}
+
+
+def _torchvision(name: str, num_classes: int) -> Network:
+    split = next((split for family, split in _TORCHVISION.items() if name.startswith(family)), None)
+    if split is None or name not in torchvision.models.list_models(torchvision.models):
+        known = [
+            each for each in torchvision.models.list_models(torchvision.models) if each.startswith(tuple(_TORCHVISION))
+        ]
+        raise SpecError(f"architecture: torchvision/{name} is not one of {', '.join(known)}")
+    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
+    features, head = split(network)
+    return Network(features, head, _loader(network))
+
+
+def _loader(network: nn.Module) -> Callable[[dict[str, Tensor]], object]:
+    def load(weights: dict[str, Tensor]) -> None:
+        # The densenets that torchvision publishes carry names from before modules could not have dots in theirs.
+        renamed = {_DENSENET_DOT.sub(r"\1", name): tensor for name, tensor in weights.items()}
+        try:
+            network.load_state_dict(renamed)
+        except RuntimeError as error:
+            raise SpecError(f"weights: the file holds another network's: {_misfit(network, renamed)}") from error
+
+    return load
+
+
+def _misfit(network: nn.Module, weights: dict[str, Tensor]) -> str:
+    """The first of the reasons, of which torch gives all."""
+    wanted = network.state_dict()
+    for name, tensor in wanted.items():
+        # Torch does without the count of batches.
+        if name not in weights and not name.endswith("num_batches_tracked"):
+            return f"it lacks {name}"
+        if name in weights and weights[name].shape != tensor.shape:
+            return f"{name} has shape {list(weights[name].shape)}, and the architecture's has {list(tensor.shape)}"
+    return f"the architecture has no {next((name for name in weights if name not in wanted), 'such weights')}"
+
+
+_DENSENET_DOT = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
+
+BUILDERS: dict[str, Callable[[str, int], Network]] = {
+    "efficientnet_lite": _efficientnet_lite,
+    "torchvision": _torchvision,
+}
+
+
+def read_weights(path: str) -> dict[str, Tensor]:
+    """A state dict from a file saved by torch; nothing in the file is executed."""
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights

@@ -1,0 +1,66 @@
+"""A picture with what the network that serves predictions said of it."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from whybox import v1
+from whybox.v1.errors import FailedPreconditionError
+from whybox_handlers.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One picture, looked at.
+
+    Attributes:
+        picture: [3, crop, crop] in [0, 1].
+        view: Where that lies in the picture that was sent.
+        logits: [classes].
+        maps: [C, h, w], the last feature maps; None where the network has none.
+
+    Raises:
+        FailedPreconditionError: A logit is not finite: that is no answer.
+    """
+
+    picture: Tensor
+    view: v1.View
+    logits: Tensor
+    maps: Tensor | None
+
+    def __post_init__(self) -> None:
+        if not is_answer(self.logits):
+            raise FailedPreconditionError("the model's output is not finite for this picture", reason="NOT_FINITE")
+
+    @classmethod
+    def of(cls, classifier: Classifier, image: bytes) -> Self:
+        """An encoded picture, looked at alone: its logits do not depend on neighbours.
+
+        Raises:
+            PictureError: It cannot be decoded.
+            FailedPreconditionError: A logit is not finite.
+        """
+        picture, view = classifier.see(image)
+        logits, *maps = classifier.look(picture[None])
+        return cls(picture, view, logits[0], maps[0][0] if maps else None)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """[classes], summing to 1; float64."""
+        return torch.softmax(self.logits.double(), dim=0)
+
+    @property
+    def predicted(self) -> int:
+        """The class with the largest logit."""
+        return int(self.logits.argmax())
+
+    def flips(self, logits: Tensor) -> bool:
+        """Whether what the network says of the changed picture, [classes], is an answer, and another one."""
+        return is_answer(logits) and int(logits.argmax()) != self.predicted
+
+
+def is_answer(logits: Tensor) -> bool:
+    """Whether logits, [classes], name a class: they are all finite."""
+    return bool(logits.isfinite().all())

@@ -1,0 +1,1 @@
+"""What is checked, tested and exported when a model is packed."""

@@ -1,0 +1,180 @@
+"""Does the network hide its weaknesses from attacks that follow its gradients? Tested when a model is packed.
+
+The five warnings of AutoAttack (Croce and Hein, arXiv:2003.01690), whether a larger change ever helps the network
+(Carlini et al., arXiv:1902.06705), and adversarial pictures that are planted to be found (Zimmermann et al.,
+arXiv:2206.13991).
+"""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from whybox import v1
+from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.computations import ANY_RIVAL, differentiate_margin
+from whybox_handlers.passes.scheduler import run_one
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
+from whybox_handlers.robustness.verdict import objections_to_attacks
+
+_NORM = "linf"
+_FOLLOWING, _BLACK_BOX = "fmn", "square"
+_EVALUATIONS = 10
+_BLACK_BOX_EVALUATIONS = 30
+# Attacks are slow: so many pictures are attacked, and so many looked at.
+_ATTACKED = 2
+_MUCH_BETTER = 0.8
+# A gradient with more zeros than this says nothing of most of the picture.
+_ZEROS = 0.99
+_ENLARGEMENTS = (2.0, 4.0)
+_PLANTED_RADIUS = 8 / 255
+_INNER, _INNER_SHARE = 16, 0.75
+_SUM_OF_PROBABILITIES = 1e-4
+
+
+def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str], None]) -> None:
+    """Notes the outcomes and the default attack in the manifest.
+
+    Args:
+        classifier: On the CPU.
+        views: [N, 3, crop, crop] in [0, 1].
+        report: Told what goes on.
+    """
+    check = classifier.model.attack_check
+    check.Clear()
+    check.pictures = len(views)
+    report("testing whether gradients can be trusted")
+    logits = torch.cat([classifier.serve(view[None]) for view in views])
+    again = torch.cat([classifier.serve(view[None]) for view in views])
+    check.repetition_difference = float((logits - again).abs().max())
+    sums = (logits.sum(dim=1) - 1).abs().max()
+    check.softmax_output = bool(((logits >= 0) & (logits <= 1)).all() and sums <= _SUM_OF_PROBABILITIES)
+    check.optimises_at_inference = _optimises(classifier.network, views[:1])
+    check.zero_gradient_share = _mean(
+        _zero_gradient(classifier, view, row) for view, row in zip(views, logits, strict=True)
+    )
+    attacked = [Subject(view, v1.View(), row, None) for view, row in zip(views[:_ATTACKED], logits, strict=False)]
+    check.attacked = len(attacked)
+    report("attacking with and without gradients")
+    following = [_attack(classifier, subject, _FOLLOWING, _EVALUATIONS) for subject in attacked]
+    black_box = [_attack(classifier, subject, _BLACK_BOX, _BLACK_BOX_EVALUATIONS) for subject in attacked]
+    check.black_box_better_share = _mean(_better(*pair) for pair in zip(black_box, following, strict=True))
+    check.radius_helps_share = _mean(_flips_back(classifier, *pair) for pair in zip(attacked, following, strict=True))
+    report("planting adversarial pictures")
+    for index, subject in enumerate(attacked):
+        planted = _planted(classifier, subject.picture, torch.Generator().manual_seed(index))
+        if planted is not None:
+            check.planted += 1
+            check.planted_found += _finds(planted, subject.picture)
+    check.reasons.extend(objections_to_attacks(check))
+    check.reliable = not check.reasons
+    masked = check.zero_gradient_share or check.black_box_better_share or check.planted_found < check.planted
+    classifier.model.default_attack = _BLACK_BOX if masked else _FOLLOWING
+
+
+def _mean(outcomes: Any) -> float:
+    values = [float(outcome) for outcome in outcomes]
+    return sum(values) / len(values)
+
+
+def _optimises(network: nn.Module, pictures: Tensor) -> bool:
+    """Whether a forward pass calls torch's automatic differentiation, as seen by Python's profiler."""
+    called = []
+
+    def watch(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name in ("grad", "backward") and "torch/autograd/__init__" in code.co_filename:
+            called.append(code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        network(pictures)
+    finally:
+        sys.setprofile(before)
+    return bool(called)
+
+
+def _zero_gradient(classifier: Classifier, view: Tensor, logits: Tensor) -> bool:
+    label = logits.argmax()[None]
+    _, gradients = differentiate_margin(classifier, view[None], label, torch.tensor([ANY_RIVAL]))
+    return float((gradients == 0).float().mean()) > _ZEROS
+
+
+def _attack(classifier: Classifier, subject: Subject, name: str, evaluations: int) -> Found:
+    return run_one(classifier, ATTACKS[name].run(Passes(Limits()), subject, _NORM, evaluations))
+
+
+def _better(one: Found, other: Found) -> bool:
+    if one.adversarial is None:
+        return False
+    return other.adversarial is None or one.adversarial.distance < _MUCH_BETTER * other.adversarial.distance
+
+
+def _flips_back(classifier: Classifier, subject: Subject, found: Found) -> bool:
+    if found.adversarial is None:
+        return False
+    change = found.adversarial.picture - subject.picture
+    enlarged = torch.stack([(subject.picture + factor * change).clamp(0, 1) for factor in _ENLARGEMENTS])
+    return bool((classifier.serve(enlarged).argmax(dim=1) == subject.predicted).any())
+
+
+class _Detector(nn.Module):
+    """Two classes over the network's logits z: whether v . (z - z0) exceeds a threshold."""
+
+    def __init__(self, network: nn.Module, origin: Tensor, direction: Tensor, threshold: float) -> None:
+        super().__init__()
+        self.network = network
+        self.mean = network.mean
+        self._origin, self._direction, self._threshold = origin, direction, threshold
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[N, 2]; class 1 is the planted one."""
+        score = (self.network(pictures) - self._origin) @ self._direction - self._threshold
+        return torch.stack([torch.zeros_like(score), score], dim=1)
+
+    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """As `Differentiable.stages`, without maps."""
+        return (self.forward(pictures),)
+
+
+def _planted(classifier: Classifier, view: Tensor, generator: torch.Generator) -> Classifier | None:
+    """A detector on top of the network that tells one random change of the radius from smaller random ones.
+
+    None where the network's output does not tell them apart.
+    """
+
+    def random_change(radius: float) -> Tensor:
+        signs = torch.randint(0, 2, view.shape, generator=generator) * 2.0 - 1
+        return (view + radius * signs).clamp(0, 1)
+
+    inner = [random_change(_INNER_SHARE * _PLANTED_RADIUS) for _ in range(_INNER)]
+    with torch.no_grad():
+        logits = torch.cat(
+            [classifier.network(picture[None]) for picture in (view, random_change(_PLANTED_RADIUS), *inner)]
+        )
+    direction = logits[1] - logits[0]
+    length = float(direction.norm())
+    if not length:
+        return None
+    direction = direction / length
+    scores = (logits - logits[0]) @ direction
+    highest = max(float(scores[2:].max()), 0.0)
+    if not float(scores[1]) > highest:
+        return None
+    detector = _Detector(classifier.network, logits[0], direction, (float(scores[1]) + highest) / 2)
+    detector.eval()
+    return Classifier(v1.Model(), detector, TorchServing(detector), torch.device("cpu"))  # type: ignore[arg-type]
+
+
+def _finds(planted: Classifier, view: Tensor) -> bool:
+    subject = Subject(view, v1.View(), planted.serve(view[None])[0], None)
+    adversarial = _attack(planted, subject, _FOLLOWING, _BLACK_BOX_EVALUATIONS).adversarial
+    if adversarial is None:
+        return False
+    return NORMS[_NORM].size(adversarial.picture - view) <= _PLANTED_RADIUS

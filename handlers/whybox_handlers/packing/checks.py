@@ -1,0 +1,107 @@
+"""What is checked of a model before it is served: its export, its maps, and its methods."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from whybox.v1.errors import FailedPreconditionError
+from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.packing.peers import PEERS, map_difference
+from whybox_handlers.packing.randomisation import attributions, randomisation_test, randomised
+
+# ONNX Runtime and torch round differently; more than this on a logit means that the export is wrong.
+MAX_LOGIT_DIFFERENCE = 1e-3
+# The same for a map of ours and Captum's, as a share of the map's range.
+MAX_MAP_DIFFERENCE = 1e-3
+_TOP = 5
+# The random network takes the statistics of its batch norms from so many pictures, and is compared on so many,
+# by what a method spends.
+_CALIBRATION_PICTURES = 8
+_COMPARED_PICTURES = {"gradient": 4, "forward": 2}
+
+
+class PackError(Exception):
+    """The model must not be served: its ONNX export does not agree with torch, or its maps do not with Captum's."""
+
+
+def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: Callable[[str], None]) -> None:
+    """Compares the serving network with torch on real pictures and notes the outcome in the manifest.
+
+    Args:
+        classifier: On the CPU.
+        views: [3, crop, crop] in [0, 1], by names for people.
+        report: Told what goes on.
+
+    Raises:
+        PackError: They disagree.
+    """
+    worst = 0.0
+    for name, view in views.items():
+        report(f"comparing ONNX Runtime with torch on {name}")
+        served = classifier.serve(view[None])[0]
+        with torch.no_grad():
+            expected = classifier.network(view[None])[0]
+        difference = float((served - expected).abs().max())
+        if not difference <= MAX_LOGIT_DIFFERENCE:
+            raise PackError(f"{name}: a logit differs by {difference:.2g} (at most {MAX_LOGIT_DIFFERENCE:g})")
+        if not served.topk(_TOP).indices.equal(expected.topk(_TOP).indices):
+            raise PackError(f"{name}: the {_TOP} most probable classes differ")
+        worst = max(worst, difference)
+    check = classifier.model.packing_check
+    check.pictures, check.max_logit_difference = len(views), worst
+
+
+def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], None]) -> None:
+    """Compares maps of the predicted class with Captum's and notes the outcome in the manifest.
+
+    Args:
+        classifier: On the CPU.
+        view: [3, crop, crop] in [0, 1].
+        report: Told what goes on.
+
+    Raises:
+        PackError: They disagree.
+    """
+    target = int(classifier.serve(view[None])[0].argmax())
+    objective = nn.functional.one_hot(torch.tensor([target]), classifier.model.num_classes).float()
+    check = classifier.model.packing_check
+    for method in classifier.model.methods:
+        if method.name not in PEERS or method.unavailable:
+            continue
+        report(f"comparing {method.name} with Captum's")
+        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], objective)
+        difference = map_difference(method.name, classifier.network, view, target, ours.values)
+        if not difference <= MAX_MAP_DIFFERENCE:
+            raise PackError(
+                f"{method.name}: the map differs from Captum's by {difference:.2g} of its range "
+                f"(at most {MAX_MAP_DIFFERENCE:g})"
+            )
+        check.max_map_difference = max(check.max_map_difference, difference)
+
+
+def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[str], None]) -> None:
+    """Makes the model-randomisation test of each method and notes the outcomes in the manifest.
+
+    Methods that are off by default are tested too: that they fail may be why they are.
+
+    Args:
+        classifier: On the CPU.
+        views: [N, 3, crop, crop] in [0, 1], two or more; the first ones are used.
+        report: Told what goes on.
+    """
+    random = randomised(classifier, views[:_CALIBRATION_PICTURES])
+    for method in classifier.model.methods:
+        row = EXPLAINERS[method.name]
+        if row.unavailable_for(classifier.network, [method.name], method.name):
+            continue
+        report(f"testing {method.name} against a network with random weights")
+        try:
+            outcome = randomisation_test(row, classifier, random, views[: _COMPARED_PICTURES[row.evaluations]])
+        except FailedPreconditionError as error:
+            # Only the attempt tells of some methods that they cannot work on this network.
+            method.unavailable = error.message
+            continue
+        if outcome is not None:
+            method.randomisation_test.CopyFrom(outcome)

@@ -1,0 +1,39 @@
+"""From the torch network to the ONNX network that serves."""
+
+import torch
+from torch import Tensor, nn
+
+from whybox_handlers.models.classifier import Differentiable
+
+
+def export(network: Differentiable, crop: int) -> bytes:
+    """The network as serialized ONNX, for any number N of pictures.
+
+    Input "pictures", [N, 3, crop, crop] in [0, 1]; outputs "logits", [N, classes], and, where the network has feature
+    maps, "maps", [N, C, h, w].
+    """
+    # Two pictures: a batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, crop, crop)
+    program = torch.onnx.export(
+        _Stages(network).eval(),
+        (example,),
+        input_names=["pictures"],
+        output_names=["logits"] if network.features is None else ["logits", "maps"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise RuntimeError("torch exported nothing")
+    return program.model_proto.SerializeToString()
+
+
+class _Stages(nn.Module):
+    """All that serving needs as outputs, where `Differentiable` itself has the logits alone."""
+
+    def __init__(self, network: Differentiable) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        return self.network.stages(pictures)

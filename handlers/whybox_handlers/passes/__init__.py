@@ -1,0 +1,1 @@
+"""Passes through the network: computed together, accounted for, stopped in time."""

@@ -1,0 +1,36 @@
+"""Passes for pictures of which a box is occluded; where the network has cuts, they are not computed whole."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.local_network import Array, Box
+
+
+class Occluded:
+    """Computes the logits of one picture with something else in a box; see `passes.Compute`.
+
+    Args:
+        picture: [3, H, W] in [0, 1].
+        fills: [3, H, W] each: what may stand in the box.
+    """
+
+    def __init__(self, picture: Tensor, fills: Sequence[Tensor]) -> None:
+        self._picture = picture
+        self._fills = fills
+        self._maps: Sequence[Array] | None = None
+
+    def __call__(self, classifier: Classifier, boxes: Tensor, fills: Tensor) -> tuple[Tensor, ...]:
+        """[N, classes] logits for boxes [N, 4], as in `Box`, and the numbers [N] of what stands in them."""
+        pictures = self._picture.repeat(len(boxes), 1, 1, 1)
+        places = [Box(*box) for box in boxes.tolist()]
+        for picture, (top, left, bottom, right), fill in zip(pictures, places, fills.tolist(), strict=True):
+            picture[:, top:bottom, left:right] = self._fills[fill][:, top:bottom, left:right]
+        local = classifier.serving.local
+        if local is None:
+            return (classifier.serve(pictures),)
+        if self._maps is None:
+            self._maps = local.settle(self._picture.numpy())
+        return (torch.from_numpy(local.change(pictures.numpy(), places, self._maps)),)

@@ -1,0 +1,1 @@
+"""How little, and what else, changes the answer: attacks, corruptions, certificates."""

@@ -1,0 +1,213 @@
+"""One search for a minimal change: what it may spend, what it has tried, and the smallest flip so far."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whybox_handlers.models.subject import Subject
+from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.computations import ANY_RIVAL, serve_alone
+from whybox_handlers.robustness.attacks.norms import Norm
+
+SMALLEST = 1e-6
+"""Smaller changes of pixel values are lost in float32."""
+
+# So many rivals are looked at first, but for no more than this share of the budget.
+_RIVALS = 10
+_SHARE_FOR_RIVALS = 0.4
+
+
+class SearchEndedError(Exception):
+    """Budget or time is spent: attacks need not count, they are stopped by this."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the torch network says of one change.
+
+    Attributes:
+        margin: Lead of the label's logit over the rival's (over the best other one where none was named); negative
+            where the label is beaten.
+        flipped: Whether the network's answer is another class than the label.
+        gradient: Of the margin, [3, H, W]; 0 where the box keeps the picture from going down it.
+        steepness: Its size in the dual norm: by how much, to first order, the best change of size 1 lowers the margin.
+        direction: That change.
+        ahead: Size of the best change that, to first order, leads from here onto the boundary; negative where the
+            label is beaten.
+    """
+
+    margin: float
+    flipped: bool
+    gradient: Tensor
+    steepness: float
+    direction: Tensor
+    ahead: float
+
+
+class Search:
+    """One search. Changes are [3, H, W]; the changed pictures must lie in [0, 1], see `boxed`.
+
+    Args:
+        norm: What is minimised.
+        subject: The picture; its predicted class, the label, is to be flipped.
+        passes: Its budget is the search's.
+        evaluations: That budget, in the attack's kind of evaluations.
+        seed: Of attacks that draw.
+
+    Attributes:
+        best: The smallest change found that flips the answer; None where there is none.
+        smallest: Its size; infinite where there is none.
+        at_half: `smallest` when half of the budget was spent.
+        last: A change that came too late to be looked at.
+        searched_radius: Size of the largest change that was tried.
+        stopped_by: What ended it: "evaluations", "deadline", "flat" or "converged".
+        spent: Evaluations so far.
+        evaluations: The budget.
+    """
+
+    def __init__(self, norm: Norm, subject: Subject, passes: Passes, evaluations: int, seed: int = 0) -> None:
+        self.norm = norm
+        self.subject = subject
+        self.picture = subject.picture
+        self.label = subject.predicted
+        self.evaluations = evaluations
+        self.best: Tensor | None = None
+        self.smallest = math.inf
+        self.at_half = math.inf
+        self.last: Tensor | None = None
+        self.searched_radius = 0.0
+        self.stopped_by = ""
+        self.spent = 0
+        self._passes = passes
+        self._seed = seed
+        self._fitted = False
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent."""
+        return min(self.spent / self.evaluations, 1.0)
+
+    @property
+    def left(self) -> int:
+        """Evaluations that may still be spent."""
+        return max(self.evaluations - self.spent, 0)
+
+    def generator(self) -> torch.Generator:
+        """A new generator with the request's seed."""
+        return torch.Generator().manual_seed(self._seed)
+
+    def boxed(self, change: Tensor) -> Tensor:
+        """The change cut where the changed picture would leave [0, 1]."""
+        return (self.picture + change).clamp(0, 1) - self.picture
+
+    def rivals(self, count: int) -> list[int]:
+        """The classes that come next after the label, the most probable first."""
+        order = self.subject.logits.argsort(descending=True, stable=True).tolist()
+        return [index for index in order if index != self.label][:count]
+
+    async def fit(self) -> None:
+        """Makes the budget what the deadline leaves of it, as the time of a first evaluation tells."""
+        if self._passes.unit == "gradient":
+            await self.look(torch.zeros_like(self.picture))
+        else:
+            await self.margin(torch.zeros_like(self.picture))
+        self.evaluations = self._passes.fit(self.evaluations)
+        self._fitted = True
+
+    async def look(self, change: Tensor) -> Look:
+        """Spends one gradient evaluation on a change, against whichever class is then the nearest.
+
+        Raises:
+            SearchEndedError: None is left, or the network gives no direction.
+        """
+        [look] = await self.look_at_rivals(change, [ANY_RIVAL])
+        return look
+
+    async def look_at_nearest(self) -> Look:
+        """Looks at the picture as it is, against the first few rivals as far as the budget allows; errors as in `look`.
+
+        Of the rivals the one whose linearised boundary is the nearest: often it is not the runner-up, and what begins
+        towards a wrong one seldom comes back.
+        """
+        rivals = self.rivals(max(1, min(_RIVALS, round(_SHARE_FOR_RIVALS * self.evaluations))))
+        looks = await self.look_at_rivals(torch.zeros_like(self.picture), rivals)
+        return min(looks, key=lambda look: look.ahead)
+
+    async def look_at_rivals(self, change: Tensor, rivals: list[int]) -> list[Look]:
+        """Spends one gradient evaluation for each rival.
+
+        Returns:
+            A look for each rival against which the network gives a direction.
+
+        Raises:
+            SearchEndedError: Not enough are left, or there is no direction against any.
+        """
+        found = [look for look in await self._looks(change, rivals) if 0 < look.steepness < math.inf]
+        if not found:
+            self.stopped_by = "flat"
+            raise SearchEndedError
+        return found
+
+    async def margin(self, change: Tensor) -> float:
+        """Spends one forward evaluation; the margin of the serving network. Errors as in `look`."""
+        self._grant(1, change)
+        [logits], *_ = await self._passes.forward(serve_alone, (self.picture + change)[None])
+        self._note(change, self.subject.flips(logits), 1)
+        return margin_of(logits, self.label)
+
+    async def _looks(self, change: Tensor, rivals: list[int]) -> list[Look]:
+        self._grant(len(rivals), change)
+        changed = self.picture + change
+        labels = torch.full((len(rivals),), self.label)
+        pictures = changed.expand(len(rivals), -1, -1, -1)
+        logits, gradients = await self._passes.margins(pictures, labels, torch.tensor(rivals))
+        flipped = self.subject.flips(logits[0])
+        self._note(change, flipped, len(rivals))
+        others = logits[0].clone()
+        others[self.label] = -math.inf
+        leads = [others.max() if rival == ANY_RIVAL else others[rival] for rival in rivals]
+        # At the edge of the box only one side is open.
+        shut = (changed <= 0, changed >= 1)
+        return [
+            self._described(float(logits[0, self.label] - lead), flipped, gradient, change, shut)
+            for lead, gradient in zip(leads, gradients, strict=True)
+        ]
+
+    def _described(
+        self, margin: float, flipped: bool, gradient: Tensor, change: Tensor, shut: tuple[Tensor, Tensor]
+    ) -> Look:
+        gradient = gradient.masked_fill((shut[0] & (gradient > 0)) | (shut[1] & (gradient < 0)), 0)
+        steepness = self.norm.steepness(gradient)
+        direction, ahead = torch.zeros_like(gradient), math.inf
+        if 0 < steepness < math.inf:
+            direction, ahead = -self.norm.steepest(gradient), margin / steepness
+            if not change.any():
+                # The serving network has decided for the label, also where rounding makes torch see it beaten.
+                ahead = max(abs(ahead), SMALLEST)
+        return Look(margin, flipped, gradient, steepness, direction, ahead)
+
+    def _grant(self, wanted: int, change: Tensor) -> None:
+        if self._passes.grant(wanted) < wanted:
+            self.last = change
+            # A budget that was made to fit the time is spent when the time is.
+            self.stopped_by = "deadline" if self._fitted else self._passes.stopped_by
+            raise SearchEndedError
+
+    def _note(self, change: Tensor, flipped: bool, cost: int) -> None:
+        size = self.norm.size(change)
+        self.searched_radius = max(self.searched_radius, size)
+        self.spent += cost
+        # Where torch sees the label beaten in the picture itself, the serving network has decided otherwise.
+        if flipped and 0 < size < self.smallest:
+            self.best, self.smallest = change, size
+        if 2 * self.spent <= self.evaluations:
+            self.at_half = self.smallest
+
+
+def margin_of(logits: Tensor, label: int) -> float:
+    """Lead of the label's logit over the best other one; infinite where there is no other."""
+    others = logits.clone()
+    others[label] = -math.inf
+    return float(logits[label] - others.max())

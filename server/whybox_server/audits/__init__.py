@@ -1,0 +1,1 @@
+"""What a data set reveals about a model, measured offline."""

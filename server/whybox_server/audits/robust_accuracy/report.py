@@ -1,0 +1,127 @@
+"""The report as JSON."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from whybox_server.audits.dataset import DataSet
+from whybox_server.audits.journal import Record
+from whybox_server.audits.robust_accuracy.summary import (
+    SMALL,
+    Curve,
+    NormSummary,
+    Summary,
+)
+from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, Estimate
+
+MEANING = (
+    "empirical robust accuracy: an upper bound. The attack finds upper bounds on distances: changes that it did not"
+    " find may be smaller, and the true robust accuracy is at most what stands here"
+)
+_NOTES = {
+    "unreadable": "pictures that cannot be decoded; they count in no number",
+    "failed": "pictures on which the network or the attack failed; they count in no number, and the same command tries"
+    " them again; pictures.jsonl has the tracebacks",
+    "radius": "size of the change in the norm, for values in [0, 1]",
+    "accuracy": "share of pictures whose prediction is right and for which no change of size up to the radius was found"
+    " that makes it wrong; with Wilson's interval, pointwise",
+    "customary": "the same at radii at which papers state robust accuracy; of linf 1, 2, 4 and 8 grey levels of 255",
+    "unsearched": "share of pictures that count as robust at a radius although no change of that size was tried",
+    "median": "distance of the pictures that are predicted right, with a percentile bootstrap interval; null: no"
+    " bound was found",
+    "censored": "pictures predicted right for which no change was found that makes the prediction wrong",
+    "unreliable": "pictures whose distance has reasons against it; pictures.jsonl has them",
+    "small": f"fewer than {SMALL} pictures: the numbers say little",
+}
+
+
+def write_report(
+    path: Path,
+    settings: Mapping[str, Any],
+    data: DataSet,
+    labels: Sequence[str],
+    records: Sequence[Record],
+    whole: Summary,
+    classes: Mapping[int, Summary],
+) -> None:
+    """Writes the numbers; the same records give the same bytes.
+
+    Args:
+        path: Of the file.
+        settings: What the records depend on.
+        data: The data set that was measured.
+        labels: Of the model's classes.
+        records: Of its pictures.
+        whole: Their summary.
+        classes: Summaries of the classes, by index.
+    """
+    report = {
+        "measure": MEANING,
+        "notes": _NOTES,
+        "settings": dict(settings),
+        "data": {
+            "folder": str(data.folder),
+            "pictures": len(records),
+            "measured": sum(record.measured for record in records),
+            "not_of_the_model": data.not_of_the_model,
+            "unlabelled": data.unlabelled,
+            "unreadable": _errors(record for record in records if record.unreadable),
+            "failed": _errors(record for record in records if record.failed),
+        },
+        "confidence": CONFIDENCE,
+        "bootstrap_resamples": RESAMPLES,
+        **_summary(whole),
+        "classes": [
+            {"index": index, "label": labels[index], "small": summary.small, **_summary(summary)}
+            for index, summary in classes.items()
+        ],
+    }
+    path.write_text(_compact(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def _errors(records: Iterable[Record]) -> list[dict[str, str]]:
+    return [{"file": record.file, "error": record.error} for record in records]
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    return {
+        "n": summary.pictures,
+        "right": summary.right,
+        "accuracy": _estimate(summary.accuracy),
+        "norms": {name: _norm(norm) for name, norm in summary.norms.items()},
+    }
+
+
+def _norm(norm: NormSummary) -> dict[str, Any]:
+    return {
+        "median": None if norm.median is None else _estimate(norm.median),
+        "censored": norm.censored,
+        "unreliable": norm.unreliable,
+        "customary": _curve(norm.customary),
+        "curve": _curve(norm.curve),
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, float | None]:
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: end if math.isfinite(end) else None for name, end in ends.items()}
+
+
+def _curve(curve: Curve) -> dict[str, list[float]]:
+    columns = {
+        "radius": curve.radius,
+        "accuracy": curve.accuracy,
+        "low": curve.low,
+        "high": curve.high,
+        "unsearched": curve.unsearched,
+    }
+    # Six digits are more than the measurement has, and keep the file short.
+    return {name: [float(f"{value:.6g}") for value in column] for name, column in columns.items()}
+
+
+def _compact(text: str) -> str:
+    """Arrays of numbers in one line each."""
+    return re.sub(r"\[\s+([-+.,\deE\s]+?)\s+\]", lambda match: f"[{' '.join(match[1].split())}]", text)

@@ -1,0 +1,116 @@
+"""The processes that measure pictures.
+
+What touches tensors is imported in them alone: the process that waits for them need not load torch.
+"""
+
+import hashlib
+import os
+import threading
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whybox import v1
+from whybox.v1.errors import FailedPreconditionError, PictureError
+from whybox_server.audits.dataset import Labelled
+from whybox_server.audits.journal import Outcome, Record
+
+if TYPE_CHECKING:
+    from whybox_handlers.audits.robust_accuracy import Measured
+    from whybox_handlers.models.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all pictures of an audit share.
+
+    Attributes:
+        archive: The packed model.
+        folder: The data set's.
+        options: `v1.RobustnessOptions` with every default filled in, serialized.
+        seed: Of attacks that draw.
+        device: "cpu" or "cuda".
+    """
+
+    archive: Path
+    folder: Path
+    options: bytes
+    seed: int
+    device: str
+
+
+def begin() -> None:
+    """Ends this process when its parent ends, however that happens: its queue would wait for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def measure(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
+    """Reads, predicts and attacks pictures; what fails on one of them is its record's error.
+
+    Raises:
+        FailedPreconditionError: The model cannot be loaded on that device.
+        OSError: A picture cannot be read.
+    """
+    from whybox_handlers.audits.robust_accuracy import measure as measure_images
+
+    options = v1.RobustnessOptions.FromString(work.options)
+    images = [(work.folder / picture.file).read_bytes() for picture in pictures]
+    labels = [picture.label for picture in pictures]
+    outcomes = measure_images(_classifier(work.archive, work.device), images, labels, options, work.seed)
+    return [_record(*each) for each in zip(pictures, images, outcomes, strict=True)]
+
+
+@cache
+def _classifier(archive: Path, device: str) -> "Classifier":
+    """Loaded once in each process."""
+    import torch
+
+    from whybox_handlers.replay import load_archive
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise FailedPreconditionError("torch sees no CUDA device here; use --device cpu")
+    # Sums over another number of threads round differently; there is a process for each core instead.
+    torch.set_num_threads(1)
+    try:
+        return load_archive(archive, device)
+    except ValueError as error:
+        raise FailedPreconditionError(str(error)) from error
+
+
+def _record(picture: Labelled, image: bytes, measured: "Measured | Exception") -> Record:
+    digest = hashlib.sha256(image).hexdigest()
+    if isinstance(measured, PictureError):
+        return Record(picture.file, digest, picture.label, None, error=measured.message)
+    if isinstance(measured, Exception):
+        where = "".join(traceback.format_exception(measured))
+        error = f"{type(measured).__name__}: {measured}"
+        return Record(picture.file, digest, picture.label, None, error=error, traceback=where)
+    norms = {distance.norm: _outcome(distance) for distance in measured.distances}
+    return Record(picture.file, digest, picture.label, measured.predicted, norms)
+
+
+def _outcome(distance: v1.Distance) -> Outcome:
+    found = distance.state == "found"
+    return Outcome(
+        state=distance.state,
+        distance=distance.distance if found else None,
+        unflipped_distance=distance.unflipped_distance if found else None,
+        searched_radius=distance.searched_radius,
+        distance_8bit=distance.distance_8bit if distance.HasField("distance_8bit") else None,
+        adversarial_class=distance.adversarial_class.index if found else None,
+        gradient_evaluations=distance.gradient_evaluations,
+        forward_evaluations=distance.forward_evaluations,
+        stopped_by=distance.stopped_by,
+        reasons=tuple(distance.reasons),
+    )

@@ -1,0 +1,1 @@
+"""The core between the transports and the backend; it knows no transport and no TorchServe."""

@@ -1,0 +1,31 @@
+"""The gateway's port: worker pools, whatever runs them."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+from whybox import v1
+
+
+class PoolKind(StrEnum):
+    """Each model is registered twice, so that an explanation never delays a prediction."""
+
+    PREDICT = "predict"
+    ANALYZE = "analyze"
+
+
+class Pool(Protocol):
+    """Workers that do one kind of work for one model; see `torchserve.pool.Pool`."""
+
+    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+        """Has one unit of work done."""
+
+
+class Backend(Protocol):
+    """All worker pools; see `torchserve.backend.Backend`."""
+
+    def pool(self, model: str, kind: PoolKind) -> Pool:
+        """One pool of a served model."""
+
+    def readiness(self) -> Mapping[str, Mapping[str, str]]:
+        """State of each pool, by model and kind."""

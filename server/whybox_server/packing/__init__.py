@@ -1,0 +1,1 @@
+"""From a model spec to the archive that TorchServe serves."""

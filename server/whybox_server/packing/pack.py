@@ -1,0 +1,237 @@
+"""Packing: from a model spec to the archive that TorchServe serves."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from google.protobuf import json_format
+from model_archiver.model_archiver_config import ModelArchiverConfig
+from model_archiver.model_packaging_utils import ModelExportUtils
+
+import whybox_handlers
+from whybox import v1
+from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models import networks
+from whybox_handlers.models.classifier import (
+    MANIFEST,
+    ONNX,
+    WEIGHTS,
+    Classifier,
+    Differentiable,
+    OnnxServing,
+    differentiable,
+)
+from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
+from whybox_handlers.packing.attack_checks import check_attacks
+from whybox_handlers.packing.checks import (
+    PackError,
+    compare_logits,
+    compare_maps,
+    randomise_methods,
+)
+from whybox_handlers.packing.onnx_export import export
+from whybox_handlers.pictures import decoding as pictures
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS
+from whybox_handlers.robustness.corruptions import CORRUPTIONS
+from whybox_server.archives import ArchiveError, read_manifest
+
+__all__ = ["PackError", "Packed", "SpecError", "pack"]
+
+_ATTACK_CHECK_PICTURES = 4
+# What neither packing nor a worker runs.
+_NOT_PACKED = ("audits", "replay.py", "notebook.py")
+_ENTRY = "whybox_entry.py"
+# TorchServe wants exactly one class defined in the entry file.
+_ENTRY_CODE = '''"""The only code in this archive; everything else comes from the installed whybox_handlers."""
+
+from whybox_handlers.handler import Handler
+
+
+class Entry(Handler):
+    """Answers this archive's requests."""
+'''
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Outcome of a pack.
+
+    Attributes:
+        archive: The .mar file.
+        model: Its manifest.
+        fresh: False where the archive was there already, built from the same inputs.
+    """
+
+    archive: Path
+    model: v1.Model
+    fresh: bool
+
+
+def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
+    """Builds the archive of a spec, unless it is there already.
+
+    Args:
+        spec_path: The YAML file.
+        store: Folder for the archive; created where missing.
+        report: Told, in a few words, what goes on.
+
+    Raises:
+        SpecError: The spec is wrong.
+        PackError: ONNX Runtime and torch disagree on the check pictures, or our maps and Captum's do.
+    """
+    spec = load_spec(spec_path)
+    weights = spec.weights.path().read_bytes()
+    model = _manifest(spec, weights)
+    network = differentiable(model, spec.weights.path())
+    try:
+        model.methods.extend(_methods(network, spec.enabled))
+    except SpecError as error:
+        raise SpecError(f"{spec_path}: {error}") from None
+    model.digests.inputs_sha256 = _inputs(model, spec)
+    archive = store / f"{spec.name}.mar"
+    if _inputs_of(archive) == model.digests.inputs_sha256:
+        return Packed(archive, read_manifest(archive), fresh=False)
+    store.mkdir(parents=True, exist_ok=True)
+    report("exporting to ONNX")
+    onnx = export(network, spec.crop)
+    model.digests.onnx_sha256 = _sha256(onnx)
+    _check(model, network, onnx, spec, report)
+    # Built beside its place, so that the finished archive appears there all at once.
+    with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
+        content = Path(temporary, "content")
+        content.mkdir()
+        (content / WEIGHTS).write_bytes(weights)
+        (content / ONNX).write_bytes(onnx)
+        (content / MANIFEST).write_text(json_format.MessageToJson(model, preserving_proto_field_name=True))
+        (content / _ENTRY).write_text(_ENTRY_CODE)
+        report("writing the archive")
+        _archive(spec, content, Path(temporary)).replace(archive)
+    return Packed(archive, read_manifest(archive), fresh=True)
+
+
+def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
+    """All that is known before the network is built."""
+    labels = networks.labels(spec.labels)
+    model = v1.Model(
+        name=spec.name,
+        version=spec.version,
+        title=spec.title,
+        architecture=spec.architecture,
+        preprocessing=v1.Preprocessing(resize=spec.resize, crop=spec.crop, mean=spec.mean, std=spec.std),
+        num_classes=len(labels),
+        labels=labels,
+        norms=NORMS,
+        attacks=[
+            v1.Attack(
+                name=name,
+                summary=attack.summary,
+                reference=attack.reference,
+                norms=attack.norms,
+                evaluations=attack.evaluations,
+            )
+            for name, attack in ATTACKS.items()
+        ],
+        default_attack=next(iter(ATTACKS)),
+        corruptions=[
+            v1.CorruptionKind(
+                name=name,
+                group=corruption.group,
+                summary=corruption.summary,
+                severities=len(corruption.strengths),
+            )
+            for name, corruption in CORRUPTIONS.items()
+        ],
+    )
+    digests = model.digests
+    digests.weights_sha256 = _sha256(weights)
+    digests.preprocessing_sha256 = _sha256(model.preprocessing.SerializeToString(deterministic=True))
+    digests.labels_sha256 = _sha256("\n".join(labels).encode())
+    libraries = ("torch", "onnxruntime-gpu", "captum")
+    model.packing_check.runtime.update({library: version(library) for library in libraries})
+    return model
+
+
+def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Method]:
+    """What the registry says of each explainer for this network.
+
+    Raises:
+        SpecError: `enabled` names one that there is not.
+    """
+    for name in enabled:
+        if name not in EXPLAINERS:
+            raise SpecError(f"methods.enable: {name!r} is not one of {', '.join(EXPLAINERS)}")
+    return [
+        v1.Method(
+            name=name,
+            summary=row.summary,
+            reference=row.reference,
+            options=row.options,
+            evaluations=row.evaluations,
+            default_evaluations=row.default_evaluations,
+            min_evaluations=row.min_evaluations,
+            default_tolerance=row.default_tolerance or 0.0,
+            default_baseline=row.default_baseline,
+            unavailable=row.unavailable_for(network, enabled, name),
+        )
+        for name, row in EXPLAINERS.items()
+    ]
+
+
+def _inputs(model: v1.Model, spec: ModelSpec) -> str:
+    """Digest of all that the archive depends on: what the manifest says so far, and what is tested on and with.
+
+    The code of the handlers belongs to it, because the manifest tells how their explainers did in the randomisation
+    test.
+    """
+    tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *_code()])
+    return _sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
+
+
+def _code() -> list[Path]:
+    """The modules of the handlers that packing and serving use: a change of the others must not repack every model."""
+    [root] = map(Path, whybox_handlers.__path__)
+    return sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _NOT_PACKED)
+
+
+def _inputs_of(archive: Path) -> str | None:
+    """Digest of what an archive was built from; None where there is none that can be read."""
+    try:
+        return read_manifest(archive).digests.inputs_sha256
+    except ArchiveError:
+        return None
+
+
+def _check(
+    model: v1.Model, network: Differentiable, onnx: bytes, spec: ModelSpec, report: Callable[[str], None]
+) -> None:
+    """Compares and tests on real pictures, and notes the outcomes in the manifest."""
+    cpu = torch.device("cpu")
+    classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
+    views = {
+        path.name: pictures.preprocess(pictures.decode(path.read_bytes()), spec.resize, spec.crop)[0]
+        for path in spec.check_pictures.paths()
+    }
+    compare_logits(classifier, views, report)
+    stacked = torch.stack([*views.values()])
+    compare_maps(classifier, stacked[0], report)
+    randomise_methods(classifier, stacked, report)
+    check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], report)
+
+
+def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:
+    """Zips the content with TorchServe's own manifest."""
+    config = ModelArchiverConfig(
+        model_name=spec.name, version=spec.version, handler=_ENTRY, serialized_file=WEIGHTS, export_path=str(folder)
+    )
+    # Not `package_model`, which copies everything through a folder of the model's name in /tmp that it first deletes.
+    manifest = ModelExportUtils.generate_manifest_json(config)
+    ModelExportUtils.archive(str(folder), spec.name, str(content), manifest, archive_format="zip-store")
+    return folder / f"{spec.name}.mar"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

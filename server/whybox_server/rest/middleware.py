@@ -1,0 +1,77 @@
+"""What surrounds every request: its id, its metrics, and the place where its errors become an answer."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from whybox.v1.errors import WhyboxError
+from whybox_server.failures import as_whybox_error
+from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
+from whybox_server.request_ids import HEADER, request_id
+from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
+
+
+class CallMiddleware:
+    """Outermost layer of the application.
+
+    Handlers find the request's id in `request.state.request_id` and what is counted of it in `request.state.call`, and
+    raise what goes wrong.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the application answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call_id = request_id(Headers(scope=scope).get(HEADER))
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[HEADER] = call_id
+            await send(message)
+
+        with self._count(scope["path"].removeprefix(scope.get("root_path", ""))) as call:
+            scope.setdefault("state", {}).update(request_id=call_id, call=call)
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as exc:
+                if started:
+                    raise
+                error = as_whybox_error(exc, call_id)
+                call.code = error.code_name
+                await problem_response(error, call_id)(scope, receive, send_with_id)
+            finally:
+                call.route = getattr(scope.get("route"), "path_format", UNKNOWN)
+
+    def _count(self, path: str) -> AbstractContextManager[Call]:
+        # Only the API is counted: probes and scrapes would drown its calls, and count themselves as in flight.
+        return self._metrics.request("rest") if path.startswith("/v1/") else nullcontext(Call())
+
+
+async def routing_problem(request: Request, exc: Exception) -> Response:
+    """Answers what the router refuses: a path that is not there, or a method that it does not take.
+
+    Raises:
+        HTTPException: The framework refused for another reason, which is then unexpected.
+    """
+    error: WhyboxError
+    match exc:
+        case HTTPException(status_code=404):
+            error = UnknownPathError(f"There is nothing at {request.url.path}; /docs lists what there is.")
+        case HTTPException(status_code=405):
+            error = MethodNotAllowedError(f"{request.url.path} does not take {request.method}.")
+        case _:
+            raise exc
+    request.state.call.code = error.code_name
+    return problem_response(error, request.state.request_id, exc.headers)

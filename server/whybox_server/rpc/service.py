@@ -1,0 +1,122 @@
+"""The gRPC transport: `whybox.v1.AnalysisService` over the gateway, one place where errors become status codes."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+
+from whybox import v1
+from whybox.v1 import analysis_pb2, analysis_pb2_grpc
+from whybox_server.failures import as_whybox_error
+from whybox_server.gateway.core import Gateway
+from whybox_server.monitoring.metrics import Metrics
+from whybox_server.request_ids import HEADER, request_id
+from whybox_server.rpc.health import HealthService
+
+SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
+    """Hands calls to the gateway. A cancelled call cancels the work: its `CancelledError` is never caught here."""
+
+    def __init__(self, gateway: Gateway, metrics: Metrics, *, default_timeout: float, max_timeout: float) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+        self._default_timeout = default_timeout
+        self._max_timeout = max_timeout
+
+    async def Analyze(self, request: v1.AnalyzeRequest, context: Context) -> v1.AnalyzeResponse:  # noqa: N802
+        """All parts in one answer."""
+        async with self._answering("Analyze", request.model, context) as call_id:
+            return await self._gateway.analyze(request, request_id=call_id, timeout=self._timeout(context))
+
+    async def StreamAnalysis(  # noqa: N802
+        self, request: v1.AnalyzeRequest, context: Context
+    ) -> AsyncIterator[v1.AnalyzeResponse]:
+        """The parts one by one as they are ready."""
+        async with self._answering("StreamAnalysis", request.model, context) as call_id:
+            parts = self._gateway.stream(request, request_id=call_id, timeout=self._timeout(context))
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+
+    async def ListModels(  # noqa: N802
+        self,
+        request: v1.ListModelsRequest,  # noqa: ARG002 (it has no fields yet)
+        context: Context,
+    ) -> v1.ListModelsResponse:
+        """The served models without their labels."""
+        async with self._answering("ListModels", "", context):
+            return v1.ListModelsResponse(models=self._gateway.list_models())
+
+    async def GetModel(self, request: v1.GetModelRequest, context: Context) -> v1.Model:  # noqa: N802
+        """One model with its labels."""
+        async with self._answering("GetModel", request.model, context):
+            return self._gateway.get_model(request.model, request.version)
+
+    def _answering(self, method: str, model: str, context: Context) -> "_Answering":
+        return _Answering(self._metrics, method, model, context)
+
+    def _timeout(self, context: Context) -> float:
+        return min(_seconds_left(context.time_remaining(), self._default_timeout), self._max_timeout)
+
+
+class _Answering:
+    """Around the answer to one call: its id, its metrics, and the one place where its errors become a status."""
+
+    def __init__(self, metrics: Metrics, method: str, model: str, context: Context) -> None:
+        self._counting = metrics.request("grpc", method)
+        self._model = model
+        self._context = context
+        self._request_id = request_id(dict(context.invocation_metadata() or ()).get(HEADER))
+
+    async def __aenter__(self) -> str:
+        await self._context.send_initial_metadata(((HEADER, self._request_id),))
+        self._counting.__enter__().model = self._model
+        return self._request_id
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._counting.__exit__(kind, error, traceback)
+        if isinstance(error, Exception):
+            status = rpc_status.to_status(as_whybox_error(error, self._request_id).to_status())
+            await self._context.abort(status.code, status.details, status.trailing_metadata)
+
+
+def _seconds_left(remaining: float | None, default: float) -> float:
+    # None where the caller set no deadline.
+    return default if remaining is None else max(remaining, 0.0)
+
+
+def create_server(
+    gateway: Gateway, metrics: Metrics, *, max_message_bytes: int, default_timeout: float, max_timeout: float
+) -> grpc.aio.Server:
+    """A server with the analysis, health and reflection services, not yet bound to a port.
+
+    Args:
+        gateway: What answers.
+        metrics: Where calls are counted.
+        max_message_bytes: Largest request that is read; a larger one is refused with RESOURCE_EXHAUSTED.
+        default_timeout: Seconds for a call without a deadline.
+        max_timeout: Seconds that no call may exceed, whatever its deadline.
+    """
+    options = [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # Without this a second server on the same port would take half of the calls instead of failing to start.
+        ("grpc.so_reuseport", 0),
+    ]
+    server = grpc.aio.server(options=options)
+    service = AnalysisService(gateway, metrics, default_timeout=default_timeout, max_timeout=max_timeout)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)
+    health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+    reflection.enable_server_reflection((SERVICE, health_name, reflection.SERVICE_NAME), server)
+    return server

@@ -1,0 +1,106 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from whybox import v1
+from whybox._commands.certify import last_of
+from whybox._messages.reading import read_analysis
+from whybox.cli import app
+
+
+@pytest.fixture
+def run(url: str, tmp_path: Path, picture: bytes, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "dog.png").write_bytes(picture)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WHYBOX_URL", url)
+
+    def run(*arguments: str, **options) -> Result:
+        return CliRunner().invoke(app, ("certify", *arguments), **options)
+
+    return run
+
+
+@pytest.fixture
+def growing(service, answer: v1.AnalyzeResponse) -> list[v1.AnalyzeResponse]:
+    """The service streams a certificate, first under way and then complete."""
+    first, last = (v1.AnalyzeResponse(model="lite0", version="1.0", certified=answer.certified) for _ in range(2))
+    first.certified.state, first.certified.samples = "running", 400
+    first.certified.ClearField("radius")
+    service.answers = [first, last]
+    return service.answers
+
+
+@pytest.mark.usefixtures("growing")
+def test_the_certificate_can_be_read(run) -> None:
+    result = run("dog.png", "--sigma", "0.05")
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.stdout.split())
+    assert "lite0 1.0 Certified within an L2 change of 0.124 (31.6 in grey levels) the smoothed classifier" in text
+    assert "under way" not in text
+    # Where it is no terminal there is no bar.
+    assert result.stderr == ""
+
+
+def test_an_abstention_can_be_read(run, growing) -> None:
+    growing[-1].certified.state = "abstained"
+    growing[-1].certified.ClearField("radius")
+    result = run("dog.png", "--sigma", "0.05")
+    assert result.exit_code == 0
+    assert "nothing is certified" in result.stdout
+
+
+@pytest.mark.usefixtures("growing")
+def test_json_is_the_last_answer(run) -> None:
+    result = run("-", "--sigma", "0.05", "--json", input=b"no picture of ours")
+    body = json.loads(result.stdout)
+    assert (body["certified"]["state"], body["certified"]["radius"]) == ("certified", 0.124)
+    assert result.stderr == ""
+
+
+def test_options_reach_the_request(run, service) -> None:
+    arguments = "--sigma 0.5 --samples 200 --alpha 0.01 --model lite2 --seed 5 --timeout 9"
+    assert run("dog.png", *arguments.split()).exit_code == 0
+    [request] = service.requests
+    assert request == v1.AnalyzeRequest(
+        model="lite2",
+        image=request.image,
+        certified=v1.CertifiedOptions(sigma=0.5, samples=200, alpha=0.01),
+        seed=5,
+    )
+
+
+def test_what_is_left_out_is_not_sent(run, service) -> None:
+    assert run("dog.png", "--sigma", "0.5").exit_code == 0
+    [request] = service.requests
+    assert request.certified == v1.CertifiedOptions(sigma=0.5)
+
+
+def test_errors_are_one_line(run, service, overloaded) -> None:
+    service.answers, service.error = service.answers[:1], overloaded
+    result = run("dog.png", "--sigma", "0.5")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    [line] = result.stderr.splitlines()
+    assert line.startswith("Error: The queue is full. [QUEUE_FULL]")
+
+
+def test_a_server_that_answers_nothing(run, service) -> None:
+    service.answers = []
+    result = run("dog.png", "--sigma", "0.5")
+    assert result.exit_code == 1
+    assert "MALFORMED_ANSWER" in result.stderr
+
+
+def test_a_terminal_sees_a_bar_that_goes(growing) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=80)
+    analyses = [read_analysis(part, b"") for part in growing]
+    assert last_of(iter(analyses), console) is analyses[-1]
+    shown = screen.getvalue()
+    assert "1000/1000" in shown
+    # The last that is written takes the line away again.
+    assert shown.endswith("\x1b[2K")

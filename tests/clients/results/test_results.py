@@ -1,0 +1,196 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from whybox import Analysis, InternalError, OverloadedError, WhyboxError, v1
+from whybox._messages.reading import read_analysis, read_model
+
+
+@pytest.fixture
+def analysis(answer: v1.AnalyzeResponse, picture: bytes) -> Analysis:
+    return read_analysis(answer, picture)
+
+
+def test_every_field_of_the_contract_arrives(analysis: Analysis, answer: v1.AnalyzeResponse) -> None:
+    assert_same(answer, analysis)
+
+
+def assert_same(message, value) -> None:
+    """Walks message and value side by side; `status` becomes `error`, an absent field None."""
+    for field in message.DESCRIPTOR.fields:
+        if field.name in ("status", "attribution", "mask"):
+            continue
+        if field.type == field.TYPE_BYTES:
+            name = field.name.removesuffix("_picture")
+            assert getattr(value, f"{name}_png") == (getattr(message, field.name) or None)
+            continue
+        expected, actual = getattr(message, field.name), getattr(value, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            assert dict(actual) == dict(expected)
+        elif field.is_repeated:
+            assert len(actual) == len(expected)
+            for one, other in zip(expected, actual, strict=True):
+                assert_same(one, other) if field.message_type else assert_equal(one, other)
+        elif field.has_presence and not message.HasField(field.name):
+            assert actual is None, field.name
+        elif field.message_type:
+            assert_same(expected, actual)
+        else:
+            assert_equal(expected, actual)
+
+
+def assert_equal(expected: object, actual: object) -> None:
+    assert actual == expected
+    assert type(actual) is type(expected)
+
+
+def test_maps_are_decoded(analysis: Analysis) -> None:
+    cam, gradients, failed = analysis.explanations
+    np.testing.assert_array_equal(cam.attribution, np.arange(49).reshape(7, 7))
+    np.testing.assert_array_equal(gradients.attribution, np.arange(12).reshape(3, 2, 2) / 2 - 2)
+    assert failed.attribution.shape == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["heat_map", "overlay", "regions"])
+def test_pictures_may_come_without_numbers(answer: v1.AnalyzeResponse, picture: bytes, kind: str) -> None:
+    whole = answer.explanations[1]
+    lone = v1.Explanation(method="rise", **{kind: getattr(whole, kind)})
+    [explanation] = read_analysis(v1.AnalyzeResponse(explanations=[lone]), picture).explanations
+    assert explanation.attribution.shape == (0, 0)
+    given = (explanation.heat_map_png, explanation.overlay_png, explanation.regions)
+    assert [value is not None for value in given] == [name == kind for name in ("heat_map", "overlay", "regions")]
+
+
+def test_a_map_without_anything_is_an_error(picture: bytes) -> None:
+    with pytest.raises(InternalError, match="cannot be decoded"):
+        read_analysis(v1.AnalyzeResponse(explanations=[v1.Explanation(method="rise")]), picture)
+
+
+def test_a_twin_lies_over_the_picture_that_it_explains(answer: v1.AnalyzeResponse, picture: bytes) -> None:
+    message = answer.robustness.distances[0]
+    message.twin.after.view.CopyFrom(message.twin.before.view)
+    [distance, _] = read_analysis(answer, picture).robustness.distances
+    twin = distance.twin
+    assert (twin.before.picture, twin.before.view.left) == (picture, 10.5)
+    assert (twin.after.picture, twin.after.view) == (distance.adversarial_png, None)
+    assert twin.before.overlay().size == (43, 43)
+    assert twin.after.overlay().size == (12, 12)
+    message.ClearField("adversarial_picture")
+    [distance, _] = read_analysis(answer, picture).robustness.distances
+    assert (distance.twin.after.picture, distance.twin.after.view) == (picture, distance.twin.before.view)
+
+
+def test_a_model_that_could_not_be_asked_says_why(analysis: Analysis) -> None:
+    fooled, unknown = analysis.robustness.distances[0].transfers
+    assert fooled.error is None
+    assert isinstance(unknown.error, InternalError)
+
+
+def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
+    assert analysis.prediction.error is None
+    assert analysis.explanations[0].error is None
+    failed = analysis.explanations[2]
+    assert isinstance(failed.error, InternalError)
+    assert analysis.errors == {"explanations[2]": failed.error}
+
+
+@pytest.mark.parametrize("part", ["prediction", "robustness", "bias", "certified"])
+def test_any_part_can_fail(answer: v1.AnalyzeResponse, picture: bytes, overloaded: WhyboxError, part: str) -> None:
+    getattr(answer, part).Clear()
+    getattr(answer, part).status.CopyFrom(overloaded.to_status())
+    error = read_analysis(answer, picture).errors[part]
+    assert isinstance(error, OverloadedError)
+    assert error.retry_after == 1.5
+
+
+@pytest.mark.parametrize("state", ["running", "certified", "abstained"])
+def test_a_certificate_may_lack_its_radius(answer: v1.AnalyzeResponse, picture: bytes, state: str) -> None:
+    answer.certified.state = state
+    answer.certified.stopped_by = "deadline"
+    answer.certified.ClearField("radius")
+    analysis = read_analysis(answer, picture)
+    assert_same(answer, analysis)
+    assert analysis.certified.running == (state == "running")
+
+
+def test_parts_that_were_not_asked_for_are_none(picture: bytes) -> None:
+    empty = read_analysis(v1.AnalyzeResponse(model="lite0"), picture)
+    assert (empty.prediction, empty.robustness, empty.bias, empty.certified, empty.timings) == (None,) * 5
+    assert empty.receipt is None
+    assert empty.explanations == ()
+    assert empty.errors == {}
+
+
+def test_json_is_that_of_the_contract(analysis: Analysis, answer: v1.AnalyzeResponse) -> None:
+    body = json.loads(analysis.to_json())
+    assert body["prediction"]["classes"][0] == {"index": 207, "label": "golden retriever", "probability": 0.75}
+    assert body["robustness"]["distances"][1]["gradient_evaluations"] == 0, "defaults are spelled out"
+    assert "distance" not in body["robustness"]["distances"][1], "absent values are absent"
+    assert body["request_id"] == answer.request_id
+
+
+def test_values_are_frozen(analysis: Analysis) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        analysis.model = "another"
+
+
+def test_pictures_stay_out_of_the_repr(analysis: Analysis) -> None:
+    assert "PNG" not in repr(analysis)
+    assert "array(" not in repr(analysis)
+
+
+def test_models_arrive_whole() -> None:
+    model = v1.Model(
+        name="lite0",
+        version="1.0",
+        title="Lite0",
+        architecture="efficientnet_lite/efficientnet-lite0",
+        preprocessing=v1.Preprocessing(resize=256, crop=224, mean=[0.5] * 3, std=[0.25] * 3),
+        num_classes=2,
+        labels=["tench", "goldfish"],
+        methods=[
+            v1.Method(
+                name="integrated_gradients",
+                summary="Paths.",
+                reference="1703.01365",
+                options=["baseline", "max_evaluations", "tolerance"],
+                evaluations="gradient",
+                default_evaluations=50,
+                min_evaluations=3,
+                default_tolerance=0.05,
+                default_baseline="black",
+                randomisation_test=v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=8),
+            ),
+            v1.Method(name="attention_rollout", unavailable="It has no attention."),
+        ],
+        norms=["linf", "l2"],
+        digests=v1.Digests(weights_sha256="ab"),
+        packing_check=v1.PackingCheck(
+            pictures=20, max_logit_difference=1e-5, max_map_difference=1e-4, runtime={"torch": "2.14.1"}
+        ),
+        attacks=[
+            v1.Attack(
+                name="fmn", summary="Steps.", reference="2102.12827", norms=["linf", "l2"], evaluations="gradient"
+            ),
+            v1.Attack(name="square", norms=["linf"], evaluations="forward"),
+        ],
+        default_attack="fmn",
+        attack_check=v1.AttackCheck(
+            reasons=["It is random."],
+            pictures=20,
+            attacked=5,
+            repetition_difference=0.5,
+            softmax_output=True,
+            zero_gradient_share=0.1,
+            black_box_better_share=0.2,
+            optimises_at_inference=True,
+            radius_helps_share=0.3,
+            planted=5,
+            planted_found=4,
+        ),
+        corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
+    )
+    assert_same(model, read_model(model))
+    assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

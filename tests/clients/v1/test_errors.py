@@ -1,0 +1,168 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import httpx
+import pytest
+
+from whybox import Client, v1
+from whybox._transports.rest import RestTransport
+from whybox._transports.transport import MAX_MESSAGE_BYTES, Call
+from whybox.v1 import errors
+from whybox.v1.analysis_pb2_grpc import AnalysisServiceServicer, add_AnalysisServiceServicer_to_server
+
+CALL = Call(timeout=5, request_id="abc")
+REQUEST = v1.AnalyzeRequest(model="lite0", image=b"picture")
+TREE = [
+    errors.InvalidRequestError("Bad top_k.", field="prediction.top_k"),
+    errors.PictureError("No picture.", field="image"),
+    errors.PictureTooLargeError("Too large.", field="image"),
+    errors.NotFoundError("No such model."),
+    errors.FailedPreconditionError("No audit.", reason="NO_AUDIT"),
+    errors.QuotaExceededError("Too often.", retry_after=2.5),
+    errors.UnavailableError("Starting.", retry_after=1.0),
+    errors.OverloadedError("Queue full.", retry_after=0.5),
+    errors.DeadlineExceededError("Too late."),
+    errors.CancelledError("Gone."),
+    errors.InternalError("A bug."),
+]
+
+
+@pytest.mark.parametrize("raised", TREE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.analyze(b"picture", request_id="call-1"),
+        lambda client: list(client.stream(b"picture", request_id="call-1")),
+        lambda client: client.model(request_id="call-1"),
+    ],
+    ids=["analyze", "stream", "model"],
+)
+def test_the_tree_survives_both_transports(client: Client, service, raised: errors.WhyboxError, ask) -> None:
+    service.error, service.answers = raised, []
+    with pytest.raises(errors.WhyboxError) as caught:
+        ask(client)
+    error = caught.value
+    assert type(error) is type(raised)
+    for attribute in ("message", "reason", "field", "retry_after"):
+        assert getattr(error, attribute) == getattr(raised, attribute), attribute
+    assert error.__notes__ == ["Request id: call-1"]
+
+
+@pytest.mark.parametrize("scheme", ["grpc", "http"])
+@pytest.mark.parametrize("ask", ["analyze", "models"])
+def test_nobody_there(nobody: str, picture: bytes, scheme: str, ask: str) -> None:
+    url = f"{scheme}://{nobody}"
+    with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError) as caught:
+        client.models() if ask == "models" else client.analyze(picture)
+    assert f"No Whybox server answers at {url}" in caught.value.message
+
+
+def test_too_late(client: Client, url: str, service, picture: bytes) -> None:
+    service.held.clear()
+    for ask in (client.analyze, lambda *args, **kwargs: list(client.stream(*args, **kwargs))):
+        with pytest.raises(errors.DeadlineExceededError, match=r"did not answer within 0\.1 s") as caught:
+            ask(picture, timeout=0.1)
+        assert url in caught.value.message
+
+
+def foreign(status: int, content: str, media_type: str) -> RestTransport:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, text=content, headers={"content-type": media_type})
+
+    return RestTransport("http://elsewhere:80", httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "media_type", "error", "words"),
+    [
+        (200, "<html>", "text/html", errors.WhyboxError, "answered 200 OK with text/html"),
+        (404, "nothing", "text/plain", errors.WhyboxError, "answered 404 Not Found with text/plain"),
+        (302, "", "", errors.WhyboxError, "answered 302 Found with no content type"),
+        (200, "{", "application/json", errors.WhyboxError, "broken JSON"),
+        (200, "[]", "application/json", errors.WhyboxError, "JSON that is no object"),
+        (200, '{"prediction": 3}', "application/json", errors.WhyboxError, "no AnalyzeResponse"),
+        (413, "<html>", "text/html", errors.PictureTooLargeError, "413 Request Entity Too Large, and not in the words"),
+        (502, "<html>", "text/html", errors.UnavailableError, "502 Bad Gateway, and not in the words"),
+        (504, "<html>", "text/html", errors.DeadlineExceededError, "504 Gateway Timeout, and not in the words"),
+    ],
+)
+def test_strangers_who_speak_http(status: int, content: str, media_type: str, error: type, words: str) -> None:
+    transport = foreign(status, content, media_type)
+    with pytest.raises(error, match=words) as caught:
+        transport.analyze(REQUEST, CALL)
+    assert type(caught.value) is error
+    assert "http://elsewhere:80" in caught.value.message
+    if error is errors.WhyboxError:
+        assert caught.value.reason == "NOT_WHYBOX"
+    transport.close()
+
+
+def test_a_problem_of_a_newer_server_is_read_as_far_as_possible() -> None:
+    transport = foreign(418, '{"title": "Teapot", "code": "SHORT", "reason": "STOUT"}', "application/problem+json")
+    with pytest.raises(errors.WhyboxError, match="Teapot") as caught:
+        transport.analyze(REQUEST, CALL)
+    assert (type(caught.value), caught.value.reason) == (errors.WhyboxError, "STOUT")
+    transport.close()
+
+
+def test_an_answer_of_a_newer_server_may_say_more() -> None:
+    transport = foreign(200, '{"model": "lite0", "horoscope": {"sign": "virgo"}}', "application/json")
+    assert transport.analyze(REQUEST, CALL).model == "lite0"
+    transport.close()
+
+
+def test_a_stream_that_is_none() -> None:
+    transport = foreign(200, "<html>", "text/html")
+    with pytest.raises(errors.WhyboxError, match="text/html"):
+        list(transport.stream(REQUEST, CALL))
+    transport.close()
+
+
+@pytest.fixture
+def another_grpc_server() -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"grpc://127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+def test_strangers_who_speak_grpc(another_grpc_server: str) -> None:
+    words = "is not a Whybox server"
+    with Client(another_grpc_server, timeout=5) as client, pytest.raises(errors.WhyboxError, match=words) as caught:
+        client.models()
+    assert caught.value.reason == "NOT_WHYBOX"
+
+
+class LargeAnswers(AnalysisServiceServicer):
+    def Analyze(self, request, context):  # noqa: ARG002, N802
+        return v1.AnalyzeResponse(model="x" * (MAX_MESSAGE_BYTES + 1))
+
+    StreamAnalysis = ListModels = GetModel = None
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "words"),
+    [
+        (10, errors.WhyboxError, "ask for fewer maps"),
+        (2000, errors.PictureTooLargeError, "The picture is too large for"),
+    ],
+)
+def test_messages_beyond_the_limits_of_grpc(size: int, error: type, words: str) -> None:
+    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.max_receive_message_length", 1000)])
+    add_AnalysisServiceServicer_to_server(LargeAnswers(), server)
+    url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    with Client(url, model="lite0") as client, pytest.raises(error, match=words) as caught:
+        client.analyze(bytes(size))
+    assert type(caught.value) is error
+    server.stop(None).wait()
+
+
+@pytest.mark.usefixtures("service")
+def test_the_wrong_port_of_the_right_server(ports, picture: bytes) -> None:
+    swapped = {"grpc": ports.urls["rest"].replace("http", "grpc"), "http": ports.urls["grpc"].replace("grpc", "http")}
+    for url in swapped.values():
+        with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError, match=url):
+            client.analyze(picture)

@@ -1,0 +1,124 @@
+"""The model-randomisation test: what fails it, what passes, and what it is made with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from architectures import classifier_of, network_of, random_classifier, random_pictures
+from whybox_handlers.explanations.explainers import (
+    EXPLAINERS,
+    Attribution,
+    Explainer,
+    Question,
+)
+from whybox_handlers.explanations.propagation.rules import guided_gradients
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.packing.randomisation import (
+    THRESHOLD,
+    DeadNetworkError,
+    randomisation_test,
+    randomised,
+)
+from whybox_handlers.passes.account import Passes
+from whybox_handlers.pictures import decoding
+
+
+def method_of(values: object) -> Explainer:
+    """A method from a function of the question."""
+
+    async def explain(_: Passes, question: Question) -> Attribution:
+        return Attribution(values(question), "relative", signed=True)  # type: ignore[operator]
+
+    return Explainer(explain, "", "")
+
+
+async def guided(passes: Passes, question: Question) -> Attribution:
+    _, gradients = await passes.gradients(question.picture[None], question.objective, guided_gradients)
+    return Attribution(gradients[0], "relative", signed=True)
+
+
+@pytest.fixture(scope="module")
+def views(pictures: dict[Path, int]) -> Tensor:
+    return torch.stack(
+        [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[:4]]
+    )
+
+
+@pytest.fixture(scope="module")
+def random(classifier: Classifier, views: Tensor) -> Classifier:
+    return randomised(classifier, views)
+
+
+@pytest.mark.parametrize(
+    ("row", "passes"),
+    [
+        # Known to show edges rather than what the network has learnt: Adebayo et al.; Nie et al., 2018.
+        (Explainer(guided, "", ""), False),
+        (EXPLAINERS["guided_grad_cam"], False),
+        (EXPLAINERS["saliency"], True),
+        (EXPLAINERS["grad_cam"], True),
+        (EXPLAINERS["integrated_gradients"], True),
+        # Not of the network at all.
+        (method_of(lambda question: question.picture), False),
+        (method_of(lambda _: torch.rand(7, 7)), True),
+    ],
+    ids=["guided", "guided_grad_cam", "saliency", "grad_cam", "integrated_gradients", "picture", "noise"],
+)
+def test_of_a_real_network(
+    row: Explainer, passes: bool, classifier: Classifier, random: Classifier, views: Tensor
+) -> None:
+    torch.manual_seed(0)
+    outcome = randomisation_test(row, classifier, random, views[:2])
+    assert outcome is not None
+    assert outcome.passed == passes == (outcome.similarity < THRESHOLD)
+    assert outcome.threshold == THRESHOLD
+    assert 1 <= outcome.pictures <= 2
+    assert 0 <= outcome.similarity <= 1
+
+
+def test_maps_that_say_too_little_are_not_counted(classifier: Classifier, random: Classifier, views: Tensor) -> None:
+    for coarse in (torch.zeros(7, 7), torch.arange(9.0).view(3, 3)):
+        assert randomisation_test(method_of(lambda _, coarse=coarse: coarse), classifier, random, views[:2]) is None
+
+
+def test_a_method_that_fails_says_so(classifier: Classifier, random: Classifier, views: Tensor) -> None:
+    def fail(_: Question) -> Tensor:
+        raise RuntimeError("this method is broken")
+
+    with pytest.raises(RuntimeError, match="this method is broken"):
+        randomisation_test(method_of(fail), classifier, random, views[:2])
+
+
+@pytest.mark.parametrize(
+    "architecture", ["torchvision/resnet18", "torchvision/convnext_tiny", "torchvision/mobilenet_v3_small"]
+)
+def test_the_last_quarter_is_random_and_alive(architecture: str) -> None:
+    trained, pictures = random_classifier(architecture), random_pictures(4)
+    before = {name: value.clone() for name, value in trained.network.state_dict().items()}
+    random = randomised(trained, pictures)
+    for name, value in trained.network.state_dict().items():
+        assert value.equal(before[name])
+    parameters = list(random.network.named_parameters())
+    changed = [name for name, value in parameters if not value.equal(before[name])]
+    # They are the last ones.
+    unchanged = len(parameters) - len(changed)
+    assert 0.5 < unchanged / len(parameters) < 0.9
+    assert random.serve(pictures).argmax(dim=1).unique().numel() > 1 or random.serve(pictures).std(dim=0).min() > 0
+    assert not any(parameter.requires_grad for _, parameter in parameters)
+    assert not any(module.training for module in random.network.modules())
+    again, other = randomised(trained, pictures), randomised(trained, pictures, seed=1)
+    assert again.serve(pictures).equal(random.serve(pictures))
+    assert not other.serve(pictures).equal(random.serve(pictures))
+
+
+class _Deaf(nn.Module):
+    def forward(self, pictures: Tensor) -> Tensor:
+        return torch.ones_like(pictures)
+
+
+def test_a_dead_network_is_noticed() -> None:
+    classifier = classifier_of(network_of(_Deaf(), nn.Flatten(1), nn.Linear(3 * 16, 5)))
+    with pytest.raises(DeadNetworkError, match="says the same of every picture"):
+        randomised(classifier, torch.rand(3, 3, 4, 4))

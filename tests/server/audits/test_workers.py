@@ -1,0 +1,51 @@
+"""From what the handlers found out to records."""
+
+from pathlib import Path
+
+import pytest
+
+from whybox import v1
+from whybox.v1.errors import PictureError
+from whybox_handlers.audits import robust_accuracy as handlers
+from whybox_server.audits import workers
+from whybox_server.audits.dataset import Labelled
+from whybox_server.audits.journal import Outcome
+
+
+def raised() -> Exception:
+    try:
+        return Exception(1 / 0)
+    except ZeroDivisionError as error:
+        return error
+
+
+FOUND = v1.Distance(norm="linf", state="found", distance=0.5, unflipped_distance=0.25, searched_radius=1)
+MEASURED = {
+    "right": handlers.Measured(3, (FOUND,)),
+    "wrong": handlers.Measured(4),
+    "unreadable": PictureError("damaged"),
+    "failed": raised(),
+}
+
+
+def test_what_was_found_out_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_classifier", lambda *_: None)
+    monkeypatch.setattr(
+        handlers, "measure", lambda _classifier, images, *_: [MEASURED[image.decode()] for image in images]
+    )
+    for text in MEASURED:
+        (tmp_path / text).write_text(text)
+    work = workers.Work(tmp_path / "m.mar", tmp_path, v1.RobustnessOptions().SerializeToString(), 0, "cpu")
+    records = workers.measure(work, [Labelled(text, 3) for text in MEASURED])
+    told = {record.file: (record.predicted, record.error) for record in records}
+    assert told == {
+        "right": (3, ""),
+        "wrong": (4, ""),
+        "unreadable": (None, "damaged"),
+        "failed": (None, "ZeroDivisionError: division by zero"),
+    }
+    right, *others, failed = records
+    assert right.norms == {"linf": Outcome("found", 0.5, 0.25, 1, None, 0, 0, 0, "", ())}
+    assert [record.norms for record in others] == [{}, {}]
+    assert [record.failed for record in records] == [False, False, False, True]
+    assert "return Exception(1 / 0)" in failed.traceback

@@ -1,0 +1,241 @@
+"""A certificate among the other parts of an answer, over pools that answer piece by piece."""
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import pytest
+from google.rpc import code_pb2
+
+from fake_torchserve import until
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.gateway import instalments as certificates
+from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.spool import Spool
+from whybox_server.monitoring.metrics import Metrics
+
+MODEL = v1.Model(name="m", version="2", num_classes=10)
+IMAGE = b"picture"
+PARTS = {"prediction": {}, "certified": {"sigma": 0.25}}
+
+
+def request(**parts):
+    return v1.AnalyzeRequest(model="m", image=IMAGE, seed=7, **parts)
+
+
+def piece(drawn, *, more=True):
+    part = v1.Certified(state="certified", class_index=3, class_label="cat", radius=0.1, samples=drawn - 100)
+    part.probability_lower_bound, part.stopped_by = 0.9, "deadline" if more else ""
+    response = v1.AnalyzeResponse(certified=part)
+    response.receipt.runtime["torch"] = "2.14"
+    smoothing = v1.Smoothing(drawn=drawn) if more else None
+    return v1.WorkResult(response=response, smoothing=smoothing, compute_ms=1000)
+
+
+PIECES = [piece(150), piece(190), piece(200, more=False)]
+
+
+class Backend:
+    """Both pools.
+
+    Attributes:
+        pieces: What is answered to the pieces of a certificate, an exception by raising it, None never.
+        prediction: The same, for a prediction.
+        works: What was handed in, but for predictions.
+    """
+
+    def __init__(self):
+        self.pieces = list(PIECES)
+        response = v1.AnalyzeResponse(prediction={"classes": [{"index": 3}]}, receipt={"runtime": {"onnxruntime": "1"}})
+        self.prediction = v1.WorkResult(response=response, compute_ms=5)
+        self.works = []
+        self.cancelled = 0
+
+    def pool(self, *_):
+        return self
+
+    def readiness(self):
+        return {"m": {"predict": "ready", "analyze": "ready"}}
+
+    async def submit(self, work, _timeout):
+        if work.request.HasField("certified"):
+            self.works.append(work)
+            answer = self.pieces.pop(0)
+        else:
+            answer = self.prediction
+        try:
+            await (asyncio.Event().wait() if answer is None else asyncio.sleep(0))
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(answer, Exception):
+            raise answer
+        copy = v1.WorkResult()
+        copy.CopyFrom(answer)
+        return copy
+
+
+@pytest.fixture
+def backend():
+    return Backend()
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def spooled(tmp_path, monkeypatch):
+    """The pictures that lie there now."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return lambda: [path.read_bytes() for path in tmp_path.glob("*/*")]
+
+
+@pytest.fixture
+def spool(spooled):
+    with Spool() as spool:
+        yield spool
+        assert spooled() == []
+
+
+@pytest.fixture
+def gateway(backend, metrics, spool):
+    return Gateway([MODEL], backend, metrics, spool, max_image_bytes=1000)
+
+
+async def analyze(gateway, asked, timeout=30):
+    return await gateway.analyze(asked, request_id="id-1", timeout=timeout)
+
+
+async def stream(gateway, asked, timeout=30):
+    async with aclosing(gateway.stream(asked, request_id="id-1", timeout=timeout)) as parts:
+        return [part async for part in parts]
+
+
+async def test_a_stream_shows_the_certificate_growing(gateway):
+    first, *parts = await stream(gateway, request(**PARTS))
+    assert first.HasField("prediction")
+    states = [(part.certified.state, part.certified.samples) for part in parts]
+    assert states == [("running", 50), ("running", 90), ("certified", 100)]
+    for part in parts:
+        assert (part.request_id, part.model, part.version) == ("id-1", "m", "2")
+        assert not part.HasField("prediction")
+        assert part.receipt.runtime == {"torch": "2.14"}
+    assert [part.certified.HasField("radius") for part in parts] == [False, False, True]
+    assert [[timing.part for timing in part.timings.parts] for part in parts] == [[], [], ["certified"]]
+    totals = [part.timings.total_ms for part in parts]
+    assert totals == sorted(totals)
+
+
+async def test_one_answer_holds_only_the_last(gateway):
+    answer = await analyze(gateway, request(**PARTS))
+    assert answer.certified == PIECES[-1].response.certified
+    assert answer.HasField("prediction")
+    assert [(timing.part, timing.compute_ms) for timing in answer.timings.parts] == [
+        ("prediction", 5),
+        ("certified", 3000),
+    ]
+    assert answer.timings.parts[1].total_ms <= answer.timings.total_ms
+    assert answer.receipt.runtime == {"torch": "2.14", "onnxruntime": "1"}
+    assert json.loads(answer.receipt.parameters)["certified"] == {"sigma": 0.25, "samples": 1000, "alpha": 0.001}
+
+
+async def test_a_certificate_alone_waits_for_nothing(gateway, backend):
+    parts = await stream(gateway, request(certified={"sigma": 0.25}))
+    assert [part.certified.state for part in parts] == ["running", "running", "certified"]
+    assert [work.request.seed for work in backend.works] == [7] * 3
+
+
+async def test_the_deadline_ends_it_with_what_was_drawn(gateway, backend):
+    backend.pieces = [piece(150), None]
+    answer = await analyze(gateway, request(**PARTS), timeout=0.4)
+    assert (answer.certified.state, answer.certified.samples) == ("certified", 50)
+    assert answer.certified.stopped_by == "deadline"
+    assert [timing.compute_ms for timing in answer.timings.parts] == [5, 1000]
+
+
+DIED = errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0)
+FAILED = errors.FailedPreconditionError("failed", reason="WHY", field="certified")
+
+
+@pytest.mark.parametrize("end", [[piece(200, more=False)], [None]], ids=["one takes over", "nobody does in time"])
+async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, monkeypatch, end):
+    monkeypatch.setattr(certificates, "_PAUSE_SECONDS", 0.01)
+    backend.pieces = [piece(150), DIED, *end]
+    answer = await analyze(gateway, request(**PARTS), timeout=0.4)
+    assert answer.certified.state == "certified"
+    assert answer.certified.samples == (50 if end == [None] else 100)
+
+
+async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend):
+    backend.pieces = [piece(150), FAILED]
+    answer = await analyze(gateway, request(**PARTS))
+    assert answer.HasField("prediction")
+    assert answer.certified == v1.Certified(status=FAILED.to_status())
+    backend.pieces = [piece(150), FAILED]
+    parts = await stream(gateway, request(**PARTS))
+    assert [part.certified.state for part in parts] == ["", "running", ""]
+    assert parts[-1].certified.status.code == code_pb2.FAILED_PRECONDITION
+    assert [timing.part for timing in parts[-1].timings.parts] == ["certified"]
+
+
+@pytest.mark.parametrize("call", [analyze, stream])
+async def test_if_nothing_else_was_asked_the_call_fails(gateway, backend, call):
+    backend.pieces = [piece(150), FAILED]
+    with pytest.raises(errors.FailedPreconditionError) as caught:
+        await call(gateway, request(certified={"sigma": 0.25}))
+    assert vars(caught.value) == vars(FAILED)
+    assert len(backend.works) == 2
+
+
+async def test_what_is_running_makes_no_success(gateway, backend):
+    """Failed parts wait until another has succeeded, or all have failed."""
+    backend.prediction, backend.pieces = errors.InternalError("m"), [piece(150), piece(200, more=False)]
+    parts = await stream(gateway, request(**PARTS))
+    assert [part.certified.state for part in parts] == ["running", "certified", ""]
+    assert parts[-1].prediction.status.code == code_pb2.INTERNAL
+    backend.pieces = [piece(150), FAILED]
+    with pytest.raises(errors.InternalError):
+        await analyze(gateway, request(**PARTS))
+
+
+@pytest.mark.parametrize("pieces", [[None], [piece(150), None]], ids=["at once", "later"])
+async def test_a_cancelled_call_ends_its_work(gateway, backend, spooled, pieces):
+    backend.pieces = list(pieces)
+    calling = asyncio.create_task(stream(gateway, request(**PARTS)))
+    await until(lambda: len(backend.works) == len(pieces))
+    assert spooled() == [IMAGE]
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert backend.cancelled == 1
+
+
+async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
+    backend.pieces = [piece(150), None]
+    async with aclosing(gateway.stream(request(certified={"sigma": 1}), request_id="id-1", timeout=30)) as parts:
+        await anext(parts)
+        await asyncio.sleep(0.01)
+    assert backend.cancelled == 1
+
+
+async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
+    gateway = Gateway([v1.Model(name="m", version="2", num_classes=1)], backend, metrics, spool, max_image_bytes=1000)
+    answer = await analyze(gateway, request(**PARTS))
+    assert answer.prediction.status.code == code_pb2.OK
+    assert answer.certified.status.code == code_pb2.FAILED_PRECONDITION
+    assert backend.works == []
+    with pytest.raises(errors.FailedPreconditionError, match="one class") as caught:
+        await analyze(gateway, request(certified={"sigma": 0.25}))
+    assert caught.value.reason == "ONE_CLASS"
+
+
+@pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(150), FAILED], "FAILED_PRECONDITION")])
+async def test_it_is_counted_once(gateway, backend, metrics, pieces, code):
+    backend.pieces = list(pieces)
+    await analyze(gateway, request(**PARTS))
+    lines = metrics.render()[0].decode().splitlines()
+    counted = [line for line in lines if line.startswith("whybox_parts_total") and "certified" in line]
+    assert counted == [f'whybox_parts_total{{code="{code}",method="",model="m",part="certified"}} 1.0']

@@ -1,0 +1,87 @@
+import shutil
+import stat
+
+import pytest
+
+from whybox_server.gateway.spool import Spool
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """Where temporary folders are made."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+class Error(Exception):
+    """What may go wrong while a picture is lent."""
+
+
+def test_a_picture_is_there_while_it_is_lent():
+    with Spool() as spool:
+        with spool.lent(b"picture") as path:
+            assert path.is_absolute()
+            assert path.read_bytes() == b"picture"
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("error", [Error, KeyboardInterrupt, GeneratorExit])
+def test_it_is_gone_after_an_error(error):
+    with Spool() as spool:
+        with pytest.raises(error), spool.lent(b"picture") as path:
+            raise error
+        assert not path.exists()
+
+
+def test_each_has_a_file_of_its_own():
+    pictures = [b"one", b"another", b"one"]
+    with Spool() as spool, spool.lent(pictures[0]) as one, spool.lent(pictures[1]) as two, spool.lent(b"one") as three:
+        assert len({one, two, three}) == 3
+        assert [path.read_bytes() for path in (one, two, three)] == pictures
+
+
+def test_somebody_else_may_have_removed_it():
+    with Spool() as spool, spool.lent(b"picture") as path:
+        path.unlink()
+
+
+def test_nobody_else_can_read_them():
+    with Spool() as spool, spool.lent(b"picture") as path:
+        assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IRWXU
+
+
+@pytest.mark.parametrize("error", [None, Error])
+def test_nothing_is_left_behind(root, error):
+    try:
+        with Spool() as spool:
+            # Still lent when the server stops.
+            lent = [spool.lent(b"picture") for _ in range(3)]
+            paths = [each.__enter__() for each in lent]
+            assert [path.parent for path in paths] == list(root.iterdir()) * 3
+            if error:
+                raise error
+    except Error:
+        pass
+    assert list(root.iterdir()) == []
+
+
+def test_a_folder_that_was_tidied_away_is_made_again(root):
+    with Spool() as spool:
+        with spool.lent(b"one") as path:
+            pass
+        shutil.rmtree(path.parent)
+        with spool.lent(b"two") as path:
+            assert path.read_bytes() == b"two"
+            assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IRWXU
+    assert list(root.iterdir()) == []
+
+
+def test_a_picture_that_cannot_be_written(root, monkeypatch):
+    def full(path, _):
+        path.touch()
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with Spool() as spool, pytest.raises(OSError, match="no space"), spool.lent(b"picture"):
+        pass
+    assert list(root.iterdir()) == []

@@ -1,0 +1,259 @@
+"""Other models are shown the adversarial picture, by the gateway, over pools that answer what a test tells them to."""
+
+import asyncio
+import time
+
+import pytest
+from google.rpc import code_pb2
+
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deadlines import RESERVE_SECONDS
+from whybox_server.gateway.pools import PoolKind
+from whybox_server.gateway.spool import Spool
+from whybox_server.monitoring.metrics import Metrics
+
+VIEW, ADVERSARIAL, OTHER_ADVERSARIAL = b"view", b"adversarial linf", b"adversarial l2"
+NAMES = ("a", "b", "c")
+
+
+def model(name):
+    attack = v1.Attack(name="fmn", norms=["linf", "l2"])
+    norms = ["linf", "l2"]
+    return v1.Model(name=name, version="2", num_classes=9, norms=norms, attacks=[attack], default_attack="fmn")
+
+
+class Backend:
+    """The attacked model's worker answers with `result`; the others see in each picture what `seen` tells.
+
+    Attributes:
+        seen: Index of a class, or an error to raise, or a result, or an event to wait for, by model and picture;
+            default: class 0.
+        works: What was asked of the pools of predictions, with the seconds that were left.
+    """
+
+    def __init__(self, pictures):
+        distances = [v1.Distance(norm=norm, state="found") for norm in ("linf", "l2")[: len(pictures)]]
+        answer = v1.AnalyzeResponse(robustness=v1.Robustness(distances=distances))
+        self.result = v1.WorkResult(response=answer, view_picture=VIEW, adversarial_pictures=pictures)
+        self.seen = {}
+        self.works = []
+        self.delay = 0
+        self.cancelled = []
+
+    def pool(self, name, kind):
+        return Pool(self, name, kind)
+
+    def readiness(self):
+        return {}
+
+
+class Pool:
+    def __init__(self, backend, name, kind):
+        self.backend, self.name, self.kind = backend, name, kind
+
+    async def submit(self, work, timeout):
+        if self.kind is PoolKind.ANALYZE:
+            return self.backend.result
+        assert work.request.model == self.name
+        self.backend.works.append((work, timeout))
+        try:
+            await asyncio.sleep(self.backend.delay)
+        except asyncio.CancelledError:
+            self.backend.cancelled.append(self.name)
+            raise
+        seen = self.backend.seen.get((self.name, work.request.image), 0)
+        if isinstance(seen, Exception):
+            raise seen
+        if isinstance(seen, asyncio.Event):
+            await seen.wait()
+        return seen if isinstance(seen, v1.WorkResult) else v1.WorkResult(response={"prediction": prediction(seen)})
+
+
+def prediction(index):
+    return v1.Prediction(classes=[score(index)])
+
+
+def score(index):
+    return v1.ClassScore(index=index, label=f"class {index}", probability=0.5)
+
+
+async def ask(backend, names=NAMES, timeout=30, **options):
+    with Spool() as spool:
+        gateway = Gateway(map(model, names), backend, Metrics(), spool, max_image_bytes=100)
+        options = v1.RobustnessOptions(**{"transfer": True, "norms": ["linf", "l2"], **options})
+        request = v1.AnalyzeRequest(model="b", image=b"picture", robustness=options)
+        return (await gateway.analyze(request, request_id="id-1", timeout=timeout)).robustness
+
+
+async def test_every_other_model_looks_at_the_view_and_at_each_adversarial_picture():
+    backend = Backend([ADVERSARIAL, OTHER_ADVERSARIAL])
+    backend.seen = {("a", ADVERSARIAL): 3, ("c", VIEW): 1, ("c", ADVERSARIAL): 1, ("c", OTHER_ADVERSARIAL): 2}
+    robustness = await ask(backend)
+    assert [[each.model for each in distance.transfers] for distance in robustness.distances] == [["a", "c"]] * 2
+    told = [
+        [(each.predicted_class, each.adversarial_class, each.fooled) for each in distance.transfers]
+        for distance in robustness.distances
+    ]
+    assert told == [
+        [(score(0), score(3), True), (score(1), score(1), False)],
+        [(score(0), score(0), False), (score(1), score(2), True)],
+    ]
+    assert {(each.version, each.status.code) for each in robustness.distances[0].transfers} == {("2", code_pb2.OK)}
+    pictures = [VIEW, ADVERSARIAL, OTHER_ADVERSARIAL]
+    assert [work for work, _ in backend.works] == [
+        v1.Work(
+            request_id="id-1",
+            request=v1.AnalyzeRequest(model=name, version="2", image=picture, prediction={"top_k": 1}),
+        )
+        for name in ("a", "c")
+        for picture in pictures
+    ]
+
+
+async def test_they_look_at_the_same_time_and_in_the_time_that_is_left():
+    backend = Backend([ADVERSARIAL])
+    backend.delay = 0.05
+    async with asyncio.timeout(0.1):
+        await ask(backend, norms=["linf"], timeout=7)
+    assert len(backend.works) == 4
+    assert all(6 < left < 7 for _, left in backend.works)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "shown"),
+    [
+        ([b"", b""], []),
+        ([b"", OTHER_ADVERSARIAL], [VIEW, OTHER_ADVERSARIAL]),
+        ([ADVERSARIAL, b""], [VIEW, ADVERSARIAL]),
+    ],
+)
+async def test_without_a_picture_there_is_nothing_to_look_at(pictures, shown):
+    backend = Backend(pictures)
+    robustness = await ask(backend, names="ab")
+    assert [work.request.image for work, _ in backend.works] == shown
+    assert [len(distance.transfers) for distance in robustness.distances] == [bool(picture) for picture in pictures]
+
+
+GONE = errors.UnavailableError("gone", retry_after=2.0)
+FAILURES = {
+    "raised": GONE,
+    "whole": v1.WorkResult(status=GONE.to_status()),
+    "part": v1.WorkResult(response={"prediction": {"status": GONE.to_status()}}),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize(("picture", "spoilt"), [(VIEW, {0, 1}), (ADVERSARIAL, {0}), (OTHER_ADVERSARIAL, {1})])
+async def test_a_model_that_fails_spoils_its_own_entry_alone(failure, picture, spoilt):
+    backend = Backend([ADVERSARIAL, OTHER_ADVERSARIAL])
+    backend.seen = {("a", picture): failure, ("c", ADVERSARIAL): 4}
+    robustness = await ask(backend)
+    assert robustness.status.code == code_pb2.OK
+    for index, distance in enumerate(robustness.distances):
+        of_a, of_c = distance.transfers
+        assert (of_a.model, of_a.version) == ("a", "2")
+        assert (of_a.status == GONE.to_status()) == (index in spoilt)
+        assert of_a.HasField("adversarial_class") == (index not in spoilt)
+        assert of_c.HasField("status")
+        assert (of_c.status.code, of_c.fooled) == (code_pb2.OK, index == 0)
+
+
+async def test_a_picture_that_another_model_cannot_read_is_no_fault_of_the_request():
+    backend = Backend([ADVERSARIAL])
+    backend.seen = {("a", VIEW): errors.PictureError("too small")}
+    robustness = await ask(backend, norms=["linf"], names="ab")
+    [transfer] = robustness.distances[0].transfers
+    assert transfer.status.code == code_pb2.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("timeout", [0.3, 0.05, 0, -0.2])
+async def test_who_is_busy_keeps_nobody_waiting_beyond_the_deadline(timeout):
+    backend = Backend([ADVERSARIAL])
+    backend.delay = 30
+    started = time.monotonic()
+    robustness = await ask(backend, norms=["linf"], timeout=timeout)
+    # The answer has time to reach the caller.
+    assert time.monotonic() - started < max(timeout, 0.2)
+    [distance] = robustness.distances
+    assert (robustness.status.code, distance.state) == (code_pb2.OK, "found")
+    for transfer in distance.transfers:
+        assert transfer.status.code == code_pb2.DEADLINE_EXCEEDED
+        assert f"{transfer.model} did not answer before the deadline" in transfer.status.message
+    # Where no time is left nobody is asked; the others are told when they must have answered.
+    assert len(backend.works) == (4 if timeout > RESERVE_SECONDS else 0)
+    assert all(left <= timeout - RESERVE_SECONDS for _, left in backend.works)
+    assert len(backend.cancelled) == len(backend.works)
+
+
+async def test_who_was_in_time_is_heard():
+    backend = Backend([ADVERSARIAL])
+    backend.seen = {("a", ADVERSARIAL): asyncio.Event(), ("c", ADVERSARIAL): 4}
+    robustness = await ask(backend, norms=["linf"], timeout=0.2)
+    of_a, of_c = robustness.distances[0].transfers
+    assert (of_a.status.code, of_c.status.code, of_c.fooled) == (code_pb2.DEADLINE_EXCEEDED, code_pb2.OK, True)
+
+
+BUGS = {
+    "in the gateway": ZeroDivisionError("secret"),
+    "in the worker": v1.WorkResult(response={"prediction": {}}),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
+async def test_a_bug_is_seen_and_loses_nothing(bug, caplog):
+    backend = Backend([ADVERSARIAL])
+    backend.seen = {("a", VIEW): bug, ("c", ADVERSARIAL): 4}
+    robustness = await ask(backend, norms=["linf"])
+    [distance] = robustness.distances
+    of_a, of_c = distance.transfers
+    assert (distance.state, of_a.status.code) == ("found", code_pb2.INTERNAL)
+    assert (of_c.status.code, of_c.fooled) == (code_pb2.OK, True)
+    if isinstance(bug, Exception):
+        [record] = caplog.records
+        assert "id-1" in record.message
+        assert record.exc_info[1] is bug
+        # Nothing of the inside leaves the process.
+        assert "secret" not in of_a.status.message
+
+
+async def test_who_goes_away_ends_the_looking():
+    backend = Backend([ADVERSARIAL])
+    backend.delay = 30
+    asking = asyncio.create_task(ask(backend, norms=["linf"]))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(backend.works) == 4
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert sorted(backend.cancelled) == ["a", "a", "c", "c"]
+
+
+async def test_nobody_looks_unless_asked():
+    backend = Backend([ADVERSARIAL])
+    robustness = await ask(backend, norms=["linf"], transfer=False)
+    assert backend.works == []
+    assert not robustness.distances[0].transfers
+
+
+async def test_alone_nobody_can_look():
+    backend = Backend([ADVERSARIAL])
+    with pytest.raises(errors.FailedPreconditionError, match="the only model here"):
+        await ask(backend, names="b", norms=["linf"])
+
+
+async def test_a_part_that_failed_is_left_as_it_is():
+    backend = Backend([])
+    backend.result.response.robustness.status.CopyFrom(GONE.to_status())
+    with pytest.raises(errors.UnavailableError):
+        await ask(backend)
+    assert backend.works == []
+
+
+async def test_the_pictures_between_gateway_and_workers_stay_there():
+    backend = Backend([ADVERSARIAL])
+    robustness = await ask(backend, norms=["linf"])
+    assert ADVERSARIAL not in robustness.SerializeToString()
+    assert VIEW not in robustness.SerializeToString()

@@ -1,0 +1,218 @@
+"""Packing: what the archive holds, when it is built anew, and that a wrong export is refused."""
+
+import hashlib
+import shutil
+import zipfile
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+import yaml
+from google.protobuf import json_format
+from torch import Tensor
+
+import whybox_handlers
+from whybox import v1
+from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.packing import checks as packing_checks
+from whybox_handlers.replay import load_archive
+from whybox_handlers.robustness.attacks import ATTACKS
+from whybox_handlers.robustness.corruptions import CORRUPTIONS
+from whybox_server.archives import read_manifest
+from whybox_server.packing import pack as pack_module
+from whybox_server.packing.pack import PackError, SpecError, pack
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    """Packing without what takes longest: the export is the session's, and no method and no attack is tested."""
+    with zipfile.ZipFile(archive) as content:
+        onnx = content.read("network.onnx")
+    monkeypatch.setattr(pack_module, "export", lambda *_: onnx)
+    monkeypatch.setattr(pack_module, "randomise_methods", lambda *_: None)
+    monkeypatch.setattr(pack_module, "check_attacks", lambda *_: None)
+
+
+def test_the_archive_holds_what_was_promised(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        assert sorted(content.namelist()) == [
+            "MAR-INF/MANIFEST.json",
+            "manifest.json",
+            "network.onnx",
+            "weights.pth",
+            "whybox_entry.py",
+        ]
+        model = json_format.Parse(content.read("manifest.json"), v1.Model())
+        for name, digest in (
+            ("network.onnx", model.digests.onnx_sha256),
+            ("weights.pth", model.digests.weights_sha256),
+        ):
+            assert hashlib.sha256(content.read(name)).hexdigest() == digest
+    assert (model.name, model.num_classes, len(model.labels)) == ("efficientnet-lite0", 1000, 1000)
+    assert [method.name for method in model.methods] == list(EXPLAINERS)
+    assert list(model.norms) == ["linf", "l2"]
+    assert {attack.name for attack in model.attacks} == set(ATTACKS)
+    assert [kind.name for kind in model.corruptions] == list(CORRUPTIONS)
+    assert model.packing_check.pictures == 20
+    assert 0 < model.packing_check.max_logit_difference < 1e-3
+    assert 0 < model.packing_check.max_map_difference < 1e-3
+
+
+def test_methods_are_those_of_the_registry(archive: Path) -> None:
+    for method in read_manifest(archive).methods:
+        row = EXPLAINERS[method.name]
+        assert (method.summary, method.reference, tuple(method.options)) == (row.summary, row.reference, row.options)
+        assert (method.evaluations, method.default_evaluations) == (row.evaluations, row.default_evaluations)
+        assert (method.min_evaluations, method.default_baseline) == (row.min_evaluations, row.default_baseline)
+        assert method.default_tolerance == (row.default_tolerance or 0)
+        assert method.unavailable == (row.unavailable or row.off_by_default)
+
+
+def test_the_randomisation_test_is_in_the_manifest(archive: Path) -> None:
+    tested = {method.name: method.randomisation_test for method in read_manifest(archive).methods}
+    assert not tested["guided_grad_cam"].passed
+    for name in ("saliency", "grad_cam", "integrated_gradients", "input_x_gradient"):
+        assert tested[name].passed
+        assert 0 < tested[name].similarity < tested[name].threshold == 0.5
+        assert tested[name].pictures >= 1
+
+
+def test_the_exported_network_has_logits_and_maps(archive: Path) -> None:
+    with zipfile.ZipFile(archive) as content:
+        session = onnxruntime.InferenceSession(content.read("network.onnx"), providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["pictures"]
+    assert [each.name for each in session.get_outputs()] == ["logits", "maps"]
+    classifier = load_archive(archive)
+    for number in (1, 3):
+        pictures = torch.rand(number, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+        for served, computed in zip(classifier.look(pictures), classifier.network.stages(pictures), strict=True):
+            torch.testing.assert_close(served, computed, rtol=1e-3, atol=1e-4)
+
+
+def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:
+    before = archive.stat()
+    said: list[str] = []
+    packed = pack(spec_path, archive.parent, said.append)
+    assert not packed.fresh
+    assert not said
+    assert packed.model == read_manifest(archive)
+    assert (archive.stat().st_mtime_ns, archive.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda logits: logits + 2e-3, "a logit differs by 0.002"),
+        (lambda logits: logits * torch.nan, "a logit differs by nan"),
+    ],
+)
+def test_a_wrong_export_is_refused(
+    spoil: object, words: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = Classifier.serve
+    monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))  # type: ignore[operator]
+    with pytest.raises(PackError, match=words):
+        pack(spec_path, tmp_path, lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("method", ["saliency", "input_x_gradient", "grad_cam"])
+def test_a_map_that_is_not_captums_is_refused(
+    method: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = packing_checks.PEERS[method]
+
+    def spoilt(network: Differentiable, picture: Tensor, target: int) -> Tensor:
+        theirs = peer(network, picture, target).detach()
+        theirs.view(-1)[0] += 0.002 * (theirs.max() - theirs.min())
+        return theirs
+
+    monkeypatch.setitem(packing_checks.PEERS, method, spoilt)
+    with pytest.raises(PackError, match=f"{method}: the map differs from Captum's by 0.002 of its range"):
+        pack(spec_path, tmp_path, lambda _: None)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_change_of_the_spec_packs_again(spec_path: Path, tmp_path: Path) -> None:
+    entries = yaml.safe_load(spec_path.read_text())
+    path = tmp_path / "model.yaml"
+    for title, fresh in (("one", True), ("one", False), ("two", True)):
+        path.write_text(yaml.safe_dump(entries | {"title": title}))
+        packed = pack(path, tmp_path, lambda _: None)
+        assert (packed.fresh, packed.model.title) == (fresh, title)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
+    entries = yaml.safe_load(spec_path.read_text())
+    path = tmp_path / "model.yaml"
+    for enable, offered in (([], False), (["guided_grad_cam"], True)):
+        path.write_text(yaml.safe_dump(entries | {"methods": {"enable": enable}}))
+        packed = pack(path, tmp_path, lambda _: None)
+        assert packed.fresh
+        (method,) = (method for method in packed.model.methods if method.name == "guided_grad_cam")
+        assert (method.unavailable == "") == offered
+    path.write_text(yaml.safe_dump(entries | {"methods": {"enable": ["gradcam"]}}))
+    with pytest.raises(SpecError, match=r"model\.yaml: methods\.enable: 'gradcam' is not one of saliency, "):
+        pack(path, tmp_path, lambda _: None)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("changed", "packs"),
+    [
+        ("explanations/explainers/rise.py", True),
+        ("models/classifier.py", True),
+        ("handler.py", True),
+        ("audits/robust_accuracy.py", False),
+        ("replay.py", False),
+    ],
+)
+def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
+    archive: Path, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, packs: bool
+) -> None:
+    """What the manifest tells of the methods was found out with that code."""
+    code = shutil.copytree(Path(whybox_handlers.__path__[0]), tmp_path / "whybox_handlers")
+    with (code / changed).open("a") as source:
+        source.write("# other code\n")
+    monkeypatch.setattr(whybox_handlers, "__path__", [str(code)])
+    shutil.copy(archive, tmp_path)
+    packed = pack(spec_path, tmp_path, lambda _: None)
+    assert packed.fresh is packs
+    digests = (packed.model.digests.inputs_sha256, read_manifest(archive).digests.inputs_sha256)
+    assert (digests[0] != digests[1]) is packs
+
+
+def test_a_damaged_archive_is_not_loaded(archive: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mar"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (b"\0" if name == "weights.pth" else b""))
+    with pytest.raises(ValueError, match=r"weights.pth is not the file that was packed"):
+        load_archive(damaged)
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_order_of_classes_is_refused(spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two leading classes closer to each other than the tolerance of logits must still not change places."""
+    forward = Differentiable.forward
+
+    def tied(network: Differentiable, pictures: Tensor) -> Tensor:
+        logits = forward(network, pictures)
+        best = logits.topk(2).indices
+        return logits.scatter(1, best[:, 1:], logits.max(dim=1, keepdim=True).values - 1e-4)
+
+    def swapped(classifier: Classifier, pictures: Tensor) -> Tensor:
+        logits = classifier.network(pictures)
+        best = logits.topk(2).indices
+        return logits.scatter(1, best, logits.gather(1, best.flip(1)))
+
+    monkeypatch.setattr(Differentiable, "forward", tied)
+    monkeypatch.setattr(Classifier, "serve", torch.no_grad()(swapped))
+    with pytest.raises(PackError, match="most probable classes differ"):
+        pack(spec_path, tmp_path, lambda _: None)

@@ -1,0 +1,267 @@
+"""The supervision of a TorchServe that starts, answers and ends as a test tells it to."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from whybox import v1
+from whybox.v1 import errors
+from whybox_server.gateway.pools import PoolKind
+from whybox_server.settings import Settings
+from whybox_server.torchserve import backend as backend_module
+from whybox_server.torchserve import pool as pool_module
+from whybox_server.torchserve.backend import Backend
+
+ARCHIVES = {Path(f"{name}.mar"): v1.Model(name=name, version="1") for name in ("a", "b")}
+STARTING, READY, RECOVERING = (
+    {name: dict.fromkeys(("predict", "analyze"), state) for name in ("a", "b")}
+    for state in ("starting", "ready", "recovering")
+)
+BACKOFF = (0.0, 0.1, 0.2)
+
+
+class FakeProcess:
+    """One start of TorchServe.
+
+    Attributes:
+        began: `time.monotonic()` of the start.
+        stopped: Whether it was stopped, as every process must be that was started.
+    """
+
+    def __init__(self, address, token):
+        self.address = address
+        self.began = time.monotonic()
+        self.stopped = False
+        self._token = token
+        self._ended = asyncio.Event()
+
+    def token(self):
+        return self._token
+
+    def die(self):
+        self._ended.set()
+
+    async def wait(self):
+        await self._ended.wait()
+        return 137
+
+    async def stop(self):
+        assert not self.stopped
+        self.die()
+        await asyncio.sleep(0)
+        self.stopped = True
+
+
+class Launcher:
+    """Stands for the class `TorchServeProcess`; every process is another front of the same fake.
+
+    Attributes:
+        processes: Every process that was started.
+        plans: For each start to come, what happens instead of a good one.
+    """
+
+    def __init__(self, torchserve):
+        self.torchserve = torchserve
+        self.processes = []
+        self.plans = []
+
+    async def start(self, archives, settings):
+        assert archives == ARCHIVES
+        assert isinstance(settings, Settings)
+        plan = self.plans.pop(0) if self.plans else None
+        await asyncio.sleep(0)
+        if isinstance(plan, Exception):
+            raise plan
+        self.torchserve.probes = {"mute": hangs, "babbles": babbles}.get(plan, answers)
+        begins = plan not in ("ends", "never begins")
+        process = FakeProcess(self.torchserve.address, f"token {len(self.processes)}" if begins else None)
+        self.processes.append(process)
+        if plan == "ends":
+            process.die()
+        return process
+
+
+@pytest.fixture
+async def torchserve():
+    torchserve = FakeTorchServe()
+    async with torchserve.running():
+        yield torchserve
+
+
+@pytest.fixture
+def launcher(torchserve, monkeypatch):
+    launcher = Launcher(torchserve)
+    monkeypatch.setattr(backend_module, "TorchServeProcess", launcher)
+    monkeypatch.setattr(backend_module, "_BACKOFF_SECONDS", BACKOFF)
+    for name in ("_POLL_SECONDS", "_WATCH_SECONDS"):
+        monkeypatch.setattr(backend_module, name, 0.01)
+    for name in ("_PAUSE_READY", "_PAUSE_NOT_READY"):
+        monkeypatch.setattr(pool_module, name, 0.02)
+    return launcher
+
+
+@pytest.fixture
+def restarts():
+    return []
+
+
+@pytest.fixture
+def backend(launcher, restarts, tmp_path):
+    return Backend(ARCHIVES, Settings(log_dir=tmp_path), lambda: restarts.append(len(launcher.processes)))
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_remains(launcher):
+    yield
+    await asyncio.sleep(0)
+    assert [task for task in asyncio.all_tasks() if "whybox_server" in repr(task)] == []
+    assert all(process.stopped for process in launcher.processes)
+
+
+def work():
+    return v1.Work(request={"model": "a", "prediction": {}})
+
+
+async def becomes(backend, state):
+    await until(lambda: backend.readiness() == state)
+
+
+async def test_every_model_has_its_pools(backend, launcher, torchserve):
+    assert backend.readiness() == STARTING
+    async with backend.running():
+        await becomes(backend, READY)
+        for name in ("a", "b"):
+            for kind in PoolKind:
+                assert await backend.pool(name, kind).submit(work(), 5) == RESULT
+    assert [name for name, *_ in torchserve.calls] == ["a-predict", "a-analyze", "b-predict", "b-analyze"]
+    assert {metadata["authorization"] for *_, metadata in torchserve.calls} == {"Bearer token 0"}
+    assert len(launcher.processes) == 1
+    assert backend.readiness() == RECOVERING
+    with pytest.raises(errors.UnavailableError):
+        await backend.pool("a", PoolKind.PREDICT).submit(work(), 5)
+
+
+async def test_restart_after_death(backend, launcher, torchserve, restarts, caplog):
+    async with backend.running():
+        for life in range(3):
+            await becomes(backend, READY)
+            assert restarts == list(range(1, life + 1))
+            process = launcher.processes[-1]
+            torchserve.behaviour = hangs
+            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
+            await until(lambda life=life: len(torchserve.calls) == life + 1)
+            process.die()
+            with pytest.raises(errors.UnavailableError) as caught:
+                await waiting
+            assert caught.value.reason == "WORKER_DIED"
+            await until(lambda process=process: process.stopped)
+        await becomes(backend, READY)
+        torchserve.behaviour = answers
+        assert await backend.pool("a", PoolKind.PREDICT).submit(work(), 5) == RESULT
+    assert [metadata["authorization"] for *_, metadata in torchserve.calls] == [f"Bearer token {i}" for i in range(4)]
+    assert caplog.messages.count("TorchServe ended with status 137") == 3
+
+
+async def test_each_failure_in_a_row_waits_longer_and_a_success_ends_the_row(backend, launcher, restarts):
+    launcher.plans = ["ends", OSError("too many open files"), "ends", "ends", None, "ends"]
+    async with backend.running():
+        began = time.monotonic()
+        await becomes(backend, READY)
+        # 0.1 s after the first failure, then 0.2 s each.
+        assert time.monotonic() - began >= 0.1 + 3 * 0.2
+        # A start that failed has made no process, and ended none.
+        assert (len(launcher.processes), restarts) == (4, [1, 2, 3])
+        await asyncio.sleep(0.05)
+        died = time.monotonic()
+        launcher.processes[3].die()
+        await until(lambda: len(launcher.processes) == 6)
+        assert launcher.processes[4].began - died < 0.1
+        assert launcher.processes[5].began - launcher.processes[4].began >= 0.1
+        await becomes(backend, READY)
+    assert restarts == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        ("mute", "4 worker pools gave no answer for 0 s"),
+        ("babbles", "4 worker pools gave no answer for 0 s"),
+        ("never begins", "TorchServe did not start within 0 s"),
+    ],
+)
+async def test_one_that_is_stuck_is_replaced(backend, launcher, restarts, monkeypatch, caplog, plan, said):
+    monkeypatch.setattr(backend_module, "_STUCK_SECONDS", 0.3)
+    launcher.plans = [plan]
+    async with backend.running():
+        await until(lambda: len(launcher.processes) == 2)
+        assert launcher.processes[0].stopped
+        assert said in caplog.messages
+        await becomes(backend, READY)
+    assert restarts == [1]
+
+
+async def test_dead_workers_alone_are_left_to_torchserve(backend, launcher, torchserve):
+    async with backend.running():
+        await becomes(backend, READY)
+        torchserve.probes = dies
+        await becomes(backend, RECOVERING)
+        torchserve.probes = answers
+        await becomes(backend, READY)
+    assert len(launcher.processes) == 1
+
+
+class BodyError(Exception):
+    """Whatever goes wrong while the backend runs."""
+
+
+@pytest.mark.parametrize("ready", [False, True])
+async def test_an_exception_inside_comes_out_as_it_is(backend, ready):
+    cause = OSError("address in use")
+    error = BodyError()
+
+    async def serve():
+        async with backend.running():
+            if ready:
+                await becomes(backend, READY)
+            raise error from cause
+
+    with pytest.raises(BodyError) as caught:
+        await serve()
+    assert caught.value is error
+    assert caught.value.__cause__ is cause
+
+
+async def test_a_cancelled_body(backend, launcher):
+    async def serve():
+        async with backend.running():
+            await asyncio.Event().wait()
+
+    serving = asyncio.create_task(serve())
+    await becomes(backend, READY)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert launcher.processes[0].stopped
+
+
+async def test_a_bug_in_the_supervision_ends_the_server(backend, launcher):
+    launcher.plans = [ZeroDivisionError()]
+    with pytest.raises(ZeroDivisionError):
+        async with backend.running():
+            await asyncio.wait_for(asyncio.Event().wait(), 5)
+
+
+@pytest.mark.parametrize("plan", [None, "mute", "never begins", OSError("disk full")])
+async def test_leaving_at_any_moment(backend, launcher, plan):
+    launcher.plans = [plan]
+    for turns in range(30):
+        async with backend.running():
+            for _ in range(turns):
+                await asyncio.sleep(0)
+    for seconds in (0.01, 0.05, 0.15):
+        async with backend.running():
+            await asyncio.sleep(seconds)
+    assert backend.readiness() in (STARTING, RECOVERING)

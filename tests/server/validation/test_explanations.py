@@ -1,0 +1,211 @@
+import pytest
+
+from whybox import v1
+from whybox.v1.errors import InvalidRequestError, PictureTooLargeError
+from whybox_server.validation.explanations import (
+    BASELINES,
+    CHANNELS,
+    DTYPES,
+    ENCODINGS,
+    MAX_BASELINE_BYTES,
+    PICTURES,
+    QUALITY,
+    fill_explanation,
+)
+
+# "crane" is a bird and a machine, as in ImageNet.
+LABELS = ["tench", "golden retriever", "crane", "tabby", "tiger cat", "crane", "jeep", "maillot", "7", "dog"]
+PATH_METHOD = {
+    "options": ["baseline", "max_evaluations", "tolerance"],
+    "default_evaluations": 64,
+    "min_evaluations": 4,
+    "default_tolerance": 0.05,
+    "default_baseline": "grey",
+}
+MODEL = v1.Model(
+    name="m",
+    num_classes=10,
+    labels=LABELS,
+    methods=[
+        v1.Method(name="grad_cam"),
+        v1.Method(name="path", **PATH_METHOD),
+        # Samples, and stops only at its limit.
+        v1.Method(name="sampling", options=["max_evaluations"], default_evaluations=1000, min_evaluations=1),
+        v1.Method(name="absent", unavailable="this network has no maps; use path"),
+    ],
+)
+FIELD = "explanations[1]"
+
+
+def options(**given):
+    return v1.ExplanationOptions(**{"method": "path", **given})
+
+
+def filled(**given):
+    asked = options(**given)
+    fill_explanation(asked, MODEL, FIELD)
+    return asked
+
+
+# What is wrong, the field that is named, and words of the remedy.
+REFUSED = {
+    "unknown method": ({"method": "lime"}, "method", ["'lime'", "grad_cam, path, sampling"]),
+    "no method": ({"method": ""}, "method", ["''", "grad_cam, path"]),
+    "method in another case": ({"method": "Grad_CAM"}, "method", ["grad_cam"]),
+    **{
+        f"{role} {value}": ({role: value}, role, [f"is {value};", "0 to 9"])
+        for role in ("target_class", "contrast_class")
+        for value in (-1, 10, 2**31 - 1)
+    },
+    **{
+        f"{role} by index and name": ({f"{role}_class": 1, f"{role}_label": "jeep"}, f"{role}_label", ["not both"])
+        for role in ("target", "contrast")
+    },
+    "unknown name": ({"target_label": "zebra"}, "target_label", ["m has no class 'zebra'", "GetModel"]),
+    "a name that is nearly right": ({"target_label": "tigercat"}, "target_label", ["did you mean 'tiger cat'"]),
+    "name in another case": ({"contrast_label": "Jeep"}, "contrast_label", ["did you mean 'jeep'"]),
+    "name of two classes": ({"target_label": "crane"}, "target_label", ["classes 2 and 5", "use target_class"]),
+    "contrast of two": ({"contrast_label": "crane"}, "contrast_label", ["classes 2 and 5", "use contrast_class"]),
+    "contrast with itself": ({"target_class": 3, "contrast_class": 3}, "contrast_class", ["another class"]),
+    "contrast with itself by name": (
+        {"target_class": 3, "contrast_label": "tabby"},
+        "contrast_class",
+        ["target itself"],
+    ),
+    "unknown baseline": ({"baseline": "white"}, "baseline", ["'white'", "black, grey, blur, mean"]),
+    "two baselines": ({"baseline": "black", "baseline_image": b"png"}, "baseline", ["not both"]),
+    **{
+        f"max_evaluations {value}": ({"max_evaluations": value}, "max_evaluations", [f"is {value};", "4 to 10000"])
+        for value in (-1, 0, 3, 10_001, 2**31 - 1)
+    },
+    **{
+        f"tolerance {value}": ({"tolerance": value}, "tolerance", [f"is {value};", "0 to 1"])
+        for value in (-0.001, 1.0000001, float("inf"), float("nan"))
+    },
+    **{
+        f"{name} of a method without": (
+            {"method": "grad_cam", name: value},
+            name,
+            ["grad_cam takes no", "leave it out"],
+        )
+        for name, value in {
+            "baseline": "black",
+            "baseline_image": b"png",
+            "max_evaluations": 0,
+            "tolerance": 0.0,
+        }.items()
+    },
+    "tolerance of a method with other options": (
+        {"method": "sampling", "tolerance": 0.1},
+        "tolerance",
+        ["sampling takes no tolerance"],
+    ),
+    "unknown encoding": ({"encodings": ["float64"]}, "encodings", ["'float64'", ", ".join(ENCODINGS)]),
+    "repeated encoding": ({"encodings": ["overlay", "overlay"]}, "encodings", ["each once"]),
+    "two kinds of numbers": ({"encodings": ["uint8", "overlay", "float16"]}, "encodings", ["one of uint8, float16"]),
+    "channels": ({"channels": "mean"}, "channels", ["'mean'", "sum, none"]),
+    "unknown quality": ({"quality": ["auc"]}, "quality", ["'auc'", ", ".join(QUALITY), "all"]),
+    "repeated quality": ({"quality": ["stability", "stability"]}, "quality", ["each once"]),
+    "all and another": ({"quality": ["all", "deletion"]}, "quality", ["'all' stands alone"]),
+    "all twice": ({"quality": ["all", "all"]}, "quality", ["stands alone"]),
+}
+
+
+@pytest.mark.parametrize(("given", "field", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(given, field, words):
+    with pytest.raises(InvalidRequestError) as caught:
+        filled(**given)
+    assert type(caught.value) is InvalidRequestError
+    assert caught.value.field == f"{FIELD}.{field}"
+    for word in words:
+        assert word in caught.value.message
+
+
+def test_a_baseline_that_is_too_large():
+    with pytest.raises(PictureTooLargeError, match="baseline has 1,048,577 bytes, at most 1,048,576") as caught:
+        filled(baseline_image=bytes(MAX_BASELINE_BYTES + 1))
+    assert caught.value.field == f"{FIELD}.baseline_image"
+
+
+@pytest.mark.parametrize("name", ["method", "target_label", "contrast_label", "baseline", "channels"])
+def test_an_error_fits_into_a_header_whatever_was_sent(name):
+    with pytest.raises(InvalidRequestError) as caught:
+        filled(**{name: "golden retriever " * 2**20})
+    assert len(caught.value.to_status().SerializeToString()) < 1000
+
+
+# What each method is given where the request leaves it open.
+DEFAULTS = {
+    "grad_cam": {},
+    "path": {"baseline": "grey", "max_evaluations": 64, "tolerance": 0.05},
+    "sampling": {"max_evaluations": 1000},
+    # It is the worker that says so, in the part's status: the other parts are not spoiled.
+    "absent": {},
+}
+
+
+@pytest.mark.parametrize("method", DEFAULTS)
+def test_every_default(method):
+    expected = options(method=method, encodings=["uint8"], channels="sum", **DEFAULTS[method])
+    assert filled(method=method) == expected
+
+
+COMPLETE = {"encodings": ["uint8"], "channels": "sum", **DEFAULTS["path"]}
+
+# Values at a boundary, in options that leave nothing to fill in.
+ACCEPTED = {
+    "first class": {"target_class": 0},
+    "last class": {"target_class": 9},
+    "first contrast": {"target_class": 9, "contrast_class": 0},
+    "contrast with what is predicted": {"contrast_class": 9},
+    "fewest evaluations": {"max_evaluations": 4},
+    "most evaluations": {"max_evaluations": 10_000},
+    "no tolerance": {"tolerance": 0.0},
+    "every tolerance": {"tolerance": 1.0},
+    **{f"baseline {name}": {"baseline": name} for name in BASELINES},
+    "largest baseline": {"baseline": "", "baseline_image": bytes(MAX_BASELINE_BYTES)},
+    **{f"encoding {name}": {"encodings": [name]} for name in ENCODINGS},
+    **{f"{name} and every picture": {"encodings": [*PICTURES, name]} for name in DTYPES},
+    "pictures alone": {"encodings": PICTURES},
+    **{f"channels {name}": {"channels": name} for name in CHANNELS},
+    **{f"quality {name}": {"quality": [name]} for name in QUALITY},
+    "quality in another order": {"quality": QUALITY[::-1]},
+}
+
+
+@pytest.mark.parametrize("given", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_is_accepted_stays_as_it_was_sent(given):
+    given = COMPLETE | given
+    assert filled(**given) == options(**given)
+
+
+SAME = {
+    "target by name": ({"target_label": "golden retriever"}, {"target_class": 1}),
+    "contrast by name": ({"contrast_label": "dog"}, {"contrast_class": 9}),
+    "both by name": ({"target_label": "jeep", "contrast_label": "tabby"}, {"target_class": 6, "contrast_class": 3}),
+    "a name of digits": ({"target_label": "7"}, {"target_class": 8}),
+    "all measurements": ({"quality": ["all"]}, {"quality": QUALITY}),
+    "defaults spelled out": ({}, COMPLETE),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_two_spellings_of_the_same_become_equal(one, other):
+    assert options(**one) != options(**other)
+    assert filled(**one) == filled(**other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"target_class": 0}),
+        ({"target_class": 0}, {"contrast_class": 0}),
+        ({}, {"tolerance": 0.0}),
+        ({}, {"baseline_image": b"png"}),
+        ({"baseline_image": b"png"}, {"baseline_image": b"jpg"}),
+        ({}, {"quality": ["deletion"]}),
+        ({"encodings": ["uint8", "overlay"]}, {"encodings": ["overlay"]}),
+    ],
+)
+def test_options_that_differ_stay_different(one, other):
+    assert filled(**one) != filled(**other)

@@ -12,6 +12,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from whybox.v1 import analysis_pb2 as _analysis_pb2
+from whybox.v1 import explanation_pb2 as _explanation_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -34,12 +35,16 @@ class Work(_message.Message):
     DEADLINE_FIELD_NUMBER: _builtins.int
     PICTURE_PATH_FIELD_NUMBER: _builtins.int
     SMOOTHING_FIELD_NUMBER: _builtins.int
+    TWIN_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """For the worker's log."""
     picture_path: _builtins.str
     """Path of a file that holds the picture in place of `request.image`, one for all the work on a request. It is removed
     when the caller is gone: the worker then stops. Empty where the picture is in the request.
     """
+    resume: _builtins.bytes
+    """For work that is done in pieces: WorkResult.resume of the piece before. Empty in the first piece."""
     @_builtins.property
     def request(self) -> _analysis_pb2.AnalyzeRequest:
         """Validated, with every default filled in; it asks for the parts that this worker shall compute. Without it the work is
@@ -56,6 +61,12 @@ class Work(_message.Message):
         not held up and the caller sees progress.
         """
 
+    @_builtins.property
+    def twin(self) -> _explanation_pb2.ExplanationOptions:
+        """The options, with every default filled in, of the maps that RobustnessOptions.twin asks for; their target is chosen by
+        the worker. Absent without a twin.
+        """
+
     def __init__(
         self,
         *,
@@ -64,10 +75,12 @@ class Work(_message.Message):
         deadline: _timestamp_pb2.Timestamp | None = ...,
         picture_path: _builtins.str = ...,
         smoothing: Global___Smoothing | None = ...,
+        twin: _explanation_pb2.ExplanationOptions | None = ...,
+        resume: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "smoothing", b"smoothing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "smoothing", b"smoothing", "twin", b"twin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "smoothing", b"smoothing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "smoothing", b"smoothing", "twin", b"twin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,12 +148,21 @@ class WorkResult(_message.Message):
     SMOOTHING_FIELD_NUMBER: _builtins.int
     VIEW_PICTURE_FIELD_NUMBER: _builtins.int
     ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    SO_FAR_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
     """Milliseconds that the worker spent on it."""
     view_picture: _builtins.bytes
     """Where Transfer was asked for: the view in 8 bits as PNG, and each norm's adversarial picture (empty where there is
     none), for other models to look at.
     """
+    final: _builtins.bool
+    """Whether the work is done. Otherwise `response` is what the caller may see meanwhile, and the work goes on with a
+    piece that carries `resume`.
+    """
+    resume: _builtins.bytes
+    """Where the work is not done: what the next piece begins with. Only the worker reads it."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """Not OK: the request is at fault as a whole (its picture cannot be read), or nothing was computed."""
@@ -159,6 +181,12 @@ class WorkResult(_message.Message):
     def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """One for each norm, in the order of the request."""
 
+    @_builtins.property
+    def so_far(self) -> _analysis_pb2.AnalyzeResponse:
+        """Where the work is not done: the response, should there be no time for another piece. Absent where there would be
+        none yet.
+        """
+
     def __init__(
         self,
         *,
@@ -168,10 +196,13 @@ class WorkResult(_message.Message):
         smoothing: Global___Smoothing | None = ...,
         view_picture: _builtins.bytes = ...,
         adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
+        final: _builtins.bool = ...,
+        resume: _builtins.bytes = ...,
+        so_far: _analysis_pb2.AnalyzeResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "smoothing", b"smoothing", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "smoothing", b"smoothing", "so_far", b"so_far", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "response", b"response", "smoothing", b"smoothing", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "smoothing", b"smoothing", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,9 +42,9 @@ def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("whybox", "torch torchvision onnxruntime fastapi whybox_handlers whybox_server"),
-        ("whybox.cli", "torch torchvision onnxruntime fastapi whybox_handlers whybox_server"),
-        ("whybox_handlers.handler", "whybox_server fastapi ts"),
+        ("whybox", "torch torchvision onnxruntime starlette whybox_handlers whybox_server"),
+        ("whybox.cli", "torch torchvision onnxruntime starlette whybox_handlers whybox_server"),
+        ("whybox_handlers.handler", "whybox_server starlette ts"),
         ("whybox_server.serve", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
         ("whybox_server.cli", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
     ],

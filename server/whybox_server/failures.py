@@ -17,5 +17,5 @@ def as_whybox_error(error: Exception, request_id: str) -> WhyboxError:
     """
     if isinstance(error, WhyboxError):
         return error
-    logger.error("Request %s failed unexpectedly", request_id, exc_info=error)
-    return InternalError("The server failed unexpectedly; its log has the details under this request id.")
+    logger.error("request %s failed unexpectedly", request_id, exc_info=error)
+    return InternalError("the server failed unexpectedly; its log has the details under this request id")

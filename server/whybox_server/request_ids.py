@@ -3,10 +3,9 @@
 import re
 import uuid
 
-HEADER = "x-request-id"
+from whybox.v1.vocabulary import REQUEST_ID_PATTERN
 
-# Safe to log, to echo in a header, and to paste into a shell.
-_USABLE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_USABLE = re.compile(REQUEST_ID_PATTERN)
 
 
 def request_id(sent: str | bytes | None) -> str:

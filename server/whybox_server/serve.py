@@ -21,8 +21,7 @@ from whybox_server.rest import create_app
 from whybox_server.rpc import service as rpc
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend
-from whybox_server.validation.explanations import MAX_BASELINE_BYTES
-from whybox_server.validation.request import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 _log = logging.getLogger(__name__)
 

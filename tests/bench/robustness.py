@@ -31,13 +31,13 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.side_by_side import REPOSITORY, Measured, in_turn
 from explaining import served
+from whybox.v1.vocabulary import BUDGETS
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
 from whybox_handlers.pictures import decoding
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
-from whybox_server.validation.robustness import BUDGETS
 
 PICTURES = 64
 # Of the search for the radius around attacks that need one.

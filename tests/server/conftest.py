@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import grpc
 import httpx
 import pytest
-from fastapi import FastAPI
 from google.rpc import code_pb2
+from starlette.applications import Starlette
 
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
@@ -173,12 +173,12 @@ def samples(metrics: Metrics) -> Callable[[str], dict[str, float]]:
 
 
 @pytest.fixture
-def app(gateway: FakeGateway, metrics: Metrics) -> FastAPI:
+def app(gateway: FakeGateway, metrics: Metrics) -> Starlette:
     return create_app(gateway, metrics, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
 
 
 @pytest.fixture
-async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def http(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://whybox") as client:
         yield client

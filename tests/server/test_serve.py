@@ -22,8 +22,7 @@ from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
 from whybox_server.serve import ServeError, serve
 from whybox_server.settings import Settings
-from whybox_server.validation.explanations import MAX_BASELINE_BYTES
-from whybox_server.validation.request import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
 FMN = v1.Attack(name="fmn", norms=["linf"], evaluations="gradient")
@@ -82,7 +81,7 @@ class FakeBackend:
         answer = v1.AnalyzeResponse(explanations=[{"method": each.method} for each in work.request.explanations])
         if work.request.HasField("prediction"):
             answer.prediction.classes.add(index=7)
-        return v1.WorkResult(response=answer)
+        return v1.WorkResult(response=answer, final=True)
 
 
 @pytest.fixture

@@ -1,35 +1,33 @@
 """The core between the transports and the backend: validate, admit, fan out, assemble."""
 
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
-from whybox_server.gateway.instalments import RUNNING, certificate
+from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
+from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.pools import Backend, PoolKind
 from whybox_server.gateway.receipts import receipt
 from whybox_server.gateway.spool import Spool
-from whybox_server.gateway.transfer import fill_transfers
-from whybox_server.gateway.units import Job, jobs
+from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
-from whybox_server.validation.certified import check_certifiable
 from whybox_server.validation.checks import quoted
 from whybox_server.validation.request import validated
-from whybox_server.validation.robustness import check_possible
 
 
 @dataclass(frozen=True)
 class _Answered:
-    """A job's share of the answer, or how far that has come; and why there is none where it failed."""
+    """A unit's share of the answer, or how far that has come; and why there is none where it failed."""
 
     response: v1.AnalyzeResponse
-    error: WhyboxError | None
+    error: WhyboxError | None = None
+    final: bool = True
 
 
 class Gateway:
@@ -57,11 +55,11 @@ class Gateway:
             WhyboxError: The request is wrong, or no part could be answered.
         """
         whole = v1.AnalyzeResponse()
-        async with aclosing(self.stream(request, request_id=request_id, timeout=timeout)) as parts:
+        async with aclosing(self._stream(request, request_id, timeout)) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
-                if not _is_running(part):
-                    whole.MergeFrom(part)
+                if part.final:
+                    whole.MergeFrom(part.response)
         whole.explanations.sort(key=lambda explanation: explanation.index)
         return whole
 
@@ -70,47 +68,35 @@ class Gateway:
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
-        A certificate is repeated while it grows, with the state "running" and without a timing until it is complete.
+        A part that grows is repeated, without a timing until it is complete.
         """
+        async with aclosing(self._stream(request, request_id, timeout)) as parts:
+            async for part in parts:
+                yield part.response
+
+    async def _stream(
+        self, request: v1.AnalyzeRequest, request_id: str, timeout: float
+    ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
         model = self.get_model(request.model, request.version)
-        request = validated(request, model, self._max_image_bytes)
+        picture, asked = detached(request)
+        asked = validated(asked, picture, model, OPTIONS, self._max_image_bytes)
         common = v1.AnalyzeResponse(
-            request_id=request_id, model=model.name, version=model.version, receipt=receipt(request, model)
+            request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
-        work = list(jobs(request))
-        spooled = any(job.kind is PoolKind.ANALYZE for job in work)
-        with self._spool.lent(request.image) if spooled else nullcontext() as path:
-            units = [_unit(job, request.image, path, request_id) for job in work]
-            async with aclosing(self._parts(work, units, timeout)) as parts:
+        planned = list(units(asked))
+        spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
+        with self._spool.lent(picture) if spooled else nullcontext() as path:
+            sources = [
+                self._answers(unit, unit.work(picture, path, model, request_id), model, timeout) for unit in planned
+            ]
+            # What the prediction pool makes comes first in `units`, and is waited for before the others.
+            first = 1 if planned[0].pool is PoolKind.PREDICT else 0
+            async with aclosing(_unless_all_fail(merged(sources, first))) as parts:
                 async for part in parts:
-                    part.MergeFrom(common)
-                    part.timings.total_ms = 1000 * (time.perf_counter() - started)
+                    part.response.MergeFrom(common)
+                    part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
-
-    async def _parts(
-        self, work: Sequence[Job], units: Sequence[v1.Work], timeout: float
-    ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
-        """What each job answers as soon as it does, the prediction first; raises where none of their parts succeeds."""
-        sources = [self._answers(job, unit, timeout) for job, unit in zip(work, units, strict=True)]
-        # A prediction comes first in `jobs`, and is waited for before the others.
-        first = 1 if work[0].kind is PoolKind.PREDICT else 0
-        failed: list[_Answered] = []
-        succeeded = False
-        async with aclosing(merged(sources, first)) as answers:
-            async for answered in answers:
-                if answered.error is not None and not succeeded:
-                    # Held back: if every part fails, the call fails.
-                    failed.append(answered)
-                    continue
-                # What is running may still fail.
-                succeeded = succeeded or not _is_running(answered.response)
-                for part in (answered, *failed) if succeeded else (answered,):
-                    yield part.response
-                if succeeded:
-                    failed.clear()
-        if failed and failed[0].error is not None:
-            raise failed[0].error
 
     def list_models(self) -> list[v1.Model]:
         """The served models without their labels, by name."""
@@ -146,63 +132,81 @@ class Gateway:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""
         return self._backend.readiness()
 
-    async def _answers(self, job: Job, unit: v1.Work, timeout: float) -> AsyncGenerator[_Answered, None]:
-        """Has one job done, and tells how far it is; only an error that condemns the whole request is raised."""
+    async def _answers(
+        self, unit: Unit, work: v1.Work, model: v1.Model, timeout: float
+    ) -> AsyncGenerator[_Answered, None]:
+        """Has one unit done, and tells how far it is; only an error that condemns the whole request is raised."""
         started = time.perf_counter()
         error: WhyboxError | None = None
         compute_ms = 0.0
         try:
-            async with aclosing(self._results(job, unit, timeout)) as results:
+            async with aclosing(self._results(unit, work, model, timeout)) as results:
                 async for result in results:
                     compute_ms += result.compute_ms
                     response = result.response
-                    if _is_running(response):
-                        yield _Answered(response, None)
+                    if not result.final:
+                        yield _Answered(response, final=False)
         except InvalidRequestError:
             raise
         except WhyboxError as failure:
             error = failure
-            response = job.failed(failure.to_status())
+            response = unit.failed(failure.to_status())
         seconds = time.perf_counter() - started
-        parts = job.answered(response)
+        parts = unit.answered(response)
         for part in parts:
             response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms)
-            self._metrics.part(job.request.model, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
+            self._metrics.part(model.name, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
         if error is None and all(part.status.code != code_pb2.OK for part in parts):
             error = error_from_status(parts[0].status)
         yield _Answered(response, error)
 
-    async def _results(self, job: Job, unit: v1.Work, timeout: float) -> AsyncGenerator[v1.WorkResult, None]:
-        """What the workers answer: once, or to every piece of a certificate."""
+    async def _results(
+        self, unit: Unit, work: v1.Work, model: v1.Model, timeout: float
+    ) -> AsyncGenerator[v1.WorkResult, None]:
+        """What the workers answer to each piece of a unit, completed by its parts."""
         started = time.perf_counter()
-        model, pool = self._models[job.request.model], self._backend.pool(job.request.model, job.kind)
         others = [other for other in self._models.values() if other.name != model.name]
-        if job.request.HasField("certified"):
-            check_certifiable(model)
-            async with aclosing(certificate(pool, unit, timeout)) as pieces:
-                async for piece in pieces:
-                    yield piece
-            return
-        if job.request.HasField("robustness"):
-            check_possible(job.request.robustness, model, others)
-        result = await pool.submit(unit, timeout)
-        if result.status.code != code_pb2.OK:
-            raise error_from_status(result.status)
-        if job.request.robustness.transfer:
-            left = timeout - (time.perf_counter() - started)
-            await fill_transfers(result, others, self._backend, request_id=unit.request_id, timeout=left)
-        yield result
+        for part in unit.parts:
+            part.options.check_possible(unit.request, model, others)
+        async with aclosing(in_instalments(self._backend.pool(model.name, unit.pool), work, timeout)) as results:
+            async for result in results:
+                if result.final:
+                    for part in unit.parts:
+                        left = timeout - (time.perf_counter() - started)
+                        await part.finish(result, others, self._backend, request_id=work.request_id, timeout=left)
+                yield result
 
 
-def _is_running(response: v1.AnalyzeResponse) -> bool:
-    return response.certified.state == RUNNING
+def detached(request: v1.AnalyzeRequest) -> tuple[bytes, v1.AnalyzeRequest]:
+    """The picture, which has up to 20 MB, and a copy of the rest: later copies pass without it."""
+    picture, rest = b"", v1.AnalyzeRequest()
+    for field, value in request.ListFields():
+        if field.name == "image":
+            picture = value
+        elif field.is_repeated:
+            getattr(rest, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(rest, field.name).CopyFrom(value)
+        else:
+            setattr(rest, field.name, value)
+    return picture, rest
 
 
-def _unit(job: Job, picture: bytes, path: Path | None, request_id: str) -> v1.Work:
-    """What a worker is sent: a prediction with its picture, an analysis with the place of the one for all."""
-    unit = v1.Work(request_id=request_id, request=job.request)
-    if job.kind is PoolKind.PREDICT:
-        unit.request.image = picture
-    else:
-        unit.picture_path = str(path)
-    return unit
+async def _unless_all_fail(answers: AsyncGenerator[_Answered, None]) -> AsyncGenerator[_Answered, None]:
+    """The answers as they come; raises the first error where no part succeeds."""
+    failed: list[_Answered] = []
+    succeeded = False
+    async with aclosing(answers):
+        async for answered in answers:
+            if answered.error is not None and not succeeded:
+                # Held back: if every part fails, the call fails.
+                failed.append(answered)
+                continue
+            # A part that is not final may still fail.
+            succeeded = succeeded or answered.final
+            for part in (answered, *failed) if succeeded else (answered,):
+                yield part
+            if succeeded:
+                failed.clear()
+    if failed and failed[0].error is not None:
+        raise failed[0].error

@@ -9,16 +9,16 @@ from google.protobuf import json_format
 from whybox import v1
 
 
-def receipt(request: v1.AnalyzeRequest, model: v1.Model) -> v1.Receipt:
+def receipt(request: v1.AnalyzeRequest, picture: bytes, model: v1.Model) -> v1.Receipt:
     """The receipt of a validated request; the runtime is added by the worker that computes.
 
     Args:
-        request: With every default filled in.
+        request: With every default filled in, without the picture.
+        picture: The encoded picture.
         model: The manifest of the model that answers.
     """
     parameters = v1.AnalyzeRequest()
     parameters.CopyFrom(request)
-    parameters.ClearField("image")
     baselines = {}
     for index, options in enumerate(parameters.explanations):
         if options.baseline_image:
@@ -30,7 +30,7 @@ def receipt(request: v1.AnalyzeRequest, model: v1.Model) -> v1.Receipt:
         onnx_sha256=model.digests.onnx_sha256,
         preprocessing_sha256=model.digests.preprocessing_sha256,
         labels_sha256=model.digests.labels_sha256,
-        image_sha256=hashlib.sha256(request.image).hexdigest(),
+        image_sha256=hashlib.sha256(picture).hexdigest(),
         parameters=text,
         parameters_sha256=hashlib.sha256(text.encode()).hexdigest(),
         seed=request.seed,

@@ -19,6 +19,8 @@ async def fill_transfers(
 ) -> None:
     """Fills in what every other model makes of each adversarial picture; a distance without one gets nothing.
 
+    The worker sends pictures only for a request that asks for transfers.
+
     A model that fails, or does not answer in time, says so in the `status` of its entries and leaves the others
     untouched.
 
@@ -30,6 +32,8 @@ async def fill_transfers(
         request_id: Id of the call, for the logs.
         timeout: Seconds until the deadline; this ends a little before it, and asks nobody where none are left.
     """
+    if not result.adversarial_pictures:
+        return
     distances = list(zip(result.response.robustness.distances, result.adversarial_pictures, strict=True))
     fooling = [(distance, picture) for distance, picture in distances if picture]
     if not fooling:

@@ -1,23 +1,24 @@
 """From a request to the units of work that run in parallel, and from their results to parts of the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
-from whybox_server.gateway.parts import SINGLE_PARTS
+from whybox_server.gateway.parts import PARTS, Part, common
 from whybox_server.gateway.pools import PoolKind
 
 
-class Part(NamedTuple):
-    """One part of an answer.
+class AnsweredPart(NamedTuple):
+    """One part of an answer, as timings and metrics know it.
 
     Attributes:
         name: As in `PartTiming.part`.
-        kind: "prediction", "explanation", "robustness", "bias" or "certified".
-        method: The explainer; empty where the part has no choice.
+        kind: `Part.kind`.
+        method: The explainer; empty for a part without a choice.
         status: How it ended.
     """
 
@@ -28,67 +29,80 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
-    """The parts of a request that one worker computes together.
+class Unit:
+    """What one worker computes together.
 
     Attributes:
-        kind: The pool that does it.
+        parts: The parts that it makes.
         request: The options of these parts alone, without the picture.
-        indices: Positions of its explanations in the whole request.
+        indices: Positions of its entries of a repeated part in the whole request.
     """
 
-    kind: PoolKind
+    parts: Sequence[Part]
     request: v1.AnalyzeRequest
     indices: tuple[int, ...] = ()
 
-    def answered(self, response: v1.AnalyzeResponse) -> list[Part]:
-        """The parts of its answer, whose explanations learn their place in the whole request."""
-        parts = [
-            Part(name, name, "", getattr(response, name).status) for name in SINGLE_PARTS if response.HasField(name)
-        ]
-        for index, explanation in zip(self.indices, response.explanations, strict=True):
-            explanation.index = index
-            parts.append(Part(f"explanations[{index}]", "explanation", explanation.method, explanation.status))
+    @property
+    def pool(self) -> PoolKind:
+        """The pool that does it."""
+        return self.parts[0].pool
+
+    def work(self, picture: bytes, path: Path | None, model: v1.Model, request_id: str) -> v1.Work:
+        """What a worker is sent: a prediction with its picture, an analysis with the place of the one for all."""
+        work = v1.Work(request_id=request_id, request=self.request)
+        if self.pool is PoolKind.PREDICT:
+            work.request.image = picture
+        else:
+            work.picture_path = str(path)
+        for part in self.parts:
+            part.prepare(work, model)
+        return work
+
+    def answered(self, response: v1.AnalyzeResponse) -> list[AnsweredPart]:
+        """The parts of its answer; entries of a repeated part learn their position in the whole request.
+
+        Raises:
+            ValueError: The worker answered another number of entries than were asked for.
+        """
+        parts: list[AnsweredPart] = []
+        for part in self.parts:
+            if not part.is_repeated:
+                parts.append(AnsweredPart(part.name, part.kind, "", getattr(response, part.name).status))
+                continue
+            for index, entry in zip(self.indices, getattr(response, part.name), strict=True):
+                entry.index = index
+                parts.append(AnsweredPart(f"{part.name}[{index}]", part.kind, entry.method, entry.status))
         return parts
 
     def failed(self, status: Status) -> v1.AnalyzeResponse:
-        """What stands in the answer where this job has none."""
+        """What stands in the answer where this unit has none."""
         response = v1.AnalyzeResponse()
-        for name in SINGLE_PARTS:
-            if self.request.HasField(name):
-                getattr(response, name).status.CopyFrom(status)
-        for options in self.request.explanations:
-            response.explanations.add(method=options.method, status=status)
+        for part in self.parts:
+            if not part.is_repeated:
+                getattr(response, part.name).status.CopyFrom(status)
+                continue
+            for options in getattr(self.request, part.name):
+                getattr(response, part.name).add(method=options.method, status=status)
         return response
 
 
-def jobs(request: v1.AnalyzeRequest) -> Iterator[Job]:
-    """Splits a validated request, the prediction first.
-
-    Bias flags rest on the prediction and cost nothing beyond it: both are one job for the prediction pool. Maps of one
-    method are one job: they cost the same, and share their passes.
-    """
-    if request.HasField("prediction") or request.HasField("bias"):
-        job = _common(request)
-        if request.HasField("prediction"):
-            job.prediction.CopyFrom(request.prediction)
-        if request.HasField("bias"):
-            job.bias.CopyFrom(request.bias)
-        yield Job(PoolKind.PREDICT, job)
-    for method in dict.fromkeys(options.method for options in request.explanations):
-        job = _common(request)
-        indices = tuple(index for index, options in enumerate(request.explanations) if options.method == method)
-        job.explanations.extend(request.explanations[index] for index in indices)
-        yield Job(PoolKind.ANALYZE, job, indices)
-    if request.HasField("robustness"):
-        job = _common(request)
-        job.robustness.CopyFrom(request.robustness)
-        yield Job(PoolKind.ANALYZE, job)
-    if request.HasField("certified"):
-        job = _common(request)
-        job.certified.CopyFrom(request.certified)
-        yield Job(PoolKind.ANALYZE, job)
+def units(request: v1.AnalyzeRequest) -> Iterator[Unit]:
+    """Splits a validated request without its picture; what the prediction pool makes comes first, in one unit."""
+    asked = [part for part in PARTS.values() if part.is_asked(request)]
+    together = [part for part in asked if part.pool is PoolKind.PREDICT]
+    if together:
+        yield Unit(together, _only(request, together))
+    for part in asked:
+        if part.pool is not PoolKind.PREDICT:
+            for piece, indices in part.split(_only(request, [part])):
+                yield Unit([part], piece, indices)
 
 
-def _common(request: v1.AnalyzeRequest) -> v1.AnalyzeRequest:
-    return v1.AnalyzeRequest(model=request.model, version=request.version, seed=request.seed)
+def _only(request: v1.AnalyzeRequest, parts: Sequence[Part]) -> v1.AnalyzeRequest:
+    only = common(request)
+    for part in parts:
+        if part.is_repeated:
+            getattr(only, part.name).extend(getattr(request, part.name))
+        else:
+            getattr(only, part.name).CopyFrom(getattr(request, part.name))
+    return only

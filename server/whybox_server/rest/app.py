@@ -3,31 +3,28 @@
 import json
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import Scope
 
 from whybox import v1
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
-from whybox_server.rest.given import read_options
+from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.middleware import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
-from whybox_server.rest.options import ACTIONS, OPTIONS
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
-from whybox_server.rest.responses import (
-    NDJSON,
-    STREAMED,
-    PartsResponse,
-    accepted,
-    message_response,
-    unless_disconnected,
-)
+from whybox_server.rest.responses import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
+from whybox_server.rest.values import read_values
+from whybox_server.validation.request import VERSION
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -41,9 +38,18 @@ class _ModelName(StringConvertor):
 register_url_convertor("model_name", _ModelName())
 
 
+class _Route(Route):
+    """Tells the middleware which route a request took: its template is a label of metrics."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See `BaseRoute`."""
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self}
+
+
 def create_app(
     gateway: Gateway, metrics: Metrics, *, max_image_bytes: int, default_timeout: float, max_timeout: float
-) -> FastAPI:
+) -> Starlette:
     """The application.
 
     Args:
@@ -53,64 +59,83 @@ def create_app(
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
     """
-    app = FastAPI(title="Whybox", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.add_middleware(CallMiddleware, metrics=metrics)
-    app.add_exception_handler(HTTPException, routing_problem)
     description = json.dumps(document(max_image_bytes=max_image_bytes, max_timeout=max_timeout)).encode()
 
-    def analysis(action: str) -> Handler:
-        async def handle(request: Request) -> Response:
-            state = request.state
-            state.call.model = request.path_params["model"]
-            message, asked = await read_request(request, action, max_image_bytes)
-            timeout = min(asked or default_timeout, max_timeout)
-            if action in STREAMED and NDJSON in accepted(request):
-                parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
-                return PartsResponse(parts, request)
-            as_png = action in DRAWN and PNG in accepted(request)
-            if as_png:
-                ask_for_picture(message)
-            work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
-            answer = await unless_disconnected(request.receive, work)
-            return picture_response(answer) if as_png else message_response(answer)
+    async def openapi(_: Request) -> Response:
+        return Response(description, media_type="application/json")
 
-        return handle
+    async def show_metrics(_: Request) -> Response:
+        content, media_type = metrics.render()
+        return Response(content, headers={"Content-Type": media_type})
 
-    for action in ACTIONS:
-        app.add_api_route(f"/v1/models/{{model:model_name}}:{action}", analysis(action), methods=["POST"], name=action)
+    def analysis(action: Action) -> Route:
+        handler = _analysis(gateway, action, max_image_bytes, default_timeout, max_timeout)
+        return _Route(f"/v1/models/{{model:model_name}}:{action.name}", handler, methods=["POST"])
 
-    @app.get("/v1/models")
+    routes: list[BaseRoute] = [
+        *(analysis(action) for action in ACTIONS.values()),
+        *_reading(gateway),
+        *_probes(gateway),
+        _Route("/metrics", show_metrics),
+        _Route("/openapi.json", openapi),
+        _Route("/docs", docs.page),
+        _Route("/docs/start.js", docs.start_script),
+        Mount("/docs/assets", docs.assets()),
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(CallMiddleware, metrics=metrics)],
+        exception_handlers={HTTPException: routing_problem},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _analysis(
+    gateway: Gateway, action: Action, max_image_bytes: int, default_timeout: float, max_timeout: float
+) -> Handler:
+    async def handle(request: Request) -> Response:
+        state = request.state
+        state.call.model = request.path_params["model"]
+        message, asked = await read_request(request, action, max_image_bytes)
+        timeout = min(asked or default_timeout, max_timeout)
+        if action.is_streamed and NDJSON in accepted(request):
+            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
+            return PartsResponse(parts, request)
+        as_png = action.name in DRAWN and PNG in accepted(request)
+        if as_png:
+            ask_for_picture(message)
+        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
+        answer = await unless_disconnected(request.receive, work)
+        return picture_response(answer) if as_png else message_response(answer)
+
+    return handle
+
+
+def _reading(gateway: Gateway) -> list[Route]:
+    """What is served."""
+
     async def list_models(request: Request) -> Response:
-        read_options((), request.query_params.multi_items())
+        read_values((), request.query_params.multi_items())
         return message_response(v1.ListModelsResponse(models=gateway.list_models()))
 
-    @app.get("/v1/models/{model:model_name}")
     async def get_model(request: Request) -> Response:
         name = request.state.call.model = request.path_params["model"]
-        options = read_options((OPTIONS["version"],), request.query_params.multi_items())
-        return message_response(gateway.get_model(name, options.get("version", "")))
+        given = read_values((VERSION,), request.query_params.multi_items())
+        return message_response(gateway.get_model(name, given.get("version", "")))
 
-    # Load balancers ask with either method.
-    @app.api_route("/healthz", methods=["GET", "HEAD"])
-    async def alive() -> Response:
+    return [_Route("/v1/models", list_models), _Route("/v1/models/{model:model_name}", get_model)]
+
+
+def _probes(gateway: Gateway) -> list[Route]:
+    """What load balancers ask, with GET or HEAD."""
+
+    async def alive(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    @app.api_route("/readyz", methods=["GET", "HEAD"])
-    async def ready() -> Response:
+    async def ready(_: Request) -> Response:
         pools = gateway.readiness()
         answering = is_ready(pools)
         return JSONResponse({"ready": answering, "models": pools}, status_code=200 if answering else 503)
 
-    @app.get("/metrics")
-    async def show_metrics() -> Response:
-        content, media_type = metrics.render()
-        return Response(content, headers={"Content-Type": media_type})
-
-    @app.get("/openapi.json")
-    async def openapi() -> Response:
-        return Response(description, media_type="application/json")
-
-    app.add_route("/docs", docs.page)
-    app.add_route("/docs/start.js", docs.start_script)
-    app.mount("/docs/assets", docs.assets())
-    return app
+    return [_Route("/healthz", alive), _Route("/readyz", ready)]

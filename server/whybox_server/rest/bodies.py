@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,20 +14,20 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, PictureTooLargeError, WhyboxError
+from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
+from whybox_server.rest.actions import PICTURE_FILES
 from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
-from whybox_server.validation.explanations import MAX_BASELINE_BYTES
-from whybox_server.validation.request import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
+from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large
 
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20
 _MAX_FIELD_BYTES = 64 * 2**10
-_FILES = ("image", "baseline_image")
 _MAX_FORM_FIELDS = 100
 
 _WAYS = (
-    "send it as the body (Content-Type image/* or application/octet-stream), as the file field `image` of a "
+    "as the body (Content-Type image/* or application/octet-stream), as the file field `image` of a "
     "multipart/form-data form, or in base64 as the field `image` of an application/json object"
 )
 
@@ -38,13 +38,13 @@ class Body:
 
     Attributes:
         picture: The encoded picture, not empty.
-        baseline_image: The caller's own baseline for explanations, encoded; empty without one.
+        pictures: The encoded pictures that are options, by name; those that are empty are left out.
         form: Fields of a form, in order; a name may repeat.
         json: Fields of a JSON object, without the picture.
     """
 
     picture: bytes
-    baseline_image: bytes = b""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
     form: tuple[tuple[str, str], ...] = ()
     json: dict[str, Any] = field(default_factory=dict)
 
@@ -68,19 +68,18 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
     elif media_type == "application/json":
         body = await _json(request, max_image_bytes)
     elif media_type or await _picture(request, max_image_bytes):
-        what = f"Content-Type {media_type}" if media_type else "A body without a Content-Type"
-        raise UnsupportedMediaTypeError(f"{what} is not understood. The picture: {_WAYS}.", field="image")
+        what = f"Content-Type {media_type}" if media_type else "a body without a Content-Type"
+        raise UnsupportedMediaTypeError(f"{what} is not understood; send the picture {_WAYS}", field="image")
     else:
         body = Body(b"")
     if not body.picture:
-        raise PictureError(f"There is no picture: {_WAYS}.", field="image")
-    if len(body.picture) > max_image_bytes:
-        raise _picture_too_large(max_image_bytes)
+        raise PictureError(f"{NO_PICTURE}: {_WAYS}", field="image")
+    check_picture(body.picture, max_image_bytes)
     return body
 
 
 async def _picture(request: Request, max_image_bytes: int) -> bytes:
-    return await _read(request, max_image_bytes, _picture_too_large(max_image_bytes))
+    return await _read(request, max_image_bytes, picture_too_large(max_image_bytes))
 
 
 async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
@@ -102,37 +101,43 @@ async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> Async
                     raise too_large
                 yield chunk
     except ClientDisconnect:
-        raise CancelledError("The caller went away while sending its request.") from None
+        raise CancelledError("the caller went away while sending its request") from None
 
 
 async def _form(request: Request, max_image_bytes: int) -> Body:
     limit = max_image_bytes + MAX_BASELINE_BYTES + _ROOM_FOR_OPTIONS
     async with aclosing(_chunks(request, limit, _body_too_large(limit, max_image_bytes))) as chunks:
         parser = MultiPartParser(
-            request.headers, chunks, max_files=len(_FILES), max_fields=_MAX_FORM_FIELDS, max_part_size=_MAX_FIELD_BYTES
+            request.headers,
+            chunks,
+            max_files=len(PICTURE_FILES),
+            max_fields=_MAX_FORM_FIELDS,
+            max_part_size=_MAX_FIELD_BYTES,
         )
         # The size is bounded already: keep the picture in memory instead of writing it to disk.
         parser.spool_max_size = limit + 1
         try:
             form = await parser.parse()
         except (MultiPartException, UnicodeError) as exc:
-            raise InvalidRequestError(f"The form cannot be read: {str(exc).rstrip('.')}.") from None
+            raise InvalidRequestError(f"the form cannot be read: {str(exc).rstrip('.')}") from None
     files: dict[str, bytes] = {}
     fields = []
     try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
-                if name not in _FILES or name in files:
-                    what = "is given twice" if name in files else f"must be text; files are {' and '.join(_FILES)}"
-                    raise InvalidRequestError(f"{name} {what}.", field=name)
+                if name not in PICTURE_FILES or name in files:
+                    what = (
+                        "is given twice" if name in files else f"must be text; files are {' and '.join(PICTURE_FILES)}"
+                    )
+                    raise InvalidRequestError(f"{name} {what}", field=name)
                 files[name] = await value.read()
-            elif name in _FILES:
-                raise PictureError(f"{name} must be a file of the form, with a filename.", field=name)
+            elif name in PICTURE_FILES:
+                raise PictureError(f"{name} must be a file of the form, with a filename", field=name)
             else:
                 fields.append((name, value))
     finally:
         await form.close()
-    return Body(files.get("image", b""), files.get("baseline_image", b""), form=tuple(fields))
+    return _body(files, form=tuple(fields))
 
 
 async def _json(request: Request, max_image_bytes: int) -> Body:
@@ -144,21 +149,26 @@ async def _json(request: Request, max_image_bytes: int) -> Body:
         fields = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
         why = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)
-        raise InvalidRequestError(f"The body is not valid JSON: {why}.") from None
+        raise InvalidRequestError(f"the body is not valid JSON: {why}") from None
     if not isinstance(fields, dict):
-        raise InvalidRequestError("The body must be a JSON object.")
-    picture, baseline_image = (_decoded(name, fields.pop(name, "")) for name in _FILES)
-    return Body(picture, baseline_image, json=fields)
+        raise InvalidRequestError("the body must be a JSON object")
+    return _body({name: _decoded(name, fields.pop(name, "")) for name in PICTURE_FILES}, json=fields)
+
+
+def _body(files: Mapping[str, bytes], **fields: Any) -> Body:
+    # A browser sends a form whose file was not chosen with an empty one.
+    pictures = {name: content for name, content in files.items() if content and name != "image"}
+    return Body(files.get("image", b""), pictures, **fields)
 
 
 def _decoded(name: str, base64_text: object) -> bytes:
     if not isinstance(base64_text, str):
-        raise PictureError(f"{name} must be a string in base64.", field=name)
+        raise PictureError(f"{name} must be a string in base64", field=name)
     try:
         return base64.b64decode(base64_text, validate=True)
     except (binascii.Error, ValueError) as exc:
         raise PictureError(
-            f"{name} is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`.", field=name
+            f"{name} is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`", field=name
         ) from None
 
 
@@ -166,7 +176,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         [(twice, _)] = Counter(name for name, _ in pairs).most_common(1)
-        raise InvalidRequestError(f"{twice} is given twice.", field=twice)
+        raise InvalidRequestError(f"{twice} is given twice; give it once", field=twice)
     return fields
 
 
@@ -179,12 +189,8 @@ def _in_base64(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def _picture_too_large(max_image_bytes: int) -> PictureTooLargeError:
-    return PictureTooLargeError(f"The picture may have at most {max_image_bytes} bytes.", field="image")
-
-
 def _body_too_large(limit: int, max_image_bytes: int) -> BodyTooLargeError:
     return BodyTooLargeError(
-        f"The body may have at most {limit} bytes: a picture of at most {max_image_bytes}, baselines of at most "
-        f"{MAX_BASELINE_BYTES} each, and options."
+        f"the body may have at most {limit:,} bytes: a picture of at most {max_image_bytes:,}, baselines of at most "
+        f"{MAX_BASELINE_BYTES:,} each, and options"
     )

@@ -61,4 +61,4 @@ async def start_script(request: Request) -> Response:  # noqa: ARG001 (a handler
 
 def assets() -> StaticFiles:
     """Swagger UI's own files, from the package that carries them."""
-    return StaticFiles(packages=[("fastapi_swagger", "resources")])
+    return StaticFiles(packages=[("swagger_ui", "static")])

@@ -9,9 +9,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whybox.v1.errors import WhyboxError
+from whybox.v1.vocabulary import REQUEST_ID_HEADER
 from whybox_server.failures import as_whybox_error
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
-from whybox_server.request_ids import HEADER, request_id
+from whybox_server.request_ids import request_id
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
 
 
@@ -31,14 +32,14 @@ class CallMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call_id = request_id(Headers(scope=scope).get(HEADER))
+        call_id = request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = call_id
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = call_id
             await send(message)
 
         with self._count(scope["path"].removeprefix(scope.get("root_path", ""))) as call:
@@ -68,9 +69,11 @@ async def routing_problem(request: Request, exc: Exception) -> Response:
     error: WhyboxError
     match exc:
         case HTTPException(status_code=404):
-            error = UnknownPathError(f"There is nothing at {request.url.path}; /docs lists what there is.")
+            error = UnknownPathError(f"there is nothing at {request.url.path}; /docs lists what there is")
         case HTTPException(status_code=405):
-            error = MethodNotAllowedError(f"{request.url.path} does not take {request.method}.")
+            error = MethodNotAllowedError(
+                f"{request.url.path} does not take {request.method}; /docs lists what it takes"
+            )
         case _:
             raise exc
     request.state.call.code = error.code_name

@@ -6,29 +6,20 @@ from typing import Any
 
 from whybox import v1
 from whybox.v1.errors import UnavailableError
+from whybox.v1.vocabulary import REQUEST_ID_PATTERN
+from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import problems
+from whybox_server.rest.actions import ACTIONS, ANALYZE, Action
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
-from whybox_server.rest.options import ACTIONS, EXPLAINING, MAX_VALUES, OPTIONS, Option, options_of
 from whybox_server.rest.png import DRAWN, PNG
-from whybox_server.rest.requests import PARTS
-from whybox_server.rest.responses import NDJSON, STREAMED
+from whybox_server.rest.responses import NDJSON
+from whybox_server.rest.values import MAX_VALUES
+from whybox_server.validation.options import Option
+from whybox_server.validation.request import TIMEOUT, VERSION
 
-_SUMMARIES = {
-    "predict": "The most probable classes",
-    "explain": "Which pixels or regions spoke for a class",
-    "robustness": "How small a change makes the model change its mind",
-    "bias": "What an audit found about the predicted class",
-    "certify": "Within which radius no change of the picture changes the answer of the smoothed classifier, proven",
-    "analyze": "Everything at once",
-}
 _FILE = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
-# The pictures that a form or JSON may hold, by action.
 _IMAGE = {"image": "The encoded picture: JPEG, PNG, WebP or GIF."}
-_IMAGES = dict.fromkeys(ACTIONS, _IMAGE) | dict.fromkeys(
-    EXPLAINING,
-    _IMAGE | {"baseline_image": "A baseline of your own in place of a named one: a picture of the model's view."},
-)
 _STRING = {"type": "string"}
 _PROBLEM: Schema = {
     "type": "object",
@@ -76,7 +67,7 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
             "description": f"A picture may have at most {max_image_bytes} bytes; no request is worked on for more than "
             f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`.",
         },
-        "paths": {f"/v1/models/{{model}}:{action}": {"post": _analysis(action)} for action in ACTIONS}
+        "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
         | _reading_paths(),
         "components": {
             "schemas": {
@@ -90,7 +81,7 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
                     "name": "X-Request-ID",
                     "in": "header",
                     "description": "Id that the call shall go by; any other is replaced by one of the server's.",
-                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"},
+                    "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
                 }
             },
             "headers": {
@@ -104,13 +95,12 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
     }
 
 
-def _analysis(action: str) -> dict[str, Any]:
-    options = options_of(action)
+def _analysis(action: Action) -> dict[str, Any]:
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
-    if action in DRAWN:
-        content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action]}."}}
-    if action in STREAMED:
+    if action.name in DRAWN:
+        content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action.name]}."}}
+    if action.is_streamed:
         failure = {
             "type": "object",
             "required": ["error"],
@@ -127,17 +117,17 @@ def _analysis(action: str) -> dict[str, Any]:
             }
         }
     return {
-        "operationId": action,
-        "summary": _SUMMARIES[action],
+        "operationId": action.name,
+        "summary": action.summary,
         "tags": ["analysis"],
-        "parameters": [_MODEL, _REQUEST_ID, *(_query(option) for option in options)],
+        "parameters": [_MODEL, _REQUEST_ID, *(_query(option) for option in action.options)],
         "requestBody": {
             "required": True,
             "content": {
                 "image/*": {"schema": _FILE},
                 "application/octet-stream": {"schema": _FILE},
-                "multipart/form-data": {"schema": _fields(action, options, _FILE)},
-                "application/json": {"schema": _json_body(action, options)},
+                "multipart/form-data": {"schema": _fields(action, _FILE)},
+                "application/json": {"schema": _json_body(action)},
             },
         },
         "responses": _responses(content, _STATUSES),
@@ -163,7 +153,7 @@ def _reading_paths() -> dict[str, Any]:
         "/v1/models": {"get": _reading("list_models", "The served models, without their labels", models, (400, 500))},
         "/v1/models/{model}": {
             "get": _reading("get_model", "One model with its labels", model, (400, 404, 500))
-            | {"parameters": [_MODEL, _REQUEST_ID, _query(OPTIONS["version"])]}
+            | {"parameters": [_MODEL, _REQUEST_ID, _query(VERSION)]}
         },
         "/healthz": {"get": _operating("healthz", "Whether the server is alive", {"200": alive})},
         "/readyz": {"get": _operating("readyz", "Whether every model can answer", {"200": ready, "503": ready})},
@@ -212,25 +202,27 @@ def _headers(*, retryable: bool) -> dict[str, Any]:
     return headers | ({"Retry-After": {"$ref": "#/components/headers/RetryAfter"}} if retryable else {})
 
 
-def _query(option: Option) -> dict[str, Any]:
-    schema = {"type": "array", "items": option.schema} if option.repeatable else option.schema
+def _query(option: Option[Any]) -> dict[str, Any]:
+    one = dict(option.kind.schema)
+    schema = {"type": "array", "items": one} if option.repeatable else one
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
 
 
-def _fields(action: str, options: Iterable[Option], image: Schema) -> Schema:
+def _fields(action: Action, image: Schema) -> Schema:
     """Pictures and options as the fields of an object, in a form or in JSON."""
-    properties: dict[str, Any] = {name: image | {"description": what} for name, what in _IMAGES[action].items()}
-    for option in options:
-        one = dict(option.schema)
+    pictures = _IMAGE | {option.name: option.description for option in action.pictures}
+    properties: dict[str, Any] = {name: image | {"description": what} for name, what in pictures.items()}
+    for option in action.options:
+        one = dict(option.kind.schema)
         several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
         schema = {"oneOf": [one, several]} if option.repeatable else one
         properties[option.name] = schema | {"description": option.description}
     return {"type": "object", "required": ["image"], "properties": properties, "additionalProperties": False}
 
 
-def _json_body(action: str, options: Iterable[Option]) -> Schema:
-    flat = _fields(action, options, _BASE64)
-    if action != "analyze":
+def _json_body(action: Action) -> Schema:
+    flat = _fields(action, _BASE64)
+    if action.name != ANALYZE:
         return flat
     request = v1.AnalyzeRequest.DESCRIPTOR
     image = flat["properties"]["image"]
@@ -242,7 +234,7 @@ def _json_body(action: str, options: Iterable[Option]) -> Schema:
             | {
                 "title": "Parts",
                 "description": "Only the parts that are spelled out are computed.",
-                "properties": parts["properties"] | {"image": image, "timeout": OPTIONS["timeout"].schema},
+                "properties": parts["properties"] | {"image": image, "timeout": dict(TIMEOUT.kind.schema)},
                 "required": ["image"],
                 "anyOf": [{"required": [part]} for part in PARTS],
             },

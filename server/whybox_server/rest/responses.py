@@ -17,8 +17,6 @@ from whybox_server.failures import as_whybox_error
 from whybox_server.rest.problems import problem
 
 NDJSON = "application/x-ndjson"
-STREAMED = ("certify", "analyze")
-"""The actions that can answer part by part."""
 
 T = TypeVar("T")
 
@@ -60,7 +58,7 @@ async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) ->
         await asyncio.wait((answer, hangup), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return await answer
-        raise CancelledError("The caller went away before the answer was ready.")
+        raise CancelledError("the caller went away before the answer was ready")
     finally:
         answer.cancel()
         hangup.cancel()

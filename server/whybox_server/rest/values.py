@@ -1,88 +1,52 @@
-"""Readers of single options: a string or a scalar of JSON becomes its value; a ValueError says what would be right."""
+"""The values of options that a request carries, in its query and in its body."""
 
-import re
-import sys
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
-INT32 = range(-(2**31), 2**31)
-UINT32 = range(2**32)
-MAX_CHARACTERS = 1000
+from whybox.v1.errors import InvalidRequestError
+from whybox_server.validation.options import Option
+
+MAX_VALUES = 100
+"""At most how many values an option may have: more than any can use, and few enough to copy them for every map."""
+
+Sent = Iterable[tuple[str, object]]
+"""Names and values as they were sent, in order."""
 
 
-def text(value: object) -> str:
-    """A string, as protobuf can carry it."""
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
+def read_values(allowed: Iterable[Option[Any]], query: Sent, body: Sent = ()) -> dict[str, Any]:
+    """The values that were given, by the name of their option; a repeatable option has a tuple.
+
+    Args:
+        allowed: The options that may be given here.
+        query: What the query carries.
+        body: What the body carries.
+
+    Raises:
+        InvalidRequestError: A name is unknown here or given twice, or a value is not of its kind.
+    """
+    known = {option.name: option for option in allowed}
+    values: dict[str, Any] = {}
+    for place in (query, body):
+        here: dict[str, list[object]] = {}
+        for name, value in place:
+            here.setdefault(name, []).append(value)
+        for name, sent in here.items():
+            if name not in known:
+                takes = ", ".join(sorted(known)) or "none"
+                raise InvalidRequestError(f"unknown option {name!r}; known here: {takes}", field=name)
+            if name in values:
+                raise InvalidRequestError(f"{name} is given twice, in the query and in the body", field=name)
+            values[name] = _read(known[name], sent)
+    return values
+
+
+def _read(option: Option[Any], sent: list[object]) -> object:
+    if len(sent) > 1 and not option.repeatable:
+        raise InvalidRequestError(f"{option.name} is given twice; give it once", field=option.name)
+    if len(sent) > MAX_VALUES:
+        raise InvalidRequestError(f"{option.name} may have at most {MAX_VALUES} values", field=option.name)
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        # JSON can escape half of a surrogate pair.
-        raise ValueError("must be valid Unicode") from None
-    if len(value) > MAX_CHARACTERS:
-        raise ValueError(f"must have at most {MAX_CHARACTERS} characters")
-    return value
-
-
-def integer(allowed: range) -> Callable[[object], int]:
-    """A reader of whole numbers in a range."""
-
-    def read(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
-            raise ValueError(f"must be an integer from {allowed[0]} to {allowed[-1]}")
-        return value
-
-    return read
-
-
-def positive(value: object) -> float:
-    """A number above 0."""
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
-        raise ValueError("must be a number above 0")
-    return float(value)
-
-
-def seconds(value: object) -> float:
-    """A number of seconds above 0."""
-    try:
-        return positive(value)
-    except ValueError:
-        raise ValueError("must be a number of seconds above 0") from None
-
-
-def share(value: object) -> float:
-    """A number from 0 to 1."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?", value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError("must be a number from 0 to 1")
-    return float(value)
-
-
-def class_name(value: object) -> int | str:
-    """The index of a class or its name: what looks like a number is one."""
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError("must be the index or the name of a class")
-    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
-        return text(value)
-    return integer(INT32)(value)
-
-
-def boolean(value: object) -> bool:
-    """True or false, also as a word."""
-    if value in ("true", "false"):
-        value = value == "true"
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def budget(value: object) -> str:
-    """A string, or a number that becomes one."""
-    # A number of evaluations is a number to whoever writes JSON, and a string in the message.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text(value)
+        read = tuple(option.kind.read(value) for value in sent)
+    except ValueError as exc:
+        raise InvalidRequestError(f"{option.name} {exc}", field=option.name) from None
+    return read if option.repeatable else read[0]

@@ -29,7 +29,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         """The state now; NOT_FOUND for a service that is not here."""
         status = self._status(request.service)
         if status == _Response.SERVICE_UNKNOWN:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service {request.service!r} here.")
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no service {request.service!r} here")
         return _Response(status=status)
 
     async def Watch(  # noqa: N802

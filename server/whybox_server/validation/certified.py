@@ -1,8 +1,11 @@
-"""Checks and defaults of the options of a certificate."""
+"""What can be asked of a certificate."""
+
+from collections.abc import Collection
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
-from whybox_server.validation.checks import check_range
+from whybox_server.validation.kinds import integer, number
+from whybox_server.validation.options import Option, PartOptions
 
 MAX_SIGMA = 2
 MIN_SAMPLES, MAX_SAMPLES = 100, 100_000
@@ -12,38 +15,48 @@ _DEFAULT_SAMPLES = 1000
 _DEFAULT_ALPHA = 0.001
 
 
-def fill_certified(options: v1.CertifiedOptions) -> None:
-    """Fills in the defaults.
+class CertifiedOptions(PartOptions):
+    """Within which radius no change of the picture changes the answer of the smoothed classifier."""
 
-    Raises:
-        InvalidRequestError: Names the field and what would be right.
-    """
-    if not options.HasField("sigma"):
-        message = (
-            f"a certified request without a noise level: set certified.sigma, above 0 and at most {MAX_SIGMA}; "
-            "0.05 is a start for a model that was not trained with noise, 0.25 for one that was"
-        )
-        raise InvalidRequestError(message, field="certified.sigma")
-    if not options.HasField("samples"):
-        options.samples = _DEFAULT_SAMPLES
-    if not options.HasField("alpha"):
-        options.alpha = _DEFAULT_ALPHA
-    # Written so that NaN is refused.
-    if not 0 < options.sigma <= MAX_SIGMA:
-        message = f"certified.sigma is {options.sigma}; it must be above 0 and at most {MAX_SIGMA}"
-        raise InvalidRequestError(message, field="certified.sigma")
-    check_range("certified.samples", options.samples, MIN_SAMPLES, MAX_SAMPLES)
-    if not 0 < options.alpha < MAX_ALPHA:
-        message = f"certified.alpha is {options.alpha}; it must be above 0 and below {MAX_ALPHA}"
-        raise InvalidRequestError(message, field="certified.alpha")
+    part = "certified"
+    options = (
+        Option[v1.Model](
+            "sigma",
+            number(above=0, high=MAX_SIGMA),
+            "Standard deviation of the noise that the certificate is for, for pixel values in [0, 1]. There is no "
+            "default; `:analyze` computes a certificate only if an option of certificates is given.",
+        ),
+        Option[v1.Model](
+            "samples",
+            integer(MIN_SAMPLES, MAX_SAMPLES),
+            f"Noisy pictures that estimate the probability of the class. Default: {_DEFAULT_SAMPLES}.",
+            default=lambda _: _DEFAULT_SAMPLES,
+        ),
+        Option[v1.Model](
+            "alpha",
+            number(above=0, below=MAX_ALPHA),
+            f"Probability that the certificate is wrong. Default: {_DEFAULT_ALPHA}.",
+            default=lambda _: _DEFAULT_ALPHA,
+        ),
+    )
 
+    def fill(self, request: v1.AnalyzeRequest, model: v1.Model) -> None:
+        """See `PartOptions.fill`."""
+        if not request.certified.HasField("sigma"):
+            message = (
+                f"a certified request needs a noise level: set certified.sigma, above 0 and at most {MAX_SIGMA}; begin "
+                "with 0.05 for a model that was not trained with noise, with 0.25 for a model that was"
+            )
+            raise InvalidRequestError(message, field="certified.sigma")
+        super().fill(request, model)
 
-def check_certifiable(model: v1.Model) -> None:
-    """Checks what is no fault of the request, so that it spoils this part of the answer alone.
-
-    Raises:
-        FailedPreconditionError: The model has one class.
-    """
-    if model.num_classes < 2:
-        message = f"{model.name} has one class: no change leads to another answer, and there is nothing to certify"
-        raise FailedPreconditionError(message, reason="ONE_CLASS", field="certified")
+    def check_possible(
+        self,
+        request: v1.AnalyzeRequest,  # noqa: ARG002 (all that can be asked needs two classes)
+        model: v1.Model,
+        others: Collection[v1.Model],  # noqa: ARG002
+    ) -> None:
+        """See `PartOptions.check_possible`."""
+        if model.num_classes < 2:
+            message = f"{model.name} has one class: no change leads to another answer, so there is nothing to certify"
+            raise FailedPreconditionError(message, reason="ONE_CLASS", field="certified")

@@ -1,91 +1,76 @@
-"""Semantic checks of a request against the model that shall answer it, and its defaults.
+"""A request against the model that it names: checked, and with every default filled in.
 
-Everything that can be wrong with a request is refused here, before it waits in any queue, except for the picture
-itself, which is read where it is decoded.
+Everything that can be wrong with a request is refused here, before it waits in any queue, except for the picture's
+content, which is read where it is decoded, and what `PartOptions.check_possible` leaves to each part.
 """
 
-from typing import Literal
+from collections.abc import Sequence
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
-from whybox_server.validation.certified import fill_certified
-from whybox_server.validation.checks import check_distinct, check_range
-from whybox_server.validation.explanations import fill_explanation
-from whybox_server.validation.robustness import fill_robustness
+from whybox_server.validation.kinds import TEXT, integer, number
+from whybox_server.validation.options import Option, PartOptions
 
-MAX_EXPLANATIONS = 16
-MAX_ATTRIBUTES = 32
-MAX_ATTRIBUTE_LENGTH = 100
+NO_PICTURE = "there is no picture; send the bytes of a JPEG, PNG, WebP or GIF file"
 
-_DEFAULT_TOP_K = 5
-_SINGLE_PARTS: tuple[Literal["prediction", "robustness", "bias", "certified"], ...] = (
-    "prediction",
-    "robustness",
-    "bias",
-    "certified",
+_MAX_SEED = 2**32 - 1
+
+VERSION: Option[v1.Model] = Option("version", TEXT, "Version of the model. Default: the served version.")
+TIMEOUT: Option[v1.Model] = Option(
+    "timeout",
+    number(above=0, unit="seconds"),
+    "Seconds that the caller waits; the server's own limit holds in any case.",
 )
+COMMON: tuple[Option[v1.Model], ...] = (
+    VERSION,
+    Option("seed", integer(0, _MAX_SEED), "Seed of every method that samples. Default: 0."),
+    TIMEOUT,
+)
+"""The options of a request that belong to no part."""
 
 
-def validated(request: v1.AnalyzeRequest, model: v1.Model, max_image_bytes: int) -> v1.AnalyzeRequest:
+def validated(
+    request: v1.AnalyzeRequest, picture: bytes, model: v1.Model, parts: Sequence[PartOptions], max_image_bytes: int
+) -> v1.AnalyzeRequest:
     """A copy of the request with every default filled in: two requests that mean the same become equal.
 
     Args:
-        request: As it came.
-        model: The model that it names.
+        request: As it came, without the picture.
+        picture: The encoded picture.
+        model: The model that the request names.
+        parts: All parts that there are.
         max_image_bytes: Size limit of the encoded picture.
 
     Raises:
         InvalidRequestError: Names the field and what would be right.
     """
-    _check_image(request.image, max_image_bytes)
+    check_picture(picture, max_image_bytes)
     filled = v1.AnalyzeRequest()
     filled.CopyFrom(request)
     filled.version = model.version
-    if not filled.explanations and not any(filled.HasField(part) for part in _SINGLE_PARTS):
-        raise InvalidRequestError("ask for at least one of prediction, explanations, robustness, bias and certified")
-    if filled.HasField("prediction"):
-        _fill_prediction(filled.prediction, model)
-    check_explanations(len(filled.explanations))
-    for index, options in enumerate(filled.explanations):
-        fill_explanation(options, model, f"explanations[{index}]")
-    if filled.HasField("robustness"):
-        fill_robustness(filled.robustness, model)
-    if filled.HasField("bias"):
-        _check_bias(filled.bias)
-    if filled.HasField("certified"):
-        fill_certified(filled.certified)
+    asked = [part for part in parts if is_asked(request, part.part)]
+    if not asked:
+        *names, last = (part.part for part in parts)
+        raise InvalidRequestError(f"ask for at least one of {', '.join(names)} and {last}")
+    for part in asked:
+        part.fill(filled, model)
     return filled
 
 
-def check_explanations(number: int) -> None:
-    """Raises InvalidRequestError where so many are too many for one request."""
-    if number > MAX_EXPLANATIONS:
-        message = f"{number} explanations are too many for one request; ask for {MAX_EXPLANATIONS}"
-        raise InvalidRequestError(message, field="explanations")
+def is_asked(request: v1.AnalyzeRequest, part: str) -> bool:
+    """Whether the request asks for a part, a field of `AnalyzeRequest`."""
+    return any(field.name == part for field, _ in request.ListFields())
 
 
-def _check_image(image: bytes, limit: int) -> None:
-    if not image:
-        raise PictureError("there is no picture; send the bytes of a JPEG, PNG, WebP or GIF file", field="image")
-    if len(image) > limit:
-        message = (
-            f"the picture has {len(image):,} bytes, at most {limit:,} are taken; scale it down or compress it more"
-        )
-        raise PictureTooLargeError(message, field="image")
+def check_picture(picture: bytes, max_image_bytes: int) -> None:
+    """Raises PictureError where there is no picture, PictureTooLargeError where it has too many bytes."""
+    if not picture:
+        raise PictureError(NO_PICTURE, field="image")
+    if len(picture) > max_image_bytes:
+        raise picture_too_large(max_image_bytes)
 
 
-def _fill_prediction(options: v1.PredictionOptions, model: v1.Model) -> None:
-    if not options.HasField("top_k"):
-        options.top_k = min(_DEFAULT_TOP_K, model.num_classes)
-    check_range("prediction.top_k", options.top_k, 1, model.num_classes)
-
-
-def _check_bias(options: v1.BiasOptions) -> None:
-    field = "bias.attributes"
-    if len(options.attributes) > MAX_ATTRIBUTES:
-        message = f"{len(options.attributes)} attributes are too many for one request; ask for {MAX_ATTRIBUTES}"
-        raise InvalidRequestError(message, field=field)
-    for attribute in options.attributes:
-        if not 1 <= len(attribute) <= MAX_ATTRIBUTE_LENGTH:
-            raise InvalidRequestError(f"an attribute has 1 to {MAX_ATTRIBUTE_LENGTH} characters", field=field)
-    check_distinct(field, options.attributes)
+def picture_too_large(max_image_bytes: int) -> PictureTooLargeError:
+    """The error for a picture with too many bytes."""
+    message = f"the picture may have at most {max_image_bytes:,} bytes; scale it down or compress it more"
+    return PictureTooLargeError(message, field="image")

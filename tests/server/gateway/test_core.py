@@ -13,7 +13,8 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.core import Gateway, detached
+from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.validation.request import validated
@@ -43,6 +44,7 @@ def request(**parts):
 
 
 EVERYTHING = request(**PARTS, seed=7)
+FILLED = validated(detached(EVERYTHING)[1], IMAGE, MODEL, OPTIONS, LIMIT)
 
 
 def job_name(asked):
@@ -96,7 +98,7 @@ class FakeBackend:
         except asyncio.CancelledError:
             self.cancelled.add(name)
             raise
-        outcome = self.outcomes.get(name, v1.WorkResult(response=answer_to(work.request), compute_ms=5))
+        outcome = self.outcomes.get(name, v1.WorkResult(response=answer_to(work.request), compute_ms=5, final=True))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -275,13 +277,12 @@ async def test_each_pool_is_handed_its_part_and_no_more(gateway, backend, folder
     [path] = map(str, folder.glob("*/*"))
     backend.release(*JOBS)
     await answering
-    filled = validated(EVERYTHING, MODEL, LIMIT)
     common = {"model": "m", "version": "2", "seed": 7}
     expected = {
-        "prediction": ("predict", {"prediction": filled.prediction, "image": IMAGE}),
-        "explanations[0]": ("analyze", {"explanations": filled.explanations[:1]}),
-        "explanations[1]": ("analyze", {"explanations": filled.explanations[1:]}),
-        "robustness": ("analyze", {"robustness": filled.robustness}),
+        "prediction": ("predict", {"prediction": FILLED.prediction, "image": IMAGE}),
+        "explanations[0]": ("analyze", {"explanations": FILLED.explanations[:1]}),
+        "explanations[1]": ("analyze", {"explanations": FILLED.explanations[1:]}),
+        "robustness": ("analyze", {"robustness": FILLED.robustness}),
     }
     places = {"predict": None, "analyze": path}
     assert backend.works == {
@@ -402,7 +403,7 @@ async def test_each_map_has_its_place_and_its_status(gateway, backend, samples, 
     both = v1.AnalyzeResponse()
     for code, target in zip(codes, (0, 2), strict=True):
         both.explanations.add(method="integrated_gradients", target_class=target).status.code = code
-    backend.outcomes["explanations[0]"] = v1.WorkResult(response=both, compute_ms=5)
+    backend.outcomes["explanations[0]"] = v1.WorkResult(response=both, compute_ms=5, final=True)
     backend.release(*GROUPED)
     answer = await analyze(gateway, asked)
     assert len(backend.works) == 2
@@ -429,7 +430,7 @@ async def test_prediction_and_bias_are_counted_each_with_its_own_code(
     gateway, backend, samples, prediction, bias, failure
 ):
     answer = v1.AnalyzeResponse(prediction={"status": {"code": prediction}}, bias={"status": {"code": bias}})
-    backend.outcomes["prediction"] = v1.WorkResult(response=answer)
+    backend.outcomes["prediction"] = v1.WorkResult(response=answer, final=True)
     backend.release("prediction")
     with pytest.raises(failure) if failure else nullcontext():
         await analyze(gateway, request(prediction={}, bias={}))
@@ -460,7 +461,7 @@ def own_status(error, name):
     answer = v1.AnalyzeResponse()
     part = answer.explanations.add() if name.startswith("explanations") else getattr(answer, name)
     part.status.CopyFrom(error.to_status())
-    return v1.WorkResult(response=answer, compute_ms=5)
+    return v1.WorkResult(response=answer, compute_ms=5, final=True)
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
@@ -599,7 +600,9 @@ async def test_the_receipt_replays_the_request(gateway, backend):
     assert receipt.weights_sha256 == "weights"
     assert receipt.runtime == {"torch": "2.14", **dict.fromkeys(JOBS, "1")}
     replay = json_format.Parse(receipt.parameters, v1.AnalyzeRequest(image=IMAGE))
-    assert replay == validated(EVERYTHING, MODEL, LIMIT)
+    picture, asked = detached(replay)
+    assert picture == IMAGE
+    assert asked == FILLED
     again = (await analyze(gateway, replay)).receipt
     assert again == receipt
 

@@ -10,7 +10,7 @@ from google.rpc import code_pb2
 from fake_torchserve import until
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.gateway import instalments as certificates
+from whybox_server.gateway import instalments
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -24,16 +24,19 @@ def request(**parts):
     return v1.AnalyzeRequest(model="m", image=IMAGE, seed=7, **parts)
 
 
-def piece(drawn, *, more=True):
-    part = v1.Certified(state="certified", class_index=3, class_label="cat", radius=0.1, samples=drawn - 100)
-    part.probability_lower_bound, part.stopped_by = 0.9, "deadline" if more else ""
-    response = v1.AnalyzeResponse(certified=part)
-    response.receipt.runtime["torch"] = "2.14"
-    smoothing = v1.Smoothing(drawn=drawn) if more else None
-    return v1.WorkResult(response=response, smoothing=smoothing, compute_ms=1000)
+def piece(samples, *, final=False):
+    part = {"state": "certified", "class_index": 3, "class_label": "cat", "radius": 0.1, "samples": samples}
+    response = v1.AnalyzeResponse(certified=part, receipt={"runtime": {"torch": "2.14"}})
+    if final:
+        return v1.WorkResult(response=response, compute_ms=1000, final=True)
+    running = v1.AnalyzeResponse(
+        certified={"state": "running", "class_index": 3, "samples": samples}, receipt=response.receipt
+    )
+    response.certified.stopped_by = "deadline"
+    return v1.WorkResult(response=running, so_far=response, resume=b"drawn", compute_ms=1000)
 
 
-PIECES = [piece(150), piece(190), piece(200, more=False)]
+PIECES = [piece(50), piece(90), piece(100, final=True)]
 
 
 class Backend:
@@ -48,7 +51,7 @@ class Backend:
     def __init__(self):
         self.pieces = list(PIECES)
         response = v1.AnalyzeResponse(prediction={"classes": [{"index": 3}]}, receipt={"runtime": {"onnxruntime": "1"}})
-        self.prediction = v1.WorkResult(response=response, compute_ms=5)
+        self.prediction = v1.WorkResult(response=response, compute_ms=5, final=True)
         self.works = []
         self.cancelled = 0
 
@@ -149,7 +152,7 @@ async def test_a_certificate_alone_waits_for_nothing(gateway, backend):
 
 
 async def test_the_deadline_ends_it_with_what_was_drawn(gateway, backend):
-    backend.pieces = [piece(150), None]
+    backend.pieces = [piece(50), None]
     answer = await analyze(gateway, request(**PARTS), timeout=0.4)
     assert (answer.certified.state, answer.certified.samples) == ("certified", 50)
     assert answer.certified.stopped_by == "deadline"
@@ -160,21 +163,21 @@ DIED = errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0)
 FAILED = errors.FailedPreconditionError("failed", reason="WHY", field="certified")
 
 
-@pytest.mark.parametrize("end", [[piece(200, more=False)], [None]], ids=["one takes over", "nobody does in time"])
+@pytest.mark.parametrize("end", [[piece(100, final=True)], [None]], ids=["one takes over", "nobody does in time"])
 async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, monkeypatch, end):
-    monkeypatch.setattr(certificates, "_PAUSE_SECONDS", 0.01)
-    backend.pieces = [piece(150), DIED, *end]
+    monkeypatch.setattr(instalments, "_PAUSE_SECONDS", 0.01)
+    backend.pieces = [piece(50), DIED, *end]
     answer = await analyze(gateway, request(**PARTS), timeout=0.4)
     assert answer.certified.state == "certified"
     assert answer.certified.samples == (50 if end == [None] else 100)
 
 
 async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend):
-    backend.pieces = [piece(150), FAILED]
+    backend.pieces = [piece(50), FAILED]
     answer = await analyze(gateway, request(**PARTS))
     assert answer.HasField("prediction")
     assert answer.certified == v1.Certified(status=FAILED.to_status())
-    backend.pieces = [piece(150), FAILED]
+    backend.pieces = [piece(50), FAILED]
     parts = await stream(gateway, request(**PARTS))
     assert [part.certified.state for part in parts] == ["", "running", ""]
     assert parts[-1].certified.status.code == code_pb2.FAILED_PRECONDITION
@@ -183,7 +186,7 @@ async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend
 
 @pytest.mark.parametrize("call", [analyze, stream])
 async def test_if_nothing_else_was_asked_the_call_fails(gateway, backend, call):
-    backend.pieces = [piece(150), FAILED]
+    backend.pieces = [piece(50), FAILED]
     with pytest.raises(errors.FailedPreconditionError) as caught:
         await call(gateway, request(certified={"sigma": 0.25}))
     assert vars(caught.value) == vars(FAILED)
@@ -192,16 +195,16 @@ async def test_if_nothing_else_was_asked_the_call_fails(gateway, backend, call):
 
 async def test_what_is_running_makes_no_success(gateway, backend):
     """Failed parts wait until another has succeeded, or all have failed."""
-    backend.prediction, backend.pieces = errors.InternalError("m"), [piece(150), piece(200, more=False)]
+    backend.prediction, backend.pieces = errors.InternalError("m"), [piece(50), piece(100, final=True)]
     parts = await stream(gateway, request(**PARTS))
     assert [part.certified.state for part in parts] == ["running", "certified", ""]
     assert parts[-1].prediction.status.code == code_pb2.INTERNAL
-    backend.pieces = [piece(150), FAILED]
+    backend.pieces = [piece(50), FAILED]
     with pytest.raises(errors.InternalError):
         await analyze(gateway, request(**PARTS))
 
 
-@pytest.mark.parametrize("pieces", [[None], [piece(150), None]], ids=["at once", "later"])
+@pytest.mark.parametrize("pieces", [[None], [piece(50), None]], ids=["at once", "later"])
 async def test_a_cancelled_call_ends_its_work(gateway, backend, spooled, pieces):
     backend.pieces = list(pieces)
     calling = asyncio.create_task(stream(gateway, request(**PARTS)))
@@ -214,7 +217,7 @@ async def test_a_cancelled_call_ends_its_work(gateway, backend, spooled, pieces)
 
 
 async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
-    backend.pieces = [piece(150), None]
+    backend.pieces = [piece(50), None]
     async with aclosing(gateway.stream(request(certified={"sigma": 1}), request_id="id-1", timeout=30)) as parts:
         await anext(parts)
         await asyncio.sleep(0.01)
@@ -232,7 +235,7 @@ async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
     assert caught.value.reason == "ONE_CLASS"
 
 
-@pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(150), FAILED], "FAILED_PRECONDITION")])
+@pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(50), FAILED], "FAILED_PRECONDITION")])
 async def test_it_is_counted_once(gateway, backend, metrics, pieces, code):
     backend.pieces = list(pieces)
     await analyze(gateway, request(**PARTS))

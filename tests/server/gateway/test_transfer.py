@@ -36,7 +36,7 @@ class Backend:
     def __init__(self, pictures):
         distances = [v1.Distance(norm=norm, state="found") for norm in ("linf", "l2")[: len(pictures)]]
         answer = v1.AnalyzeResponse(robustness=v1.Robustness(distances=distances))
-        self.result = v1.WorkResult(response=answer, view_picture=VIEW, adversarial_pictures=pictures)
+        self.result = v1.WorkResult(response=answer, view_picture=VIEW, adversarial_pictures=pictures, final=True)
         self.seen = {}
         self.works = []
         self.delay = 0
@@ -55,6 +55,9 @@ class Pool:
 
     async def submit(self, work, timeout):
         if self.kind is PoolKind.ANALYZE:
+            if not work.request.robustness.transfer:
+                # A worker sends pictures only for other models to look at.
+                self.backend.result.ClearField("adversarial_pictures")
             return self.backend.result
         assert work.request.model == self.name
         self.backend.works.append((work, timeout))

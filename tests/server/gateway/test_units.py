@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
-from whybox_server.gateway.units import jobs
+from whybox_server.gateway.units import units
+from whybox_server.validation.explanations import ExplanationOptions
 
 COMMON = {"model": "m", "version": "1", "seed": 7}
 PREDICTION, ROBUSTNESS, BIAS = {"top_k": 3}, {"norms": ["linf"], "budget": "12"}, {"attributes": ["age"]}
@@ -13,7 +16,7 @@ CAM, OTHER_CAM, THIRD_CAM = ({"method": "grad_cam", "target_class": index} for i
 PATH, OTHER_PATH = ({"method": "integrated_gradients", "target_class": index} for index in range(2))
 PREDICT, ANALYZE = PoolKind.PREDICT, PoolKind.ANALYZE
 
-# What is asked for; and for each job its pool, its parts, and the names that they have in the whole answer.
+# What is asked for; and for each unit its pool, its parts, and the names that they have in the whole answer.
 SPLITS = {
     "prediction": ({"prediction": PREDICTION}, [(PREDICT, {"prediction": PREDICTION}, ["prediction"])]),
     "bias alone": ({"bias": BIAS}, [(PREDICT, {"bias": BIAS}, ["bias"])]),
@@ -21,14 +24,14 @@ SPLITS = {
         {"bias": BIAS, "prediction": PREDICTION},
         [(PREDICT, {"prediction": PREDICTION, "bias": BIAS}, ["prediction", "bias"])],
     ),
-    "each method is a job": (
+    "each method is a unit": (
         {"explanations": [CAM, PATH]},
         [
             (ANALYZE, {"explanations": [CAM]}, ["explanations[0]"]),
             (ANALYZE, {"explanations": [PATH]}, ["explanations[1]"]),
         ],
     ),
-    "maps of one method are one job": (
+    "maps of one method are one unit": (
         {"explanations": [CAM, OTHER_CAM]},
         [(ANALYZE, {"explanations": [CAM, OTHER_CAM]}, ["explanations[0]", "explanations[1]"])],
     ),
@@ -67,7 +70,7 @@ TABLE = pytest.mark.parametrize(("parts", "expected"), SPLITS.values(), ids=SPLI
 
 
 def split(parts):
-    return list(jobs(v1.AnalyzeRequest(**COMMON, **parts, image=b"picture")))
+    return list(units(v1.AnalyzeRequest(**COMMON, **parts)))
 
 
 def kind_of(name):
@@ -76,22 +79,21 @@ def kind_of(name):
 
 @TABLE
 def test_splitting(parts, expected):
-    # Without the picture: it travels once for all of them.
-    assert [(job.kind, job.request) for job in split(parts)] == [
+    assert [(unit.pool, unit.request) for unit in split(parts)] == [
         (kind, v1.AnalyzeRequest(**COMMON, **part)) for kind, part, _ in expected
     ]
 
 
 @TABLE
 def test_each_part_is_known_by_its_name_in_the_whole_answer(parts, expected):
-    for job, (_, part, names) in zip(split(parts), expected, strict=True):
+    for unit, (_, part, names) in zip(split(parts), expected, strict=True):
         answer = v1.AnalyzeResponse()
         for name in set(part) - {"explanations"}:
             getattr(answer, name).status.code = code_pb2.OK
         for index, options in enumerate(part.get("explanations", ())):
             # A worker knows nothing of the whole request, and each part has a status of its own.
             answer.explanations.add(index=index, method=options["method"], status=Status(code=index))
-        answered = job.answered(answer)
+        answered = unit.answered(answer)
         assert [(each.name, each.kind) for each in answered] == [(name, kind_of(name)) for name in names]
         assert [f"explanations[{each.index}]" for each in answer.explanations] == [
             name for name in names if kind_of(name) == "explanation"
@@ -104,12 +106,12 @@ def test_each_part_is_known_by_its_name_in_the_whole_answer(parts, expected):
 
 
 @TABLE
-def test_a_failed_job_has_its_status_in_every_part_and_no_other(parts, expected):
+def test_a_failed_unit_has_its_status_in_every_part_and_no_other(parts, expected):
     status = Status(code=14, message="gone")
-    for job, (_, part, names) in zip(split(parts), expected, strict=True):
-        answer = job.failed(status)
+    for unit, (_, part, names) in zip(split(parts), expected, strict=True):
+        answer = unit.failed(status)
         assert {field.name for field, _ in answer.ListFields()} == set(part)
-        assert [(each.name, each.status) for each in job.answered(answer)] == [(name, status) for name in names]
+        assert [(each.name, each.status) for each in unit.answered(answer)] == [(name, status) for name in names]
         assert [each.method for each in answer.explanations] == [
             each["method"] for each in part.get("explanations", [])
         ]
@@ -117,6 +119,48 @@ def test_a_failed_job_has_its_status_in_every_part_and_no_other(parts, expected)
 
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_a_worker_that_answers_fewer_or_more_maps_is_not_believed(number):
-    [job] = split({"explanations": [CAM, OTHER_CAM]})
+    [unit] = split({"explanations": [CAM, OTHER_CAM]})
     with pytest.raises(ValueError, match="zip"):
-        job.answered(v1.AnalyzeResponse(explanations=[{}] * number))
+        unit.answered(v1.AnalyzeResponse(explanations=[{}] * number))
+
+
+MODEL = v1.Model(
+    name="m",
+    num_classes=10,
+    methods=[
+        v1.Method(name="grad_cam"),
+        v1.Method(
+            name="rise", options=["max_evaluations", "tolerance"], default_evaluations=2000, default_tolerance=0.1
+        ),
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sent"),
+    [
+        ({"prediction": PREDICTION, "bias": BIAS}, {"image": b"picture"}),
+        ({"explanations": [CAM]}, {"picture_path": "/spool/1"}),
+        ({"certified": CERTIFIED}, {"picture_path": "/spool/1"}),
+        ({"robustness": ROBUSTNESS}, {"picture_path": "/spool/1"}),
+    ],
+    ids=lambda each: " ".join(each),
+)
+def test_a_prediction_is_sent_its_picture_and_an_analysis_where_it_lies(parts, sent):
+    [unit] = split(parts)
+    asked = v1.AnalyzeRequest(**COMMON, **parts, image=sent.get("image", b""))
+    expected = v1.Work(request_id="id-1", request=asked, picture_path=sent.get("picture_path", ""))
+    assert unit.work(b"picture", Path("/spool/1"), MODEL, "id-1") == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "defaults"),
+    [("grad_cam", {}), ("rise", {"max_evaluations": 2000, "tolerance": 0.1})],
+)
+def test_a_twin_has_the_defaults_of_any_map(method, defaults):
+    [unit] = split({"robustness": {"twin": method}})
+    work = unit.work(b"picture", Path("/spool/1"), MODEL, "id-1")
+    assert work.twin == v1.ExplanationOptions(method=method, encodings=["uint8"], channels="sum", **defaults)
+    asked = v1.AnalyzeRequest(explanations=[{"method": method}])
+    ExplanationOptions().fill(asked, MODEL)
+    assert work.twin == asked.explanations[0]

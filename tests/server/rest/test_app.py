@@ -160,7 +160,6 @@ async def test_explain_draws_where_a_picture_is_wanted(http, gateway, accept, pa
         ({"encoding": "regions"}, "encoding", "one of overlay and heat_map"),
         ({"encoding": ["overlay", "heat_map"]}, "encoding", "one of overlay and heat_map"),
         ({"encoding": ["overlay", "overlay"]}, "encoding", "one of overlay and heat_map"),
-        ({"encoding": "jpeg"}, "encoding", "one of overlay and heat_map"),
         ({"quality": "stability"}, "quality", "no measurements"),
     ],
 )
@@ -199,7 +198,6 @@ async def test_robustness_shows_the_change_where_a_picture_is_wanted(http, gatew
     [
         ({"norm": ["linf", "l2"]}, "norm", "one norm"),
         ({"picture": ["adversarial", "change"]}, "picture", "one of adversarial and change"),
-        ({"picture": "overlay"}, "picture", "one of adversarial and change"),
         ({"transfer": "true"}, "transfer", "no transfer"),
         ({"twin": "grad_cam"}, "twin", "no twin"),
         ({"corruption": "all"}, "corruption", "no corruption"),

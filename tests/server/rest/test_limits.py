@@ -5,8 +5,7 @@ import base64
 import pytest
 
 from rest_requests import BASE64, FILES, URL, scope
-from whybox_server.validation.explanations import MAX_BASELINE_BYTES
-from whybox_server.validation.request import MAX_EXPLANATIONS
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 LIMIT = 100_000
 PADDED = base64.b64encode(bytes(LIMIT + 1)).decode()
@@ -60,7 +59,7 @@ async def test_a_body_that_is_too_large_tells_what_it_may_hold(http, gateway, se
     assert (response.status_code, problem["reason"]) == (413, "BODY_TOO_LARGE")
     # It was not read: nobody knows which of them is too large.
     assert "errors" not in problem
-    assert f"a picture of at most {LIMIT}, baselines of at most {MAX_BASELINE_BYTES} each" in problem["detail"]
+    assert f"a picture of at most {LIMIT:,}, baselines of at most {MAX_BASELINE_BYTES:,} each" in problem["detail"]
     assert gateway.requests == []
 
 
@@ -89,7 +88,7 @@ async def test_few_bytes_cannot_ask_for_more_maps_than_memory_holds(http, gatewa
     }
     response = await http.post(f"{URL}:explain", **sent[place])
     assert response.status_code == 400
-    assert "2401 explanations are too many for one request; ask for 16" in response.json()["detail"]
+    assert "2401 explanations; ask for at most 16" in response.json()["detail"]
     assert gateway.requests == []
 
 

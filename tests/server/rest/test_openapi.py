@@ -6,9 +6,10 @@ from google.rpc import error_details_pb2
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import json_schema
+from whybox_server.rest.actions import ACTIONS
 from whybox_server.rest.openapi import document
-from whybox_server.rest.options import ACTIONS, OPTIONS, Options
 
 MODEL = "efficientnet-lite0"
 URL = f"/v1/models/{MODEL}"
@@ -68,14 +69,19 @@ def test_every_route_is_described(app):
     assert set(DOCUMENT["paths"]) == served - unsaid
 
 
-def test_the_table_has_every_option():
-    assert set(OPTIONS) == set(Options.__dataclass_fields__)
+@pytest.mark.parametrize("part", PARTS)
+def test_every_field_of_a_part_can_be_asked_over_rest(part):
+    message = v1.AnalyzeRequest.DESCRIPTOR.fields_by_name[part].message_type
+    # A class may also be named, which fills the field beside it.
+    fields = {field.name for field in message.fields} - {"target_label", "contrast_label"}
+    assert {option.field_name for option in PARTS[part].options.options} == fields
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_every_option_is_described_in_each_place(action):
     operation = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]
-    names = {name for name, option in OPTIONS.items() if action in option.actions}
+    names = {option.name for option in ACTIONS[action].options}
+    assert {"version", "seed", "timeout"} < names
     assert {parameter["name"] for parameter in operation["parameters"] if parameter.get("in") == "query"} == names
     content = operation["requestBody"]["content"]
     assert set(content) == {"image/*", "application/octet-stream", "multipart/form-data", "application/json"}

@@ -4,19 +4,22 @@ import pytest
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
-from whybox_server.validation.certified import check_certifiable, fill_certified
+from whybox_server.validation.certified import CertifiedOptions
+
+MODEL = v1.Model(name="m", num_classes=2)
+OPTIONS = CertifiedOptions()
 
 
 def filled(**options):
-    message = v1.CertifiedOptions(**options)
-    fill_certified(message)
-    return message
+    request = v1.AnalyzeRequest(certified=options)
+    OPTIONS.fill(request, MODEL)
+    return request.certified
 
 
 # What is wrong, the field that is named, and words of the remedy.
 REFUSED = {
-    "no noise": ({}, "sigma", ["a certified request without a noise level", "set certified.sigma", "at most 2"]),
-    "no noise, but samples": ({"samples": 100, "alpha": 0.01}, "sigma", ["without a noise level"]),
+    "no noise": ({}, "sigma", ["a certified request needs a noise level", "set certified.sigma", "at most 2"]),
+    "no noise, but samples": ({"samples": 100, "alpha": 0.01}, "sigma", ["needs a noise level"]),
     **{
         f"sigma {sigma}": ({"sigma": sigma}, "sigma", ["above 0 and at most 2"])
         for sigma in (0, -0.25, 2.000001, math.nan, math.inf, -math.inf)
@@ -55,7 +58,8 @@ def test_defaults_and_ends_of_the_ranges(options, expected):
 
 
 def test_one_class_has_nothing_to_certify():
-    check_certifiable(v1.Model(name="m", num_classes=2))
+    request = v1.AnalyzeRequest(certified={"sigma": 1})
+    OPTIONS.check_possible(request, MODEL, [])
     with pytest.raises(FailedPreconditionError, match="m has one class") as caught:
-        check_certifiable(v1.Model(name="m", num_classes=1))
+        OPTIONS.check_possible(request, v1.Model(name="m", num_classes=1), [])
     assert (caught.value.reason, caught.value.field) == ("ONE_CLASS", "certified")

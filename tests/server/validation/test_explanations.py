@@ -1,17 +1,9 @@
 import pytest
 
 from whybox import v1
-from whybox.v1.errors import InvalidRequestError, PictureTooLargeError
-from whybox_server.validation.explanations import (
-    BASELINES,
-    CHANNELS,
-    DTYPES,
-    ENCODINGS,
-    MAX_BASELINE_BYTES,
-    PICTURES,
-    QUALITY,
-    fill_explanation,
-)
+from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
+from whybox.v1.vocabulary import BASELINES, CHANNELS, ENCODINGS, MAP_PICTURES, NUMBERS, QUALITY
+from whybox_server.validation.explanations import MAX_BASELINE_BYTES, ExplanationOptions, fill_explanation
 
 # "crane" is a bird and a machine, as in ImageNet.
 LABELS = ["tench", "golden retriever", "crane", "tabby", "tiger cat", "crane", "jeep", "maillot", "7", "dog"]
@@ -107,7 +99,7 @@ REFUSED = {
     "unknown quality": ({"quality": ["auc"]}, "quality", ["'auc'", ", ".join(QUALITY), "all"]),
     "repeated quality": ({"quality": ["stability", "stability"]}, "quality", ["each once"]),
     "all and another": ({"quality": ["all", "deletion"]}, "quality", ["'all' stands alone"]),
-    "all twice": ({"quality": ["all", "all"]}, "quality", ["stands alone"]),
+    "all twice": ({"quality": ["all", "all"]}, "quality", ["each once"]),
 }
 
 
@@ -122,7 +114,7 @@ def test_what_is_refused(given, field, words):
 
 
 def test_a_baseline_that_is_too_large():
-    with pytest.raises(PictureTooLargeError, match="baseline has 1,048,577 bytes, at most 1,048,576") as caught:
+    with pytest.raises(PictureTooLargeError, match="baseline has 1,048,577 bytes; at most 1,048,576") as caught:
         filled(baseline_image=bytes(MAX_BASELINE_BYTES + 1))
     assert caught.value.field == f"{FIELD}.baseline_image"
 
@@ -139,7 +131,7 @@ DEFAULTS = {
     "grad_cam": {},
     "path": {"baseline": "grey", "max_evaluations": 64, "tolerance": 0.05},
     "sampling": {"max_evaluations": 1000},
-    # It is the worker that says so, in the part's status: the other parts are not spoiled.
+    # See `test_what_is_not_possible`: the other parts of the request are not affected.
     "absent": {},
 }
 
@@ -165,8 +157,8 @@ ACCEPTED = {
     **{f"baseline {name}": {"baseline": name} for name in BASELINES},
     "largest baseline": {"baseline": "", "baseline_image": bytes(MAX_BASELINE_BYTES)},
     **{f"encoding {name}": {"encodings": [name]} for name in ENCODINGS},
-    **{f"{name} and every picture": {"encodings": [*PICTURES, name]} for name in DTYPES},
-    "pictures alone": {"encodings": PICTURES},
+    **{f"{name} and every picture": {"encodings": [*MAP_PICTURES, name]} for name in NUMBERS},
+    "pictures alone": {"encodings": MAP_PICTURES},
     **{f"channels {name}": {"channels": name} for name in CHANNELS},
     **{f"quality {name}": {"quality": [name]} for name in QUALITY},
     "quality in another order": {"quality": QUALITY[::-1]},
@@ -209,3 +201,12 @@ def test_two_spellings_of_the_same_become_equal(one, other):
 )
 def test_options_that_differ_stay_different(one, other):
     assert filled(**one) != filled(**other)
+
+
+def test_what_is_not_possible():
+    possible = v1.AnalyzeRequest(explanations=[{"method": "grad_cam"}, {"method": "path"}])
+    ExplanationOptions().check_possible(possible, MODEL, [])
+    with pytest.raises(FailedPreconditionError) as caught:
+        ExplanationOptions().check_possible(v1.AnalyzeRequest(explanations=[{"method": "absent"}]), MODEL, [])
+    assert (caught.value.reason, caught.value.field) == ("METHOD_UNAVAILABLE", "explanations")
+    assert caught.value.message == "m cannot be explained with absent: this network has no maps; use path"

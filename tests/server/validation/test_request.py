@@ -2,6 +2,7 @@ import pytest
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
+from whybox_server.gateway.parts import OPTIONS
 from whybox_server.validation.request import validated
 
 MODEL = v1.Model(
@@ -17,15 +18,15 @@ LIMIT = 1000
 
 
 def request(**parts):
-    return v1.AnalyzeRequest(**{"model": "m", "image": b"picture", **parts})
+    return v1.AnalyzeRequest(model="m", **parts)
 
 
 def attacking(**options):
     return request(robustness=options)
 
 
-def check(asked):
-    return validated(asked, MODEL, LIMIT)
+def check(asked, picture=b"picture", model=MODEL):
+    return validated(asked, picture, model, OPTIONS, LIMIT)
 
 
 # What is wrong, the field that is named, and words of the remedy.
@@ -43,13 +44,13 @@ REFUSED = {
     "17 explanations": (
         request(explanations=[{"method": "grad_cam"}] * 17),
         "explanations",
-        ["17 explanations", "ask for 16"],
+        ["17 explanations", "ask for at most 16"],
     ),
     "robustness is named": (attacking(norms=["linf", "l0"]), "robustness.norms", ["'l0'", "linf, l2"]),
     "too many attributes": (
         request(bias={"attributes": [str(number) for number in range(33)]}),
         "bias.attributes",
-        ["33 attributes", "ask for 32"],
+        ["33 attributes", "at most 32"],
     ),
     "empty attribute": (request(bias={"attributes": [""]}), "bias.attributes", ["1 to 100 characters"]),
     "long attribute": (request(bias={"attributes": ["a" * 101]}), "bias.attributes", ["1 to 100 characters"]),
@@ -71,12 +72,12 @@ def test_what_is_refused(asked, field, words):
     ("image", "error", "reason", "words"),
     [
         (b"", PictureError, "BAD_PICTURE", "JPEG, PNG, WebP or GIF"),
-        (bytes(LIMIT + 1), PictureTooLargeError, "PICTURE_TOO_LARGE", "1,001 bytes, at most 1,000"),
+        (bytes(LIMIT + 1), PictureTooLargeError, "PICTURE_TOO_LARGE", "at most 1,000 bytes; scale it down"),
     ],
 )
 def test_pictures_that_are_refused(image, error, reason, words):
     with pytest.raises(PictureError) as caught:
-        check(request(image=image, prediction={}))
+        check(request(prediction={}), image)
     assert type(caught.value) is error
     assert (caught.value.field, caught.value.reason) == ("image", reason)
     assert words in caught.value.message
@@ -94,7 +95,6 @@ ACCEPTED = {
     "certified": {"certified": {"sigma": 2, "samples": 100, "alpha": 0.499}},
     "32 attributes": {"bias": {"attributes": [str(number) for number in range(32)]}},
     "attribute of 100 characters": {"bias": {"attributes": ["ä" * 100]}},
-    "largest picture": {"image": bytes(LIMIT), "bias": {}},
     "largest seed": {"bias": {}, "seed": 2**32 - 1},
 }
 
@@ -103,6 +103,10 @@ ACCEPTED = {
 def test_what_is_accepted_stays_as_it_was_sent(parts):
     asked = request(version="2.0", **parts)
     assert check(asked) == asked
+
+
+def test_the_largest_picture_is_taken():
+    assert check(request(bias={}), bytes(LIMIT)) == request(bias={}, version="2.0")
 
 
 @pytest.mark.parametrize("asked", [request(prediction={}), attacking(), attacking(budget="fast")])
@@ -127,8 +131,7 @@ def test_every_default():
 
 
 def test_fewer_classes_than_the_default_top_k():
-    model = v1.Model(num_classes=3)
-    assert validated(request(prediction={}), model, LIMIT).prediction.top_k == 3
+    assert check(request(prediction={}), model=v1.Model(num_classes=3)).prediction.top_k == 3
 
 
 SAME = [

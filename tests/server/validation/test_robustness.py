@@ -2,7 +2,8 @@ import pytest
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
-from whybox_server.validation.robustness import BUDGETS, check_possible, fill_robustness
+from whybox.v1.vocabulary import BUDGETS
+from whybox_server.validation.robustness import check_possible, fill_robustness
 
 ATTACKS = {"fmn": ["linf", "l2"], "ddn": ["l2"], "square": ["linf", "l2"], "one_pixel": ["l0"]}
 CORRUPTIONS = {"gaussian_noise": "noise", "shot_noise": "noise", "fog": "weather", "rotation": "geometry"}
@@ -52,8 +53,9 @@ REFUSED = {
             "budget",
             ["is no budget", "fast, standard, thorough and deadline", "whole number of evaluations, 1 to 1000"],
         )
-        for budget in ("0", "-1", "1.5", "1001", "1e3", "٣", "²", "1_0", " 12", "12\n", "huge", "STANDARD", "9" * 5000)
+        for budget in ("0", "-1", "1.5", "1001", "1e3", "٣", "²", "1_0", " 12", "12\n", "huge", "STANDARD", "9" * 500)
     },
+    "a budget that is no name and no number": ({"budget": "9" * 5000}, "budget", ["at most 1000 characters"]),
     "unknown picture": ({"encodings": ["overlay"]}, "encodings", ["'overlay'", "adversarial, change"]),
     "repeated picture": ({"encodings": ["change", "change"]}, "encodings", ["each once"]),
     "unknown twin": ({"twin": "lime"}, "twin", ["'lime'", "grad_cam"]),
@@ -65,7 +67,7 @@ REFUSED = {
     "misspelt corruption": (
         {"corruptions": ["fog", "gaussian_nose"]},
         "corruptions",
-        ["did you mean 'gaussian_noise'? Use all"],
+        ["did you mean 'gaussian_noise'?; use all"],
     ),
     "all corruptions and more": ({"corruptions": ["all", "fog"]}, "corruptions", ["stands alone"]),
     "repeated corruption": ({"corruptions": ["fog", "fog"]}, "corruptions", ["each once"]),

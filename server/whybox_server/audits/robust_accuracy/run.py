@@ -11,6 +11,7 @@ from rich.console import Console
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
+from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
 from whybox_server.audits.audit import AuditError, audit
 from whybox_server.audits.dataset import DataSet, read_data_set
@@ -21,7 +22,7 @@ from whybox_server.audits.robust_accuracy.figure import draw
 from whybox_server.audits.robust_accuracy.report import MEANING, write_report
 from whybox_server.audits.robust_accuracy.summary import summarise, summarise_classes
 from whybox_server.audits.workers import Work
-from whybox_server.validation.robustness import DEADLINE, check_possible, fill_robustness
+from whybox_server.validation.robustness import check_possible, fill_robustness
 
 PICTURES, NUMBERS, FIGURE = "pictures.jsonl", "robustness.json", "robustness.png"
 

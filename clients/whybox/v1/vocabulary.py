@@ -1,0 +1,44 @@
+"""Names and bounds of the contract that the messages carry as plain strings and numbers; each stands here once."""
+
+REQUEST_ID_HEADER = "x-request-id"
+"""Header over REST, metadata over gRPC: the id by which logs, answers and workers know a call."""
+
+REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
+"""Ids that are safe to log, to echo in a header and to paste into a shell."""
+
+BASELINES = ("black", "grey", "blur", "mean")
+"""`ExplanationOptions.baseline`."""
+
+NUMBERS = ("uint8", "float16", "float32")
+"""`ExplanationOptions.encodings` that carry a map's values; the first is the default."""
+
+MAP_PICTURES = ("heat_map", "overlay", "regions")
+"""`ExplanationOptions.encodings` that carry pictures of a map."""
+
+ENCODINGS = NUMBERS + MAP_PICTURES
+
+CHANNELS = ("sum", "none")
+"""`ExplanationOptions.channels`; the first is the default."""
+
+QUALITY = ("deletion", "insertion", "infidelity", "sensitivity", "stability")
+"""`ExplanationOptions.quality`."""
+
+CHANGE_PICTURES = ("adversarial", "change")
+"""`RobustnessOptions.encodings`."""
+
+BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
+"""Gradient evaluations per norm, by `RobustnessOptions.budget`."""
+
+DEFAULT_BUDGET = "standard"
+
+DEADLINE = "deadline"
+"""As `RobustnessOptions.budget`: what the time of the call allows. As `stopped_by`: the deadline ended the work."""
+
+MAX_BUDGET = 1000
+"""Gradient evaluations per norm."""
+
+ALL = "all"
+"""Alone in a list of names: all there are (`ExplanationOptions.quality`, `RobustnessOptions.corruptions`)."""
+
+RUNNING, CERTIFIED, ABSTAINED = "running", "certified", "abstained"
+"""`Certified.state`."""

@@ -79,8 +79,7 @@ def serve(
 
     There is no authentication yet: keep the addresses on loopback, or behind something that has it.
     """
-    from whybox_server.serve import Addresses, ServeError
-    from whybox_server.serve import serve as serve_until_stopped
+    from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 
     try:
         settings = read_settings(

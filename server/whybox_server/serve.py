@@ -48,8 +48,10 @@ class Addresses:
     grpc: str
 
 
-async def serve(settings: Settings, listening: Callable[[Addresses], None], ready: Callable[[float], None]) -> None:
-    """Serves until SIGINT or SIGTERM, then lets requests in flight end and stops everything that it started.
+async def serve_until_stopped(
+    settings: Settings, listening: Callable[[Addresses], None], ready: Callable[[float], None]
+) -> None:
+    """Serves until SIGINT or SIGTERM, then lets requests in flight end and stops all that it started.
 
     Args:
         settings: What to serve and where.

@@ -164,7 +164,7 @@ async def log(*_):
     for number in range(3):
         logging.getLogger("whybox_server").warning("%s of %s [red] " + "x" * 200, number, 3)
 
-serve.serve = log
+serve.serve_until_stopped = log
 app(["serve"])
 """
 

@@ -20,7 +20,7 @@ from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
-from whybox_server.serve import ServeError, serve
+from whybox_server.serve import ServeError, serve_until_stopped
 from whybox_server.settings import Settings
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
@@ -120,7 +120,7 @@ class Running:
     def __init__(self, settings):
         self.addresses = None
         self.ready = []
-        self.task = asyncio.create_task(serve(settings, self._listen, self.ready.append))
+        self.task = asyncio.create_task(serve_until_stopped(settings, self._listen, self.ready.append))
 
     def _listen(self, addresses):
         self.addresses = addresses

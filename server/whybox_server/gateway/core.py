@@ -9,6 +9,7 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.gateway.deadlines import now
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
@@ -164,7 +165,7 @@ class Gateway:
         self, unit: Unit, work: v1.Work, model: v1.Model, timeout: float
     ) -> AsyncGenerator[v1.WorkResult, None]:
         """What the workers answer to each piece of a unit, completed by its parts."""
-        started = time.perf_counter()
+        end = now() + timeout
         others = [other for other in self._models.values() if other.name != model.name]
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
@@ -172,7 +173,7 @@ class Gateway:
             async for result in results:
                 if result.final:
                     for part in unit.parts:
-                        left = timeout - (time.perf_counter() - started)
+                        left = end - now()
                         await part.finish(result, others, self._backend, request_id=work.request_id, timeout=left)
                 yield result
 

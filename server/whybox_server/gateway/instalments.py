@@ -1,7 +1,6 @@
 """Work that a worker does in pieces: other work gets its turn in between, and the caller sees it grow."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Iterator
 
 from google.rpc import code_pb2
@@ -9,7 +8,7 @@ from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox.v1.errors import DeadlineExceededError, UnavailableError, error_from_status
-from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within
+from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within, now
 from whybox_server.gateway.pools import Pool
 
 _LATE = "the deadline passed before the work was done; allow more time"
@@ -35,7 +34,7 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
     Raises:
         WhyboxError: A piece failed, or time was over before there was anything to answer.
     """
-    end = time.monotonic() + timeout - RESERVE_SECONDS
+    end = now() + timeout - RESERVE_SECONDS
     result = await pool.submit(work, timeout)
     _check(result.status)
     so_far: v1.AnalyzeResponse | None = None
@@ -55,10 +54,10 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
 
 async def _piece(pool: Pool, work: v1.Work, end: float) -> v1.WorkResult:
     """What a worker answers, asked as often as it takes until one can."""
-    async with ending_within(end - time.monotonic(), _LATE):
+    async with ending_within(end - now(), _LATE):
         while True:
             try:
-                result = await pool.submit(work, end - time.monotonic())
+                result = await pool.submit(work, end - now())
                 _check(result.status)
                 for status in _part_statuses(result.response):
                     _check(status)

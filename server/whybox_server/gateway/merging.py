@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def merged(sources: Sequence[AsyncGenerator[T, None]], first: int = 0) -> AsyncGenerator[T, None]:
-    """What the sources yield, as soon as they do; each runs in a task of its own, whether or not somebody reads.
+    """What the sources yield, as soon as they do; each runs in a task of its own, also while the caller reads nothing.
 
     An exception of a source is raised in its turn. When this ends, however it ends, all sources have ended.
 

@@ -21,9 +21,9 @@ class Spool:
 
     @contextmanager
     def lent(self, picture: bytes) -> Iterator[Path]:
-        """The picture as a file, while somebody waits for what is made of it."""
+        """The picture as a file, while the caller waits for the answer."""
         if not self._folder.is_dir():
-            # What tidies up temporary folders takes those that nobody used for days.
+            # Cleaners of temporary folders remove those that were not used for days.
             self._folder = _private_folder()
         self._count += 1
         path = self._folder / str(self._count)

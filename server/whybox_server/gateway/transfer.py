@@ -1,7 +1,6 @@
 """Whether a picture that fools one model fools the others too: they are shown it as if it had been sent to them."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 
 from google.rpc import code_pb2
@@ -10,7 +9,7 @@ from google.rpc.status_pb2 import Status
 from whybox import v1
 from whybox.v1.errors import InternalError, error_from_status
 from whybox_server.failures import as_whybox_error
-from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within
+from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within, now
 from whybox_server.gateway.pools import Backend, PoolKind
 
 
@@ -30,7 +29,7 @@ async def fill_transfers(
         others: The other served models, in the order of the entries.
         backend: Their pools of predictions are asked, all at once.
         request_id: Id of the call, for the logs.
-        timeout: Seconds until the deadline; this ends a little before it, and asks nobody where none are left.
+        timeout: Seconds until the deadline; this ends a little before it. Without any left no model is asked.
     """
     if not result.adversarial_pictures:
         return
@@ -39,14 +38,14 @@ async def fill_transfers(
     if not fooling:
         return
     pictures = [result.view_picture, *(picture for _, picture in fooling)]
-    end = time.monotonic() + timeout - RESERVE_SECONDS
+    end = now() + timeout - RESERVE_SECONDS
 
     async def look(model: v1.Model, picture: bytes) -> v1.ClassScore | Status:
         request = v1.AnalyzeRequest(
             model=model.name, version=model.version, image=picture, prediction=v1.PredictionOptions(top_k=1)
         )
         work = v1.Work(request_id=request_id, request=request)
-        left = end - time.monotonic()
+        left = end - now()
         try:
             async with ending_within(left, f"{model.name} did not answer before the deadline; allow more time"):
                 return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, left))

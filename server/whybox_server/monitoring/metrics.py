@@ -137,5 +137,5 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _bounded(self, model: str) -> str:
-        # A label per name that somebody makes up would grow without bound.
+        # Callers can make up names without bound; labels must not grow with them.
         return model if not model or model in self._pools.readiness() else UNKNOWN

@@ -1,4 +1,4 @@
-"""The page at /docs: Swagger UI from this server, so that it works without a network and tells nobody of its use."""
+"""The page at /docs: Swagger UI from this server, so that it works without a network and calls no other server."""
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response

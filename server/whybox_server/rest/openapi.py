@@ -47,7 +47,7 @@ _PROBLEM: Schema = {
 }
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
-# 405 answers what is not in the document, and nobody is left to see a 499.
+# 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
 
 

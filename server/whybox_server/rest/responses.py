@@ -1,4 +1,4 @@
-"""Answers in JSON, whole or part by part, that stop the work when nobody waits for them any more."""
+"""Answers in JSON, whole or part by part; they stop the work when the caller hangs up."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def message_response(message: Message) -> Response:
 
 
 async def unless_disconnected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Awaits `work`, and cancels it when the caller hangs up: the server would let it run to its end for nobody.
+    """Awaits `work`, and cancels it when the caller hangs up: the framework would let it run to its end.
 
     Args:
         receive: The request's channel, its body read to the end.

@@ -125,7 +125,7 @@ class Backend:
                 try:
                     return await self._until_gone(ended)
                 finally:
-                    # Before the channel closes: nobody shall call on a closed one.
+                    # Before the channel closes: no pool must call on a closed one.
                     for pool in self._all():
                         pool.disconnect()
         finally:

@@ -1,4 +1,4 @@
-"""What TorchServe is told: which models in which worker pools, and to listen to nobody but us."""
+"""The configuration of TorchServe: which models in which worker pools, and to listen to the gateway alone."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         for kind in PoolKind
     }
     entries = {
-        # The HTTP interfaces cannot be switched off; as Unix sockets in a private folder nobody reaches them.
+        # The HTTP interfaces cannot be switched off; as Unix sockets in a private folder they cannot be reached.
         "inference_address": f"unix:{folder}/inference.sock",
         "management_address": f"unix:{folder}/management.sock",
         "metrics_address": f"unix:{folder}/metrics.sock",

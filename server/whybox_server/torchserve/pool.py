@@ -64,7 +64,7 @@ class Pool:
         self.since = time.monotonic()
 
     def disconnect(self) -> None:
-        """TorchServe is gone; whoever knows why has said so."""
+        """TorchServe is gone; the supervisor has logged why."""
         self._call = None
         self._set(PoolState.RECOVERING)
 
@@ -111,10 +111,10 @@ class Pool:
     def _release(self, sending: "asyncio.Task[v1.WorkResult]") -> None:
         self._held.discard(sending)
         if not sending.cancelled():
-            sending.exception()  # nobody may be left to ask for it
+            sending.exception()  # the caller may be gone, and the exception would never be retrieved
 
     async def watch(self) -> None:
-        """Probes for ever, so that `state` is true also when nobody calls."""
+        """Probes for ever, so that `state` is true also while no calls come."""
         while True:
             await self._probe()
             if self.state is PoolState.READY:

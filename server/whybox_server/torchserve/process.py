@@ -120,7 +120,7 @@ def _site_packages() -> Path:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now; should somebody be quicker, TorchServe ends and is started again."""
+    """Loopback ports that are free now; if another process takes one first, TorchServe ends and is started again."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -1,15 +1,14 @@
 """Work in pieces over a pool that answers each piece as a test tells it to."""
 
 import asyncio
-import time
 from contextlib import aclosing
 
 import pytest
 
+from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.gateway import instalments
-from whybox_server.gateway.deadlines import RESERVE_SECONDS
+from whybox_server.gateway.deadlines import RESERVE_SECONDS, now
 from whybox_server.gateway.instalments import in_instalments
 
 WORK = v1.Work(
@@ -107,15 +106,14 @@ async def test_the_deadline_is_an_error_while_there_is_nothing_to_tell(late):
         await pieces_of(Pool(piece(0, so_far=""), late))
 
 
+@in_virtual_time
 async def test_a_piece_that_hangs_is_not_waited_for_beyond_the_deadline():
-    started = time.monotonic()
-    timeout = 0.4
     pool = Pool(piece(50), None)
-    _, last = await pieces_of(pool, timeout)
+    _, last = await pieces_of(pool, timeout=30)
     assert last.response == answered("certified", 50)
-    assert time.monotonic() - started >= timeout - RESERVE_SECONDS
     # The answer has time to reach the caller.
-    assert pool.timeouts[-1] <= timeout - RESERVE_SECONDS
+    assert now() == 30 - RESERVE_SECONDS
+    assert pool.timeouts == [30, 30 - RESERVE_SECONDS]
 
 
 WAYS = {
@@ -152,8 +150,8 @@ async def test_other_errors_are_what_they_are(error, before, way):
 
 @pytest.mark.parametrize("error", NOBODY, ids=name_of)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-async def test_a_later_piece_that_nobody_could_make_is_asked_for_again(monkeypatch, error, way):
-    monkeypatch.setattr(instalments, "_PAUSE_SECONDS", 0.01)
+@in_virtual_time
+async def test_a_later_piece_that_no_worker_could_make_is_asked_for_again(error, way):
     pool = Pool(piece(50), way(error), way(error), piece(100, final=True))
     _, last = await pieces_of(pool)
     assert last.response.certified.samples == 100
@@ -161,20 +159,17 @@ async def test_a_later_piece_that_nobody_could_make_is_asked_for_again(monkeypat
 
 
 @pytest.mark.parametrize("error", NOBODY, ids=name_of)
-async def test_if_nobody_ever_can_the_deadline_ends_it(monkeypatch, error):
-    monkeypatch.setattr(instalments, "_PAUSE_SECONDS", 0.01)
-    _, last = await pieces_of(Pool(piece(50), *[error] * 1000), timeout=0.3)
+@in_virtual_time
+async def test_if_no_worker_ever_can_the_deadline_ends_it(error):
+    pool = Pool(piece(50), *[error] * 1000)
+    _, last = await pieces_of(pool, timeout=30)
     assert last.response == answered("certified", 50)
+    assert now() == 30 - RESERVE_SECONDS
+    # A worker that is being restarted is not asked a thousand times.
+    assert len(pool.works) == 1 + 60
 
 
-async def test_between_two_attempts_there_is_a_pause():
-    """A worker that is being restarted is not asked a thousand times."""
-    pool = Pool(piece(50), *[NOBODY[1]] * 1000)
-    await pieces_of(pool, timeout=0.3)
-    assert len(pool.works) == 2
-
-
-async def test_nobody_waits_no_piece_follows():
+async def test_no_piece_follows_once_the_caller_is_gone():
     pool = Pool(piece(50), piece(100, final=True))
     async with aclosing(in_instalments(pool, WORK, 30)) as pieces:
         await anext(pieces)

@@ -196,10 +196,8 @@ async def test_the_limit_counts_what_torchserve_holds(ready, torchserve, timeout
 
 async def test_the_deadline(ready, torchserve):
     torchserve.behaviour = hangs
-    started = time.monotonic()
     with pytest.raises(errors.DeadlineExceededError, match=r"no answer from m-predict within 0\.1 s; allow more time"):
         await submit(ready, timeout=0.1)
-    assert 0.1 <= time.monotonic() - started < 1
     assert ready.state is PoolState.READY
 
 

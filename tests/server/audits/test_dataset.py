@@ -1,4 +1,4 @@
-"""Which pictures and labels are found, and what is said where there are none."""
+"""Which pictures and labels are found, and the messages for missing ones."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -57,23 +57,38 @@ def test_tables_of_labels(tmp_path, table, column, expected):
 @pytest.mark.parametrize(
     ("files", "table", "column", "words"),
     [
-        ({}, None, None, "no labelled picture in {d}; pictures are .jpg"),
+        ({}, None, None, "no labelled picture in {d}; pictures end in .jpg"),
         ({"d/0/a.txt": ""}, None, None, "no labelled picture in {d}"),
-        ({"d/a.jpg": ""}, None, None, "no labels for the 1 pictures in {d}: put them in one sub-folder per class"),
-        ({"d/cat/a.jpg": ""}, None, None, "the folder {d}/cat: 'cat' is neither the index nor the label of a class"),
-        ({"d/tensh/a.jpg": ""}, None, None, "(did you mean 'tench'?); rename it, or give the labels with --labels"),
-        ({"d/5/a.jpg": ""}, None, None, "the folder {d}/5: class 5 is not one of 0 to 4"),
+        ({"d/a.jpg": ""}, None, None, "1 pictures in {d} have no label: move them to one sub-folder per class"),
+        ({"d/cat/a.jpg": ""}, None, None, "folder {d}/cat: 'cat' is neither the index nor the label of a class"),
+        (
+            {"d/tensh/a.jpg": ""},
+            None,
+            None,
+            "(did you mean 'tench'?); rename the folder, or give a table with --labels",
+        ),
+        ({"d/5/a.jpg": ""}, None, None, "folder {d}/5: class 5 is not one of 0 to 4"),
         ({"d/crane/a.jpg": ""}, None, None, "'crane' is the label of classes [2, 3]; give the index"),
-        ({"d/0/a.jpg": ""}, None, "label", "a label column needs the table that has it; give --labels too"),
+        ({"d/0/a.jpg": ""}, None, "label", "--label-column names a column of a table; give the table with --labels"),
         ({}, "file,label\n", None, "no labelled picture in {d}"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,-1\n", None, "1 rows name no class of the model"),
-        ({"d/a.jpg": ""}, "file,label\nb.jpg,0\n", None, "{t}, line 2: {d}/b.jpg is missing"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,0\na.jpg,1\n", None, "{t}, line 3: a.jpg stands there twice"),
+        ({"d/a.jpg": ""}, "file,label\na.jpg,-1\n", None, "1 rows are marked as no class of the model"),
+        ({"d/a.jpg": ""}, "file,label\nb.jpg,0\n", None, "{t}, line 2: {d}/b.jpg does not exist"),
+        ({"d/a.jpg": ""}, "file,label\na.jpg,0\na.jpg,1\n", None, "{t}, line 3: a.jpg has two rows"),
         ({"d/a.jpg": ""}, "file,label\na.jpg,cat\n", None, "{t}, line 2: 'cat' is neither the index nor the label"),
-        ({"d/a.jpg": ""}, "file,class\na.jpg,0\n", None, "no column 'label' or 'imagenet1k_index', but file, class"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,0\n", "x", "{t} has no column 'x', but file, label; choose with --label"),
-        ({"d/a.jpg": ""}, "path,label\na.jpg,0\n", None, "{t} has no column 'file', but path, label; name it in the"),
-        ({"d/a.jpg": ""}, "", None, "{t} has no column 'file', but none"),
+        ({"d/a.jpg": ""}, "file,class\na.jpg,0\n", None, "no column 'label' or 'imagenet1k_index'; it has file, class"),
+        (
+            {"d/a.jpg": ""},
+            "file,label\na.jpg,0\n",
+            "x",
+            "{t} has no column 'x'; it has file, label; name one with --label",
+        ),
+        (
+            {"d/a.jpg": ""},
+            "path,label\na.jpg,0\n",
+            None,
+            "{t} has no column 'file'; it has path, label; name the columns",
+        ),
+        ({"d/a.jpg": ""}, "", None, "{t} has no column 'file'; it has none"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
@@ -88,7 +103,7 @@ def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
 def test_folders_and_tables_that_are_not_there(tmp_path):
     with pytest.raises(DataSetError, match="no is not a folder"):
         read_data_set(tmp_path / "no", LABELS)
-    with pytest.raises(DataSetError, match=r"no\.csv cannot be read: No such file"):
+    with pytest.raises(DataSetError, match=r"no\.csv cannot be read \(No such file or directory\); check --labels"):
         read_data_set(tmp_path, LABELS, tmp_path / "no.csv")
     (tmp_path / "t.csv").write_bytes(b"file,label\n\xff.jpg,0\n")
     with pytest.raises(DataSetError, match="is not a CSV file in UTF-8"):

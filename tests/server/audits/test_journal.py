@@ -83,8 +83,8 @@ def test_fresh_throws_away(path):
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda lines: ["[]", *lines[1:]], "was not begun by this version"),
-        (lambda lines: [json.dumps({"model": "m"}), *lines[1:]], "was not begun by this version"),
+        (lambda lines: ["[]", *lines[1:]], "was begun by another version"),
+        (lambda lines: [json.dumps({"model": "m"}), *lines[1:]], "was begun by another version"),
         (lambda lines: [lines[0], "{}", *lines[1:]], "line 2, is damaged"),
         (lambda lines: [*lines, "\0"], "line 7, is damaged"),
         (lambda lines: [json.dumps(SETTINGS | {"digests": {"x": "1", "y": "3"}}), *lines[1:]], r"\(digests: y\)"),
@@ -100,6 +100,6 @@ def test_what_is_refused(path, spoil, words):
 
 
 def test_one_run_at_a_time(path):
-    with Journal(path, SETTINGS), pytest.raises(JournalError, match="is being written by another run"):
+    with Journal(path, SETTINGS), pytest.raises(JournalError, match="is in use by another run"):
         Journal(path, SETTINGS, fresh=True)
     assert reopened(path) == RECORDS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.dataset import DataSetError, read_data_set
+from whybox_server.audits.dataset import DataSet, DataSetError, read_data_set
 
 LABELS = ["tench", "golden retriever", "crane", "crane", "Eskimo dog"]
 
@@ -17,11 +17,11 @@ def lay_out(folder: Path, files: dict[str, str]) -> None:
         path.write_text(content, encoding="utf-8")
 
 
-def found(data) -> dict[str, int]:
+def found(data: DataSet) -> dict[str, int]:
     return {picture.file: picture.label for picture in data.pictures}
 
 
-def test_folders_are_classes(tmp_path):
+def test_folders_are_classes(tmp_path: Path) -> None:
     names = ["3/b.png", "0/a.JPG", "golden_retriever/c.webp", "eskimo dog/deep/d.gif", "002/e.jpeg"]
     others = ["0/notes.txt", "0/.hidden.jpg", ".cache/f.jpg", "loose.jpg"]
     lay_out(tmp_path, dict.fromkeys(names + others, ""))
@@ -47,7 +47,7 @@ def test_folders_are_classes(tmp_path):
         ("label,file\n0,a.jpg\n", None, {"a.jpg": 0}),
     ],
 )
-def test_tables_of_labels(tmp_path, table, column, expected):
+def test_tables_of_labels(tmp_path: Path, table: str, column: str | None, expected: dict[str, int]) -> None:
     lay_out(tmp_path, {"d/a.jpg": "", "d/b/c.png": "", "t.csv": table})
     data = read_data_set(tmp_path / "d", LABELS, tmp_path / "t.csv", column)
     assert found(data) == expected
@@ -91,7 +91,9 @@ def test_tables_of_labels(tmp_path, table, column, expected):
         ({"d/a.jpg": ""}, "", None, "{t} has no column 'file'; it has none"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
+def test_what_is_wrong_is_said(
+    tmp_path: Path, files: dict[str, str], table: str | None, column: str | None, words: str
+) -> None:
     (tmp_path / "d").mkdir()
     lay_out(tmp_path, files if table is None else files | {"t.csv": table})
     with pytest.raises(DataSetError) as raised:
@@ -100,7 +102,7 @@ def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
     assert "\n" not in str(raised.value)
 
 
-def test_folders_and_tables_that_are_not_there(tmp_path):
+def test_folders_and_tables_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="no is not a folder"):
         read_data_set(tmp_path / "no", LABELS)
     with pytest.raises(DataSetError, match=r"no\.csv cannot be read \(No such file or directory\); check --labels"):
@@ -110,7 +112,7 @@ def test_folders_and_tables_that_are_not_there(tmp_path):
         read_data_set(tmp_path, LABELS, tmp_path / "t.csv")
 
 
-def test_samples_are_nested(tmp_path):
+def test_samples_are_nested(tmp_path: Path) -> None:
     lay_out(tmp_path, {f"{number % 5}/{number:02}.jpg": "" for number in range(30)})
     data = read_data_set(tmp_path, LABELS)
     samples = [found(data.sample(limit, seed=0)) for limit in (3, 10, 30, 99, None)]

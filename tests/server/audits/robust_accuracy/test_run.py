@@ -130,7 +130,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("_here")
-def test_a_failed_picture_is_left_out_listed_and_tried_again(
+def test_a_picture_that_fails_is_left_out_listed_and_tried_again(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["failed", *MANY[:4], "unreadable", "wrong"]

@@ -29,9 +29,11 @@ class Settings(BaseSettings):
     grpc_port: int = Field(
         default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."
     )
-    predict_workers: int = Field(default=1, ge=1, description="Worker processes per model for predictions.")
+    predict_workers: int = Field(
+        default=1, ge=1, description="Worker processes per model for predictions and bias flags."
+    )
     analyze_workers: int = Field(
-        default=1, ge=1, description="Worker processes per model for all other parts, such as explanations and attacks."
+        default=1, ge=1, description="Worker processes per model for explanations, attacks and certificates."
     )
     worker_threads: int = Field(default=1, ge=1, description="Cores that each worker process uses.")
     predict_batch: int = Field(

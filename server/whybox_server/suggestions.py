@@ -16,7 +16,7 @@ def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
         n: The most names to offer, at least 1.
 
     Returns:
-        For example "did you mean 'tench' or 'tent'?"; "" where no known name is similar enough.
+        For example "did you mean 'tench' or 'tent'?"; "" if no known name is similar enough.
     """
     similar = difflib.get_close_matches(name[:_COMPARED], list(known), n=n)
     return f"did you mean {' or '.join(map(repr, similar))}?" if similar else ""

@@ -152,7 +152,7 @@ def _measured(work: Work, batches: Sequence[Sequence[Labelled]], workers: int) -
 
 
 class _Stop:
-    """Notes the signals that stop a process, so that they raise an exception only where it does no harm."""
+    """Notes the signals that stop a process, so that they raise an exception only between batches."""
 
     def __init__(self) -> None:
         self._number: int | None = None

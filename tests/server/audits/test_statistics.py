@@ -66,7 +66,7 @@ def test_the_interval_of_the_median_is_scipys() -> None:
 
 
 def test_the_interval_of_the_median_in_closed_form() -> None:
-    """Of an odd number of values, P(resampled median <= the k-th smallest) = P(Binomial(n, k/n) > n/2)."""
+    """For an odd number of values, P(resampled median <= the k-th smallest) = P(Binomial(n, k/n) > n/2)."""
     number = 101
     cumulated = stats.binom.sf(number // 2, number, np.arange(1, number + 1) / number)
     ends = [1 + int(np.argmax(cumulated >= tail)) for tail in (0.025, 0.975)]

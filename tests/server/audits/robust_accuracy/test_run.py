@@ -68,7 +68,7 @@ class Audit:
 
     @property
     def lines(self) -> list[str]:
-        """Of the journal, its settings included."""
+        """The lines of the journal, with its settings."""
         path = self._save / "pictures.jsonl"
         return path.read_text().splitlines() if path.exists() else []
 

@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptio
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
-_SETTINGS_HELP = "Everything else is set in the environment:\n\n" + "\n\n".join(
+_SETTINGS_HELP = "Environment variables set everything else; the options above override them:\n\n" + "\n\n".join(
     f"[cyan]WHYBOX_{name.upper()}[/] [dim](default {field.default})[/]: {field.description}"
     for name, field in Settings.model_fields.items()
 )
@@ -27,24 +27,32 @@ _SETTINGS_HELP = "Everything else is set in the environment:\n\n" + "\n\n".join(
 
 @app.callback()
 def main() -> None:
-    """Serve image classifiers whose every answer comes with its evidence.
+    """Serve image classifiers and return the evidence with every answer.
 
-    First pack a model, then serve it:
+    Pack a model first, then serve it:
 
     [cyan]whybox-server pack model_store/efficientnet-lite0.yaml[/]
 
     [cyan]whybox-server serve[/]
+
+    Packing builds the archive of a model and checks it. Serving answers requests over REST and gRPC.
     """
 
 
 @app.command()
 def pack(
-    specs: Annotated[list[Path], typer.Argument(help="Model specs (YAML).", metavar="SPEC...")],
-    store: Annotated[Path | None, typer.Option(help="Folder for the archives; default: where the spec lies.")] = None,
+    specs: Annotated[
+        list[Path],
+        typer.Argument(help="Model specs: YAML files such as model_store/efficientnet-lite0.yaml.", metavar="SPEC..."),
+    ],
+    store: Annotated[
+        Path | None, typer.Option(help="Folder for the archives. Default: the folder of the spec.")
+    ] = None,
 ) -> None:
-    """Build the archive of each model spec; one that is up to date is left alone.
+    """Build the archive of each model spec.
 
-    The network is exported to ONNX and refused unless ONNX Runtime and torch agree on real pictures.
+    Packing exports the network to ONNX and compares it with torch on real pictures. It refuses the model if a logit
+    differs by more than 1e-3 or if the five best classes differ. An archive that is up to date is not built again.
     """
     # Imported here: the serving process must not load torch.
     from whybox_server.packing.pack import PackError, SpecError
@@ -69,15 +77,27 @@ def pack(
 
 @app.command(epilog=_SETTINGS_HELP)
 def serve(
-    model_store: Annotated[Path | None, typer.Option(help="Folder with the packed models.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A model to serve; repeatable. Default: all packed.")] = None,
-    rest_port: Annotated[int | None, typer.Option(help="Port for REST; 0 takes a free one.")] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="Port for gRPC; 0 takes a free one.")] = None,
-    log_dir: Annotated[Path | None, typer.Option(help="Folder for the logs of TorchServe and its workers.")] = None,
+    model_store: Annotated[
+        Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a model to serve; repeatable. Default: WHYBOX_MODELS, or every packed model."),
+    ] = None,
+    rest_port: Annotated[
+        int | None, typer.Option(help="Port for REST; 0 takes a free port. Default: WHYBOX_REST_PORT, or 8000.")
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="Port for gRPC; 0 takes a free port. Default: WHYBOX_GRPC_PORT, or 8001.")
+    ] = None,
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the logs of TorchServe and its workers. Default: WHYBOX_LOG_DIR, or logs."),
+    ] = None,
 ) -> None:
-    """Serve every packed model over REST and gRPC until Ctrl-C.
+    """Serve packed models over REST and gRPC until Ctrl-C.
 
-    There is no authentication yet: keep the addresses on loopback, or behind something that has it.
+    The server has no authentication yet. Keep its addresses on loopback, or put it behind a proxy that authenticates.
     """
     from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 
@@ -109,11 +129,15 @@ app.command()(robustness)
 @app.command()
 def demo(
     model_store: Annotated[Path, typer.Option(help="Folder with the model specs.")] = Path("model_store"),
-    save: Annotated[Path, typer.Option(help="Folder for the drawn answer.")] = Path("whybox-demo"),
+    save: Annotated[
+        Path, typer.Option(help="Folder for the pictures of the answer: heat maps and a contact sheet.")
+    ] = Path("whybox-demo"),
 ) -> None:
-    """Pack the default model, serve it, analyse a real picture over REST and gRPC, and stop."""
-    from whybox_server.demo import DemoError
-    from whybox_server.demo import demo as run_demo
+    """Show the first steps: pack the default model, serve it, and analyse a real picture over REST and over gRPC.
+
+    The demo prints each command before it runs it, and stops the server at the end.
+    """
+    from whybox_server.demo import DemoError, run_demo
 
     try:
         run_demo(model_store, save, lambda line: _out.print(line, style="bold cyan", markup=False, soft_wrap=True))
@@ -122,7 +146,7 @@ def demo(
 
 
 def _log_handler() -> logging.Handler:
-    """For people at a terminal; else one line per record, as what collects logs expects."""
+    """A handler with colours on a terminal; otherwise one with a line per record, for programs that collect logs."""
     if _err.is_terminal:
         return RichHandler(console=_err, show_path=False, log_time_format="%X")
     handler = logging.StreamHandler()

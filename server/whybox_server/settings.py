@@ -8,33 +8,58 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class SettingsError(Exception):
-    """A setting is not as it should be; names it and what would be right."""
+    """A setting is wrong; the message names the setting and what would be right."""
 
 
 class Settings(BaseSettings):
-    """What `whybox-server serve` can be told: each entry is also an environment variable, WHYBOX_ and its name."""
+    """The settings of `whybox-server serve`; the environment variable of each is WHYBOX_ and its name."""
 
     model_config = SettingsConfigDict(env_prefix="WHYBOX_", frozen=True)
 
-    model_store: Path = Field(Path("model_store"), description="Folder with the packed models (.mar).")
+    model_store: Path = Field(default=Path("model_store"), description="Folder with the packed models (.mar).")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Names of the models to serve, separated by commas; without any, all in the store."
+        default=(), description="Names of the models to serve, separated by commas; empty serves every packed model."
     )
-    log_dir: Path = Field(Path("logs"), description="Folder for the logs of TorchServe and its workers.")
-    rest_host: str = Field("127.0.0.1", description="Address of the REST interface.")
-    rest_port: int = Field(8000, ge=0, le=65535, description="Port of the REST interface; 0 takes a free one.")
-    grpc_host: str = Field("127.0.0.1", description="Address of the gRPC interface.")
-    grpc_port: int = Field(8001, ge=0, le=65535, description="Port of the gRPC interface; 0 takes a free one.")
-    predict_workers: int = Field(1, ge=1, description="Worker processes per model for predictions.")
-    analyze_workers: int = Field(1, ge=1, description="Worker processes per model for explanations and attacks.")
-    worker_threads: int = Field(1, ge=1, description="Cores that each worker uses.")
-    predict_batch: int = Field(8, ge=1, description="Predictions that a worker computes together at most.")
-    predict_delay_ms: int = Field(1, ge=1, description="Milliseconds that a prediction waits for others to join it.")
-    analyze_batch: int = Field(1, ge=1, description="Analyses that a worker takes together; they answer together.")
-    queue_size: int = Field(64, ge=1, description="Requests that may wait per worker pool; more are refused with 503.")
-    default_timeout: float = Field(60, gt=0, le=86_400, description="Seconds for a request that names no deadline.")
-    max_timeout: float = Field(600, gt=0, le=86_400, description="Longest deadline in seconds that can be asked for.")
-    max_image_bytes: int = Field(20 * 2**20, ge=1024, description="Size limit of an encoded picture, bytes.")
+    log_dir: Path = Field(default=Path("logs"), description="Folder for the logs of TorchServe and its workers.")
+    rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on.")
+    rest_port: int = Field(
+        default=8000, ge=0, le=65535, description="Port that REST listens on, 1 to 65535; 0 takes a free port."
+    )
+    grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on.")
+    grpc_port: int = Field(
+        default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."
+    )
+    predict_workers: int = Field(
+        default=1, ge=1, description="Worker processes per model for predictions and bias flags."
+    )
+    analyze_workers: int = Field(
+        default=1, ge=1, description="Worker processes per model for explanations, attacks and certificates."
+    )
+    worker_threads: int = Field(default=1, ge=1, description="Cores that each worker process uses.")
+    predict_batch: int = Field(
+        default=8, ge=1, description="Largest number of predictions that a worker computes in one batch."
+    )
+    predict_delay_ms: int = Field(
+        default=1, ge=1, description="Milliseconds that a prediction waits for others to share its batch."
+    )
+    analyze_batch: int = Field(
+        default=1,
+        ge=1,
+        description="Largest number of analyses that a worker computes in one batch. All of a batch are answered when"
+        " the slowest is done, so keep 1 on a CPU; set 8 or more on a GPU.",
+    )
+    queue_size: int = Field(
+        default=64, ge=1, description="Requests that may wait per worker pool; REST refuses more with status 503."
+    )
+    default_timeout: float = Field(
+        default=60, gt=0, le=86_400, description="Seconds for a request that gives no timeout, at most 86400 (a day)."
+    )
+    max_timeout: float = Field(
+        default=600, gt=0, le=86_400, description="Longest timeout that a request may give, in seconds, at most 86400."
+    )
+    max_image_bytes: int = Field(
+        default=20 * 2**20, ge=1024, description="Largest encoded picture that a request may send, in bytes."
+    )
 
     @field_validator("models", mode="before")
     @classmethod
@@ -45,13 +70,13 @@ class Settings(BaseSettings):
 
 
 def read_settings(**given: Any) -> Settings:
-    """The settings: those given here, the others from the environment.
+    """Reads the settings from the arguments and from the environment.
 
     Args:
-        given: By name; None where the environment has the say.
+        given: Settings by name. A setting that is None or missing comes from the environment.
 
     Raises:
-        SettingsError: At least one is wrong.
+        SettingsError: A setting is wrong.
     """
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})

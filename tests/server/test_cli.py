@@ -3,12 +3,16 @@ import socket
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from typer.main import get_command
-from typer.testing import CliRunner
+from typer.core import TyperArgument, TyperOption
+from typer.main import get_group
+from typer.testing import CliRunner, Result
 
 from whybox import v1
 from whybox_server import demo as demo_module
@@ -16,23 +20,26 @@ from whybox_server import serve as serve_module
 from whybox_server.cli import app
 from whybox_server.settings import Settings
 
-COMMANDS = get_command(app).commands
+COMMANDS = get_group(app).commands
 
 LITE0 = "efficientnet-lite0"
 
+Demo = Callable[..., tuple[Result, list[str]]]
+"""Runs the demo with stand-ins; returns the result and the notes of the stand-ins."""
+
 
 @pytest.fixture(autouse=True)
-def _wide_and_plain(monkeypatch, tmp_path):
+def _wide_and_plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("NO_COLOR", "1")
     for name in Settings.model_fields:
         monkeypatch.delenv(f"WHYBOX_{name.upper()}", raising=False)
-    # What a command leaves behind by default shall not lie in the repository.
+    # Files that a command writes by default must not lie in the repository.
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> Path:
     store = tmp_path / "store"
     store.mkdir()
     with zipfile.ZipFile(store / "m.mar", "w") as archive:
@@ -41,27 +48,27 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def _no_torchserve(monkeypatch):
+def _no_torchserve(monkeypatch: pytest.MonkeyPatch) -> None:
     class Backend:
-        def __init__(self, *_):
+        def __init__(self, *_: object) -> None:
             pass
 
         @asynccontextmanager
-        async def running(self):
+        async def running(self) -> AsyncIterator[None]:
             yield
 
-        def readiness(self):
+        def readiness(self) -> dict[str, bool]:
             return {}
 
     monkeypatch.setattr(serve_module, "Backend", Backend)
 
 
-def run(*arguments):
+def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def told(outcome):
-    """The one line that a failed command says."""
+def told(outcome: Result) -> str:
+    """The one line that a failed command prints."""
     assert outcome.exit_code == 1, outcome.output
     # Anything else would be a traceback.
     assert isinstance(outcome.exception, SystemExit)
@@ -71,7 +78,7 @@ def told(outcome):
     return line
 
 
-def test_help_begins_with_the_first_steps():
+def test_help_begins_with_the_first_steps() -> None:
     for arguments in ((), ("--help",)):
         text = run(*arguments).output
         assert text.index("whybox-server pack model_store/") < text.index("whybox-server serve")
@@ -80,17 +87,18 @@ def test_help_begins_with_the_first_steps():
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_every_command_explains_every_option(name):
+def test_help_of_every_command_explains_every_option(name: str) -> None:
     outcome = run(name, "--help")
     assert outcome.exit_code == 0
     text = " ".join(outcome.output.split())
     for parameter in COMMANDS[name].params:
+        assert isinstance(parameter, TyperArgument | TyperOption)
         assert parameter.help
         assert parameter.help in text
-    assert len(COMMANDS[name].help) > 30
+    assert len(COMMANDS[name].help or "") > 30
 
 
-def test_help_of_serve_lists_every_setting():
+def test_help_of_serve_lists_every_setting() -> None:
     text = " ".join(run("serve", "--help").output.split())
     for name, field in Settings.model_fields.items():
         assert f"WHYBOX_{name.upper()} (default {field.default}): {field.description}" in text
@@ -106,7 +114,9 @@ def test_help_of_serve_lists_every_setting():
         ({}, ["--grpc-port", "65536"], ["grpc_port", "65535"]),
     ],
 )
-def test_bad_settings(monkeypatch, environment, options, words):
+def test_bad_settings(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], options: list[str], words: list[str]
+) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     line = told(run("serve", *options))
@@ -114,13 +124,13 @@ def test_bad_settings(monkeypatch, environment, options, words):
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "", "[bold]" + "x" * 200])
-def test_no_model(name, tmp_path):
+def test_no_model(name: str, tmp_path: Path) -> None:
     line = told(run("serve", "--model-store", tmp_path / name))
     assert f"no packed model in {tmp_path / name}; build one with: whybox-server pack {tmp_path / name}/" in line
 
 
 @pytest.mark.parametrize("way", ["option", "environment"])
-def test_a_model_that_is_not_in_the_store(store, monkeypatch, way):
+def test_a_model_that_is_not_in_the_store(store: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     if way == "environment":
         monkeypatch.setenv("WHYBOX_MODELS", "n,m")
     options = ["--model", "n", "--model", "m"] if way == "option" else []
@@ -128,25 +138,27 @@ def test_a_model_that_is_not_in_the_store(store, monkeypatch, way):
 
 
 @pytest.mark.parametrize("command", [["serve"], ["robustness", "."]], ids=lambda command: command[0])
-def test_the_environment_names_the_store_unless_an_option_does(store, monkeypatch, command):
+def test_the_environment_names_the_store_unless_an_option_does(
+    store: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     monkeypatch.setenv("WHYBOX_MODEL_STORE", str(store))
     assert f"{store} holds no n; it holds m" in told(run(*command, "--model", "n"))
     assert "no packed model in other" in told(run(*command, "--model-store", "other"))
 
 
-def test_an_audit_reads_the_same_settings(monkeypatch):
+def test_an_audit_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHYBOX_REST_PORT", "http")
     assert "rest_port" in told(run("robustness", "."))
 
 
-def test_a_broken_model(store):
+def test_a_broken_model(store: Path) -> None:
     (store / "n.mar").write_bytes(b"")
     assert f"{store / 'n.mar'} was not packed by this version" in told(run("serve", "--model-store", store))
 
 
 @pytest.mark.usefixtures("_no_torchserve")
 @pytest.mark.parametrize(("option", "other"), [("--rest-port", "--grpc-port"), ("--grpc-port", "--rest-port")])
-def test_a_taken_port(store, option, other):
+def test_a_taken_port(store: Path, option: str, other: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = told(run("serve", "--model-store", store, option, port, other, 0))
@@ -160,7 +172,7 @@ import logging
 from whybox_server import serve
 from whybox_server.cli import app
 
-async def log(*_):
+async def log(*_: object) -> None:
     for number in range(3):
         logging.getLogger("whybox_server").warning("%s of %s [red] " + "x" * 200, number, 3)
 
@@ -169,7 +181,7 @@ app(["serve"])
 """
 
 
-def test_logs_that_nobody_watches_have_a_line_for_each_record():
+def test_logs_without_a_terminal_have_a_line_for_each_record() -> None:
     lines = subprocess.run([sys.executable, "-c", LOGS], check=True, capture_output=True, text=True).stderr.splitlines()
     assert len(lines) == 3
     for number, line in enumerate(lines):
@@ -177,25 +189,25 @@ def test_logs_that_nobody_watches_have_a_line_for_each_record():
 
 
 @pytest.mark.parametrize("spec", ["no-such.yaml", "[red].yaml"])
-def test_no_spec(spec):
+def test_no_spec(spec: str) -> None:
     assert spec in told(run("pack", spec))
 
 
-def test_an_option_that_cannot_be_read():
+def test_an_option_that_cannot_be_read() -> None:
     outcome = run("serve", "--rest-port", "http")
     assert outcome.exit_code == 2
     assert "--rest-port" in outcome.stderr
 
 
-# Stand-ins for the two commands that the demo runs; each notes its arguments.
+# Stand-ins for the two commands that the demo runs. Each writes its arguments to a file.
 SERVER = """#!/bin/sh
 echo "whybox-server $*" >> {notes}
 [ "$1" = serve ] || exit {pack}
+trap 'echo stopped >> {notes}; exit 0' TERM
 echo "REST on http://127.0.0.1:1234 (try http://127.0.0.1:1234/docs)"
 echo "gRPC on grpc://127.0.0.1:4321"
 {before_ready}
 echo "ready after 1.0 s; Ctrl-C stops"
-trap 'echo stopped >> {notes}; exit 0' TERM
 while true; do sleep 0.05; done
 """
 CLIENT = """#!/bin/sh
@@ -205,10 +217,8 @@ exit {analyze}
 
 
 @pytest.fixture
-def demo(tmp_path, monkeypatch):
-    """Runs the demo with stand-ins, and gives its outcome and what they noted."""
-
-    def run_demo(pack=0, analyze=0, before_ready=""):
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    def run_demo(pack: int = 0, analyze: int = 0, before_ready: str = "") -> tuple[Result, list[str]]:
         notes = tmp_path / "notes"
         for name, text in {"whybox-server": SERVER, "whybox": CLIENT}.items():
             script = tmp_path / name
@@ -221,7 +231,7 @@ def demo(tmp_path, monkeypatch):
     return run_demo
 
 
-def test_the_demo_says_what_it_runs(demo):
+def test_the_demo_says_what_it_runs(demo: Demo) -> None:
     outcome, [pack, serve, over_rest, over_grpc, stopped] = demo()
     assert outcome.exit_code == 0
     assert pack == "whybox-server pack store/efficientnet-lite0.yaml"
@@ -236,12 +246,12 @@ def test_the_demo_says_what_it_runs(demo):
 @pytest.mark.parametrize(
     ("fault", "words", "last"),
     [
-        ({"pack": 1}, "whybox-server failed", "whybox-server pack store/efficientnet-lite0.yaml"),
+        ({"pack": 1}, "whybox-server failed; see its output above", "whybox-server pack store/efficientnet-lite0.yaml"),
         ({"before_ready": "exit 1"}, "the server ended before it was ready", None),
         ({"analyze": 1}, "whybox failed", "stopped"),
     ],
 )
-def test_a_demo_that_fails(demo, fault, words, last):
+def test_a_demo_that_fails(demo: Demo, fault: dict[str, Any], words: str, last: str | None) -> None:
     outcome, notes = demo(**fault)
     assert outcome.exit_code == 1
     assert f"error: {words}" in outcome.stderr

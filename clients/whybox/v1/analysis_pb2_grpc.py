@@ -61,29 +61,29 @@ class AnalysisServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Analyze(self, request, context):
-        """Answers with every part that was asked for. A part that could not be computed says so in its own `status`; the
-        call itself fails only when the request is wrong or when every part failed.
+        """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
+        the request is wrong or if every part fails.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamAnalysis(self, request, context):
-        """The same, one message per part as soon as that part is ready; the prediction comes first.
+        """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """The models that are served, without their labels.
+        """Lists the served models, without their labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """One model with its labels.
+        """Returns one model with its labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,7 +27,7 @@ class BiasOptions(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of annotated attributes to report on. Default: every attribute that an audit of this model looked at."""
+        """Names of the annotated attributes to report on. Default: every attribute in the audit of this model."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ Global___BiasOptions: _TypeAlias = BiasOptions  # noqa: Y015
 
 @_typing.final
 class Bias(_message.Message):
-    """What an audit found about the predicted class of this model version. It speaks about the model and the class, never
-    about anybody in the requested picture; attributes come with the audited data and are never inferred.
+    """The findings of an audit about the predicted class of this model version. They describe the model and the class,
+    never a person in the requested picture. Attributes come with the audited data and are never inferred.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -61,19 +61,21 @@ class Bias(_message.Message):
 
     @_builtins.property
     def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___BiasFlag]:
-        """One per attribute; exactly one without an attribute where the class was not audited and none was asked for."""
+        """One flag per attribute. If the class was not audited and the request names no attribute, there is exactly one flag,
+        without an attribute.
+        """
 
     @_builtins.property
     def prototypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """The audited pictures of the class that are hardest to attack, hardest first."""
+        """The audited pictures of the class that are hardest to attack, the hardest first."""
 
     @_builtins.property
     def criticisms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """The audited pictures of the class that are easiest to attack, easiest first."""
+        """The audited pictures of the class that are easiest to attack, the easiest first."""
 
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """The class that the flags speak about: the predicted one."""
+        """The predicted class, which the flags describe."""
 
     def __init__(
         self,
@@ -110,33 +112,33 @@ class BiasFlag(_message.Message):
     AUDIT_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What was tested: "adversarial_criticism" (is an attribute over-represented among the easily attacked pictures of
-    the class?).
+    """The test: "adversarial_criticism" asks whether an attribute is over-represented among the easily attacked pictures
+    of the class.
     """
     state: _builtins.str
     """"flagged", "not_detected", "insufficient_data", "not_audited" or "stale". None of them means "unbiased"."""
     attribute: _builtins.str
-    """Annotated attribute, as named in the audit's data; empty where no audit names one."""
+    """Name of the attribute in the audited data; empty if no audit names one."""
     class_index: _builtins.int
-    """Index of the class that the flag speaks about."""
+    """Index of the class that the flag describes."""
     class_label: _builtins.str
-    """Its name."""
+    """Label of that class."""
     effect: _builtins.float
-    """Effect of the attribute; 0 means none. Absent, like all measures below, unless an audit measured it."""
+    """Effect of the attribute; 0 means no effect. Like all measures below, it is absent unless an audit measured it."""
     ci_low: _builtins.float
     """Lower end of the effect's 95 % interval."""
     ci_high: _builtins.float
     """Upper end of the effect's 95 % interval."""
     n: _builtins.int
-    """Pictures of the class that the test used."""
+    """Number of pictures of the class that the test used."""
     q_value: _builtins.float
-    """Benjamini-Hochberg adjusted over the whole class x attribute family, 0 to 1."""
+    """p-value, Benjamini-Hochberg adjusted over all pairs of class and attribute, 0 to 1."""
     minimum_detectable_effect: _builtins.float
-    """The smallest effect that this audit could have seen; with "not_detected"."""
+    """The smallest effect that this audit could have detected; present with "not_detected"."""
     audit_id: _builtins.str
-    """The audit that this rests on; empty with "not_audited"."""
+    """Id of the audit; empty with "not_audited"."""
     message: _builtins.str
-    """One sentence for people."""
+    """The finding in one sentence, for people."""
     def __init__(
         self,
         *,
@@ -194,7 +196,7 @@ class Example(_message.Message):
     id: _builtins.str
     """Id of the picture in the audited data."""
     distance: _builtins.float
-    """Its distance to another answer, as in Distance.distance."""
+    """Size of the smallest change found that flips its prediction, for pixel values in [0, 1]; see Distance.distance."""
     def __init__(
         self,
         *,

@@ -20,8 +20,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class CertifiedOptions(_message.Message):
     """Randomised smoothing (Cohen et al., Certified Adversarial Robustness via Randomized Smoothing, arXiv:1902.02918). It
-    certifies the smoothed classifier, which answers with the class that the model gives most often under Gaussian noise,
-    not the model itself.
+    certifies the smoothed classifier, not the model itself. The smoothed classifier answers with the class that the
+    model predicts most often under Gaussian noise.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -30,15 +30,15 @@ class CertifiedOptions(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     sigma: _builtins.float
-    """Standard deviation of the noise, for pixel values in [0, 1]; above 0, at most 2. There is no default: a larger one
-    can certify larger radii, of a less accurate classifier.
+    """Standard deviation of the noise, for pixel values in [0, 1]; above 0, at most 2. Required, without a default. A
+    larger sigma can certify larger radii, but makes the smoothed classifier less accurate.
     """
     samples: _builtins.int
-    """Noisy pictures for the estimate, 100 to 100000; 100 more choose the class. Default 1000. With n of them no radius
-    above sigma * quantile(alpha^(1/n)) can be certified.
+    """Number of noisy pictures for the estimate, 100 to 100000; 100 more choose the class. Default 1000. With n of them
+    the largest radius that can be certified is sigma * quantile(alpha^(1/n)), with the standard normal quantile.
     """
     alpha: _builtins.float
-    """Chance that the certificate is wrong, above 0 and below 0.5. Default 0.001."""
+    """Probability that the certificate is wrong, above 0 and below 0.5. Default 0.001."""
     def __init__(
         self,
         *,
@@ -82,31 +82,33 @@ class Certified(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     STOPPED_BY_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """"certified": within `radius` in L2 the smoothed classifier answers `class_index`. "abstained": no class is frequent
-    enough for a certificate. "running": more is to come; only StreamAnalysis says so.
+    """"certified": within `radius` in L2 the smoothed classifier answers `class_index`. "abstained": no class was shown
+    to win more than half of the votes. "running": samples are still drawn; only StreamAnalysis sends this state.
     """
     class_index: _builtins.int
-    """The class that the smoothed classifier gives; where it abstained, the one that was tested. 0 until it is chosen."""
+    """Index of the class that the smoothed classifier answers; with "abstained" the class that was tested. 0 until the
+    class is chosen.
+    """
     class_label: _builtins.str
-    """Its name; empty until it is chosen."""
+    """Label of that class; empty until the class is chosen."""
     radius: _builtins.float
-    """In L2, for pixel values in [0, 1]; absent unless certified."""
+    """Certified radius in L2, for pixel values in [0, 1]; absent unless the state is "certified"."""
     probability_lower_bound: _builtins.float
-    """With confidence 1 - alpha the class has at least this probability under the noise (Clopper-Pearson). 0 while
-    "running": who stops a certificate when it pleases has not that confidence.
+    """With confidence 1 - alpha the class has at least this probability under the noise, 0 to 1 (Clopper-Pearson). It is
+    0 while "running", because the confidence does not hold for a caller that stops when the bound looks good.
     """
     sigma: _builtins.float
-    """As requested."""
+    """Standard deviation of the noise, as requested."""
     alpha: _builtins.float
-    """As requested."""
+    """Probability that the certificate is wrong, as requested."""
     samples: _builtins.int
-    """Noisy pictures drawn so far for the estimate."""
+    """Number of noisy pictures drawn so far for the estimate."""
     wanted_samples: _builtins.int
-    """How many were asked for."""
+    """Number of noisy pictures requested for the estimate."""
     count: _builtins.int
-    """How many of them were of the class."""
+    """Number of the drawn pictures, out of `samples`, that the model puts into the class."""
     stopped_by: _builtins.str
-    """"" for all that were asked for, or "deadline"."""
+    """"" if all requested pictures were drawn, or "deadline" if the deadline ended the sampling."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""

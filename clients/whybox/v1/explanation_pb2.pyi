@@ -22,8 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExplanationOptions(_message.Message):
-    """One map. Several classes, or several methods, are several entries of AnalyzeRequest.explanations; maps of one method
-    share their passes through the network. An option that the method does not take (see Method.options) is refused.
+    """Options of one map. For several classes or methods give several entries in AnalyzeRequest.explanations; maps of one
+    method share their passes through the network. An option that the method does not take (see Method.options) is an
+    error.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,47 +42,48 @@ class ExplanationOptions(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     method: _builtins.str
-    """One of Model.methods, for example "grad_cam" or "integrated_gradients"."""
+    """Method of explanation, one of Model.methods, for example "grad_cam" or "integrated_gradients". Required."""
     target_class: _builtins.int
     """Index of the class to explain, 0 to the number of classes - 1. Default: the predicted class."""
     target_label: _builtins.str
-    """Its name, in place of its index."""
+    """Label of the class to explain, instead of its index."""
     contrast_class: _builtins.int
-    """Index of another class: the map then tells why the target rather than this class, that is, it explains the
-    difference of the two logits.
+    """Index of a class to contrast with, 0 to the number of classes - 1. The map then shows why the target rather than
+    this class: it explains the difference of the two logits. Default: none.
     """
     contrast_label: _builtins.str
-    """Its name, in place of its index."""
+    """Label of the class to contrast with, instead of its index."""
     baseline: _builtins.str
-    """The input that stands for "nothing there": "black", "grey", "blur" (the picture without detail), or "mean" (the
-    average of the maps for these three). Default: Method.default_baseline.
+    """The input that stands for a picture without evidence: "black", "grey", "blur" (the picture without detail), or
+    "mean" (the average of the maps for these three). Default: Method.default_baseline.
     """
     baseline_image: _builtins.bytes
-    """A baseline of your own, in place of a named one: an encoded picture of the model's view, crop x crop pixels (see
-    Preprocessing).
+    """Your own baseline, instead of a named one: an encoded picture of crop x crop pixels, the size of the model's view
+    (see Preprocessing).
     """
     max_evaluations: _builtins.int
-    """The most that the method may spend, in evaluations of its kind (Method.evaluations). It stops earlier where its
-    `tolerance` is met, or shortly before the deadline. Default: Method.default_evaluations.
+    """The most evaluations of the kind Method.evaluations that the method may spend, at least Method.min_evaluations. The
+    method stops earlier if it meets `tolerance`, and shortly before the deadline. Default: Method.default_evaluations.
     """
     tolerance: _builtins.float
-    """The method stops when what it watches (Explanation.residual) is at most this; 0 spends all of `max_evaluations`.
-    Default: Method.default_tolerance.
+    """The method stops as soon as Explanation.residual is at most this value, which is at least 0. With 0 it spends all
+    of `max_evaluations`. Default: Method.default_tolerance.
     """
     channels: _builtins.str
-    """"sum" (default): one value per pixel, summed over the colour channels. "none": one per pixel and channel.
-    Methods that give one value per region answer the same with both.
+    """"sum" (the default): one value per pixel, summed over the colour channels. "none": one value per pixel and channel.
+    Methods with one value per region return the same map for both.
     """
     @_builtins.property
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """How the map travels, each once: at most one of "uint8" (the default; see Tensor), "float16" and "float32"; and of
-        the pictures "heat_map", "overlay" and "regions". Pictures alone leave the numbers out.
+        """Formats of the map, each at most once: at most one of the numbers "uint8" (the default; see Tensor), "float16" and
+        "float32", and any of the pictures "heat_map", "overlay" and "regions". With pictures alone the numbers are left
+        out.
         """
 
     @_builtins.property
     def quality(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What shall be measured of the map, each once: "deletion", "insertion", "infidelity", "sensitivity", "stability";
-        or "all" alone. Default: nothing.
+        """Measurements of the map's quality, each at most once: "deletion", "insertion", "infidelity", "sensitivity",
+        "stability"; or "all" alone. Default: none.
         """
 
     def __init__(
@@ -151,78 +153,78 @@ class Explanation(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Position of this map in AnalyzeRequest.explanations."""
+    """Index of this map in AnalyzeRequest.explanations, from 0."""
     method: _builtins.str
     """The method that made the map, as requested."""
     target_class: _builtins.int
-    """The class that was explained."""
+    """Index of the explained class."""
     target_label: _builtins.str
-    """Its name."""
+    """Label of the explained class."""
     contrast_class: _builtins.int
-    """The class that it was set against; absent unless asked for."""
+    """Index of the class to contrast with; absent unless requested."""
     contrast_label: _builtins.str
-    """Its name."""
+    """Label of the class to contrast with; empty unless requested."""
     heat_map: _builtins.bytes
-    """The map as a PNG of the view's size, where asked for. Unsigned maps run from black over red to pale yellow; signed
-    ones are red where the picture speaks for the class and blue where it speaks against it.
+    """The map as a PNG of the view's size; empty unless requested. Unsigned maps run from black over red to pale yellow.
+    Signed maps are red where the picture supports the class and blue where it speaks against the class.
     """
     overlay: _builtins.bytes
-    """The same over the view in grey, where asked for; PNG."""
+    """The heat map over the view in grey, as a PNG; empty unless requested."""
     units: _builtins.str
-    """What a value of the map means: "logit" (values add up to a difference of the target's logit), "logit per pixel
-    value" (a gradient), or "relative" (only order and ratio mean something).
+    """Unit of the values: "logit" (the values sum to a difference of the target's logit), "logit per pixel value" (a
+    gradient), or "relative" (only the order and the ratios of the values have a meaning).
     """
     signed: _builtins.bool
-    """True where negative values speak against the class; false where the method returns only evidence for it."""
+    """True if negative values speak against the class; false if the method returns only evidence for the class."""
     baseline: _builtins.str
-    """The input that stands for "nothing there": as in the options, or "image" for the caller's own; empty for methods
-    that need none.
+    """The baseline that was used: a name as in the options, or "image" for the caller's own; empty for methods without a
+    baseline.
     """
     target_logit: _builtins.float
-    """The target's logit for the picture; with a contrast class the difference of the two logits."""
+    """Logit of the target for the picture; with a contrast class the difference of the two logits."""
     baseline_logit: _builtins.float
-    """The same for the baseline (the mean of several); absent for methods without one."""
+    """The same for the baseline, or the mean over several baselines; absent for methods without a baseline."""
     convergence_delta: _builtins.float
-    """Completeness gap of methods that promise completeness, in logits: sum of the map - (target_logit -
-    baseline_logit). 0 is exact.
+    """For methods whose values should sum to the logit difference, `convergence_delta` is the remaining gap, in logits:
+    sum of the map - (target_logit - baseline_logit). 0 is exact. Absent for all other methods.
     """
     stopped_by: _builtins.str
-    """Why the method ended: "done" (it always takes the same number of evaluations), "tolerance", "evaluations" or
-    "deadline".
+    """What ended the method: "done" (the method always spends the same number of evaluations), "tolerance" (it met the
+    tolerance), "evaluations" (it spent `max_evaluations`) or "deadline".
     """
     residual: _builtins.float
-    """What the method watches to know that it is done. Path methods: |convergence_delta| as a share of the change of the
-    logit that there is to explain. Methods that sample: the standard error of the map as a share of its size (root of
-    the sums of squares). Absent for methods that end by themselves.
+    """The measure that is compared with `tolerance`; 0 is exact. For path methods it is |convergence_delta| as a share of
+    the logit difference to explain. For methods that sample it is the standard error of the map as a share of the
+    map's size (each the root of a sum of squares). Absent for methods with a fixed number of evaluations.
     """
     forward_evaluations: _builtins.int
-    """What the map cost: passes of one picture forward through the network, those of gradients included, and the first
-    look at the picture, which all parts of a request rest on.
+    """Cost of the map: number of forward passes of one picture. It includes the forward passes of gradients and the first
+    pass of the picture, which all parts of a request share.
     """
     gradient_evaluations: _builtins.int
-    """Passes of one picture back through the whole network."""
+    """Cost of the map: number of backward passes of one picture through the whole network."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
 
     @_builtins.property
     def attribution(self) -> Global___Tensor:
-        """The map. [height, width] or, with channels "none", [3, height, width]; it lies over `view`. Its resolution is the
-        method's own: grad_cam gives one value per cell of the last convolution (7 x 7), not per pixel. Absent where only
-        pictures were asked for.
+        """The map over `view`, [height, width] or, with channels "none", [3, height, width]. Its resolution depends on the
+        method: grad_cam gives one value per cell of the last convolution (7 x 7), not per pixel. Absent if only pictures
+        were requested.
         """
 
     @_builtins.property
     def regions(self) -> Global___Regions:
-        """What of the picture suffices, where asked for."""
+        """The map in superpixels: what suffices for the answer, and what is necessary; absent unless requested."""
 
     @_builtins.property
     def quality(self) -> Global___Quality:
-        """How far the map can be trusted, where asked for."""
+        """How far the map can be trusted; absent unless requested."""
 
     @_builtins.property
     def view(self) -> _prediction_pb2.View:
-        """What the map lies over."""
+        """The part of the picture that the map covers."""
 
     def __init__(
         self,
@@ -289,16 +291,16 @@ class Tensor(_message.Message):
     dtype: _builtins.str
     """"float32", "float16" or "uint8"."""
     data: _builtins.bytes
-    """The elements, compressed as `compression` says."""
+    """The elements, compressed as named by `compression`."""
     scale: _builtins.float
-    """uint8 only: value = scale * byte + offset; the error is at most scale / 2."""
+    """For uint8 only: value = scale * byte + offset, with an error of at most scale / 2."""
     offset: _builtins.float
-    """uint8 only: the value of byte 0."""
+    """For uint8 only: the value of byte 0."""
     compression: _builtins.str
-    """Empty, or "deflate": `data` is a zlib stream (RFC 1950), because that is shorter."""
+    """Empty for plain data, or "deflate" for a zlib stream (RFC 1950), which is used if it is shorter."""
     @_builtins.property
     def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Length of each dimension, the slowest first."""
+        """Length of each dimension, the slowest one first."""
 
     def __init__(
         self,
@@ -327,8 +329,8 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
 class Regions(_message.Message):
-    """The map told in superpixels of the view. The answer "holds" while the target has the largest logit; with a contrast
-    class, while the target's logit is larger than that of the contrast class.
+    """The map in superpixels of the view. The answer "holds" if the target has the largest logit; with a contrast class, if
+    the target's logit is larger than that of the contrast class.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -339,22 +341,25 @@ class Regions(_message.Message):
     BASELINE_FIELD_NUMBER: _builtins.int
     FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
     segments: _builtins.int
-    """Number of superpixels that the view was cut into."""
+    """Number of superpixels of the whole view."""
     baseline: _builtins.str
-    """What stands in place of what was removed: as Explanation.baseline ("mean": the average of the three baselines), and
-    "blur" for methods without a baseline.
+    """The input that replaces removed superpixels: as Explanation.baseline ("mean": the average of the three baselines),
+    or "blur" for methods without a baseline.
     """
     forward_evaluations: _builtins.int
-    """What the search cost: forward passes of one picture."""
+    """Cost of the search: number of forward passes of one picture."""
     @_builtins.property
     def sufficient(self) -> Global___Region:
-        """The smallest set of superpixels found that alone, on the baseline, makes the answer hold. Irreducible: without any
-        one of them it does not. The empty set where the answer holds for the baseline itself.
+        """The smallest set of superpixels found that makes the answer hold when only this set is kept on the baseline. The
+        set is irreducible: without any one of its superpixels the answer does not hold. It is empty if the answer holds
+        for the baseline itself.
         """
 
     @_builtins.property
     def necessary(self) -> Global___Region:
-        """The smallest set found whose removal makes the answer fail. Irreducible: with any one of them back it holds."""
+        """The smallest set of superpixels found whose removal makes the answer fail. The set is irreducible: with any one of
+        its superpixels put back the answer holds.
+        """
 
     def __init__(
         self,
@@ -389,33 +394,33 @@ class Region(_message.Message):
     PREDICTED_FIELD_NUMBER: _builtins.int
     BOX_PROBABILITY_FIELD_NUMBER: _builtins.int
     state: _builtins.str
-    """"found"; "not_found" where no set was found that does it, because the answer holds for the baseline too; "not_held"
-    where the answer does not hold even for the whole picture, for example because the target is not the predicted
-    class. Without a set the rest is absent.
+    """"found". "not_found": no set was found, because the answer holds for the baseline too. "not_held": the answer does
+    not hold for the whole picture either, for example because the target is not the predicted class. Without a set all
+    other fields are absent.
     """
     mask: _builtins.bytes
-    """The set as a black and white PNG of the view's size: white is inside."""
+    """The set as a black and white PNG of the view's size; the set is white."""
     segments: _builtins.int
-    """Number of superpixels in it."""
+    """Number of superpixels in the set."""
     area: _builtins.float
-    """Its share of the view, 0 to 1."""
+    """Share of the view that the set covers, 0 to 1."""
     left: _builtins.int
-    """Left edge of the smallest box around it, in pixels of the view from the left."""
+    """Left edge of the smallest box around the set, in pixels of the view from the left."""
     top: _builtins.int
-    """Its upper edge, from the top."""
+    """Upper edge of the box, in pixels of the view from the top."""
     width: _builtins.int
-    """Its width."""
+    """Width of the box, in pixels of the view."""
     height: _builtins.int
-    """Its height."""
+    """Height of the box, in pixels of the view."""
     box_probability: _builtins.float
-    """The target's probability when the whole box is kept, or removed, instead of the set."""
+    """Probability of the target when the whole box instead of the set is kept or removed, 0 to 1."""
     @_builtins.property
     def target(self) -> _prediction_pb2.ClassScore:
-        """What the network says with only this set kept (sufficient) or with it removed (necessary): the target."""
+        """The target, with its probability when only the set is kept (sufficient) or when the set is removed (necessary)."""
 
     @_builtins.property
     def predicted(self) -> _prediction_pb2.ClassScore:
-        """The same for the most probable class."""
+        """The most probable class of the same input."""
 
     def __init__(
         self,
@@ -442,8 +447,8 @@ Global___Region: _TypeAlias = Region  # noqa: Y015
 
 @_typing.final
 class Quality(_message.Message):
-    """Measurements of one map. Numbers that were not asked for are absent, and so are those that could not be had, of which
-    `reasons` tells. Where something is taken away, the baseline takes its place; for "mean" the average of the three
+    """Measurements of one map. Measurements that were not requested are absent. Measurements that could not be made are
+    absent too, and `reasons` names them. The baseline replaces removed pixels: for "mean" the average of the three
     baselines, and for methods without a baseline "blur".
     """
 
@@ -461,48 +466,50 @@ class Quality(_message.Message):
     UNIFORM_INFIDELITY_FIELD_NUMBER: _builtins.int
     RANDOM_INFIDELITY_FIELD_NUMBER: _builtins.int
     reliable: _builtins.bool
-    """False where any measurement speaks against the map, for `reasons`."""
+    """Whether no measurement speaks against the map: true if `reasons` is empty."""
     infidelity: _builtins.float
-    """Infidelity (Yeh et al., arXiv:1901.09392): mean squared difference between the change of the logit that the map
-    foretells for random changes of the picture (64 squares replaced by the baseline, each alone) and the true one,
-    divided by the mean square of the true one, after the best scaling of the map by a number from 0. 0 is perfect, 1
-    is a map that foretells nothing.
+    """Infidelity (Yeh et al., arXiv:1901.09392). The baseline replaces 64 random squares of the picture, one at a time,
+    and the change of the logit that the map predicts is compared with the true change: the mean squared difference,
+    divided by the mean square of the true change, after the best scaling of the map by a number of at least 0. A
+    perfect map has 0; a map that predicts nothing has 1.
     """
     sensitivity: _builtins.float
-    """Sensitivity-max (the same paper): the largest change of the map, as a share of its size, when each pixel value
-    changes by at most 2 %: of 4 random changes. 0 is a map that stays.
+    """Sensitivity-max (the same paper): the largest change of the map, as a share of its size, over 4 random changes of
+    the picture that change each pixel value by at most 2 % of its range. 0 means that the map does not change.
     """
     forward_evaluations: _builtins.int
-    """What the measurements cost: forward passes of one picture, those of gradients included."""
+    """Cost of the measurements: number of forward passes of one picture, those of gradients included."""
     gradient_evaluations: _builtins.int
-    """The same: gradients of one picture."""
+    """Cost of the measurements: number of gradients of one picture."""
     uniform_infidelity: _builtins.float
-    """Infidelity, for the same changes, of a map with the same value everywhere: it foretells that larger changes matter
-    more, and knows nothing else.
+    """Infidelity, for the same squares, of a map with the same value everywhere. Such a map predicts only that larger
+    changes matter more.
     """
     random_infidelity: _builtins.float
-    """The same of the map shifted to random places, the mean of 16: what the map must beat; as Curve.random_auc."""
+    """Infidelity, for the same squares, of the map shifted to random places, the mean of 16 shifts. A reliable map has a
+    smaller infidelity.
+    """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What speaks against the map, for people; empty if it is reliable. A map must beat itself at random places (deletion,
-        insertion, infidelity). Its sensitivity may be at most 1, its stability must be at least 0.7 (rank correlation) and
-        0.5 (overlap), its residual at most its tolerance, and where it has none, what a complete map misses at most 10 % of
-        the change of the logit. A map with one value everywhere is never reliable.
+        """What speaks against the map, in sentences for people. A reliable map beats the same map shifted to random places
+        (deletion, insertion, infidelity). Its sensitivity is at most 1 and its stability at least 0.7 (rank correlation)
+        and 0.5 (overlap). Its residual is at most its tolerance; without a tolerance, |convergence_delta| is at most 10 %
+        of the logit difference. A map with the same value everywhere is never reliable.
         """
 
     @_builtins.property
     def deletion(self) -> Global___Curve:
-        """The target's probability while the pixels go, the most important first, replaced by the baseline; low is good.
-        Petsiuk et al., arXiv:1806.07421.
+        """Probability of the target while the baseline replaces the pixels, the most important first; low is good (Petsiuk et
+        al., arXiv:1806.07421).
         """
 
     @_builtins.property
     def insertion(self) -> Global___Curve:
-        """The target's probability while the pixels come, the most important first, onto the baseline; high is good."""
+        """Probability of the target while the pixels are put onto the baseline, the most important first; high is good."""
 
     @_builtins.property
     def stability(self) -> Global___Stability:
-        """What rounding to 8 bits leaves of the map."""
+        """How little the map changes when the picture is rounded to 8 bits."""
 
     def __init__(
         self,
@@ -553,16 +560,16 @@ class Curve(_message.Message):
     auc: _builtins.float
     """Area under the curve, 0 to 1."""
     random_auc: _builtins.float
-    """The same for the map shifted to random places, the mean of four: what a map of the same detail gets that does not
-    know where the evidence is.
+    """Area under the curve of the map shifted to random places, the mean of four shifts: the value of a map with the same
+    detail that does not know where the evidence is.
     """
     @_builtins.property
     def fractions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Shares of the pixels that were deleted or inserted, from 0 to 1."""
+        """Shares of the pixels that are deleted or inserted, 0 to 1, ascending."""
 
     @_builtins.property
     def probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The target's probability at each of them; with a contrast class as if there were only these two classes."""
+        """Probability of the target at each share, 0 to 1; with a contrast class the probability among these two classes."""
 
     def __init__(
         self,
@@ -582,8 +589,8 @@ Global___Curve: _TypeAlias = Curve  # noqa: Y015
 
 @_typing.final
 class Stability(_message.Message):
-    """The map of the picture compared with that of the picture plus uniform noise of half a grey level, which is what
-    rounding to 8 bits may do.
+    """The map of the picture compared with the map of the picture plus uniform noise of at most half a grey level, which is
+    the largest change made by rounding to 8 bits.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

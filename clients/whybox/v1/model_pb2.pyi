@@ -40,54 +40,56 @@ class Model(_message.Message):
     ATTACK_CHECK_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Lower-case letters, digits, dots and hyphens."""
+    """Name of the model: lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
     """Version of the model, for example "1.0"."""
     title: _builtins.str
-    """For people, for example "EfficientNet-Lite0, ImageNet-1k"."""
+    """Title for people, for example "EfficientNet-Lite0, ImageNet-1k"."""
     architecture: _builtins.str
-    """For example "efficientnet_lite/efficientnet-lite0"."""
+    """Architecture of the network, for example "efficientnet_lite/efficientnet-lite0"."""
     num_classes: _builtins.int
     """Number of classes."""
     default_attack: _builtins.str
-    """The attack that is used unless a request names another: one without gradients where `attack_check` saw gradients
-    that are zero, smaller changes found without them, or planted changes that they did not lead to.
+    """The attack that is used unless a request names another. It is an attack without gradients if `attack_check` found
+    zero gradients, smaller changes without gradients, or planted changes that an attack with gradients missed.
     """
     @_builtins.property
     def preprocessing(self) -> Global___Preprocessing:
-        """What happens to a picture before the network."""
+        """How a picture is prepared for the network."""
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the classes in index order. Names may repeat; indices do not. Left out by ListModels."""
+        """Labels of the classes, in the order of the indices. Several classes may have the same label. ListModels leaves the
+        labels out.
+        """
 
     @_builtins.property
     def methods(self) -> _containers.RepeatedCompositeFieldContainer[Global___Method]:
-        """What this model can be explained with."""
+        """Methods of explanation, with what this model supports."""
 
     @_builtins.property
     def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Norms in which its robustness can be measured."""
+        """Norms in which the robustness of the model can be measured: "linf", "l2"."""
 
     @_builtins.property
     def digests(self) -> Global___Digests:
-        """Fingerprints of its files; every receipt repeats them."""
+        """Digests of the model's files; every receipt repeats them."""
 
     @_builtins.property
     def packing_check(self) -> Global___PackingCheck:
-        """The comparison that was made when the model was packed."""
+        """The comparison of ONNX Runtime with torch, made when the model was packed."""
 
     @_builtins.property
     def attacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attack]:
-        """What its robustness can be measured with."""
+        """Attacks that can measure the robustness of the model."""
 
     @_builtins.property
     def attack_check(self) -> Global___AttackCheck:
-        """Whether attacks that follow the network's gradients can be trusted; made when the model was packed."""
+        """Whether attacks that follow the network's gradients can be trusted; checked when the model was packed."""
 
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionKind]:
-        """What can be done to a picture beside attacks."""
+        """Corruptions and changes of geometry that can be applied to a picture."""
 
     def __init__(
         self,
@@ -118,8 +120,8 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class Preprocessing(_message.Message):
-    """Upright picture -> short side resized to `resize` (bicubic, antialiased) -> centre crop of `crop` x `crop` -> values
-    in [0, 1] -> the network, which normalises by (value - mean) / std itself.
+    """The picture is turned upright, its short side is resized to `resize` (bicubic, antialiased), and its centre of `crop`
+    x `crop` pixels is cropped. Values are scaled to [0, 1]; the network itself normalises them by (value - mean) / std.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -138,7 +140,7 @@ class Preprocessing(_message.Message):
 
     @_builtins.property
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """What the difference to the mean is divided by, per channel."""
+        """Standard deviation per channel (red, green, blue), for values in [0, 1]."""
 
     def __init__(
         self,
@@ -172,33 +174,33 @@ class Method(_message.Message):
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
     RANDOMISATION_TEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in ExplanationOptions.method."""
+    """Name of the method, for ExplanationOptions.method."""
     summary: _builtins.str
-    """One sentence for people."""
+    """What the method does, in one sentence for people."""
     reference: _builtins.str
-    """The paper that defines it."""
+    """The paper that defines the method."""
     evaluations: _builtins.str
-    """What it spends: "gradient" or "forward" evaluations."""
+    """Kind of evaluation that the method spends: "gradient" or "forward"."""
     default_evaluations: _builtins.int
-    """How many of them at most, unless the request says otherwise; 0 for methods without the option "max_evaluations"."""
+    """Default of ExplanationOptions.max_evaluations; 0 for methods without that option."""
     min_evaluations: _builtins.int
-    """With fewer the method cannot work."""
+    """The fewest evaluations that the method can work with; the lower bound of ExplanationOptions.max_evaluations."""
     default_tolerance: _builtins.float
-    """Its tolerance unless the request says otherwise; see ExplanationOptions.tolerance."""
+    """Default of ExplanationOptions.tolerance; 0 for methods without that option."""
     default_baseline: _builtins.str
-    """Its baseline unless the request says otherwise; empty for methods without the option "baseline"."""
+    """Default of ExplanationOptions.baseline; empty for methods without that option."""
     unavailable: _builtins.str
-    """Why this model cannot be explained so, and what to use instead; empty if it can."""
+    """Why the method cannot explain this model, and which method to use instead; empty if it can."""
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Which options of ExplanationOptions it takes beyond those of all methods: some of "baseline", "max_evaluations" and
+        """Options of ExplanationOptions that the method takes beyond those of all methods: "baseline", "max_evaluations",
         "tolerance".
         """
 
     @_builtins.property
     def randomisation_test(self) -> Global___RandomisationTest:
-        """Whether its maps depend on what the network has learnt; absent where that was not tested: the network cannot be
-        explained so, or the maps were too coarse to be compared.
+        """Whether the maps of the method depend on what the network has learnt. Absent if the test was not made because the
+        method cannot explain the network or its maps are too coarse to be compared.
         """
 
     def __init__(
@@ -227,11 +229,11 @@ Global___Method: _TypeAlias = Method  # noqa: Y015
 @_typing.final
 class RandomisationTest(_message.Message):
     """The model-randomisation test (Adebayo et al., Sanity Checks for Saliency Maps, arXiv:1810.03292), made when the model
-    was packed: maps of the trained network against maps of the same network with random weights in the last quarter of
-    its layers, which hold what it knows of the classes. A method whose maps stay alike shows edges of the picture rather
-    than what the network has learnt. Maps are made with few evaluations (8 gradients or 64 forward passes, or the least
-    that the method needs): one that samples has noisy maps then, which are unlike each other anyway, so that passing says
-    less of it than failing would.
+    was packed. It compares maps of the trained network with maps of the same network with random weights in the last
+    quarter of its layers, which hold what it has learnt about the classes. If the maps stay alike, the method shows
+    edges of the picture rather than what the network has learnt. The maps are made with few evaluations: 8 gradients or
+    64 forward passes, or the fewest that the method needs. Maps of a method that samples are then noisy and differ
+    anyway, so a pass says less about such a method than a failure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -243,11 +245,11 @@ class RandomisationTest(_message.Message):
     passed: _builtins.bool
     """Whether `similarity` is below `threshold`."""
     similarity: _builtins.float
-    """Mean over the pictures of |Spearman's rank correlation| of the two maps' absolute values, 0 to 1."""
+    """|Spearman's rank correlation| of the absolute values of the two maps, averaged over the pictures, 0 to 1."""
     threshold: _builtins.float
-    """At or above it the test is failed."""
+    """The method fails if `similarity` is at or above this value."""
     pictures: _builtins.int
-    """Number of pictures; those with fewer than 20 different values in a map are not counted."""
+    """Number of pictures. Pictures with fewer than 20 different values in a map are left out."""
     def __init__(
         self,
         *,
@@ -266,7 +268,7 @@ Global___RandomisationTest: _TypeAlias = RandomisationTest  # noqa: Y015
 
 @_typing.final
 class Digests(_message.Message):
-    """SHA-256 in lower-case hexadecimal."""
+    """Digests of a model's files: SHA-256 in lower-case hexadecimal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,15 +278,15 @@ class Digests(_message.Message):
     LABELS_SHA256_FIELD_NUMBER: _builtins.int
     INPUTS_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
-    """Of the file with the weights."""
+    """Digest of the file with the weights."""
     onnx_sha256: _builtins.str
-    """Of the ONNX network that serves predictions."""
+    """Digest of the ONNX network that serves predictions."""
     preprocessing_sha256: _builtins.str
-    """Of the serialized Preprocessing."""
+    """Digest of the serialized Preprocessing."""
     labels_sha256: _builtins.str
-    """Of the labels, joined by line feeds."""
+    """Digest of the labels, joined by line feeds."""
     inputs_sha256: _builtins.str
-    """Of everything that packing started from; a pack with the same digest has nothing to do."""
+    """Digest of everything that packing reads. If it has not changed, packing again does nothing."""
     def __init__(
         self,
         *,
@@ -304,7 +306,9 @@ Global___Digests: _TypeAlias = Digests  # noqa: Y015
 
 @_typing.final
 class PackingCheck(_message.Message):
-    """ONNX Runtime against torch on real pictures, and maps against Captum's on one of them."""
+    """The check made by packing: logits of ONNX Runtime against torch on real pictures, and maps against Captum's on one of
+    them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -335,14 +339,14 @@ class PackingCheck(_message.Message):
     pictures: _builtins.int
     """Number of pictures on which logits were compared."""
     max_logit_difference: _builtins.float
-    """Largest absolute difference of any logit; packing refuses above 1e-3."""
+    """Largest absolute difference of any logit; packing refuses the model above 1e-3."""
     max_map_difference: _builtins.float
-    """Largest difference of a map (saliency, input_x_gradient, grad_cam) from Captum's, as a share of the range of that
-    map's values; packing refuses above 1e-3.
+    """Largest difference of a map (saliency, input_x_gradient, grad_cam) from Captum's, as a share of the range of the
+    map's values; packing refuses the model above 1e-3.
     """
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Versions of the libraries that were compared."""
+        """Versions of the compared libraries, by name."""
 
     def __init__(
         self,
@@ -362,7 +366,7 @@ Global___PackingCheck: _TypeAlias = PackingCheck  # noqa: Y015
 
 @_typing.final
 class Attack(_message.Message):
-    """A search for the smallest change that flips the prediction."""
+    """An attack: a search for the smallest change that flips the prediction."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -372,16 +376,16 @@ class Attack(_message.Message):
     NORMS_FIELD_NUMBER: _builtins.int
     EVALUATIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in RobustnessOptions.attack."""
+    """Name of the attack, for RobustnessOptions.attack."""
     summary: _builtins.str
-    """One sentence for people."""
+    """What the attack does, in one sentence for people."""
     reference: _builtins.str
-    """The paper that defines it."""
+    """The paper that defines the attack."""
     evaluations: _builtins.str
-    """What it spends: "gradient" or "forward" evaluations."""
+    """Kind of evaluation that the attack spends: "gradient" or "forward"."""
     @_builtins.property
     def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Norms that it can measure in."""
+        """Norms that the attack supports: "linf", "l2"."""
 
     def __init__(
         self,
@@ -402,7 +406,7 @@ Global___Attack: _TypeAlias = Attack  # noqa: Y015
 
 @_typing.final
 class CorruptionKind(_message.Message):
-    """What may be done to a picture beside attacks."""
+    """A corruption or a change of geometry that can be applied to a picture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -411,13 +415,13 @@ class CorruptionKind(_message.Message):
     SUMMARY_FIELD_NUMBER: _builtins.int
     SEVERITIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """As in RobustnessOptions.corruptions."""
+    """Name of the corruption, for RobustnessOptions.corruptions."""
     group: _builtins.str
-    """"noise", "blur", "weather", "digital" or "geometry"."""
+    """Group of the corruption: "noise", "blur", "weather", "digital" or "geometry"."""
     summary: _builtins.str
-    """One sentence for people."""
+    """What the corruption does, in one sentence for people."""
     severities: _builtins.int
-    """Number of severities: 5, or 1 where there are no degrees."""
+    """Number of severities: 5, or 1 for a corruption without degrees."""
     def __init__(
         self,
         *,
@@ -436,9 +440,10 @@ Global___CorruptionKind: _TypeAlias = CorruptionKind  # noqa: Y015
 
 @_typing.final
 class AttackCheck(_message.Message):
-    """Signs that the network hides its weaknesses from attacks that follow its gradients: the five of AutoAttack (Croce and
-    Hein, arXiv:2003.01690), whether a larger change ever helps the network (Carlini et al., arXiv:1902.06705), and
-    adversarial pictures planted to be found (Zimmermann et al., arXiv:2206.13991).
+    """Signs that the network hides its weaknesses from attacks that follow its gradients. The check looks for the five
+    signs of AutoAttack (Croce and Hein, arXiv:2003.01690), for changes whose enlargement restores the original answer
+    (Carlini et al., arXiv:1902.06705), and for planted adversarial pictures that the attack misses (Zimmermann et al.,
+    arXiv:2206.13991).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -456,32 +461,34 @@ class AttackCheck(_message.Message):
     PLANTED_FOUND_FIELD_NUMBER: _builtins.int
     ATTACKED_FIELD_NUMBER: _builtins.int
     reliable: _builtins.bool
-    """Whether none of the following speaks against such attacks."""
+    """Whether attacks that follow gradients can be trusted: true if `reasons` is empty."""
     pictures: _builtins.int
-    """Number of pictures that were tested; 0 where the model was packed without the test."""
+    """Number of tested pictures; 0 if the model was packed without the check."""
     repetition_difference: _builtins.float
-    """Largest difference of a logit between repeated passes of one picture; above 0 the network is random."""
+    """Largest difference of a logit between repeated passes of one picture; above 0 the network is randomised."""
     softmax_output: _builtins.bool
-    """Whether the network's output are probabilities instead of logits: where they saturate, no gradient is left."""
+    """Whether the network returns probabilities instead of logits. Saturated probabilities leave no gradient."""
     zero_gradient_share: _builtins.float
-    """Share of pictures with a gradient that is zero almost everywhere."""
+    """Share of the pictures whose gradient is zero almost everywhere, 0 to 1."""
     black_box_better_share: _builtins.float
-    """Share of the attacked pictures on which an attack without gradients found a change less than 0.8 times as large as
-    the attack with gradients did, or one where that found none.
+    """Share of the attacked pictures on which an attack without gradients does better, 0 to 1: it found a change less
+    than 0.8 times as large as the attack with gradients, or the attack with gradients found none.
     """
     optimises_at_inference: _builtins.bool
-    """Whether the network computes gradients to answer, which an attack would have to follow too."""
+    """Whether the network computes gradients to predict. An attack would have to differentiate through these too."""
     radius_helps_share: _builtins.float
-    """Share of the attacked pictures whose flipped answer flipped back when the change was enlarged along its direction."""
+    """Share of the attacked pictures, 0 to 1, for which enlarging the change along its direction restores the original
+    answer.
+    """
     planted: _builtins.int
-    """Adversarial pictures that could be planted, and how many of them the attack found."""
+    """Number of adversarial pictures that could be planted."""
     planted_found: _builtins.int
-    """How many of those were found."""
+    """Number of planted adversarial pictures that the attack found."""
     attacked: _builtins.int
-    """How many of `pictures` were attacked; in these, changes were planted too."""
+    """Number of attacked pictures, out of `pictures`. Adversarial changes are planted in the same pictures."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What does, for people."""
+        """What speaks against such attacks, in sentences for people."""
 
     def __init__(
         self,

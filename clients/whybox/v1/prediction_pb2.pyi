@@ -25,7 +25,7 @@ class PredictionOptions(_message.Message):
 
     TOP_K_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
-    """How many classes to return, most probable first: 1 to the number of the model's classes. Default 5."""
+    """Number of classes to return, 1 to the number of the model's classes. Default 5."""
     def __init__(
         self,
         *,
@@ -58,7 +58,7 @@ class Prediction(_message.Message):
 
     @_builtins.property
     def view(self) -> Global___View:
-        """The picture as it was sent, and the part of it that the model looked at."""
+        """The size of the sent picture, and the part of it that the model saw."""
 
     def __init__(
         self,
@@ -85,9 +85,9 @@ class ClassScore(_message.Message):
     index: _builtins.int
     """Index of the class in the model's labels, from 0."""
     label: _builtins.str
-    """Its name, for example "golden retriever"."""
+    """Label of the class, for example "golden retriever"."""
     probability: _builtins.float
-    """Softmax output, 0 to 1. A model's own confidence: not calibrated, not a chance of being right."""
+    """Softmax output of the network, 0 to 1. It is not a calibrated probability of being correct."""
     def __init__(
         self,
         *,
@@ -105,8 +105,8 @@ Global___ClassScore: _TypeAlias = ClassScore  # noqa: Y015
 
 @_typing.final
 class View(_message.Message):
-    """What the model looks at: the picture is turned upright, its short side is resized and its centre is cropped. All maps
-    lie over the crop box given here.
+    """The part of the picture that the model sees. The picture is turned upright, its short side is resized, and its centre
+    is cropped. All maps lie over the crop box given here.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -122,13 +122,13 @@ class View(_message.Message):
     picture_height: _builtins.int
     """Height of the upright picture, in pixels."""
     left: _builtins.float
-    """Left edge of the box of the upright picture that the model saw, in (fractional) pixels from the left."""
+    """Left edge of the crop box in the upright picture, in pixels from the left, with fractions."""
     top: _builtins.float
-    """Its upper edge, in pixels from the top."""
+    """Upper edge of the crop box, in pixels from the top, with fractions."""
     width: _builtins.float
-    """Its width, in pixels."""
+    """Width of the crop box, in pixels, with fractions."""
     height: _builtins.float
-    """Its height, in pixels."""
+    """Height of the crop box, in pixels, with fractions."""
     def __init__(
         self,
         *,

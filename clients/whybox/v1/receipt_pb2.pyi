@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Receipt(_message.Message):
-    """What is needed to get the same answer again: the same archive, picture and parameters give the same evidence."""
+    """Everything needed to get the same answer again: the same archive, picture and parameters give the same evidence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -76,32 +76,33 @@ class Receipt(_message.Message):
     RUNTIME_FIELD_NUMBER: _builtins.int
     BASELINE_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
-    """Of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
+    """Digest of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
     onnx_sha256: _builtins.str
-    """Of the ONNX network that serves predictions."""
+    """Digest of the ONNX network that serves predictions."""
     preprocessing_sha256: _builtins.str
-    """Of the serialized Preprocessing."""
+    """Digest of the serialized Preprocessing."""
     labels_sha256: _builtins.str
-    """Of the labels, joined by line feeds."""
+    """Digest of the labels, joined by line feeds."""
     image_sha256: _builtins.str
-    """Of the encoded picture as it was sent."""
+    """Digest of the encoded picture as it was sent."""
     parameters: _builtins.str
-    """The request without its pictures, every default filled in: protobuf JSON of an AnalyzeRequest with sorted keys."""
+    """The request without its pictures and with every default filled in: protobuf JSON of an AnalyzeRequest, keys sorted."""
     parameters_sha256: _builtins.str
-    """Of `parameters` in UTF-8."""
+    """Digest of `parameters` in UTF-8."""
     seed: _builtins.int
-    """As requested."""
+    """Seed of every method that samples, as requested."""
     whybox_version: _builtins.str
     """Version of Whybox."""
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Versions of the libraries in the worker that computed, by name; "device" is "cpu" or the name of the accelerator,
-        "provider" where ONNX Runtime computed, "threads" the number of cores that were used. Where these are the same too, the evidence is the same to the last bit.
+        """Versions of the libraries in the worker, by name. "device" is "cpu" or the name of the accelerator, "provider" is
+        the execution provider of ONNX Runtime, and "threads" is the number of cores that the worker used. If all of these
+        are the same too, the evidence is the same to the last bit.
         """
 
     @_builtins.property
     def baseline_sha256(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
-        """Of the callers' own baselines as they were sent, by their position in AnalyzeRequest.explanations."""
+        """Digest of each baseline picture as the caller sent it, by its index in AnalyzeRequest.explanations, from 0."""
 
     def __init__(
         self,

@@ -33,30 +33,32 @@ class RobustnessOptions(_message.Message):
     TWIN_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     budget: _builtins.str
-    """What the search may spend on each norm: "fast" (6 gradient evaluations), "standard" (the default, 12), "thorough"
-    (100), a number of gradient evaluations from 1 to 1000, for example "30", or "deadline" for as many as the time of
-    the call allows, at most 1000. Every search ends before the deadline with the best that it has found. An attack
-    without gradients may spend ten forward evaluations in the place of one gradient evaluation.
+    """Gradient evaluations that the search may spend per norm: "fast" (6), "standard" (12, the default), "thorough"
+    (100), a number from 1 to 1000, for example "30", or "deadline" for as many as the deadline of the call allows, at
+    most 1000. Every search ends before the deadline and returns the best change that it has found. An attack without
+    gradients may spend ten forward evaluations in place of one gradient evaluation.
     """
     attack: _builtins.str
-    """Name of the attack, one of Model.attacks. Default: Model.default_attack."""
+    """Attack to use, one of Model.attacks. Default: Model.default_attack."""
     transfer: _builtins.bool
-    """Whether the other served models are shown the adversarial picture too; see Distance.transfers."""
+    """Whether the other served models predict the adversarial picture too; see Distance.transfers. Default: false."""
     twin: _builtins.str
-    """A method of Model.methods: each adversarial picture is explained with it beside the picture that was sent; see
-    Distance.twin.
+    """Method of explanation, one of Model.methods, that explains both the sent picture and each adversarial picture; see
+    Distance.twin. Default: none.
     """
     @_builtins.property
     def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Norms in which the distance is measured, each one of Model.norms: "linf", "l2". Default: "linf"."""
+        """Norms in which the distance is measured, each at most once and one of Model.norms: "linf", "l2". Default: "linf"."""
 
     @_builtins.property
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Pictures of each change: "adversarial" (the changed view in 8 bits), "change" (the change itself, amplified)."""
+        """Pictures of each change to return, each at most once: "adversarial" (the changed view in 8 bits) and "change" (the
+        change itself, amplified). Default: none.
+        """
 
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What else is done to the picture: names of Model.corruptions, names of their groups, or "all". Default: nothing."""
+        """Corruptions to apply to the picture: names of Model.corruptions, names of their groups, or "all". Default: none."""
 
     def __init__(
         self,
@@ -91,15 +93,17 @@ class Robustness(_message.Message):
 
     @_builtins.property
     def distances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Distance]:
-        """One per norm, in the order of the request."""
+        """One distance per norm, in the order of the request."""
 
     @_builtins.property
     def view(self) -> _prediction_pb2.View:
-        """The part of the picture that was changed; pixels of the model's view, not of the picture that was sent."""
+        """The part of the picture that the attack changes. Changes are made to pixels of the model's view, not of the sent
+        picture.
+        """
 
     @_builtins.property
     def corruptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Corruption]:
-        """One for each corruption that was asked for, in the order of Model.corruptions."""
+        """One result per requested corruption, in the order of Model.corruptions."""
 
     def __init__(
         self,
@@ -119,8 +123,8 @@ Global___Robustness: _TypeAlias = Robustness  # noqa: Y015
 
 @_typing.final
 class Distance(_message.Message):
-    """The smallest change found that makes the model change its mind. An upper bound on the true smallest one, verified by
-    the network that serves predictions; never a certificate.
+    """The smallest change found that flips the prediction. The network that serves predictions has verified it. Its size is
+    an upper bound on the size of the smallest such change, never a certificate.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -148,81 +152,84 @@ class Distance(_message.Message):
     RELIABLE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     norm: _builtins.str
-    """"linf": the largest change of any channel of any pixel of the model's view. "l2": the root of the sum of the squares
-    of all these changes.
+    """Norm of the change. "linf": the largest change of any channel of any pixel of the model's view. "l2": the root of
+    the sum of the squares of all these changes.
     """
     attack: _builtins.str
-    """Name of the attack that searched, for example "fmn"."""
+    """Name of the attack, for example "fmn"."""
     state: _builtins.str
-    """"found": `distance` flips the prediction. "not_found": nothing up to `searched_radius` did (the distance is
-    censored there); the fields about the adversarial picture are absent.
+    """"found": a change of size `distance` flips the prediction. "not_found": no flip was found up to `searched_radius`;
+    a smaller flip may still exist, and the fields about the adversarial picture are absent.
     """
     distance: _builtins.float
-    """Size of the change, for pixel values in [0, 1]; multiply by 255 for grey levels."""
+    """Size of the change, for pixel values in [0, 1]; multiply by 255 for grey levels. Absent if no flip was found."""
     unflipped_distance: _builtins.float
-    """Along the same direction a change of this size was checked not to flip the prediction; within 1 % of `distance`,
-    unless the deadline came first.
+    """Size of a change in the same direction that was checked not to flip the prediction, for pixel values in [0, 1]. It
+    is within 1 % of `distance`, unless the deadline came first.
     """
     distance_at_half_budget: _builtins.float
-    """The best distance known when half of the budget was spent, before refinement along its ray: how much the search still
-    gained.
+    """The best distance after half of the budget, before the search along its direction. A comparison with `distance`
+    shows how much the second half gained.
     """
     gradient_evaluations: _builtins.int
-    """What the search cost: passes of one picture forward and back through the network."""
+    """Cost of the search: number of passes of one picture forward and back through the network."""
     forward_evaluations: _builtins.int
-    """Passes of one picture forward through the network that serves predictions: for the search, refinement and
-    verification, for the look at twice the change (see `reasons`), and for `distance_8bit`.
+    """Number of passes of one picture forward through the network that serves predictions. They are spent on the search,
+    on verification, on the search along the direction, on the check of twice the change (see `reasons`), and on
+    `distance_8bit`.
     """
     searched_radius: _builtins.float
-    """Largest size of change that was tried."""
+    """Largest size of change that was tried, for pixel values in [0, 1]."""
     percentile: _builtins.float
-    """Share of the reference pictures of the predicted class that are easier to flip, 0 to 100. Absent until the model
-    has a reference bank.
+    """Percentage of the reference pictures of the predicted class that are easier to flip, 0 to 100. Absent until the
+    model has a reference bank.
     """
     survives_8bit: _builtins.bool
-    """Whether the changed picture still flips the prediction after rounding to 8 bits per channel. Mostly false below one
-    grey level (1/255). Absent where there was no time to look.
+    """Whether the changed picture still flips the prediction after rounding to 8 bits per channel. It is mostly false for
+    changes below one grey level (1/255). Absent if there was no time to check.
     """
     stopped_by: _builtins.str
-    """What ended the search: "evaluations" (the budget is spent), "deadline", "converged" (the attack had no further step
-    to make), or "flat" where the network gave no direction to search in.
+    """What ended the search: "evaluations" (the budget was spent), "deadline", "converged" (the attack had no further
+    step), or "flat" (the network gave no direction to search in).
     """
     distance_8bit: _builtins.float
-    """The smallest change found along the same direction that flips the prediction and that a picture of 8 bits per channel
-    can hold, measured from the view. Absent where none was found, or there was no time to look.
+    """Size of the smallest change found in the same direction that flips the prediction and that a picture with 8 bits
+    per channel can hold, measured from the view, for pixel values in [0, 1]. Absent if no such change was found or
+    there was no time to search.
     """
     adversarial_picture: _builtins.bytes
-    """The view so changed, as PNG, where "adversarial" was asked for and there is `distance_8bit`."""
+    """The view with that change, as a PNG. Empty unless "adversarial" was requested and `distance_8bit` is present."""
     change_picture: _builtins.bytes
-    """The change of `distance` as PNG, where "change" was asked for: grey is no change, and the largest change of any
-    channel is black or white.
+    """The change of size `distance`, as a PNG; empty unless "change" was requested. Grey means no change, and the largest
+    change of any channel is black or white.
     """
     reliable: _builtins.bool
-    """Whether nothing speaks against this distance."""
+    """Whether the distance can be relied on: true if `reasons` is empty."""
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """What the network predicts for the picture."""
+        """The class predicted for the picture."""
 
     @_builtins.property
     def adversarial_class(self) -> _prediction_pb2.ClassScore:
-        """What it predicts for the changed picture."""
+        """The class predicted for the changed picture."""
 
     @_builtins.property
     def runner_up_class(self) -> _prediction_pb2.ClassScore:
-        """The class that was second to the predicted one before the change."""
+        """The second most probable class of the unchanged picture."""
 
     @_builtins.property
     def transfers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Transfer]:
-        """What each other served model makes of the picture with `distance_8bit`, by the name of the model."""
+        """Predictions of each other served model for the picture changed by `distance_8bit`, sorted by the name of the model."""
 
     @_builtins.property
     def twin(self) -> Global___Twin:
-        """The picture's explanation beside that of the adversarial picture."""
+        """Explanations of the sent picture and of the adversarial picture; absent unless requested."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What speaks against it, for people: of this search, and of what Model.attack_check tells of the model all that
-        concerns an attack of this kind. That the deadline ended the search does not speak against a budget of "deadline".
+        """What speaks against the distance, in sentences for people: faults of this search, and the findings of
+        Model.attack_check that concern this kind of attack. With the budget "deadline" a search ended by the deadline is
+        no fault.
         """
 
     def __init__(
@@ -284,7 +291,7 @@ Global___Distance: _TypeAlias = Distance  # noqa: Y015
 
 @_typing.final
 class Transfer(_message.Message):
-    """Another model's view of the adversarial picture."""
+    """Predictions of another model for the adversarial picture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -297,20 +304,20 @@ class Transfer(_message.Message):
     model: _builtins.str
     """Name of the other model."""
     version: _builtins.str
-    """Its version."""
+    """Version of the other model."""
     fooled: _builtins.bool
-    """Whether these are two classes."""
+    """Whether these two classes differ."""
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """What it predicts for the first model's view of the picture, in 8 bits, as if that were the picture."""
+        """The class that it predicts for the first model's view in 8 bits, which it takes as a whole picture."""
 
     @_builtins.property
     def adversarial_class(self) -> _prediction_pb2.ClassScore:
-        """What it predicts for that view changed by `distance_8bit`."""
+        """The class that it predicts for the same view changed by `distance_8bit`."""
 
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """OK (code 0), or why nothing is known of this model."""
+        """OK (code 0), or why the predictions of this model are missing."""
 
     def __init__(
         self,
@@ -332,7 +339,7 @@ Global___Transfer: _TypeAlias = Transfer  # noqa: Y015
 
 @_typing.final
 class Twin(_message.Message):
-    """A picture and its adversarial neighbour, explained with the same method, baseline and seed."""
+    """Explanations of a picture and of its adversarial picture with the same method, baseline and seed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -343,19 +350,21 @@ class Twin(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def before(self) -> _explanation_pb2.Explanation:
-        """Why the predicted class, of the picture."""
+        """Explanation of the predicted class for the picture."""
 
     @_builtins.property
     def after(self) -> _explanation_pb2.Explanation:
-        """Why the adversarial class, of the changed picture."""
+        """Explanation of the adversarial class for the changed picture."""
 
     @_builtins.property
     def same_class(self) -> Global___MapSimilarity:
-        """The map of the predicted class for the picture and for the changed picture: whether the evidence for one class moved."""
+        """Similarity of the maps of the predicted class for the picture and for the changed picture. It shows whether the
+        evidence for this class moved.
+        """
 
     @_builtins.property
     def new_class(self) -> Global___MapSimilarity:
-        """`before` and `after`: whether the new answer rests on other evidence than the old one."""
+        """Similarity of `before` and `after`. It shows whether the new answer rests on other evidence than the old one."""
 
     @_builtins.property
     def status(self) -> _status_pb2.Status:
@@ -380,7 +389,7 @@ Global___Twin: _TypeAlias = Twin  # noqa: Y015
 
 @_typing.final
 class MapSimilarity(_message.Message):
-    """How alike two maps are."""
+    """The similarity of two maps."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -388,14 +397,16 @@ class MapSimilarity(_message.Message):
     TOP_OVERLAP_FIELD_NUMBER: _builtins.int
     RANK_CORRELATION_FIELD_NUMBER: _builtins.int
     ssim: _builtins.float
-    """Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, and both lifted
-    until no value is negative; -1 to 1, and 1 is the same map. Over windows of 7 x 7 cells; the cells of smaller maps
-    are repeated until they fill one.
+    """Structural similarity (Wang et al., 2004), -1 to 1; 1 means the same map. Each map is scaled by its largest
+    absolute value, and both are shifted until no value is negative. The windows have 7 x 7 cells; the cells of smaller
+    maps are repeated until they fill a window.
     """
     top_overlap: _builtins.float
-    """Share of the 5 % largest values that both have in common, 0 to 1; of equal values the first count as the largest."""
+    """Share of the 5 % largest values that the two maps have in common, 0 to 1. Among equal values the first ones count
+    as the largest.
+    """
     rank_correlation: _builtins.float
-    """Spearman's rank correlation of the values, -1 to 1; 0 where a map has one value everywhere, which orders nothing."""
+    """Spearman's rank correlation of the values, -1 to 1; 0 if a map has the same value everywhere."""
     def __init__(
         self,
         *,
@@ -413,7 +424,7 @@ Global___MapSimilarity: _TypeAlias = MapSimilarity  # noqa: Y015
 
 @_typing.final
 class Corruption(_message.Message):
-    """What a common corruption or a change of geometry does to the answer."""
+    """The effect of a corruption or of a change of geometry on the prediction."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,20 +435,20 @@ class Corruption(_message.Message):
     STOPPED_BY_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """One of Model.corruptions, for example "gaussian_noise"."""
+    """Name of the corruption, one of Model.corruptions, for example "gaussian_noise"."""
     group: _builtins.str
-    """"noise", "blur", "weather", "digital" or "geometry"."""
+    """Group of the corruption: "noise", "blur", "weather", "digital" or "geometry"."""
     first_flip: _builtins.int
-    """The lowest severity at which the answer changes; absent where it never does."""
+    """The lowest severity that flips the prediction, 1 to 5; absent if none does."""
     stopped_by: _builtins.str
-    """"" for all severities, or "deadline"."""
+    """"" if all severities were applied, or "deadline"."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionLevel]:
-        """By severity. Fewer than there are, or none, where the deadline came first."""
+        """The predictions by severity, the mildest first. Severities are missing if the deadline came first."""
 
     @_builtins.property
     def status(self) -> _status_pb2.Status:
-        """OK (code 0), or why nothing is known of it."""
+        """OK (code 0), or why the result is missing."""
 
     def __init__(
         self,
@@ -467,13 +478,14 @@ class CorruptionLevel(_message.Message):
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
     FLIPS_FIELD_NUMBER: _builtins.int
     severity: _builtins.int
-    """From 1, mild, to 5; 1 alone where there are no degrees."""
+    """Severity from 1 (mild) to 5; always 1 for a corruption without degrees."""
     flips: _builtins.bool
-    """Whether that is another class than for the picture as it was sent."""
+    """Whether this class differs from the class predicted for the sent picture."""
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
-        """What the model predicts. Of a change with several directions (a step aside: four): in the first in which the answer
-        changes, or else in the first. Absent where its output is not finite.
+        """The class predicted for the changed picture; absent if the output of the network is not finite. For a change with
+        several directions, such as a shift with four, it is the prediction for the first direction that flips the
+        prediction, or else for the first direction.
         """
 
     def __init__(

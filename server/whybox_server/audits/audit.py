@@ -1,4 +1,4 @@
-"""The walk of an audit: what is measured already, what is still to do, and the processes that do it."""
+"""The run of an audit: it keeps what earlier runs measured and starts processes for the rest."""
 
 import hashlib
 import signal
@@ -12,28 +12,28 @@ from pathlib import Path
 
 from whybox_server.audits.dataset import DataSet, Labelled
 from whybox_server.audits.journal import Journal, Record
-from whybox_server.audits.workers import Work, begin, measure
+from whybox_server.audits.workers import Work, end_with_parent, measure_batch
 
-# Pictures that a process takes together: on a GPU they share passes, and the last bits depend on who else is there; a
-# processor gains nothing by it.
-_TOGETHER = {"cpu": 1, "cuda": 32}
-# So that no process waits for its next pictures.
-_QUEUED_PER_WORKER = 2
+# Pictures per batch. On a GPU the pictures of a batch share passes, so the last bits of a result depend on the others
+# in the batch. A CPU gains nothing from larger batches.
+_BATCH_SIZE = {"cpu": 1, "cuda": 32}
+# One batch is measured while the next one waits, so that no process is idle.
+_BATCHES_PER_WORKER = 2
 _POLL_SECONDS = 0.2
-# What fails on so many pictures before the attack succeeds on any would fail on all.
-_HOPELESS = 5
+# The audit gives up when the attack fails on this many pictures before it succeeds on one.
+_MAX_FAILURES_AT_START = 5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class AuditError(Exception):
-    """The audit cannot go on; says what to do."""
+    """The audit cannot go on; the message says what to do."""
 
 
 class InterruptedAuditError(Exception):
-    """Somebody asked the audit to stop.
+    """A signal stopped the audit.
 
     Attributes:
-        signal: By which signal.
+        signal: Number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -46,9 +46,9 @@ class Progress:
     """How far an audit is.
 
     Attributes:
-        done: Pictures measured, those of earlier runs included.
-        total: Pictures to measure.
-        kept: Of `done`, those of earlier runs.
+        done: Pictures measured by this run and by earlier runs.
+        total: Pictures of the data set.
+        kept: Pictures measured by earlier runs; part of `done`.
     """
 
     done: int
@@ -56,26 +56,29 @@ class Progress:
     kept: int
 
 
-def audit(
+def measure_pictures(
     work: Work, data: DataSet, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
 ) -> list[Record]:
-    """Measures what is not in the journal yet. Call it from the main thread.
+    """Measures the pictures that the journal does not hold yet.
+
+    Call it from the main thread: it handles SIGINT and SIGTERM while it runs.
 
     Args:
-        work: How.
-        data: What.
-        journal: Holds what is measured, and gets the rest.
-        workers: Processes, at least 1.
-        report: Told how far it is, with what was measured since it was last told; first of all with what is kept.
+        work: The model and the options of the attack.
+        data: The pictures.
+        journal: Holds the records of earlier runs; new records are appended to it.
+        workers: Number of processes, at least 1.
+        report: Called with the progress and with the records that are new since its last call; the first call has the
+            records of earlier runs.
 
     Returns:
-        The records of `data.pictures`, in their order, whoever measured them when.
+        The records of `data.pictures`, in the same order, from this run and from earlier runs.
 
     Raises:
-        AuditError: A process died, or it fails on all pictures, or on the first few.
-        InterruptedAuditError: SIGINT or SIGTERM came; the journal holds what was done by then.
+        AuditError: A process died, or the attack failed on all pictures or on the first five.
+        InterruptedAuditError: SIGINT or SIGTERM arrived. The journal keeps the records made until then.
         WhyboxError: The model cannot be loaded.
-        OSError: A picture cannot be read, or a record not be written.
+        OSError: A picture cannot be read, or a record cannot be written.
     """
     kept = [record for picture in data.pictures if (record := _kept(work, journal, picture)) is not None]
     have = {record.file for record in kept}
@@ -83,7 +86,7 @@ def audit(
     done = len(kept)
     report(Progress(done, len(data.pictures), len(kept)), kept)
     known = list(kept)
-    size = _TOGETHER[work.device]
+    size = _BATCH_SIZE[work.device]
     batches = [todo[start : start + size] for start in range(0, len(todo), size)]
     with closing(_measured(work, batches, workers)) as measured:
         for records in measured:
@@ -92,13 +95,13 @@ def audit(
             done += len(records)
             report(Progress(done, len(data.pictures), len(kept)), records)
             known += records
-            _check_hope(known, _HOPELESS, journal.path)
-    _check_hope(known, 1, journal.path)
+            _check_failures(known, _MAX_FAILURES_AT_START, journal.path)
+    _check_failures(known, 1, journal.path)
     return [journal.records[picture.file] for picture in data.pictures]
 
 
 def _kept(work: Work, journal: Journal, picture: Labelled) -> Record | None:
-    """The record of a picture that has neither changed nor got another label since, and on which nothing failed."""
+    """The record of an earlier run, unless the picture or its label has changed since or the attack failed on it."""
     record = journal.records.get(picture.file)
     if record is None or record.failed or record.label != picture.label:
         return None
@@ -106,34 +109,34 @@ def _kept(work: Work, journal: Journal, picture: Labelled) -> Record | None:
     return record if record.sha256 == digest else None
 
 
-def _check_hope(records: Sequence[Record], few: int, path: Path) -> None:
-    """Raises AuditError where it failed on so many pictures at least, and the attack succeeded on none."""
-    # A prediction that is wrong says nothing of the attack.
+def _check_failures(records: Sequence[Record], limit: int, path: Path) -> None:
+    """Raises AuditError if at least `limit` pictures failed and the attack succeeded on none."""
+    # A picture with a wrong prediction is not attacked and says nothing about the attack.
     if any(record.norms for record in records):
         return
     errors = [record.error for record in records if record.failed]
-    if len(errors) >= few:
-        told = f"no picture could be attacked, and {len(errors)} failed, the last one with {errors[-1]}"
-        raise AuditError(f"{told}; {path} has the tracebacks, and the same command tries again")
+    if len(errors) >= limit:
+        fault = f"no attack succeeded, and {len(errors)} pictures failed, the last one with {errors[-1]}"
+        raise AuditError(f"{fault}; see the tracebacks in {path}; the same command tries these pictures again")
 
 
 def _measured(work: Work, batches: Sequence[Sequence[Labelled]], workers: int) -> Generator[list[Record]]:
-    """The records of each batch, as soon as some process has them."""
+    """The records of each batch, as soon as a process has measured it."""
     if not batches:
         return
     workers = min(workers, len(batches))
     stop = _Stop()
-    # Forked processes would share the locks of this one's threads.
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin)
+    # Forked processes would inherit locks that threads of this process hold.
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
     waiting = iter(batches)
     running: set[Future[list[Record]]] = set()
-    with stop.heeded():
+    with stop.noted():
         try:
             while True:
                 for batch in waiting:
-                    with _deaf_children():
-                        running.add(executor.submit(measure, work, batch))
-                    if len(running) >= workers * _QUEUED_PER_WORKER:
+                    with _signals_blocked():
+                        running.add(executor.submit(measure_batch, work, batch))
+                    if len(running) >= workers * _BATCHES_PER_WORKER:
                         break
                 if not running:
                     return
@@ -142,21 +145,21 @@ def _measured(work: Work, batches: Sequence[Sequence[Labelled]], workers: int) -
                     yield future.result()
                 stop.check()
         except BrokenProcessPool as error:
-            remedy = "perhaps memory ran out; the same command goes on, with fewer --workers if need be"
-            raise AuditError(f"a process that measures died; {remedy}") from error
+            remedy = "memory may have run out: run the same command again to continue, if need be with fewer --workers"
+            raise AuditError(f"a worker process died; {remedy}") from error
         finally:
             _end(executor)
 
 
 class _Stop:
-    """Turns the signals that stop a process into an exception where it does no harm, instead of anywhere."""
+    """Notes the signals that stop a process, so that they raise an exception only between batches."""
 
     def __init__(self) -> None:
         self._number: int | None = None
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Takes the signals."""
+    def noted(self) -> Iterator[None]:
+        """Handles the signals inside the block; restores the handlers afterwards."""
         before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
         try:
             yield
@@ -165,7 +168,7 @@ class _Stop:
                 signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raises InterruptedAuditError where one came."""
+        """Raises InterruptedAuditError if a signal has arrived."""
         if self._number is not None:
             raise InterruptedAuditError(self._number)
 
@@ -174,8 +177,11 @@ class _Stop:
 
 
 @contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes started meanwhile never see the signals: Ctrl-C reaches all of them, and only this one shall answer."""
+def _signals_blocked() -> Iterator[None]:
+    """Blocks the signals in processes started inside the block.
+
+    Ctrl-C reaches all processes of a terminal, and only this one must handle it.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         yield
@@ -184,7 +190,7 @@ def _deaf_children() -> Iterator[None]:
 
 
 def _end(executor: ProcessPoolExecutor) -> None:
-    """Ends the processes without waiting for the pictures that they are at."""
+    """Ends the processes without waiting for the pictures that they measure."""
     # Python 3.14 has a method for this, `kill_workers`.
     for process in list((executor._processes or {}).values()):
         process.kill()

@@ -1,22 +1,21 @@
-"""A class of a model, as people write it: its index or its label."""
+"""Classes of a model as people write them: by index or by label."""
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from whybox_server.validation.checks import quoted
+from whybox_server.validation.checks import did_you_mean, quoted
 
 
 class ClassNameError(ValueError):
-    """What was written is no class of the model; says what would be."""
+    """A text is neither the index nor the label of a class; the message says what would be."""
 
 
 class Classes:
-    """The classes of a model, by what they may be called.
+    """The classes of a model, found by index or label.
 
     Args:
-        labels: In the order of the indices.
+        labels: The label of each class, in the order of the indices.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -26,13 +25,13 @@ class Classes:
             self._indices[_folded(label)].append(index)
 
     def index(self, written: str) -> int:
-        """The index of a class.
+        """The index of the class that a text names.
 
         Args:
-            written: An index from 0, or a label; case does not matter, and `_` stands for a space.
+            written: An index from 0, or a label. Upper and lower case are the same, and so are `_` and a space.
 
         Raises:
-            ClassNameError: There is no such class, or the label belongs to several.
+            ClassNameError: No class has this index or label, or several classes have this label.
         """
         if re.fullmatch("[0-9]{1,9}", written.strip()):
             index = int(written)
@@ -43,8 +42,8 @@ class Classes:
         if len(found) > 1:
             raise ClassNameError(f"{quoted(written)} is the label of classes {found}; give the index")
         if not found:
-            near = difflib.get_close_matches(_folded(written)[:100], self._indices, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            question = did_you_mean(_folded(written), self._indices, n=1)
+            hint = f" ({question})" if question else ""
             raise ClassNameError(f"{quoted(written)} is neither the index nor the label of a class{hint}")
         return found[0]
 

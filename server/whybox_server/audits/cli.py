@@ -1,4 +1,4 @@
-"""The command `whybox-server robustness`: its options and how it ends."""
+"""The command `whybox-server robustness`: its options, its errors and its exit status."""
 
 import os
 import signal
@@ -12,17 +12,17 @@ from whybox.v1.errors import WhyboxError
 from whybox_server.archives import ArchiveError
 from whybox_server.settings import SettingsError, read_settings
 
-# How fields of a request are called here.
+# The options that stand for fields of a request.
 _OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
-_INTERRUPTED = 128  # plus the signal's number, as shells have it
+_INTERRUPTED = 128  # plus the number of the signal, as in shells
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _told(error: Exception) -> str:
-    """What is wrong, with the option at fault in place of the field."""
+def _message(error: Exception) -> str:
+    """The message of an error, with the option in place of the field that it names."""
     text = str(error)
     if not (isinstance(error, WhyboxError) and error.field in _OPTIONS):
         return text
@@ -32,58 +32,83 @@ def _told(error: Exception) -> str:
 
 def robustness(
     folder: Annotated[
-        Path, typer.Argument(help="Pictures: one sub-folder per class, or anything with --labels.", metavar="DIR")
+        Path,
+        typer.Argument(
+            help="Folder with the pictures: one sub-folder per class, or any layout with --labels.", metavar="DIR"
+        ),
     ],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with a header: a column file, below DIR, and one with the class.")
+        Path | None,
+        typer.Option(help="CSV file with a header: column file (path below DIR) and a column with the class."),
     ] = None,
     label_column: Annotated[
         str | None,
-        typer.Option(help="That column: index or label, empty or -1 for none. Default: label or imagenet1k_index."),
+        typer.Option(
+            help="Column with the class: an index or a label; empty or -1 leaves the picture out. Default: label or"
+            " imagenet1k_index."
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="The packed model. Default: the only one, or efficientnet-lite0.")
+        str | None, typer.Option(help="Model to measure. Default: the only packed one, or efficientnet-lite0.")
     ] = None,
     model_store: Annotated[
         Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
     ] = None,
-    norm: Annotated[list[str] | None, typer.Option(help="linf or l2; repeatable. Default: linf.")] = None,
+    norm: Annotated[
+        list[str] | None, typer.Option(help="Norm that measures a change: linf or l2; repeatable. Default: linf.")
+    ] = None,
     budget: Annotated[
-        str, typer.Option(help="Search per picture and norm: fast, standard, thorough or a number of evaluations.")
+        str,
+        typer.Option(
+            help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
+        ),
     ] = "standard",
-    attack: Annotated[str, typer.Option(help="Default: the one that packing found fit for the model.")] = "",
+    attack: Annotated[
+        str,
+        typer.Option(
+            help="Attack to use, one of fmn, i_fgsm, deepfool, ddn, apgd and square. Default: the one that packing"
+            " chose for the model."
+        ),
+    ] = "",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Measure so many pictures at most, drawn at random; more can follow.")
+        int | None,
+        typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder for the results. Default: robustness-MODEL.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one for each core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")] = None,
     device: Annotated[
-        Literal["cpu", "cuda"], typer.Option(help="cuda takes one process, with many pictures at once.")
+        Literal["cpu", "cuda"],
+        typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
     ] = "cpu",
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample, of attacks that draw, and of the bootstrap.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw away what an earlier run measured.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the bootstrap.")
+    ] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")
+    ] = False,
 ) -> None:
-    """Measure how accurate a model stays when labelled pictures may change by up to a radius.
+    """Measure the accuracy of a model when every picture may change by up to a radius.
 
-    Each picture that is predicted right is attacked; what counts is the smallest change found that makes it wrong.
-    The result is empirical robust accuracy, an upper bound: a better attack may find smaller changes.
+    Each correctly predicted picture is attacked, and the smallest change found that makes the prediction wrong counts.
+    The result is empirical robust accuracy. It is an upper bound: a better attack may find smaller changes.
 
     [cyan]whybox-server robustness photos/[/] [dim]with photos/tabby/1.jpg, photos/281/2.jpg, …[/]
 
     [cyan]whybox-server robustness photos/ --labels photos.csv --budget fast --norm linf --norm l2[/]
 
-    Writes robustness.png (accuracy against radius), robustness.json (all numbers, also per class) and pictures.jsonl
-    (a line per picture, as soon as it is measured). Interrupted, the same command goes on where it stopped.
+    The command writes robustness.png (accuracy against radius), robustness.json (all numbers, also per class) and
+    pictures.jsonl (one line per measured picture). After an interrupt the same command continues where it stopped. It
+    gives up when the first five pictures all fail.
     """
-    # Imported here: the serving process must not load what draws.
+    # Imported here: the serving process must not load libraries that draw.
     from whybox_server.audits.audit import AuditError, InterruptedAuditError
     from whybox_server.audits.dataset import DataSetError
     from whybox_server.audits.journal import JournalError
-    from whybox_server.audits.robust_accuracy.run import Asked, run
+    from whybox_server.audits.robust_accuracy.run import AuditOptions, measure_robust_accuracy
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     try:
-        asked = Asked(
+        options = AuditOptions(
             folder=folder,
             model=model,
             model_store=read_settings(model_store=model_store).model_store,
@@ -99,13 +124,13 @@ def robustness(
             seed=seed,
             fresh=fresh,
         )
-        run(asked, out, err)
+        measure_robust_accuracy(options, out, err)
     except (ArchiveError, AuditError, DataSetError, JournalError, SettingsError, WhyboxError, OSError) as error:
-        err.print(f"error: {_told(error)}", style="red", markup=False, soft_wrap=True)
+        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (InterruptedAuditError, KeyboardInterrupt) as stop:
         number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
-        remedy = "; without --fresh" if fresh else ""
-        message = f"interrupted: what is measured is kept; the same command goes on from there{remedy}"
+        remedy = " without --fresh" if fresh else ""
+        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
         err.print(message, style="yellow", markup=False, soft_wrap=True)
         raise typer.Exit(_INTERRUPTED + number) from None

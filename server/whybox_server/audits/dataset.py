@@ -1,4 +1,4 @@
-"""Finding the pictures of a data set and the class that each belongs to."""
+"""The labelled pictures of a data set."""
 
 import csv
 import random
@@ -11,21 +11,21 @@ from whybox_server.audits.classes import Classes, ClassNameError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 FILE_COLUMN = "file"
 LABEL_COLUMNS = ("label", "imagenet1k_index")
-# What a row says whose picture shows none of the model's classes.
+# Labels of pictures that show no class of the model.
 _NO_CLASS = ("", "-1")
 
 
 class DataSetError(Exception):
-    """Pictures or labels cannot be had; names what is wrong and the remedy."""
+    """Pictures or labels are missing or wrong; the message names the fault and the remedy."""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """One picture whose class is known.
+    """A picture with its label.
 
     Attributes:
-        file: Its path below the data set's folder, with `/`.
-        label: Index of the right class.
+        file: Path of the picture below the folder of the data set, with `/`.
+        label: Index of the correct class.
     """
 
     file: str
@@ -37,10 +37,10 @@ class DataSet:
     """The labelled pictures of a folder.
 
     Attributes:
-        folder: Where they lie.
-        pictures: Sorted by file.
-        not_of_the_model: Rows of the labels that name no class of the model.
-        unlabelled: Pictures in the folder that nothing labels.
+        folder: The folder.
+        pictures: The labelled pictures, sorted by file.
+        not_of_the_model: Number of rows of the table whose picture shows no class of the model.
+        unlabelled: Number of pictures in the folder without a label.
     """
 
     folder: Path
@@ -49,39 +49,47 @@ class DataSet:
     unlabelled: int = 0
 
     def sample(self, limit: int | None, seed: int) -> "DataSet":
-        """At most so many pictures, drawn at random; a larger limit with the same seed adds to the same pictures."""
+        """At most `limit` pictures, drawn at random.
+
+        A larger limit with the same seed gives the same pictures and more.
+
+        Args:
+            limit: The most pictures to draw, at least 1; None keeps all of them.
+            seed: Seed of the random order.
+        """
         drawn = list(self.pictures)
         random.Random(seed).shuffle(drawn)  # noqa: S311 (a sample, not a secret)
         return replace(self, pictures=tuple(sorted(drawn[:limit], key=lambda picture: picture.file)))
 
 
 def read_data_set(folder: Path, labels: Sequence[str], table: Path | None = None, column: str | None = None) -> DataSet:
-    """The data set in a folder.
+    """Finds the labelled pictures of a folder.
 
     Args:
-        folder: With a sub-folder for each class, named by its index or label; or with `table`, anything.
-        labels: Of the model's classes.
-        table: A CSV file with a header: a column `file`, paths below the folder, and one with classes (index or label;
-            empty or -1 for none of the model's).
-        column: That other column; without it the first of `LABEL_COLUMNS` that there is.
+        folder: A folder with one sub-folder per class, named by the index or the label of the class. With `table` the
+            pictures may lie anywhere in it.
+        labels: Labels of the model's classes, in the order of the indices.
+        table: A CSV file with a header. Its column `file` holds paths below the folder, and `column` holds the class
+            as index or label (empty or -1 for pictures that show no class of the model).
+        column: Name of the column with the class. Default: the first of `LABEL_COLUMNS` that the table has.
 
     Raises:
-        DataSetError: Anything is missing or is not what it should be.
+        DataSetError: The folder, the table, a picture or a label is missing or wrong, or no picture has a label.
     """
     if not folder.is_dir():
-        raise DataSetError(f"{folder} is not a folder; name the one with the pictures")
+        raise DataSetError(f"{folder} is not a folder; give the folder with the pictures")
     if column is not None and table is None:
-        raise DataSetError("a label column needs the table that has it; give --labels too")
+        raise DataSetError("--label-column names a column of a table; give the table with --labels")
     classes = Classes(labels)
     data = _by_folders(folder, classes) if table is None else _by_table(folder, classes, table, column)
     if not data.pictures:
-        rows = f"; {data.not_of_the_model} rows name no class of the model" if data.not_of_the_model else ""
-        raise DataSetError(f"no labelled picture in {folder}{rows}; pictures are {', '.join(SUFFIXES)}")
+        rows = f"; {data.not_of_the_model} rows are marked as no class of the model" if data.not_of_the_model else ""
+        raise DataSetError(f"no labelled picture in {folder}{rows}; pictures end in {', '.join(SUFFIXES)}")
     return data
 
 
 def _pictures_below(folder: Path) -> Iterator[Path]:
-    """Pictures in a folder and all below it; hidden files are nobody's pictures."""
+    """The pictures in a folder and in all folders below it, without hidden ones."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
@@ -95,12 +103,12 @@ def _by_folders(folder: Path, classes: Classes) -> DataSet:
         try:
             label = classes.index(inner.name)
         except ClassNameError as error:
-            raise DataSetError(f"the folder {inner}: {error}; rename it, or give the labels with --labels") from None
+            raise DataSetError(f"folder {inner}: {error}; rename the folder, or give a table with --labels") from None
         found += [Labelled(path.relative_to(folder).as_posix(), label) for path in _pictures_below(inner)]
     if not found and loose:
         raise DataSetError(
-            f"no labels for the {loose} pictures in {folder}: put them in one sub-folder per class, named by its index"
-            " or label, or give --labels FILE.csv"
+            f"{loose} pictures in {folder} have no label: move them to one sub-folder per class, named by the index or"
+            " the label of the class, or give a table with --labels"
         )
     return DataSet(folder, tuple(sorted(found, key=lambda picture: picture.file)), unlabelled=loose)
 
@@ -111,7 +119,7 @@ def _by_table(folder: Path, classes: Classes, table: Path, column: str | None) -
     skipped = 0
     for line, file, written in _rows(table, column):
         if file in listed:
-            raise DataSetError(f"{table}, line {line}: {file} stands there twice; keep one row for each picture")
+            raise DataSetError(f"{table}, line {line}: {file} has two rows; keep one row per picture")
         listed.add(file)
         if written.strip() in _NO_CLASS:
             skipped += 1
@@ -119,18 +127,22 @@ def _by_table(folder: Path, classes: Classes, table: Path, column: str | None) -
         try:
             found[file] = classes.index(written)
         except ClassNameError as error:
-            raise DataSetError(f"{table}, line {line}: {error}; leave it empty for none of the model's") from None
+            raise DataSetError(
+                f"{table}, line {line}: {error}; leave it empty if the model has no such class"
+            ) from None
         if not (folder / file).is_file():
-            raise DataSetError(f"{table}, line {line}: {folder / file} is missing; remove the row, or add the picture")
+            raise DataSetError(
+                f"{table}, line {line}: {folder / file} does not exist; remove the row, or add the picture"
+            )
     here = {path.relative_to(folder).as_posix() for path in _pictures_below(folder)}
     pictures = tuple(Labelled(file, label) for file, label in sorted(found.items()))
     return DataSet(folder, pictures, not_of_the_model=skipped, unlabelled=len(here - listed))
 
 
 def _rows(table: Path, column: str | None) -> Iterator[tuple[int, str, str]]:
-    """Line number, file and class of each row."""
+    """The line number, the file and the class of each row."""
     try:
-        # Spreadsheets begin UTF-8 files with a byte order mark.
+        # Spreadsheet programs begin UTF-8 files with a byte order mark.
         with table.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.DictReader(lines)
             header = list(rows.fieldnames or [])
@@ -138,12 +150,12 @@ def _rows(table: Path, column: str | None) -> Iterator[tuple[int, str, str]]:
             label_column = next((name for name in wanted if name in header), None)
             if FILE_COLUMN not in header or label_column is None:
                 lacking = repr(FILE_COLUMN) if FILE_COLUMN not in header else " or ".join(map(repr, wanted))
-                remedy = "name it in the first line" if FILE_COLUMN not in header else "choose with --label-column"
-                raise DataSetError(f"{table} has no column {lacking}, but {', '.join(header) or 'none'}; {remedy}")
+                remedy = "name the columns in line 1" if FILE_COLUMN not in header else "name one with --label-column"
+                raise DataSetError(f"{table} has no column {lacking}; it has {', '.join(header) or 'none'}; {remedy}")
             for row in rows:
-                # A row that is too short has None in place of what it lacks.
+                # A row with too few cells has None in place of those that it lacks.
                 yield rows.line_num, row[FILE_COLUMN] or "", row[label_column] or ""
     except OSError as error:
-        raise DataSetError(f"{table} cannot be read: {error.strerror}") from error
+        raise DataSetError(f"{table} cannot be read ({error.strerror}); check --labels") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataSetError(f"{table} is not a CSV file in UTF-8; save it as one") from error

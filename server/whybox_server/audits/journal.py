@@ -1,4 +1,4 @@
-"""What has been measured so far, kept as it comes: so an interrupted audit goes on where it stopped."""
+"""The journal of an audit: each record is kept as soon as it is made, so an interrupted audit can continue."""
 
 import fcntl
 import json
@@ -10,24 +10,27 @@ from typing import Any, Self
 
 
 class JournalError(Exception):
-    """The journal belongs to another audit, or cannot be used; says what to do."""
+    """The journal belongs to another audit or cannot be used; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of the attack on one picture in one norm; named as in the wire contract's `Distance`.
+    """The result of the attack on one picture in one norm, with the names of the wire contract's `Distance`.
 
     Attributes:
         state: "found" or "not_found".
-        distance: Smallest verified distance at which the answer flips; None where none was found.
-        unflipped_distance: Somewhat below it, where the answer does not flip yet; None where none was found.
+        distance: Size of the smallest change found that flips the prediction, for values in [0, 1]; None if no flip was
+            found.
+        unflipped_distance: A size in the same direction, at most 1 % smaller, that was checked not to flip the
+            prediction; None if no flip was found.
         searched_radius: Largest size of change that was tried.
-        distance_8bit: Smallest distance found for a picture of 8 bits; None where none was found.
-        adversarial_class: Index of the class that the answer flips to; None where it does not.
-        gradient_evaluations: Passes forward and back.
-        forward_evaluations: Passes forward.
+        distance_8bit: Size of the smallest change found that flips the prediction and that a picture of 8 bits can
+            hold; None if no such change was found.
+        adversarial_class: Index of the class predicted for the changed picture; None if no flip was found.
+        gradient_evaluations: Number of passes forward and back.
+        forward_evaluations: Number of passes forward.
         stopped_by: What ended the search.
-        reasons: Why the distance should not be relied on; none where it can be.
+        reasons: What speaks against the distance; empty if nothing does.
     """
 
     state: str
@@ -44,16 +47,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one picture.
+    """The measurement of one picture.
 
     Attributes:
-        file: Its path below the data set's folder.
-        sha256: Of its bytes.
-        label: Index of the right class.
-        predicted: Index of the predicted class; None where there is an error.
-        norms: What the attack found in each norm; empty where the prediction is wrong.
-        error: Why it could not be measured; "" where it was.
-        traceback: Where it failed, if that is no fault of the picture; "" where the picture cannot be decoded.
+        file: Path of the picture below the folder of the data set.
+        sha256: SHA-256 of the picture's bytes, in hexadecimal.
+        label: Index of the correct class.
+        predicted: Index of the predicted class; None if there is an error.
+        norms: The result of the attack in each norm; empty if the prediction is wrong.
+        error: Why the picture could not be measured; "" if it was.
+        traceback: Where the network or the attack failed; "" if they did not, or if the picture cannot be decoded.
     """
 
     file: str
@@ -66,12 +69,12 @@ class Record:
 
     @property
     def measured(self) -> bool:
-        """Whether it could be measured."""
+        """Whether the picture was measured."""
         return self.predicted is not None
 
     @property
     def failed(self) -> bool:
-        """Whether the network or the attack failed; another attempt may not."""
+        """Whether the network or the attack failed on the picture; another attempt may succeed."""
         return bool(self.traceback)
 
     @property
@@ -81,7 +84,7 @@ class Record:
 
     @property
     def right(self) -> bool:
-        """Whether the prediction is right."""
+        """Whether the prediction is correct."""
         return self.predicted == self.label
 
     def to_line(self) -> str:
@@ -90,7 +93,11 @@ class Record:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, Any]) -> Self:
-        """The inverse of `to_line`, after parsing."""
+        """The record that `to_line` wrote.
+
+        Args:
+            entries: The parsed line.
+        """
         norms = {
             norm: Outcome(**{**outcome, "reasons": tuple(outcome["reasons"])})
             for norm, outcome in entries["norms"].items()
@@ -99,19 +106,19 @@ class Record:
 
 
 class Journal:
-    """The file of an audit's records: a line of settings, then a line for each picture.
+    """The file with the records of an audit: one line of settings, then one line per picture.
 
     Args:
-        path: The file; begun where it is missing.
-        settings: Whatever the records depend on, as JSON values.
-        fresh: Whether what the file holds is thrown away.
+        path: The file; it is created if it does not exist.
+        settings: Everything that the records depend on, apart from the pictures, as JSON values.
+        fresh: Whether to delete the records of earlier runs.
 
     Attributes:
         path: The file.
-        records: By file; of several for the same file the last.
+        records: The records by file; if the journal has several for a file, the last one.
 
     Raises:
-        JournalError: The file was begun with other settings, is damaged, or is in use.
+        JournalError: The file was begun with other settings, is damaged, or is in use by another run.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any], *, fresh: bool = False) -> None:
@@ -124,7 +131,7 @@ class Journal:
             self.records = self._resume(settings)
         except BlockingIOError as error:
             self._stream.close()
-            raise JournalError(f"{path} is being written by another run; wait for it, or use another --save") from error
+            raise JournalError(f"{path} is in use by another run; wait for its end, or give another --save") from error
         except JournalError:
             self._stream.close()
             raise
@@ -138,7 +145,7 @@ class Journal:
         self._stream.close()
 
     def append(self, record: Record) -> None:
-        """Keeps a record, at once: what is measured is not lost however the process ends."""
+        """Writes a record to the file at once, so that it is kept however the process ends."""
         self._write(record.to_line())
         self.records[record.file] = record
 
@@ -149,7 +156,7 @@ class Journal:
     def _resume(self, settings: Mapping[str, Any]) -> dict[str, Record]:
         self._stream.seek(0)
         content = self._stream.read()
-        # Killed in the middle of a write: what follows the last whole line is measured again.
+        # A process killed while it wrote leaves part of a line; that picture is measured again.
         whole = content[: content.rfind(b"\n") + 1]
         self._stream.truncate(len(whole))
         if not whole:
@@ -162,25 +169,25 @@ class Journal:
             try:
                 record = Record.from_entries(json.loads(line))
             except (ValueError, TypeError, KeyError, AttributeError) as error:
-                message = f"{self.path}, line {number}, is damaged; remove the line, or begin again with --fresh"
+                message = f"{self.path}, line {number}, is damaged; remove the line, or start over with --fresh"
                 raise JournalError(message) from error
             records[record.file] = record
         return records
 
     def _check(self, head: bytes, settings: Mapping[str, Any]) -> None:
-        remedy = "begin again with --fresh, or use another --save"
+        remedy = "start over with --fresh, or give another --save"
         try:
             begun = json.loads(head)
             differing = [name for name in settings if begun[name] != settings[name]]
         except (ValueError, TypeError, KeyError) as error:
-            raise JournalError(f"{self.path} was not begun by this version of Whybox; {remedy}") from error
+            raise JournalError(f"{self.path} was begun by another version of Whybox; {remedy}") from error
         if differing:
-            told = ", ".join(_difference(name, begun[name], settings[name]) for name in differing)
-            raise JournalError(f"{self.path} was begun with other settings ({told}); {remedy}")
+            differences = ", ".join(_difference(name, begun[name], settings[name]) for name in differing)
+            raise JournalError(f"{self.path} was begun with other settings ({differences}); {remedy}")
 
 
 def _difference(name: str, begun: object, wanted: object) -> str:
-    """What differs in a setting; of one with entries, as digests are, only which of them."""
+    """How a setting differs; for a setting with entries, such as the digests, the names of those that differ."""
     if isinstance(begun, dict) and isinstance(wanted, dict):
         return f"{name}: {', '.join(key for key in begun | wanted if begun.get(key) != wanted.get(key))}"
     return f"{name} {begun} instead of {wanted}"

@@ -1,4 +1,4 @@
-"""Telling on a terminal, or in a log, how far an audit is."""
+"""The progress of an audit, on a terminal or in a log."""
 
 import time
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from whybox_server.audits.audit import Progress
 from whybox_server.audits.journal import Record
 from whybox_server.audits.robust_accuracy.summary import distance_of
 
-# Between lines where nobody watches a bar.
+# Time between two lines in a log.
 _LINE_SECONDS = 30.0
 
 
-class Teller:
-    """Shows a bar on a terminal, else prints a line now and then.
+class ProgressDisplay:
+    """Shows a progress bar on a terminal; otherwise prints a line every 30 seconds.
 
     Args:
-        console: Where.
-        norm: The one whose median so far is shown.
+        console: The terminal or log to write to.
+        norm: Norm of the median distance that is shown.
     """
 
     def __init__(self, console: Console, norm: str) -> None:
@@ -32,7 +32,7 @@ class Teller:
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("loading the model", total=None)
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
         self._distances: list[float] = []
         self._progress = Progress(0, 0, 0)
 
@@ -47,20 +47,25 @@ class Teller:
 
     @property
     def progress(self) -> Progress:
-        """What was last told."""
+        """The progress that was last shown."""
         return self._progress
 
-    def tell(self, progress: Progress, records: Sequence[Record]) -> None:
-        """Takes what `audit` reports."""
+    def show(self, progress: Progress, records: Sequence[Record]) -> None:
+        """Shows progress; the `report` of `measure_pictures`.
+
+        Args:
+            progress: How far the audit is.
+            records: The records that are new since the last call.
+        """
         self._progress = progress
         self._distances += [distance_of(record, self._norm) for record in records if record.measured]
         if self._console.is_terminal:
             self._bar.update(
                 self._task, total=progress.total, completed=progress.done, description=self._so_far() or "loading"
             )
-        elif time.monotonic() - self._told >= _LINE_SECONDS:
-            self._told = time.monotonic()
-            seconds = (self._told - self._began) / max(progress.done - progress.kept, 1)
+        elif time.monotonic() - self._printed >= _LINE_SECONDS:
+            self._printed = time.monotonic()
+            seconds = (self._printed - self._began) / max(progress.done - progress.kept, 1)
             left = f"{seconds * (progress.total - progress.done) / 60:.1f} min left"
             self._console.print(f"{progress.done}/{progress.total} pictures, {left}; {self._so_far()}", soft_wrap=True)
 

@@ -1,11 +1,12 @@
 """Robust accuracy, medians and their intervals: pure functions of distances.
 
-A picture's distance is the smallest size of change at which the answer is known to be wrong: 0 where it is wrong
-without any change, infinite where no change was found that makes it so.
+The distance of a picture is the size of the smallest change found that makes the prediction wrong. It is 0 if the
+prediction is wrong without a change, and infinite if no such change was found.
 """
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +14,27 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
+"""Level of every interval."""
+
 RESAMPLES = 2000
-# Two-sided quantile of the normal distribution for `CONFIDENCE`.
-_Z = 1.959963984540054
+"""Resamples of a bootstrap."""
+
+# Two-sided quantile of the normal distribution.
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _POINTS_PER_DECADE = 20
-# Resamples are drawn in blocks of so many values at most, to bound memory.
+# Resamples are drawn in blocks of at most this many values, to bound memory.
 _BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval at the level `CONFIDENCE`; infinite where it lies beyond what was found."""
+    """A value and its interval at the level `CONFIDENCE`.
+
+    Attributes:
+        value: The estimate; infinite if it lies beyond every change that was found.
+        low: Lower end of the interval.
+        high: Upper end; infinite like `value`.
+    """
 
     value: float
     low: float
@@ -31,32 +42,38 @@ class Estimate:
 
 
 def robust_counts(distances: Array, radii: Array) -> npt.NDArray[np.int64]:
-    """How many pictures stay right for changes of size up to each radius: those with distance > radius.
+    """The number of pictures that stay right under changes up to each radius: those with distance > radius.
 
     Args:
-        distances: [N], see the module.
-        radii: [R], from 0; at 0 the pictures that are right without a change are counted.
+        distances: [N], as the module defines them.
+        radii: [R], each at least 0. Radius 0 counts the pictures that are right without a change.
+
+    Returns:
+        [R], each 0 to N.
     """
     return len(distances) - np.searchsorted(np.sort(distances), radii, side="right")
 
 
 def wilson(successes: npt.ArrayLike, trials: int) -> tuple[Array, Array]:
-    """Ends of Wilson's score interval for a proportion, in [0, 1] (Wilson, JASA 1927, doi:10.2307/2276774).
+    """Wilson's score interval for a proportion (Wilson, JASA 1927, doi:10.2307/2276774).
 
     Args:
         successes: Any shape, each 0 to `trials`.
         trials: At least 1.
+
+    Returns:
+        The lower and the upper ends, each of the shape of `successes`, in [0, 1].
     """
     share = np.asarray(successes, dtype=np.float64) / trials
     spread = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
     centre = share + _Z**2 / (2 * trials)
     scale = 1 + _Z**2 / trials
-    # Rounding must not carry the ends beyond 0 and 1, which they reach exactly.
+    # The ends can be exactly 0 and 1; rounding must not carry them beyond.
     return np.clip((centre - spread) / scale, 0, 1), np.clip((centre + spread) / scale, 0, 1)
 
 
 def proportion(successes: int, trials: int) -> Estimate:
-    """A share with Wilson's interval; `trials` is at least 1."""
+    """The share `successes` / `trials` with Wilson's interval; `trials` is at least 1."""
     low, high = wilson(successes, trials)
     return Estimate(successes / trials, float(low), float(high))
 
@@ -64,12 +81,12 @@ def proportion(successes: int, trials: int) -> Estimate:
 def median(distances: Array, seed: int) -> Estimate:
     """The median with its percentile bootstrap interval (Efron and Tibshirani 1993, chapter 13).
 
-    Infinite distances, which are censored, sort last: the median is exact as long as it is finite. One distance says
-    nothing of others: its interval is 0 to infinity.
+    Infinite distances are censored and sort last, so a finite median is exact. A single distance says nothing about
+    others: its interval is 0 to infinity.
 
     Args:
         distances: [N], N at least 1, none of them NaN.
-        seed: Of the resampling.
+        seed: Seed of the resampling.
     """
     number = len(distances)
     if number == 1:
@@ -83,18 +100,22 @@ def median(distances: Array, seed: int) -> Estimate:
         ]
     )
     tail = (1 - CONFIDENCE) / 2
-    # No interpolation, which is not defined between a number and infinity.
+    # Interpolation is not defined between a number and infinity.
     low, high = np.quantile(medians, [tail, 1 - tail], method="inverted_cdf")
     return Estimate(float(np.median(distances)), float(low), float(high))
 
 
 def radius_grid(distances: Array) -> Array:
-    """Radii to tell the curve at: 0 and 20 per decade, 10 ** (i / 20), from below the smallest to above the largest.
+    """The radii of a curve: 0, and 20 radii per decade, 10 ** (i / 20), around all distances.
 
-    The points are the same for every model and data set, so that curves can be compared.
+    The first of these lies below the smallest distance and the last above the largest. All curves use points of the
+    same grid, so curves of different models and data sets can be compared.
 
     Args:
-        distances: [N]; those that are 0 or infinite have no say.
+        distances: [N]; distances that are 0 or infinite are ignored.
+
+    Returns:
+        [R], ascending; 0 alone if every distance is ignored.
     """
     finite = distances[(distances > 0) & np.isfinite(distances)]
     if not len(finite):

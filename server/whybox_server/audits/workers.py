@@ -1,6 +1,6 @@
 """The processes that measure pictures.
 
-What touches tensors is imported in them alone: the process that waits for them need not load torch.
+Only these processes import the handlers and torch, inside the functions: the process that waits for them stays light.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """What all pictures of an audit share.
+    """The model and the options of an audit, the same for all pictures.
 
     Attributes:
-        archive: The packed model.
-        folder: The data set's.
+        archive: Path of the packed model.
+        folder: Folder of the data set.
         options: `v1.RobustnessOptions` with every default filled in, serialized.
-        seed: Of attacks that draw.
+        seed: Seed of attacks that sample.
         device: "cpu" or "cuda".
     """
 
@@ -43,8 +43,8 @@ class Work:
     device: str
 
 
-def begin() -> None:
-    """Ends this process when its parent ends, however that happens: its queue would wait for ever."""
+def end_with_parent() -> None:
+    """Ends this process as soon as its parent has ended; otherwise it would wait for pictures for ever."""
 
     def watch() -> None:
         parent = parent_process()
@@ -55,32 +55,35 @@ def begin() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def measure(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
-    """Reads, predicts and attacks pictures; what fails on one of them is its record's error.
+def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
+    """Reads, predicts and attacks pictures.
+
+    Returns:
+        One record per picture. If measuring a picture fails, its record holds the error.
 
     Raises:
-        FailedPreconditionError: The model cannot be loaded on that device.
+        FailedPreconditionError: The model cannot be loaded on `work.device`.
         OSError: A picture cannot be read.
     """
-    from whybox_handlers.audits.robust_accuracy import measure as measure_images
+    from whybox_handlers.audits.robust_accuracy import measure
 
     options = v1.RobustnessOptions.FromString(work.options)
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
     labels = [picture.label for picture in pictures]
-    outcomes = measure_images(_classifier(work.archive, work.device), images, labels, options, work.seed)
+    outcomes = measure(_classifier(work.archive, work.device), images, labels, options, work.seed)
     return [_record(*each) for each in zip(pictures, images, outcomes, strict=True)]
 
 
 @cache
 def _classifier(archive: Path, device: str) -> "Classifier":
-    """Loaded once in each process."""
+    """The model, loaded once in each process."""
     import torch
 
     from whybox_handlers.replay import load_archive
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise FailedPreconditionError("torch sees no CUDA device here; use --device cpu")
-    # Sums over another number of threads round differently; there is a process for each core instead.
+        raise FailedPreconditionError("torch finds no CUDA device; use --device cpu")
+    # Sums split over another number of threads round differently. The cores are used by several processes instead.
     torch.set_num_threads(1)
     try:
         return load_archive(archive, device)

@@ -1,10 +1,13 @@
 """What checks of requests share: errors that name the field and what would be right."""
 
-from collections.abc import Collection
+import difflib
+from collections.abc import Collection, Iterable
 
 from whybox.v1.errors import InvalidRequestError
 
 _MAX_QUOTED = 60
+# Comparing takes time that grows with the length of the name.
+_COMPARED = 100
 
 
 def quoted(text: str) -> str:
@@ -16,3 +19,18 @@ def check_distinct(field: str, values: Collection[str]) -> None:
     """Raises InvalidRequestError where a value is given twice."""
     if len(set(values)) < len(values):
         raise InvalidRequestError(f"{field} names something twice; name each once", field=field)
+
+
+def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
+    """A question that offers the most similar known names, the most similar first.
+
+    Args:
+        name: The unknown name; only its first 100 characters are compared.
+        known: The names to choose from.
+        n: The most names to offer, at least 1.
+
+    Returns:
+        For example "did you mean 'tench' or 'tent'?"; "" if no known name is similar enough.
+    """
+    similar = difflib.get_close_matches(name[:_COMPARED], list(known), n=n)
+    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else ""

@@ -7,8 +7,7 @@ from typing import Literal
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
 from whybox.v1.vocabulary import ALL, BASELINES, CHANNELS, ENCODINGS, NUMBERS, QUALITY
-from whybox_server.suggestions import did_you_mean
-from whybox_server.validation.checks import quoted
+from whybox_server.validation.checks import did_you_mean, quoted
 from whybox_server.validation.kinds import CLASS, PICTURE, TEXT, integer, name_of, number
 from whybox_server.validation.options import Given, Option, PartOptions, check_kind, write_class, write_options
 

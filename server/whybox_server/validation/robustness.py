@@ -6,8 +6,7 @@ from collections.abc import Collection
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
 from whybox.v1.vocabulary import ALL, BUDGETS, CHANGE_PICTURES, DEADLINE, DEFAULT_BUDGET, MAX_BUDGET
-from whybox_server.suggestions import did_you_mean
-from whybox_server.validation.checks import check_distinct, quoted
+from whybox_server.validation.checks import check_distinct, did_you_mean, quoted
 from whybox_server.validation.explanations import check_available
 from whybox_server.validation.kinds import BOOLEAN, TEXT, TEXT_OR_INTEGER, name_of
 from whybox_server.validation.options import Option, PartOptions

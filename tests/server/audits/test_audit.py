@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from whybox_server.cli import app
 
@@ -24,7 +23,7 @@ DAMAGED = "251/damaged.jpg"
 
 @pytest.fixture(scope="module")
 def data(pictures: dict[Path, int], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some real pictures in folders of their classes, one of them in a wrong one, and a damaged one."""
+    """Real pictures in the folders of their classes, one of them in a wrong folder, and a damaged picture."""
     folder = tmp_path_factory.mktemp("data")
     for number, (path, label) in enumerate(list(pictures.items())[:PICTURES]):
         inner = folder / str(label if number else 0)
@@ -45,13 +44,13 @@ def finished(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def here(arguments: Sequence[str]) -> Result:
-    """In this process, which is quicker, where no picture is to be measured."""
+    """Runs in this process, which is quicker, when no picture has to be measured."""
     return CliRunner().invoke(app, arguments)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a run with one process that nobody interrupts."""
+    """The results of a run with one process and without an interrupt."""
     save = tmp_path_factory.mktemp("undisturbed")
     done = finished(arguments(data, archive, save, "--workers", 1))
     assert done.returncode == 0, done.stderr
@@ -101,7 +100,7 @@ def test_what_is_cut_or_was_another_picture_is_measured_again(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--budget", 3], "was begun with other settings (budget 2 instead of 3); begin again with --fresh"),
+        (["--budget", 3], "was begun with other settings (budget 2 instead of 3); start over with --fresh"),
         (["--norm", "l2"], "norms ['linf'] instead of ['l2']"),
         (["--norm", "l1"], "error: --norm: 'l1' is not known; use one of linf, l2"),
         (["--norm", "l2", "--norm", "l2"], "error: --norm names something twice"),
@@ -145,7 +144,7 @@ def test_real_pictures_labelled_by_a_table(archive: Path, tmp_path: Path) -> Non
     options = ["--labels", folder / "imagen.csv", "--limit", 4, "--workers", 1]
     done = finished(arguments(folder / "imagen", archive, tmp_path, *options))
     assert done.returncode == 0, done.stderr
-    assert f"pictures of no class of the model: {others}\n" in done.stdout
+    assert f"pictures that show no class of the model: {others}\n" in done.stdout
     records = [json.loads(line) for line in lines_of(tmp_path)[1:]]
     assert [record["label"] for record in records] == [labels[record["file"]] for record in records]
     report = json.loads(report_of(tmp_path))

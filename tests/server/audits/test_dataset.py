@@ -1,11 +1,11 @@
-"""Which pictures and labels are found, and what is said where there are none."""
+"""Which pictures and labels are found, and the messages for missing ones."""
 
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.dataset import DataSetError, read_data_set
+from whybox_server.audits.dataset import DataSet, DataSetError, read_data_set
 
 LABELS = ["tench", "golden retriever", "crane", "crane", "Eskimo dog"]
 
@@ -17,11 +17,11 @@ def lay_out(folder: Path, files: dict[str, str]) -> None:
         path.write_text(content, encoding="utf-8")
 
 
-def found(data) -> dict[str, int]:
+def found(data: DataSet) -> dict[str, int]:
     return {picture.file: picture.label for picture in data.pictures}
 
 
-def test_folders_are_classes(tmp_path):
+def test_folders_are_classes(tmp_path: Path) -> None:
     names = ["3/b.png", "0/a.JPG", "golden_retriever/c.webp", "eskimo dog/deep/d.gif", "002/e.jpeg"]
     others = ["0/notes.txt", "0/.hidden.jpg", ".cache/f.jpg", "loose.jpg"]
     lay_out(tmp_path, dict.fromkeys(names + others, ""))
@@ -47,7 +47,7 @@ def test_folders_are_classes(tmp_path):
         ("label,file\n0,a.jpg\n", None, {"a.jpg": 0}),
     ],
 )
-def test_tables_of_labels(tmp_path, table, column, expected):
+def test_tables_of_labels(tmp_path: Path, table: str, column: str | None, expected: dict[str, int]) -> None:
     lay_out(tmp_path, {"d/a.jpg": "", "d/b/c.png": "", "t.csv": table})
     data = read_data_set(tmp_path / "d", LABELS, tmp_path / "t.csv", column)
     assert found(data) == expected
@@ -57,26 +57,43 @@ def test_tables_of_labels(tmp_path, table, column, expected):
 @pytest.mark.parametrize(
     ("files", "table", "column", "words"),
     [
-        ({}, None, None, "no labelled picture in {d}; pictures are .jpg"),
+        ({}, None, None, "no labelled picture in {d}; pictures end in .jpg"),
         ({"d/0/a.txt": ""}, None, None, "no labelled picture in {d}"),
-        ({"d/a.jpg": ""}, None, None, "no labels for the 1 pictures in {d}: put them in one sub-folder per class"),
-        ({"d/cat/a.jpg": ""}, None, None, "the folder {d}/cat: 'cat' is neither the index nor the label of a class"),
-        ({"d/tensh/a.jpg": ""}, None, None, "(did you mean 'tench'?); rename it, or give the labels with --labels"),
-        ({"d/5/a.jpg": ""}, None, None, "the folder {d}/5: class 5 is not one of 0 to 4"),
+        ({"d/a.jpg": ""}, None, None, "1 pictures in {d} have no label: move them to one sub-folder per class"),
+        ({"d/cat/a.jpg": ""}, None, None, "folder {d}/cat: 'cat' is neither the index nor the label of a class"),
+        (
+            {"d/tensh/a.jpg": ""},
+            None,
+            None,
+            "(did you mean 'tench'?); rename the folder, or give a table with --labels",
+        ),
+        ({"d/5/a.jpg": ""}, None, None, "folder {d}/5: class 5 is not one of 0 to 4"),
         ({"d/crane/a.jpg": ""}, None, None, "'crane' is the label of classes [2, 3]; give the index"),
-        ({"d/0/a.jpg": ""}, None, "label", "a label column needs the table that has it; give --labels too"),
+        ({"d/0/a.jpg": ""}, None, "label", "--label-column names a column of a table; give the table with --labels"),
         ({}, "file,label\n", None, "no labelled picture in {d}"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,-1\n", None, "1 rows name no class of the model"),
-        ({"d/a.jpg": ""}, "file,label\nb.jpg,0\n", None, "{t}, line 2: {d}/b.jpg is missing"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,0\na.jpg,1\n", None, "{t}, line 3: a.jpg stands there twice"),
+        ({"d/a.jpg": ""}, "file,label\na.jpg,-1\n", None, "1 rows are marked as no class of the model"),
+        ({"d/a.jpg": ""}, "file,label\nb.jpg,0\n", None, "{t}, line 2: {d}/b.jpg does not exist"),
+        ({"d/a.jpg": ""}, "file,label\na.jpg,0\na.jpg,1\n", None, "{t}, line 3: a.jpg has two rows"),
         ({"d/a.jpg": ""}, "file,label\na.jpg,cat\n", None, "{t}, line 2: 'cat' is neither the index nor the label"),
-        ({"d/a.jpg": ""}, "file,class\na.jpg,0\n", None, "no column 'label' or 'imagenet1k_index', but file, class"),
-        ({"d/a.jpg": ""}, "file,label\na.jpg,0\n", "x", "{t} has no column 'x', but file, label; choose with --label"),
-        ({"d/a.jpg": ""}, "path,label\na.jpg,0\n", None, "{t} has no column 'file', but path, label; name it in the"),
-        ({"d/a.jpg": ""}, "", None, "{t} has no column 'file', but none"),
+        ({"d/a.jpg": ""}, "file,class\na.jpg,0\n", None, "no column 'label' or 'imagenet1k_index'; it has file, class"),
+        (
+            {"d/a.jpg": ""},
+            "file,label\na.jpg,0\n",
+            "x",
+            "{t} has no column 'x'; it has file, label; name one with --label",
+        ),
+        (
+            {"d/a.jpg": ""},
+            "path,label\na.jpg,0\n",
+            None,
+            "{t} has no column 'file'; it has path, label; name the columns",
+        ),
+        ({"d/a.jpg": ""}, "", None, "{t} has no column 'file'; it has none"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
+def test_what_is_wrong_is_said(
+    tmp_path: Path, files: dict[str, str], table: str | None, column: str | None, words: str
+) -> None:
     (tmp_path / "d").mkdir()
     lay_out(tmp_path, files if table is None else files | {"t.csv": table})
     with pytest.raises(DataSetError) as raised:
@@ -85,17 +102,17 @@ def test_what_is_wrong_is_said(tmp_path, files, table, column, words):
     assert "\n" not in str(raised.value)
 
 
-def test_folders_and_tables_that_are_not_there(tmp_path):
+def test_folders_and_tables_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="no is not a folder"):
         read_data_set(tmp_path / "no", LABELS)
-    with pytest.raises(DataSetError, match=r"no\.csv cannot be read: No such file"):
+    with pytest.raises(DataSetError, match=r"no\.csv cannot be read \(No such file or directory\); check --labels"):
         read_data_set(tmp_path, LABELS, tmp_path / "no.csv")
     (tmp_path / "t.csv").write_bytes(b"file,label\n\xff.jpg,0\n")
     with pytest.raises(DataSetError, match="is not a CSV file in UTF-8"):
         read_data_set(tmp_path, LABELS, tmp_path / "t.csv")
 
 
-def test_samples_are_nested(tmp_path):
+def test_samples_are_nested(tmp_path: Path) -> None:
     lay_out(tmp_path, {f"{number % 5}/{number:02}.jpg": "" for number in range(30)})
     data = read_data_set(tmp_path, LABELS)
     samples = [found(data.sample(limit, seed=0)) for limit in (3, 10, 30, 99, None)]

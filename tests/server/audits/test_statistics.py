@@ -29,11 +29,11 @@ INF = math.inf
         ([0.0, 0.0], 0.0, 0),
     ],
 )
-def test_robust_counts(distances, radius, count):
+def test_robust_counts(distances: list[float], radius: float, count: int) -> None:
     assert robust_counts(np.array(distances), np.array([radius])).tolist() == [count]
 
 
-def test_robust_counts_are_what_counting_gives():
+def test_robust_counts_are_what_counting_gives() -> None:
     generator = np.random.default_rng(0)
     distances = np.round(generator.exponential(size=200), 1)
     radii = np.round(np.linspace(0, 5, 51), 1)
@@ -44,7 +44,7 @@ def test_robust_counts_are_what_counting_gives():
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 10), (3, 10), (10, 10), (663, 750)])
-def test_wilson_is_scipys(successes, trials):
+def test_wilson_is_scipys(successes: int, trials: int) -> None:
     theirs = stats.binomtest(successes, trials).proportion_ci(0.95, method="wilson")
     ours = proportion(successes, trials)
     assert ours.value == successes / trials
@@ -54,7 +54,7 @@ def test_wilson_is_scipys(successes, trials):
     assert high.tolist() == [ours.high] * 2
 
 
-def test_the_interval_of_the_median_is_scipys():
+def test_the_interval_of_the_median_is_scipys() -> None:
     distances = np.random.default_rng(1).lognormal(size=60)
     theirs = stats.bootstrap(
         (distances,), np.median, method="percentile", n_resamples=20_000, rng=np.random.default_rng(2)
@@ -65,8 +65,8 @@ def test_the_interval_of_the_median_is_scipys():
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * spread)
 
 
-def test_the_interval_of_the_median_in_closed_form():
-    """Of an odd number of values, P(resampled median <= the k-th smallest) = P(Binomial(n, k/n) > n/2)."""
+def test_the_interval_of_the_median_in_closed_form() -> None:
+    """For an odd number of values, P(resampled median <= the k-th smallest) = P(Binomial(n, k/n) > n/2)."""
     number = 101
     cumulated = stats.binom.sf(number // 2, number, np.arange(1, number + 1) / number)
     ends = [1 + int(np.argmax(cumulated >= tail)) for tail in (0.025, 0.975)]
@@ -74,7 +74,7 @@ def test_the_interval_of_the_median_in_closed_form():
     assert (ours.low, ours.high) == pytest.approx(ends, abs=1)
 
 
-def test_the_interval_covers_the_median():
+def test_the_interval_covers_the_median() -> None:
     generator = np.random.default_rng(4)
     intervals = [median(generator.exponential(size=40), seed=0) for _ in range(200)]
     covered = sum(each.low <= math.log(2) <= each.high for each in intervals)
@@ -92,17 +92,19 @@ def test_the_interval_covers_the_median():
         ([0.5, 0.5, INF], 0.5, 0.5, INF),
     ],
 )
-def test_medians_are_defined_with_censored_distances(distances, value, low, high):
+def test_medians_are_defined_with_censored_distances(
+    distances: list[float], value: float, low: float, high: float
+) -> None:
     estimate = median(np.array(distances), seed=0)
     assert (estimate.value, estimate.low, estimate.high) == (value, low, high)
 
 
-def test_the_seed_decides():
+def test_the_seed_decides() -> None:
     distances = np.random.default_rng(5).exponential(size=30)
     assert median(distances, seed=0) == median(distances, seed=0) != median(distances, seed=1)
 
 
-def test_radii_begin_before_and_end_after_the_distances():
+def test_radii_begin_before_and_end_after_the_distances() -> None:
     radii = radius_grid(np.array([0.0, 2e-4, 3e-3, INF]))
     assert radii[0] == 0 < radii[1] < 2e-4
     assert radii[-1] > 3e-3

@@ -1,4 +1,4 @@
-"""From what the handlers found out to records."""
+"""Records made from the measurements of the handlers."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ MEASURED = {
 }
 
 
-def test_what_was_found_out_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_classifier", lambda *_: None)
     monkeypatch.setattr(
         handlers, "measure", lambda _classifier, images, *_: [MEASURED[image.decode()] for image in images]
@@ -36,7 +36,7 @@ def test_what_was_found_out_becomes_a_record(tmp_path: Path, monkeypatch: pytest
     for text in MEASURED:
         (tmp_path / text).write_text(text)
     work = workers.Work(tmp_path / "m.mar", tmp_path, v1.RobustnessOptions().SerializeToString(), 0, "cpu")
-    records = workers.measure(work, [Labelled(text, 3) for text in MEASURED])
+    records = workers.measure_batch(work, [Labelled(text, 3) for text in MEASURED])
     told = {record.file: (record.predicted, record.error) for record in records}
     assert told == {
         "right": (3, ""),

@@ -1,5 +1,5 @@
-"""Robust accuracy of a data set: how many answers stay right when pictures may change by up to a radius.
+"""Robust accuracy of a data set: the share of predictions that stay correct under changes up to a radius.
 
-`dataset` finds pictures and labels, `workers` measure them, `journal` keeps what is measured, `statistics` and
-`summary` draw the conclusions, `figure` draws the curve; `audit` is the whole walk.
+`run` is the whole audit. `summary` turns the records into numbers; `report`, `figure` and `words` show them as JSON,
+as a curve and on the terminal.
 """

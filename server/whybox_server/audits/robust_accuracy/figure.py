@@ -1,4 +1,4 @@
-"""The curve of accuracy against radius, drawn."""
+"""The picture of accuracy against radius."""
 
 from pathlib import Path
 
@@ -13,25 +13,25 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from whybox_server.audits.robust_accuracy.summary import Curve, NormSummary, Summary
 from whybox_server.audits.statistics import CONFIDENCE, Array
 
-_WIDTH, _HEIGHT = 7.0, 5.2  # inches for each norm
+_WIDTH, _HEIGHT = 7.0, 5.2  # inches per norm
 _DPI = 150
 _BLUE, _GREY = "#1f5fa8", "#666666"
 _LEVELS = 255
-# An axis from one radius to this many times as much has no room for more than one number in each decade.
+# An axis whose end is at least this many times its begin has room for only one number per decade.
 _WIDE = 1000
 _NAMES = {"linf": "L∞: largest change of any value", "l2": "L2: root of the sum of squares"}
 
 
 def draw(path: Path, summary: Summary, model: str, attack: str) -> None:
-    """Writes the curve of each norm, side by side, as PNG.
+    """Writes a PNG with the curves of all norms side by side.
 
     Args:
-        path: Of the file.
-        summary: Of all pictures.
-        model: Its name and version.
-        attack: Its name and budget, for people.
+        path: The file to write.
+        summary: The summary of all measured pictures.
+        model: Name and version of the model, for the title.
+        attack: Name and budget of the attack, for the title.
     """
-    # Not pyplot: its global state would outlive the picture.
+    # The figure is made without pyplot, whose global state would outlive it.
     figure = Figure(figsize=(_WIDTH * len(summary.norms), _HEIGHT), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(f"{model}: accuracy under attack, n = {summary.pictures}\n{attack}", fontsize=12)
@@ -39,7 +39,7 @@ def draw(path: Path, summary: Summary, model: str, attack: str) -> None:
     for each, (name, norm) in zip(axes, summary.norms.items(), strict=True):
         _draw_norm(each, name, norm, summary)
     figure.supxlabel(
-        "Empirical robust accuracy is an upper bound on robustness: the attack only finds upper bounds on distances.",
+        "Empirical robust accuracy is an upper bound: the attack finds upper bounds on distances.",
         fontsize=8,
         color=_GREY,
     )
@@ -50,11 +50,11 @@ def _draw_norm(axes: Axes, name: str, norm: NormSummary, summary: Summary) -> No
     curve = norm.curve
     axes.axhline(summary.accuracy.value, color=_GREY, linestyle="--", linewidth=1, label="without attack")
     if len(curve.radius) > 1:
-        # One grey level is the least that 8-bit pictures can show: it belongs into the picture wherever the curve lies.
+        # One grey level is the smallest change that 8-bit pictures can show, so the axis always includes it.
         shown = [0.7 / _LEVELS, 1.5 / _LEVELS] if name == "linf" else []
         begin, end = min([curve.radius[1], *shown]), max([curve.radius[-1], *shown])
         _draw_curve(axes, curve, begin, end)
-        # Zero has no place on a logarithmic axis; it is the dashed line.
+        # A logarithmic axis has no zero; the dashed line shows the accuracy there.
         axes.set_xscale("log")
         axes.set_xlim(begin, end)
         subs = (1, 2, 5) if end < _WIDE * begin else (1,)
@@ -69,25 +69,31 @@ def _draw_norm(axes: Axes, name: str, norm: NormSummary, summary: Summary) -> No
 
 
 def _draw_curve(axes: Axes, curve: Curve, begin: float, end: float) -> None:
-    """Steps, which between two radii stay at what was true of the smaller one, as an upper bound does."""
+    """Draws steps: between two radii the upper bound at the smaller one holds."""
 
     def extended(values: Array) -> Array:
         return np.append(values, values[-1])
 
     radius = np.concatenate([[begin], curve.radius[1:], [end]])
     low, high = extended(curve.low), extended(curve.high)
-    interval = f"{CONFIDENCE:.0%} interval, pointwise"
+    interval = f"{CONFIDENCE:.0%} interval at each radius"
     axes.fill_between(radius, low, high, step="post", color=_BLUE, alpha=0.2, linewidth=0, label=interval)
     axes.step(radius, extended(curve.accuracy), where="post", color=_BLUE, linewidth=1.8, label="under attack, at most")
     if curve.unsearched.any():
         searched = extended(curve.accuracy - curve.unsearched)
         axes.step(
-            radius, searched, where="post", color=_BLUE, linewidth=1.2, linestyle=":", label="… and searched that far"
+            radius,
+            searched,
+            where="post",
+            color=_BLUE,
+            linewidth=1.2,
+            linestyle=":",
+            label="share also searched up to the radius",
         )
 
 
 def _plain_ticks(axis: Axis, subs: tuple[int, ...]) -> None:
-    """Numbers as people write them, at these multiples of the powers of ten."""
+    """Puts plain numbers on an axis, at these multiples of the powers of ten."""
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

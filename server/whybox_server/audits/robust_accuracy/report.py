@@ -1,4 +1,4 @@
-"""The report as JSON."""
+"""The report of robust accuracy as JSON."""
 
 import json
 import math
@@ -18,23 +18,23 @@ from whybox_server.audits.robust_accuracy.summary import (
 from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 MEANING = (
-    "empirical robust accuracy: an upper bound. The attack finds upper bounds on distances: changes that it did not"
-    " find may be smaller, and the true robust accuracy is at most what stands here"
+    "empirical robust accuracy: an upper bound. The attack finds upper bounds on distances; smaller changes that it did"
+    " not find may exist. The true robust accuracy is at most the value given here"
 )
 _NOTES = {
-    "unreadable": "pictures that cannot be decoded; they count in no number",
-    "failed": "pictures on which the network or the attack failed; they count in no number, and the same command tries"
-    " them again; pictures.jsonl has the tracebacks",
+    "unreadable": "pictures that cannot be decoded; no number includes them",
+    "failed": "pictures on which the network or the attack failed; no number includes them. The same command tries them"
+    " again. pictures.jsonl has the tracebacks",
     "radius": "size of the change in the norm, for values in [0, 1]",
-    "accuracy": "share of pictures whose prediction is right and for which no change of size up to the radius was found"
-    " that makes it wrong; with Wilson's interval, pointwise",
-    "customary": "the same at radii at which papers state robust accuracy; of linf 1, 2, 4 and 8 grey levels of 255",
-    "unsearched": "share of pictures that count as robust at a radius although no change of that size was tried",
-    "median": "distance of the pictures that are predicted right, with a percentile bootstrap interval; null: no"
+    "accuracy": "share of pictures that are predicted correctly and for which no change up to the radius was found that"
+    " makes the prediction wrong; with Wilson's interval at each radius",
+    "customary": "the curve at the radii that papers use; for linf 1, 2, 4 and 8 grey levels of 255",
+    "unsearched": "share of pictures that count as robust at a radius although the attack tried no change of that size",
+    "median": "median distance of the correctly predicted pictures, with a percentile bootstrap interval; null: no"
     " bound was found",
-    "censored": "pictures predicted right for which no change was found that makes the prediction wrong",
-    "unreliable": "pictures whose distance has reasons against it; pictures.jsonl has them",
-    "small": f"fewer than {SMALL} pictures: the numbers say little",
+    "censored": "number of correctly predicted pictures for which no change was found that makes the prediction wrong",
+    "unreliable": "number of pictures whose distance should not be relied on; pictures.jsonl has the reasons",
+    "small": f"true if the class has fewer than {SMALL} pictures: its numbers say little",
 }
 
 
@@ -47,16 +47,16 @@ def write_report(
     whole: Summary,
     classes: Mapping[int, Summary],
 ) -> None:
-    """Writes the numbers; the same records give the same bytes.
+    """Writes all numbers as JSON; the same records give the same bytes.
 
     Args:
-        path: Of the file.
-        settings: What the records depend on.
+        path: The file to write.
+        settings: Everything that the records depend on, apart from the pictures.
         data: The data set that was measured.
-        labels: Of the model's classes.
-        records: Of its pictures.
-        whole: Their summary.
-        classes: Summaries of the classes, by index.
+        labels: Labels of the model's classes, in the order of the indices.
+        records: The records of all pictures.
+        whole: The summary of all measured pictures.
+        classes: The summary of each class, by its index.
     """
     report = {
         "measure": MEANING,
@@ -118,10 +118,10 @@ def _curve(curve: Curve) -> dict[str, list[float]]:
         "high": curve.high,
         "unsearched": curve.unsearched,
     }
-    # Six digits are more than the measurement has, and keep the file short.
+    # Six digits are more than the measurement supports, and they keep the file short.
     return {name: [float(f"{value:.6g}") for value in column] for name, column in columns.items()}
 
 
 def _compact(text: str) -> str:
-    """Arrays of numbers in one line each."""
+    """The JSON text with each array of numbers on one line."""
     return re.sub(r"\[\s+([-+.,\deE\s]+?)\s+\]", lambda match: f"[{' '.join(match[1].split())}]", text)

@@ -1,4 +1,4 @@
-"""From the options of `whybox-server robustness` to its files."""
+"""The run of `whybox-server robustness`: from its options to its files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
-from whybox_server.audits.audit import AuditError, audit
+from whybox_server.audits.audit import AuditError, measure_pictures
 from whybox_server.audits.dataset import DataSet, read_data_set
 from whybox_server.audits.journal import Journal, Record
-from whybox_server.audits.progress import Teller
+from whybox_server.audits.progress import ProgressDisplay
 from whybox_server.audits.robust_accuracy import words
 from whybox_server.audits.robust_accuracy.figure import draw
 from whybox_server.audits.robust_accuracy.report import MEANING, write_report
@@ -31,8 +31,25 @@ _LIBRARIES = ("whybox", "torch", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The options, as they were given; `run` fills in the defaults."""
+class AuditOptions:
+    """The options of the command, as they were given; `measure_robust_accuracy` fills in the defaults.
+
+    Attributes:
+        folder: Folder of the data set.
+        model: Name of the model; None for the only packed one, or for efficientnet-lite0 if there are several.
+        model_store: Folder with the packed models.
+        labels: CSV file with the labels; None if the sub-folders are the classes.
+        label_column: Column of the class in that file; None for the usual names.
+        norms: "linf" and "l2", each at most once; empty for the default.
+        budget: "fast", "standard", "thorough" or a number of gradient evaluations, 1 to 1000.
+        attack: Name of the attack; "" for the model's default.
+        limit: The most pictures to measure, at least 1; None for all of them.
+        save: Folder for the results; None for the default.
+        workers: Number of processes on a CPU, at least 1.
+        device: "cpu" or "cuda".
+        seed: Seed of the sample, of attacks that draw at random, and of the bootstrap.
+        fresh: Whether to delete the measurements of earlier runs.
+    """
 
     folder: Path
     model: str | None
@@ -50,16 +67,21 @@ class Asked:
     fresh: bool
 
 
-def run(asked: Asked, out: Console, err: Console) -> None:
-    """Measures, and writes the three files.
+def measure_robust_accuracy(asked: AuditOptions, out: Console, err: Console) -> None:
+    """Measures the pictures of a data set, and writes the three files of the results.
+
+    Args:
+        asked: The options.
+        out: Console for the results.
+        err: Console for the progress.
 
     Raises:
-        ArchiveError: The model is not there.
-        DataSetError: Pictures or labels are not as they should be.
-        JournalError: What was measured before does not fit.
-        AuditError: It cannot go on, or no picture could be measured.
-        InterruptedAuditError: It was asked to stop.
-        WhyboxError: The options do not fit the model, or it cannot be loaded.
+        ArchiveError: The model is not packed.
+        DataSetError: Pictures or labels are missing or wrong.
+        JournalError: The results of an earlier run were made with other settings, are damaged, or are in use.
+        AuditError: The audit cannot go on, or no picture could be measured.
+        InterruptedAuditError: SIGINT or SIGTERM arrived.
+        WhyboxError: The options do not fit the model, or the model cannot be loaded.
         OSError: A file cannot be read or written.
     """
     archive, model = _model(asked.model_store, asked.model)
@@ -69,20 +91,24 @@ def run(asked: Asked, out: Console, err: Console) -> None:
     save = asked.save or default_save(model.name)
     save.mkdir(parents=True, exist_ok=True)
     work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device)
-    with Journal(save / PICTURES, settings, fresh=asked.fresh) as journal, Teller(err, options.norms[0]) as teller:
-        records = audit(work, data, journal, 1 if asked.device == "cuda" else asked.workers, teller.tell)
-    if teller.progress.kept:
-        err.print(f"{teller.progress.kept} of {len(records)} pictures were measured by an earlier run", soft_wrap=True)
+    workers = 1 if asked.device == "cuda" else asked.workers
+    with (
+        Journal(save / PICTURES, settings, fresh=asked.fresh) as journal,
+        ProgressDisplay(err, options.norms[0]) as display,
+    ):
+        records = measure_pictures(work, data, journal, workers, display.show)
+    if kept := display.progress.kept:
+        err.print(f"{kept} of {len(records)} pictures were measured by an earlier run", soft_wrap=True)
     _conclude(records, data, model, options, settings, save, out)
 
 
 def default_save(model: str) -> Path:
-    """Where the files go without --save."""
+    """The folder for the results without --save."""
     return Path(f"robustness-{model}")
 
 
 def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
-    """The wanted model; without a wish the only one, or the default one where there are several."""
+    """The named model with its archive; without a name the only packed one, or the default if there are several."""
     models = read_store(store, [name] if name else [])
     if len(models) > 1:
         models = {path: model for path, model in models.items() if model.name == _DEFAULT_MODEL}
@@ -91,9 +117,9 @@ def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
     return next(iter(models.items()))
 
 
-def _options(asked: Asked, model: v1.Model) -> v1.RobustnessOptions:
+def _options(asked: AuditOptions, model: v1.Model) -> v1.RobustnessOptions:
     if asked.budget == DEADLINE:
-        message = "an audit has no deadline; give fast, standard, thorough or a number of evaluations"
+        message = "an audit has no deadline; give fast, standard, thorough or a number of gradient evaluations"
         raise InvalidRequestError(message, field="robustness.budget")
     options = v1.RobustnessOptions(norms=asked.norms, budget=asked.budget, attack=asked.attack)
     fill_robustness(options, model)
@@ -101,8 +127,8 @@ def _options(asked: Asked, model: v1.Model) -> v1.RobustnessOptions:
     return options
 
 
-def _settings(asked: Asked, model: v1.Model, options: v1.RobustnessOptions) -> dict[str, Any]:
-    """All that a record depends on, apart from its picture."""
+def _settings(asked: AuditOptions, model: v1.Model, options: v1.RobustnessOptions) -> dict[str, Any]:
+    """Everything that a record depends on, apart from its picture."""
     return {
         "model": model.name,
         "version": model.version,
@@ -127,7 +153,7 @@ def _conclude(
 ) -> None:
     measured = [record for record in records if record.measured]
     if not measured:
-        raise AuditError(f"none of the {len(records)} pictures can be decoded; {save / PICTURES} tells why")
+        raise AuditError(f"none of the {len(records)} pictures can be decoded; see {save / PICTURES} for the reasons")
     whole = summarise(measured, options.norms, settings["seed"])
     radii = {name: norm.curve.radius for name, norm in whole.norms.items()}
     classes = summarise_classes(measured, options.norms, settings["seed"], radii)

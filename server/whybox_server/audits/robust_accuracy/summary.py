@@ -1,4 +1,4 @@
-"""From records to the numbers of the report."""
+"""The numbers of the report, computed from the records."""
 
 import math
 from collections import defaultdict
@@ -19,10 +19,10 @@ from whybox_server.audits.statistics import (
 )
 
 SMALL = 10
-"""A class with fewer pictures than this is marked as small: its numbers say little."""
+"""A class with fewer pictures is marked as small: its numbers say little."""
 
 CUSTOMARY = {"linf": np.array([1, 2, 4, 8]) / 255, "l2": np.array([0.5, 1.0, 3.0])}
-"""Radii at which papers state robust accuracy."""
+"""Radii at which papers state robust accuracy, for values in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Curve:
     """Empirical robust accuracy against the radius: an upper bound.
 
     Attributes:
-        radius: [R], from 0.
-        accuracy: [R]: share of the pictures that are right and for which no change up to the radius was found that
-            makes the answer wrong.
-        low: [R], end of the pointwise interval.
-        high: [R], the other end.
-        unsearched: [R]: share of the pictures that count as robust although changes were not searched up to the radius.
+        radius: [R], ascending; the curve over all pictures begins at 0.
+        accuracy: [R]: share of the pictures that are predicted correctly and for which no change up to the radius was
+            found that makes the prediction wrong.
+        low: [R]: lower end of the interval at each radius.
+        high: [R]: upper end of the interval at each radius.
+        unsearched: [R]: share of the pictures that count as robust although the attack tried no change of that size.
     """
 
     radius: Array
@@ -47,14 +47,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class NormSummary:
-    """One norm.
+    """The numbers of one norm.
 
     Attributes:
-        curve: Over all pictures.
-        customary: The same at the radii of `CUSTOMARY`.
-        median: Distance of the pictures that are right; None where there is none of them.
-        censored: How many of them no flip was found for.
-        unreliable: How many of them have reasons not to rely on their distance.
+        curve: The curve over all pictures.
+        customary: The same curve at the radii of `CUSTOMARY`.
+        median: Median distance of the correctly predicted pictures; None if there are none.
+        censored: Number of correctly predicted pictures for which no flip was found.
+        unreliable: Number of correctly predicted pictures whose distance should not be relied on.
     """
 
     curve: Curve
@@ -66,13 +66,13 @@ class NormSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """Of some pictures that could be measured.
+    """The numbers of some measured pictures.
 
     Attributes:
-        pictures: How many, at least 1.
-        right: How many are predicted right.
-        accuracy: Their share.
-        norms: By name.
+        pictures: Number of pictures, at least 1.
+        right: Number of correctly predicted pictures.
+        accuracy: Share of correctly predicted pictures.
+        norms: The numbers of each norm, by its name.
     """
 
     pictures: int
@@ -82,20 +82,20 @@ class Summary:
 
     @property
     def small(self) -> bool:
-        """Whether there are too few pictures for the numbers to say much."""
+        """Whether there are fewer than `SMALL` pictures, so that the numbers say little."""
         return self.pictures < SMALL
 
 
 def summarise(
     records: Sequence[Record], norms: Sequence[str], seed: int, radii: Mapping[str, Array] | None = None
 ) -> Summary:
-    """Accuracy, curves and medians.
+    """The accuracy, the curves and the medians of some pictures.
 
     Args:
-        records: At least one; those of pictures that could be measured.
-        norms: In which the right ones were attacked.
-        seed: Of the bootstrap.
-        radii: Where to tell the curve of each norm; without it where `radius_grid` says.
+        records: Records of measured pictures, at least one.
+        norms: The norms of the attack.
+        seed: Seed of the bootstrap.
+        radii: The radii of each norm's curve. Default: those of `radius_grid`.
     """
     right = sum(record.right for record in records)
     return Summary(
@@ -109,7 +109,7 @@ def summarise(
 def summarise_classes(
     records: Sequence[Record], norms: Sequence[str], seed: int, radii: Mapping[str, Array]
 ) -> dict[int, Summary]:
-    """The same for the pictures of each class that has any, by its index."""
+    """The summary of each class that has pictures, by the index of the class; see `summarise`."""
     members: dict[int, list[Record]] = defaultdict(list)
     for record in records:
         members[record.label].append(record)
@@ -117,7 +117,7 @@ def summarise_classes(
 
 
 def distance_of(record: Record, norm: str) -> float:
-    """See `statistics`: 0 where the prediction is wrong, infinite where nothing was found."""
+    """The distance of a picture: 0 if the prediction is wrong, infinite if no flip was found; see `statistics`."""
     if not record.right:
         return 0.0
     distance = record.norms[norm].distance

@@ -1,4 +1,4 @@
-"""What the terminal says of an audit."""
+"""The results of an audit as text for a terminal."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,24 +14,24 @@ _SHOWN = 5
 
 
 def lines(summary: Summary, data: DataSet, records: Sequence[Record]) -> list[str]:
-    """The numbers over all pictures, and what was left out."""
+    """The numbers over all pictures, and the numbers of pictures that they leave out."""
     said = [f"accuracy without attack: {_share(summary.accuracy)}, {summary.right} of {summary.pictures} pictures"]
     for name, norm in summary.norms.items():
         at = norm.customary
         estimate = Estimate(float(at.accuracy[0]), float(at.low[0]), float(at.high[0]))
         radius = "1/255" if name == "linf" else f"{at.radius[0]:g}"
-        said.append(f"right under attack up to {name} radius {radius}: at most {_share(estimate)}")
+        said.append(f"accuracy under attack up to {name} radius {radius}: at most {_share(estimate)}")
         if norm.median is None:
             continue
-        censored = f"; nothing found for {norm.censored}" if norm.censored else ""
-        unreliable = f"; {norm.unreliable} with reasons against it" if norm.unreliable else ""
+        censored = f"; no flip found for {norm.censored} pictures" if norm.censored else ""
+        unreliable = f"; {norm.unreliable} distances are not reliable" if norm.unreliable else ""
         said.append(f"median {name} distance: {_distance(norm.median, name)}{censored}{unreliable}")
     left_out = {
         "pictures that cannot be decoded (listed in robustness.json)": sum(record.unreadable for record in records),
-        "pictures on which an attack failed (listed in robustness.json; the same command tries them again)": sum(
+        "pictures on which the attack failed (listed in robustness.json; the same command tries them again)": sum(
             record.failed for record in records
         ),
-        "pictures of no class of the model": data.not_of_the_model,
+        "pictures that show no class of the model": data.not_of_the_model,
         "pictures without a label": data.unlabelled,
     }
     said += [f"{what}: {number}" for what, number in left_out.items() if number]
@@ -39,14 +39,14 @@ def lines(summary: Summary, data: DataSet, records: Sequence[Record]) -> list[st
 
 
 def extremes(classes: Mapping[int, Summary], labels: Sequence[str], norm: str) -> Table:
-    """The least and the most robust classes by median distance; small ones are marked."""
+    """A table of the least and the most robust classes by median distance; classes with few pictures are marked."""
     medians = {index: estimate for index, each in classes.items() if (estimate := each.norms[norm].median) is not None}
     order = sorted(medians, key=lambda index: medians[index].value)
     table = Table(
         title=f"least and most robust classes by median {norm} distance",
         caption=f"* fewer than {SMALL} pictures; ∞: no bound was found",
     )
-    for column in ("class", "n", "right", "median", "95 % interval"):
+    for column in ("class", "pictures", "right", "median", "95 % interval"):
         table.add_column(column, justify="left" if column == "class" else "right")
     shown = order if len(order) <= 2 * _SHOWN else order[:_SHOWN] + order[-_SHOWN:]
     for place, index in enumerate(shown):

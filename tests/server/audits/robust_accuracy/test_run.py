@@ -1,10 +1,11 @@
-"""The command with a quick stand-in for the measuring: interrupted, killed, and where measuring fails."""
+"""The command with a quick stand-in for measuring: interrupted, killed, and with pictures that fail."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -13,13 +14,11 @@ from typing import Any
 
 import psutil
 import pytest
-from click.testing import Result
 from google.protobuf import json_format
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import quick_audits
 from whybox import v1
-from whybox_server.audits import audit as walk
 from whybox_server.audits.dataset import Labelled
 from whybox_server.audits.journal import Record
 from whybox_server.audits.workers import Work
@@ -30,13 +29,13 @@ MANY = [f"picture {number}" for number in range(20)]
 
 @pytest.fixture
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures in this process, which is quicker than to start others."""
+    """Measures in this process, which is quicker than starting others."""
 
     def measured(work: Work, batches: Iterable[Sequence[Labelled]], _workers: int) -> Generator[list[Record]]:
         for batch in batches:
-            yield quick_audits.measure(work, batch)
+            yield quick_audits.measure_batch(work, batch)
 
-    monkeypatch.setattr(walk, "_measured", measured)
+    monkeypatch.setattr("whybox_server.audits.audit._measured", measured)
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +68,22 @@ class Audit:
 
     @property
     def lines(self) -> list[str]:
-        """Of the journal, its settings included."""
+        """The lines of the journal, with its settings."""
         path = self._save / "pictures.jsonl"
         return path.read_text().splitlines() if path.exists() else []
 
     def numbers(self) -> dict[str, Any]:
-        """The report, but for where the pictures lie."""
+        """The report without the folder of the pictures."""
         report: dict[str, Any] = json.loads((self._save / "robustness.json").read_text())
         assert report["data"].pop("folder") == str(self._data)
         return report
 
 
 @pytest.mark.usefixtures("_here")
-def test_interrupted_and_killed_it_goes_on(store: Path, tmp_path: Path) -> None:
+def test_an_audit_continues_after_an_interrupt_and_a_kill(store: Path, tmp_path: Path) -> None:
     audit = Audit(tmp_path, store, MANY)
     [line] = _stopped(audit, 2, signal.SIGINT, at=2).splitlines()
-    assert line == "interrupted: what is measured is kept; the same command goes on from there"
+    assert line == "interrupted: all measurements are kept; run the same command again to continue"
     _stopped(audit, 1, signal.SIGKILL, at=len(audit.lines) + 1)
     kept = len(audit.lines) - 1
     assert 2 <= kept < len(MANY)
@@ -98,15 +97,17 @@ def test_interrupted_and_killed_it_goes_on(store: Path, tmp_path: Path) -> None:
 
 
 def _stopped(audit: Audit, workers: int, number: signal.Signals, at: int) -> str:
-    """What it says on stderr, stopped as soon as the journal has so many lines; nothing of it must be left."""
-    with subprocess.Popen(
-        [sys.executable, quick_audits.__file__, *audit.arguments(workers)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | {"MOMENT": "0.1"},
-    ) as process:
+    """Stops the command when the journal has `at` lines, checks that no process is left, and returns its stderr."""
+    with (
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(
+            [sys.executable, quick_audits.__file__, *audit.arguments(workers)],
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            start_new_session=True,
+            env=os.environ | {"MOMENT": "0.1"},
+        ) as process,
+    ):
         _wait_for(lambda: len(audit.lines) >= at)
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
@@ -117,8 +118,8 @@ def _stopped(audit: Audit, workers: int, number: signal.Signals, at: int) -> str
             os.killpg(process.pid, number)
             assert process.wait(10) == 128 + number
         _wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
-        assert process.stderr is not None
-        return process.stderr.read()
+        stderr.seek(0)
+        return stderr.read()
 
 
 def _wait_for(condition: Callable[[], bool]) -> None:
@@ -129,7 +130,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("_here")
-def test_a_picture_on_which_it_fails_is_left_out_told_and_tried_again(
+def test_a_picture_that_fails_is_left_out_listed_and_tried_again(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = ["failed", *MANY[:4], "unreadable", "wrong"]
@@ -151,7 +152,7 @@ def test_a_picture_on_which_it_fails_is_left_out_told_and_tried_again(
             }
             == numbers["data"]
         )
-    # Only that one was tried again.
+    # Only the failed picture was tried again.
     assert len(audit.lines) == 1 + len(texts) + 1
     monkeypatch.setenv("MENDED", "1")
     mended = audit.run()
@@ -166,13 +167,13 @@ def test_a_picture_on_which_it_fails_is_left_out_told_and_tried_again(
     ("texts", "tried"),
     [
         (["failed"] * 20, 5),
-        # What is said of these does not depend on the attack.
+        # Unreadable pictures and wrong predictions say nothing about the attack.
         (["unreadable", "wrong"] + ["failed", "wrong"] * 20, 11),
         (["failed", "wrong"], 2),
     ],
     ids=["the first ones", "whenever it attacks", "all"],
 )
-def test_what_fails_always_ends_early(
+def test_an_audit_gives_up_when_the_first_pictures_fail(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: Sequence[str], tried: int
 ) -> None:
     audit = Audit(tmp_path, store, texts)
@@ -181,7 +182,7 @@ def test_what_fails_always_ends_early(
     [line] = done.stderr.splitlines()
     failed = min(5, texts.count("failed"))
     assert line.startswith(
-        f"error: no picture could be attacked, and {failed} failed, the last one with ValueError: bad"
+        f"error: no attack succeeded, and {failed} pictures failed, the last one with ValueError: bad"
     )
     assert len(audit.lines) == 1 + tried
     monkeypatch.setenv("MENDED", "1")
@@ -191,7 +192,7 @@ def test_what_fails_always_ends_early(
 
 
 @pytest.mark.usefixtures("_here")
-def test_one_success_is_hope_enough(store: Path, tmp_path: Path) -> None:
+def test_an_audit_goes_on_after_one_success(store: Path, tmp_path: Path) -> None:
     audit = Audit(tmp_path, store, [*["failed"] * 4, "right", *["failed"] * 10])
     for _ in range(2):
         done = audit.run()

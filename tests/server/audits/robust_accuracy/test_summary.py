@@ -1,6 +1,7 @@
 """The numbers of hand-made records, as JSON and as a picture."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ RECORDS = [
 ]
 
 
-def test_the_curve_of_hand_made_records():
+def test_the_curve_of_hand_made_records() -> None:
     summary = summarise(RECORDS, ["linf"], 0, RADII)
     norm = summary.norms["linf"]
     assert (summary.pictures, summary.right, summary.accuracy.value) == (6, 4, 4 / 6)
@@ -46,11 +47,11 @@ def test_the_curve_of_hand_made_records():
     # At 1, 2, 4 and 8 grey levels of 255 nothing has changed yet: all distances are larger.
     assert (norm.customary.accuracy * 6).round(9).tolist() == [4, 4, 4, 4]
     assert norm.median is not None
-    assert norm.median.value == pytest.approx(0.3)  # of 0.1, 0.2, 0.4 and more than was searched
+    assert norm.median.value == pytest.approx(0.3)  # of 0.1, 0.2, 0.4 and a censored distance
     assert (norm.censored, norm.unreliable) == (1, 1)
 
 
-def test_classes_add_up():
+def test_classes_add_up() -> None:
     classes = summarise_classes(RECORDS, ["linf"], 0, RADII)
     whole = summarise(RECORDS, ["linf"], 0, RADII)
     assert list(classes) == [0, 1, 2]
@@ -61,7 +62,7 @@ def test_classes_add_up():
     assert all(each.small for each in classes.values())
 
 
-def test_the_report_is_json_that_says_what_it_is(tmp_path):
+def test_the_report_is_json_that_says_what_it_is(tmp_path: Path) -> None:
     unreadable = Record("g", "", 1, None, error="damaged")
     failed = Record("h", "", 1, None, error="ValueError: bad", traceback="line 1")
     data = DataSet(tmp_path, tuple(Labelled(each.file, each.label) for each in RECORDS), 3, 2)
@@ -87,7 +88,7 @@ def test_the_report_is_json_that_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("records", [RECORDS, [record("a", 0, 0)], [record("a", 0, None)], [record("a", 0, 0.1)]])
-def test_the_figure_is_a_picture(records, tmp_path):
+def test_the_figure_is_a_picture(records: list[Record], tmp_path: Path) -> None:
     path = tmp_path / "robustness.png"
     draw(path, summarise(records, ["linf"], 0), "model 1.0", "fmn, 6 evaluations")
     with Image.open(path) as picture:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from whybox.v1.errors import InternalError
 
-# No network looks at more; a few bytes of PNG can claim any size.
+# No network has a larger view; a few bytes of PNG can claim any size.
 _LARGEST_SIDE = 4096
 _MIDDLE_GREY = 127
 
@@ -27,9 +27,9 @@ def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
             if max(picture.size) > _LARGEST_SIDE:
                 raise ValueError(f"it is {picture.width} x {picture.height} pixels large")
             mask: NDArray[np.bool_] = np.asarray(picture.convert("L")) > _MIDDLE_GREY
-    except Exception as error:  # a damaged file trips Pillow in more ways than its documentation names
+    except Exception as error:  # a damaged file makes Pillow raise more than its documentation names
         raise InternalError(
-            f"The server's answer holds a region's mask that cannot be decoded: {error}.", reason="MALFORMED_ANSWER"
+            f"the server's answer holds a region's mask that cannot be decoded: {error}", reason="MALFORMED_ANSWER"
         ) from error
     mask.flags.writeable = False
     return mask

@@ -10,7 +10,7 @@ from whybox.v1 import Tensor
 from whybox.v1.errors import InternalError
 
 _DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("float32", "float16", "uint8")}
-# Of any map's elements; a stream of a few kilobytes can claim, and become, gigabytes.
+# Most bytes of any map's elements: a compressed stream of a few kilobytes can become gigabytes.
 _MOST_BYTES = 2**28
 
 EMPTY_MAP: NDArray[np.float32] = np.zeros((0, 0), np.float32)
@@ -62,4 +62,4 @@ def _elements(tensor: Tensor, size: int) -> bytes:
 
 
 def _malformed(why: str) -> InternalError:
-    return InternalError(f"The server's answer holds a map that cannot be decoded: {why}.", reason="MALFORMED_ANSWER")
+    return InternalError(f"the server's answer holds a map that cannot be decoded: {why}", reason="MALFORMED_ANSWER")

@@ -1,14 +1,14 @@
 """A prediction with all its evidence."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 
 from google.protobuf.json_format import MessageToJson
-from PIL import Image
 
-from whybox._sheets import contact_sheet as _contact_sheet
 from whybox.results.bias import Bias
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
+from whybox.results.part import Part
 from whybox.results.prediction import Prediction
 from whybox.results.receipt import Receipt, Timings
 from whybox.results.robustness import Robustness
@@ -51,20 +51,22 @@ class Analysis:
     @property
     def errors(self) -> dict[str, WhyboxError]:
         """The errors of the parts that failed, by part: "prediction", "explanations[0]", ..., "certified"."""
-        parts: dict[str, Prediction | Explanation | Robustness | Bias | Certified | None]
-        parts = {"prediction": self.prediction}
-        parts |= {f"explanations[{explanation.index}]": explanation for explanation in self.explanations}
-        parts |= {"robustness": self.robustness, "bias": self.bias, "certified": self.certified}
-        return {name: part.error for name, part in parts.items() if part is not None and part.error is not None}
-
-    def contact_sheet(self, size: int = 320) -> Image.Image:
-        """Draws one picture to look at: what the model saw beside every map, each with its caption.
-
-        Args:
-            size: Length of the longer side of each tile in pixels.
-        """
-        return _contact_sheet.draw(self, size)
+        return {
+            name: part.error
+            for each in fields(self)
+            for name, part in _entries(each.name, getattr(self, each.name))
+            if part.error is not None
+        }
 
     def to_json(self) -> str:
         """The answer as the REST interface writes it: protobuf JSON with the names of the .proto files."""
         return MessageToJson(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _entries(name: str, value: object) -> Iterator[tuple[str, Part]]:
+    """The parts in one field of an analysis, by what the server calls them."""
+    if isinstance(value, Part):
+        yield name, value
+    elif isinstance(value, tuple):
+        for explanation in value:
+            yield f"{name}[{explanation.index}]", explanation

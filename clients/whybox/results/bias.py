@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from whybox.results.part import Part
 from whybox.results.prediction import ClassScore
-from whybox.v1.errors import WhyboxError
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Bias:
+class Bias(Part):
     """What an audit found about the predicted class of this model version.
 
     Attributes:
@@ -58,11 +58,9 @@ class Bias:
         prototypes: The audited pictures of the class that are hardest to attack.
         criticisms: The audited pictures of the class that are easiest to attack.
         predicted_class: The class that the flags speak about.
-        error: Why this part is missing, or None.
     """
 
     flags: tuple[BiasFlag, ...]
     prototypes: tuple[Example, ...]
     criticisms: tuple[Example, ...]
     predicted_class: ClassScore | None
-    error: WhyboxError | None = None

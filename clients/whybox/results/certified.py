@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from whybox.v1.errors import WhyboxError
+from whybox.results.part import Part
 
 
 @dataclass(frozen=True)
-class Certified:
+class Certified(Part):
     """A certificate by randomised smoothing (Cohen et al., arXiv:1902.02918).
 
     It is about the smoothed classifier, which answers with the class that the model gives most often under Gaussian
@@ -26,7 +26,6 @@ class Certified:
         wanted_samples: How many were asked for.
         count: How many of `samples` were of the class.
         stopped_by: Empty for all that were asked for, or "deadline".
-        error: Why this part is missing, or None.
     """
 
     state: str
@@ -40,7 +39,6 @@ class Certified:
     wanted_samples: int
     count: int
     stopped_by: str
-    error: WhyboxError | None = None
 
     @property
     def running(self) -> bool:

@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox._messages import pictures as _pictures
-from whybox.drawing.spotlight import spotlight
+from whybox.drawing import maps
+from whybox.drawing.spotlight import light_up
+from whybox.drawing.view import Box, seen
+from whybox.results.part import Part
 from whybox.results.prediction import View
 from whybox.results.quality import Quality
 from whybox.results.regions import Region, Regions
-from whybox.v1 import heat_maps
-from whybox.v1.errors import WhyboxError
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Part):
     """Which pixels or regions spoke for a class, and how far the map can be trusted.
 
     Attributes:
@@ -51,7 +51,6 @@ class Explanation:
         quality: How far the map can be trusted, as far as that was asked for, or None.
         view: Where the map lies in the picture; None for all of it.
         picture: The encoded picture that was explained.
-        error: Why the map is missing, or None.
     """
 
     index: int
@@ -77,7 +76,6 @@ class Explanation:
     quality: Quality | None
     view: View | None
     picture: bytes = field(repr=False)
-    error: WhyboxError | None = None
 
     def heatmap(self, size: int | None = None) -> Image.Image:
         """Draws the map alone; a map per colour channel is summed first.
@@ -92,10 +90,8 @@ class Explanation:
             ValueError: The map's numbers were not asked for; see `heat_map_png`.
             WhyboxError: The map failed; this is its `error`.
         """
-        values = self._strengths()
-        height, width = values.shape
-        drawn_size = (width, height) if size is None else _pictures.scaled(width, height, size)
-        return heat_maps.draw(values, drawn_size, signed=self.signed)
+        self._check()
+        return maps.heatmap(self.attribution, size, signed=self.signed)
 
     def overlay(self, alpha: float = 0.5, size: int | None = None) -> Image.Image:
         """Draws the map over what the model saw of the upright picture.
@@ -110,10 +106,8 @@ class Explanation:
             ValueError: `alpha` is not in [0, 1], or the map's numbers were not asked for; see `overlay_png`.
             WhyboxError: The map failed; this is its `error`.
         """
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], not {alpha}")
-        values = self._strengths()
-        return heat_maps.lay_over(self._seen(size), values, alpha, signed=self.signed)
+        self._check()
+        return maps.overlay(self.attribution, self.picture, self._box, alpha=alpha, size=size, signed=self.signed)
 
     def spotlight(self, region: Region, size: int | None = None) -> Image.Image:
         """Draws what the model saw, with everything outside of the region in dark grey.
@@ -127,14 +121,12 @@ class Explanation:
         """
         if not region.found:
             raise ValueError(f"there is no region to draw: its state is {region.state!r}")
-        return spotlight(self._seen(size), region.mask)
+        return light_up(seen(self.picture, self._box, size), region.mask)
 
-    def _strengths(self) -> NDArray[np.float32]:
+    @property
+    def _box(self) -> Box | None:
+        return None if self.view is None else self.view.box
+
+    def _check(self) -> None:
         if self.error is not None:
             raise self.error
-        if not self.attribution.size:
-            raise ValueError("the map came without numbers: ask for the encoding 'uint8', 'float16' or 'float32' too")
-        return heat_maps.strengths(self.attribution, signed=self.signed)
-
-    def _seen(self, size: int | None) -> Image.Image:
-        return _pictures.seen(self.picture, None if self.view is None else self.view.box, size)

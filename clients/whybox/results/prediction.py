@@ -1,8 +1,8 @@
-"""What did it see: the most probable classes, and the part of the picture that the model looked at."""
+"""What the model saw: the most probable classes, and the part of the picture that it looked at."""
 
 from dataclasses import dataclass
 
-from whybox.v1.errors import WhyboxError
+from whybox.results.part import Part
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,13 @@ class View:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The most probable classes, most probable first."""
+class Prediction(Part):
+    """The most probable classes.
+
+    Attributes:
+        classes: Most probable first.
+        view: The part of the picture that the model looked at, or None where the server does not say.
+    """
 
     classes: tuple[ClassScore, ...]
     view: View | None
-    error: WhyboxError | None = None

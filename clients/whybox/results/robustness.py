@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from whybox.results.attack import Distance
+from whybox.results.part import Part
 from whybox.results.prediction import ClassScore, View
 from whybox.v1.errors import WhyboxError
 
@@ -45,17 +46,15 @@ class Corruption:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(Part):
     """How small a change makes the model change its mind.
 
     Attributes:
         distances: One per norm, in the order of the request.
         view: The part of the picture that was changed, or None where the server does not say.
         corruptions: One for each corruption that was asked for, in the order of `ModelInfo.corruptions`.
-        error: Why this part is missing, or None.
     """
 
     distances: tuple[Distance, ...]
     view: View | None
     corruptions: tuple[Corruption, ...]
-    error: WhyboxError | None = None

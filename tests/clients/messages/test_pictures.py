@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whybox._messages.pictures import encode, scaled, seen
+from whybox._messages.pictures import encode
+from whybox.drawing.view import scaled, seen
 
 RGB = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 RGBA = np.dstack([RGB, RGB[..., 0]])

@@ -8,7 +8,7 @@ from whybox import InternalError, Region, v1
 from whybox._messages.masks import decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.reading import read_analysis
-from whybox.drawing.spotlight import spotlight
+from whybox.drawing.spotlight import light_up
 
 INSIDE = np.random.default_rng(0).random((20, 30)) < 0.5
 
@@ -73,7 +73,7 @@ def test_only_the_inside_keeps_its_colours() -> None:
     picture = Image.new("RGB", (60, 40), (200, 40, 40))
     inside = np.zeros((4, 6), bool)
     inside[1:3, 2:5] = True
-    lit = np.asarray(spotlight(picture, inside), int)
+    lit = np.asarray(light_up(picture, inside), int)
     assert (lit[14:26, 24:46] == (200, 40, 40)).all()
     outside = np.ones((40, 60), bool)
     outside[10:30, 20:50] = False

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from whybox import Analysis, InternalError, OverloadedError, WhyboxError, v1
-from whybox._messages.reading import read_analysis, read_model
+from whybox._messages.models import read_model
+from whybox._messages.reading import read_analysis
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from whybox import Analysis, v1
+from whybox import Analysis, contact_sheet, v1
 from whybox._messages.reading import read_analysis
 
 TILE = 200
@@ -20,7 +20,7 @@ def tile(sheet: Image.Image, column: int) -> np.ndarray:
 
 
 def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
-    sheet = analysis.contact_sheet(TILE)
+    sheet = contact_sheet(analysis, TILE)
     assert sheet.width == MARGIN + 8 * (TILE + MARGIN), (
         "the picture, the maps that did not fail, the region found; the adversarial picture, its change and two maps"
     )
@@ -35,7 +35,7 @@ def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
 def test_it_shows_what_changes_the_answer(answer: v1.AnalyzeResponse, picture: bytes) -> None:
     lone = v1.AnalyzeResponse(robustness=answer.robustness)
     analysis = read_analysis(lone, picture)
-    sheet = analysis.contact_sheet(TILE)
+    sheet = contact_sheet(analysis, TILE)
     assert sheet.width == MARGIN + 5 * (TILE + MARGIN)
     assert (tile(sheet, 1) == 150).all()
     assert (tile(sheet, 2) == 128).all()
@@ -50,7 +50,7 @@ def test_maps_without_numbers_are_those_that_the_server_drew(
 ) -> None:
     whole = answer.explanations[1]
     lone = v1.Explanation(method="rise", **{name: getattr(whole, name) for name in sent})
-    sheet = read_analysis(v1.AnalyzeResponse(explanations=[lone]), picture).contact_sheet(TILE)
+    sheet = contact_sheet(read_analysis(v1.AnalyzeResponse(explanations=[lone]), picture), TILE)
     assert (tile(sheet, 1) == grey).all()
 
 
@@ -58,11 +58,11 @@ def test_necessary_regions_are_drawn_too(answer: v1.AnalyzeResponse, picture: by
     regions = answer.explanations[1].regions
     regions.necessary.CopyFrom(regions.sufficient)
     lone = v1.AnalyzeResponse(explanations=[v1.Explanation(method="rise", regions=regions)])
-    assert read_analysis(lone, picture).contact_sheet(TILE).width == MARGIN + 3 * (TILE + MARGIN)
+    assert contact_sheet(read_analysis(lone, picture), TILE).width == MARGIN + 3 * (TILE + MARGIN)
 
 
 @pytest.mark.parametrize("part", ["prediction", "explanations", "robustness", "bias", "certified"])
 def test_it_does_with_any_part(answer: v1.AnalyzeResponse, picture: bytes, part: str) -> None:
     lone = v1.AnalyzeResponse(model="lite0", version="1.0")
     getattr(lone, part).MergeFrom(getattr(answer, part))
-    assert read_analysis(lone, picture).contact_sheet(100).width >= 132
+    assert contact_sheet(read_analysis(lone, picture), 100).width >= 132

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from whybox import Explanation, v1
+from whybox._messages.models import read_model
 from whybox._messages.pictures import encode
-from whybox._messages.reading import read_analysis, read_model
+from whybox._messages.reading import read_analysis
 from whybox._words import explanations as words
 
 DOG = v1.ClassScore(index=251, label="dalmatian", probability=0.712)
@@ -93,18 +94,17 @@ def test_quality(fields: dict, expected: str) -> None:
             v1.Region(state="found", mask=MASK, segments=1, area=0.004, target=DOG, predicted=POINTER),
             NOT_FOUND,
             "1 of 60 superpixels (under 1 % of the view) suffices: dalmatian 71.2 %, behind pointer 33.0 %; "
-            "no removal changes the answer, which holds for the baseline too",
+            "no removal changes the answer: it holds for the baseline too",
         ),
         (
             NOT_FOUND,
             v1.Region(state="found", mask=MASK, segments=1, area=0.5, predicted=POINTER),
-            "no set of superpixels was found that suffices; removing 1 superpixel (50 %) makes it pointer 33.0 %",
+            "no sufficient set of superpixels was found; removing 1 superpixel (50 %) makes it pointer 33.0 %",
         ),
         (
             v1.Region(state="found", mask=MASK, target=DOG, predicted=DOG),
             NOT_FOUND,
-            "nothing of the picture is needed: dalmatian 71.2 %; "
-            "no removal changes the answer, which holds for the baseline too",
+            "no superpixel is needed: dalmatian 71.2 %; no removal changes the answer: it holds for the baseline too",
         ),
         (NOT_HELD, NOT_HELD, "no regions: the answer does not hold even for the whole picture"),
     ],

@@ -1,7 +1,8 @@
 import pytest
 
 from whybox import Corruption, Distance, Twin, v1
-from whybox._messages.reading import read_analysis, read_model
+from whybox._messages.models import read_model
+from whybox._messages.reading import read_analysis
 from whybox._words import robustness as words
 
 DOG = v1.ClassScore(index=251, label="dalmatian", probability=0.712)
@@ -35,7 +36,8 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         (FOUND | {"survives_8bit": False}, f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits"),
         (
             FOUND | {"survives_8bit": False, "distance_8bit": 2 / 255},
-            f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits: there it takes 2 grey levels of 255",
+            f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits: "
+            "in 8 bits a flip takes 2 grey levels of 255",
         ),
         (
             FOUND | {"norm": "l2", "distance": 0.2, "percentile": 40.0},
@@ -44,7 +46,7 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         ),
         (
             {"norm": "l2", "state": "not_found", "attack": "square", "searched_radius": 2, "forward_evaluations": 90},
-            "l2: no change up to 2 (510 in grey levels) was found to flip the prediction "
+            "l2: no flip was found up to 2 (510 in grey levels); a smaller flip may still exist "
             "(square, 0 gradients, 90 forward passes)",
         ),
     ],
@@ -56,7 +58,7 @@ def test_distances(fields: dict, expected: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"reliable": True}, "reliable: nothing speaks against this distance"),
+        ({"reliable": True}, "reliable: no check speaks against this distance"),
         ({"reasons": ["one", "two"]}, "not reliable: one; two"),
         ({}, "not reliable"),
     ],
@@ -74,7 +76,7 @@ def test_reliability(fields: dict, expected: str) -> None:
         ),
         ({"fooled": True}, "also fools lite2"),
         ({"predicted_class": DOG, "adversarial_class": DOG}, "does not fool lite2: dalmatian 71.2 %"),
-        ({"status": GONE}, "nothing is known of lite2: gone"),
+        ({"status": GONE}, "lite2 could not be asked: gone"),
     ],
 )
 def test_transfers(fields: dict, expected: str) -> None:
@@ -105,9 +107,9 @@ def test_twins() -> None:
     other = v1.MapSimilarity(ssim=0.25, top_overlap=0.125, rank_correlation=-0.5)
     told = words.twin_words(twin(before=side("dalmatian"), after=side("pointer"), same_class=moved, new_class=other))
     assert told == (
-        "grad_cam of dalmatian before and of pointer after the change: "
+        "grad_cam for dalmatian before and for pointer after the change: "
         "SSIM 0.25, top overlap 12.5 %, rank correlation -0.50; "
-        "of dalmatian before and after: SSIM 0.90, top overlap 80.0 %, rank correlation 0.70"
+        "for dalmatian before and after: SSIM 0.90, top overlap 80.0 %, rank correlation 0.70"
     )
     assert "not compared" in words.twin_words(twin(before=side("dalmatian"), after=side("pointer")))
     assert words.twin_words(twin(before=side("dalmatian"))) == "the adversarial picture has no explanation to compare"
@@ -170,15 +172,15 @@ def test_all_corruptions(marks: dict, expected: str) -> None:
     [
         (
             {"reliable": True, "pictures": 20, "attacked": 5, "planted": 5, "planted_found": 5},
-            "attacks with gradients can be trusted (20 pictures, 5 of them attacked; an attack without gradients did "
-            "much better on 0.0 %; 5 of 5 planted changes were found)",
+            "gradient-based attacks can be trusted (20 pictures, 5 of them attacked; a gradient-free attack did much "
+            "better on 0.0 %; 5 of 5 planted changes were found)",
         ),
         (
             {"reasons": ["one", "two"], "pictures": 8, "attacked": 4, "black_box_better_share": 0.25},
-            "attacks with gradients cannot be trusted: one; two "
-            "(8 pictures, 4 of them attacked; an attack without gradients did much better on 25.0 %)",
+            "gradient-based attacks cannot be trusted: one; two "
+            "(8 pictures, 4 of them attacked; a gradient-free attack did much better on 25.0 %)",
         ),
-        ({}, "whether attacks with gradients can be trusted was not tested"),
+        ({}, "gradient-based attacks were not checked on this model"),
     ],
 )
 def test_what_is_known_of_the_model(fields: dict, expected: str) -> None:

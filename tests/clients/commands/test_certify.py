@@ -25,13 +25,13 @@ def run(url: str, tmp_path: Path, picture: bytes, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def growing(service, answer: v1.AnalyzeResponse) -> list[v1.AnalyzeResponse]:
-    """The service streams a certificate, first under way and then complete."""
+def growing(gateway, answer: v1.AnalyzeResponse) -> list[v1.AnalyzeResponse]:
+    """The gateway streams a certificate, first under way and then complete."""
     first, last = (v1.AnalyzeResponse(model="lite0", version="1.0", certified=answer.certified) for _ in range(2))
     first.certified.state, first.certified.samples = "running", 400
     first.certified.ClearField("radius")
-    service.answers = [first, last]
-    return service.answers
+    gateway.answers = [first, last]
+    return gateway.answers
 
 
 @pytest.mark.usefixtures("growing")
@@ -61,10 +61,10 @@ def test_json_is_the_last_answer(run) -> None:
     assert result.stderr == ""
 
 
-def test_options_reach_the_request(run, service) -> None:
+def test_options_reach_the_request(run, gateway) -> None:
     arguments = "--sigma 0.5 --samples 200 --alpha 0.01 --model lite2 --seed 5 --timeout 9"
     assert run("dog.png", *arguments.split()).exit_code == 0
-    [request] = service.requests
+    [request] = gateway.requests
     assert request == v1.AnalyzeRequest(
         model="lite2",
         image=request.image,
@@ -73,23 +73,23 @@ def test_options_reach_the_request(run, service) -> None:
     )
 
 
-def test_what_is_left_out_is_not_sent(run, service) -> None:
+def test_what_is_left_out_is_not_sent(run, gateway) -> None:
     assert run("dog.png", "--sigma", "0.5").exit_code == 0
-    [request] = service.requests
+    [request] = gateway.requests
     assert request.certified == v1.CertifiedOptions(sigma=0.5)
 
 
-def test_errors_are_one_line(run, service, overloaded) -> None:
-    service.answers, service.error = service.answers[:1], overloaded
+def test_errors_are_one_line(run, gateway, overloaded) -> None:
+    gateway.answers, gateway.error = gateway.answers[:1], overloaded
     result = run("dog.png", "--sigma", "0.5")
     assert result.exit_code == 1
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
-    assert line.startswith("Error: The queue is full. [QUEUE_FULL]")
+    assert line.startswith("Error: the queue is full [QUEUE_FULL]")
 
 
-def test_a_server_that_answers_nothing(run, service) -> None:
-    service.answers = []
+def test_a_server_that_answers_nothing(run, gateway) -> None:
+    gateway.answers = []
     result = run("dog.png", "--sigma", "0.5")
     assert result.exit_code == 1
     assert "MALFORMED_ANSWER" in result.stderr

@@ -61,7 +61,7 @@ def test_the_answer_can_be_read(run) -> None:
     assert result.stderr == ""
 
 
-def test_options_reach_the_request(run, service) -> None:
+def test_options_reach_the_request(run, gateway) -> None:
     arguments = (
         "--model lite2 --top-k 3 --method grad_cam --method rise --target 4 --target tabby --contrast 7 "
         "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
@@ -70,7 +70,7 @@ def test_options_reach_the_request(run, service) -> None:
         "--alpha 0.01 --seed 5 --timeout 9"
     )
     assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
-    [request] = service.requests
+    [request] = gateway.requests
     common = v1.ExplanationOptions(
         contrast_class=7,
         max_evaluations=9,
@@ -106,9 +106,9 @@ def test_options_reach_the_request(run, service) -> None:
     )
 
 
-def test_options_that_are_not_given_are_not_sent(run, service) -> None:
+def test_options_that_are_not_given_are_not_sent(run, gateway) -> None:
     assert run("analyze", "dog.png", "--contrast", "snow leopard", "--quality", "all").exit_code == 0
-    [request] = service.requests
+    [request] = gateway.requests
     options = v1.ExplanationOptions(
         method="grad_cam",
         contrast_label="snow leopard",
@@ -120,28 +120,28 @@ def test_options_that_are_not_given_are_not_sent(run, service) -> None:
 
 
 @pytest.mark.parametrize("name", ["dog.png", "./blur"])
-def test_a_baseline_can_be_a_file(run, service, folder: Path, picture: bytes, name: str) -> None:
+def test_a_baseline_can_be_a_file(run, gateway, folder: Path, picture: bytes, name: str) -> None:
     (folder / "blur").write_bytes(picture)
     assert run("analyze", "dog.png", "--baseline", name).exit_code == 0
-    assert service.requests[0].explanations[0].baseline_image == picture
+    assert gateway.requests[0].explanations[0].baseline_image == picture
 
 
-def test_bare_words_are_names_of_baselines(run, service, folder: Path, picture: bytes) -> None:
+def test_bare_words_are_names_of_baselines(run, gateway, folder: Path, picture: bytes) -> None:
     (folder / "blur").write_bytes(picture)
     assert run("analyze", "dog.png", "--baseline", "blur").exit_code == 0
-    assert service.requests[0].explanations[0].baseline == "blur"
+    assert gateway.requests[0].explanations[0].baseline == "blur"
 
 
-def test_parts_can_be_chosen(run, service) -> None:
+def test_parts_can_be_chosen(run, gateway) -> None:
     assert run("analyze", "dog.png", "--part", "prediction", "--part", "bias").exit_code == 0
-    [request] = service.requests
+    [request] = gateway.requests
     assert [field.name for field, _ in request.ListFields()] == ["model", "image", "prediction", "bias"]
 
 
-def test_standard_input(run, service, picture: bytes, folder: Path) -> None:
+def test_standard_input(run, gateway, picture: bytes, folder: Path) -> None:
     result = run("analyze", "-", "--save", "maps", input=picture)
     assert result.exit_code == 0, result.output
-    assert service.requests[0].image == picture
+    assert gateway.requests[0].image == picture
     assert (folder / "maps/stdin.grad_cam.png").exists()
 
 
@@ -196,7 +196,7 @@ def test_json_is_all_of_standard_output(run, answer: v1.AnalyzeResponse) -> None
     assert "wrote maps/dog.grad_cam.png" in result.stderr
 
 
-def test_models(run, service) -> None:
+def test_models(run, gateway) -> None:
     options = {"options": ["baseline", "max_evaluations", "tolerance"], "default_evaluations": 4000}
     methods = [
         v1.Method(
@@ -226,7 +226,7 @@ def test_models(run, service) -> None:
             for name, group in (("gaussian_noise", "noise"), ("shot_noise", "noise"), ("fog", "weather"))
         ],
     }
-    service.models[0].MergeFrom(
+    gateway.models[0].MergeFrom(
         v1.Model(title="Lite [bold]0", num_classes=1000, norms=["linf"], methods=methods, **robust)
     )
     result = run("models")
@@ -251,20 +251,20 @@ def one_line(result: Result) -> str:
     return line
 
 
-def test_errors_are_one_line(run, service, overloaded) -> None:
-    service.error = overloaded
+def test_errors_are_one_line(run, gateway, overloaded) -> None:
+    gateway.error = overloaded
     result = run("analyze", "dog.png")
     assert result.exit_code == 1
     assert result.stdout == ""
     line = one_line(result)
-    assert line.startswith("Error: The queue is full. [QUEUE_FULL] (Request id: ")
-    assert service.request_ids[0] in line
+    assert line.startswith("Error: the queue is full [QUEUE_FULL] (Request id: ")
+    assert gateway.request_ids[0] in line
 
 
-def test_nobody_there(run, nobody: str) -> None:
-    result = run("models", "--url", f"http://{nobody}")
+def test_nobody_there(run, unused_address: str) -> None:
+    result = run("models", "--url", f"http://{unused_address}")
     assert result.exit_code == 1
-    assert f"no Whybox server answers at http://{nobody}" in one_line(result)
+    assert f"no Whybox server answers at http://{unused_address}" in one_line(result)
 
 
 def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
@@ -302,12 +302,12 @@ def test_a_folder_that_cannot_be_written(run, folder: Path) -> None:
         ("certify dog.png --sigma 1 --samples 2147483648", "out of range"),
     ],
 )
-def test_wrong_usage(run, service, arguments: str, words: str) -> None:
+def test_wrong_usage(run, gateway, arguments: str, words: str) -> None:
     result = run(*arguments.split())
     assert result.exit_code == 2
     assert words in result.stderr
     assert "Traceback" not in result.output
-    assert service.requests == []
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize(

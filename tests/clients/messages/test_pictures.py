@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clients.answers import rotated_jpeg
 from whybox._messages.pictures import encode
-from whybox.drawing.view import scaled, seen
 
 RGB = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 RGBA = np.dstack([RGB, RGB[..., 0]])
@@ -79,51 +79,10 @@ def test_what_is_no_picture_is_told(image: object, error: type[Exception], words
         encode(image)
 
 
-def rotated_jpeg() -> Image.Image:
-    """Upright 40 wide, 20 high, with its left half white; stored lying on its side with the EXIF tag that says so."""
-    upright = Image.new("L", (40, 20))
-    upright.paste(255, (0, 0, 20, 20))
-    encoded, exif = io.BytesIO(), Image.Exif()
-    exif[0x0112] = 6
-    upright.transpose(Image.Transpose.ROTATE_90).save(encoded, format="JPEG", exif=exif, quality=95)
-    return Image.open(io.BytesIO(encoded.getvalue()))
-
-
 def test_pillow_pictures_are_sent_upright() -> None:
-    pixels = decoded(encode(rotated_jpeg()))
+    pixels = decoded(encode(Image.open(io.BytesIO(rotated_jpeg()))))
     assert pixels.shape == (20, 40)
     assert pixels[:, :16].min() > 200
     assert pixels[:, 24:].max() < 50
 
 
-def test_the_view_is_cut_from_the_upright_picture() -> None:
-    encoded = rotated_jpeg().fp.getvalue()
-    left = np.asarray(seen(encoded, (0, 0, 16, 20), None))
-    assert left.shape == (20, 16, 3)
-    assert left.min() > 200
-    assert np.asarray(seen(encoded, (24, 0, 40, 20), 50)).max() < 50
-    assert seen(encoded, None, None).size == (40, 20)
-
-
-def test_fractional_boxes_keep_their_place() -> None:
-    ramp = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (50, 1))
-    pixels = np.asarray(seen(encode(ramp), (10.5, 10.5, 40.5, 40.5), None), float)[..., 0]
-    # One pixel further right is 5 levels brighter, so half a pixel is 2.5.
-    np.testing.assert_allclose(pixels[5], np.arange(30) * 5 + 52.5, atol=1)
-
-
-def test_a_box_rounded_over_the_edge_is_cut() -> None:
-    assert seen(encode(RGB), (-1e-7, 0, 20 + 1e-7, 20.0000001), 10).size == (10, 10)
-
-
-@pytest.mark.parametrize(
-    ("width", "height", "size", "expected"),
-    [(300, 200, 150, (150, 100)), (7, 7, 224, (224, 224)), (1, 900, 90, (1, 90))],
-)
-def test_scaled(width: int, height: int, size: int, expected: tuple[int, int]) -> None:
-    assert scaled(width, height, size) == expected
-
-
-def test_sizes_are_positive() -> None:
-    with pytest.raises(ValueError, match="at least 1 pixel, not 0"):
-        scaled(7, 7, 0)

@@ -26,7 +26,8 @@ def certified(**fields) -> Certified:
         (
             {"state": "certified", "radius": 0.5, "count": 300, "samples": 312, "stopped_by": "deadline"},
             "the smoothed classifier (noise 0.25, 312 samples, 99.9 % confidence) answers dalmatian within an L2 "
-            f"change of 0.5 (128 in grey levels); {NOT_THE_MODEL}; the deadline came before all 1000 samples were drawn",
+            f"change of 0.5 (128 in grey levels); {NOT_THE_MODEL}; "
+            "the deadline came before all 1000 samples were drawn",
         ),
         (
             {"state": "abstained", "count": 480},

@@ -39,8 +39,8 @@ TREE = [
     ],
     ids=["analyze", "stream", "model"],
 )
-def test_the_tree_survives_both_transports(client: Client, service, raised: errors.WhyboxError, ask) -> None:
-    service.error, service.answers = raised, []
+def test_the_tree_survives_both_transports(client: Client, gateway, raised: errors.WhyboxError, ask) -> None:
+    gateway.error, gateway.answers = raised, []
     with pytest.raises(errors.WhyboxError) as caught:
         ask(client)
     error = caught.value
@@ -52,15 +52,15 @@ def test_the_tree_survives_both_transports(client: Client, service, raised: erro
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 @pytest.mark.parametrize("ask", ["analyze", "models"])
-def test_nobody_there(nobody: str, picture: bytes, scheme: str, ask: str) -> None:
-    url = f"{scheme}://{nobody}"
+def test_nobody_there(unused_address: str, picture: bytes, scheme: str, ask: str) -> None:
+    url = f"{scheme}://{unused_address}"
     with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError) as caught:
         client.models() if ask == "models" else client.analyze(picture)
     assert f"no Whybox server answers at {url}" in caught.value.message
 
 
-def test_too_late(client: Client, url: str, service, picture: bytes) -> None:
-    service.held.clear()
+def test_too_late(client: Client, url: str, gateway, picture: bytes) -> None:
+    gateway.holds = True
     for ask in (client.analyze, lambda *args, **kwargs: list(client.stream(*args, **kwargs))):
         with pytest.raises(errors.DeadlineExceededError, match=r"did not answer within 0\.1 s") as caught:
             ask(picture, timeout=0.1)
@@ -179,9 +179,9 @@ def test_messages_beyond_the_limits_of_grpc(size: int, error: type, words: str) 
     server.stop(None).wait()
 
 
-@pytest.mark.usefixtures("service")
+@pytest.mark.usefixtures("gateway")
 def test_the_wrong_port_of_the_right_server(ports, picture: bytes) -> None:
-    swapped = {"grpc": ports.urls["rest"].replace("http", "grpc"), "http": ports.urls["grpc"].replace("grpc", "http")}
-    for url in swapped.values():
+    swapped = (ports.rest.replace("http", "grpc"), ports.grpc.replace("grpc", "http"))
+    for url in swapped:
         with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError, match=url):
             client.analyze(picture)

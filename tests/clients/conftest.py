@@ -5,15 +5,18 @@ looks up what it was asked. Tests that take `client` or `url` run once for each 
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
 from clients.answers import png, whole_answer
 from clients.gateways import FakeGateway, Ports, serving
 from whybox import Analysis, Client, v1
 from whybox._messages.reading import read_analysis
+from whybox.cli import app
 from whybox.v1.errors import OverloadedError
 
 
@@ -71,6 +74,25 @@ def url(request: pytest.FixtureRequest, ports: Ports) -> str:
 def client(url: str) -> Iterator[Client]:
     with Client(url, model="lite0", timeout=10) as client:
         yield client
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: bytes) -> Path:
+    """A folder with `picture` as dog.png."""
+    (tmp_path / "dog.png").write_bytes(picture)
+    return tmp_path
+
+
+@pytest.fixture
+def run(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs `whybox` with some arguments in `folder`; `input` is its standard input."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("WHYBOX_URL", url)
+
+    def run(*arguments: str, input: bytes | None = None) -> Result:  # noqa: A002 (as the runner calls it)
+        return CliRunner().invoke(app, arguments, input=input)
+
+    return run
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from whybox import Explanation, InternalError, View
@@ -12,7 +14,7 @@ GREY_PICTURE = encode(np.full((60, 100), 128, np.uint8))
 VIEW = View(picture_width=100, picture_height=60, left=20, top=0, width=60, height=60)
 
 
-def explained(values: np.ndarray, *, signed: bool = False, view: View | None = VIEW, picture: bytes = GREY_PICTURE):
+def explained(values: NDArray[Any], *, signed: bool = False, view: View | None = VIEW) -> Explanation:
     return Explanation(
         index=0,
         method="grad_cam",
@@ -36,19 +38,20 @@ def explained(values: np.ndarray, *, signed: bool = False, view: View | None = V
         gradient_evaluations=0,
         quality=None,
         view=view,
-        picture=picture,
+        picture=GREY_PICTURE,
     )
 
 
-def hot(row: int, column: int, value: float = 1.0, size: int = 6) -> np.ndarray:
+def hot(row: int, column: int, value: float = 1.0, size: int = 6) -> NDArray[Any]:
     cells = np.zeros((size, size))
     cells[row, column] = value
     return cells
 
 
-def colourfulness(picture: Image.Image) -> np.ndarray:
+def colourfulness(picture: Image.Image) -> NDArray[Any]:
     pixels = np.asarray(picture.convert("RGB"), int)
-    return np.ptp(pixels, axis=-1)
+    spread: NDArray[np.int_] = np.ptp(pixels, axis=-1)
+    return spread
 
 
 @pytest.mark.parametrize("signed", [False, True])

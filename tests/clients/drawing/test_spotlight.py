@@ -16,5 +16,3 @@ def test_only_the_inside_keeps_its_colours() -> None:
     assert lit[outside].max() < 60, "dark"
     assert (lit[10, 20:50] == lit[10, 20]).all()
     assert lit[10, 20].tolist() not in ([200, 40, 40], lit[0, 0].tolist()), "outlined"
-
-

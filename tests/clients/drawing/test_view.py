@@ -4,6 +4,7 @@ import pytest
 from clients.answers import png, rotated_jpeg
 from whybox.drawing.view import scaled, seen
 
+
 def test_the_view_is_cut_from_the_upright_picture() -> None:
     encoded = rotated_jpeg()
     left = np.asarray(seen(encoded, (0, 0, 16, 20), None))

@@ -42,5 +42,3 @@ def test_other_masks_are_told(encoded: bytes, words: str) -> None:
     with pytest.raises(InternalError, match=words) as caught:
         decode_mask(encoded)
     assert caught.value.reason == "MALFORMED_ANSWER"
-
-

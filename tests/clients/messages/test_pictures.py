@@ -1,8 +1,11 @@
 import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from clients.answers import rotated_jpeg
@@ -13,7 +16,7 @@ RGBA = np.dstack([RGB, RGB[..., 0]])
 GREY = RGB[..., 1]
 
 
-def decoded(encoded: bytes) -> np.ndarray:
+def decoded(encoded: bytes) -> NDArray[Any]:
     with Image.open(io.BytesIO(encoded)) as picture:
         assert picture.format == "PNG"
         return np.asarray(picture)
@@ -39,19 +42,19 @@ def decoded(encoded: bytes) -> np.ndarray:
         "pillow", "pillow rgba", "pillow grey", "cmyk",
     ],
 )  # fmt: skip
-def test_pictures_and_arrays_become_png_without_loss(image: object, expected: np.ndarray) -> None:
+def test_pictures_and_arrays_become_png_without_loss(image: Any, expected: NDArray[Any]) -> None:
     np.testing.assert_array_equal(decoded(encode(image)), expected)
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_files_go_as_they_are(kind: type, tmp_path: Path) -> None:
+def test_files_go_as_they_are(kind: Callable[[Any], Any], tmp_path: Path) -> None:
     path = tmp_path / "picture"
     path.write_bytes(b"not even a picture")
     assert encode(kind(path)) == b"not even a picture"
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_bytes_go_as_they_are(kind: type) -> None:
+def test_bytes_go_as_they_are(kind: Callable[[Any], Any]) -> None:
     assert encode(kind(b"abc")) == b"abc"
 
 
@@ -74,7 +77,7 @@ def test_bytes_go_as_they_are(kind: type) -> None:
         ("no/such/file.jpg", FileNotFoundError, "no/such/file.jpg"),
     ],
 )
-def test_what_is_no_picture_is_told(image: object, error: type[Exception], words: str) -> None:
+def test_what_is_no_picture_is_told(image: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         encode(image)
 
@@ -84,5 +87,3 @@ def test_pillow_pictures_are_sent_upright() -> None:
     assert pixels.shape == (20, 40)
     assert pixels[:, :16].min() > 200
     assert pixels[:, 24:].max() < 50
-
-

@@ -11,8 +11,6 @@ from PIL import Image
 
 from clients.gateways import FakeGateway
 from whybox import Client, PictureTooLargeError, v1
-from whybox._messages.parts import PARTS
-from whybox.options import ALL_PARTS
 
 EVERYTHING = {"prediction": {}, "explanations": [{"method": "grad_cam"}], "robustness": {}, "bias": {}}
 

@@ -3,16 +3,17 @@ import pytest
 from PIL import Image
 
 from clients.answers import present
-from whybox import Explanation, v1
+from whybox import Explanation, Regions, v1
 from whybox._messages.reading import read_analysis
 
 
-def regions(answer: v1.AnalyzeResponse, picture: bytes):
-    return read_analysis(answer, picture).explanations[1]
+def explained(answer: v1.AnalyzeResponse, picture: bytes) -> tuple[Explanation, Regions]:
+    explanation = read_analysis(answer, picture).explanations[1]
+    return explanation, present(explanation.regions)
 
 
 def test_the_box_is_that_of_the_mask(answer: v1.AnalyzeResponse, picture: bytes) -> None:
-    region = regions(answer, picture).regions.sufficient
+    region = present(explained(answer, picture)[1].sufficient)
     assert region.found
     assert Image.fromarray(region.mask).getbbox() == region.box
     assert region.mask.mean() == region.area
@@ -21,8 +22,8 @@ def test_the_box_is_that_of_the_mask(answer: v1.AnalyzeResponse, picture: bytes)
 @pytest.mark.parametrize("state", ["not_found", "not_held"])
 def test_what_was_not_found_is_empty(answer: v1.AnalyzeResponse, picture: bytes, state: str) -> None:
     answer.explanations[1].regions.necessary.state = state
-    explanation = regions(answer, picture)
-    region: Region = explanation.regions.necessary
+    explanation, regions = explained(answer, picture)
+    region = present(regions.necessary)
     assert not region.found
     assert region.mask.shape == (0, 0)
     assert (region.target, region.predicted) == (None, None)
@@ -31,8 +32,8 @@ def test_what_was_not_found_is_empty(answer: v1.AnalyzeResponse, picture: bytes,
 
 
 def test_the_spotlight_lies_over_the_view(answer: v1.AnalyzeResponse, picture: bytes) -> None:
-    explanation = regions(answer, picture)
-    region = explanation.regions.sufficient
+    explanation, regions = explained(answer, picture)
+    region = present(regions.sufficient)
     assert explanation.spotlight(region).size == (43, 43)
     colours = np.ptp(np.asarray(explanation.spotlight(region, 120), int), axis=-1)
     assert colours[60:, :60].mean() > 20

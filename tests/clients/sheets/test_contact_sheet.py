@@ -1,7 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
+from clients.answers import present
 from whybox import Analysis, contact_sheet, v1
 from whybox._messages.reading import read_analysis
 
@@ -9,12 +13,7 @@ TILE = 200
 MARGIN = 16
 
 
-@pytest.fixture
-def analysis(answer: v1.AnalyzeResponse, picture: bytes) -> Analysis:
-    return read_analysis(answer, picture)
-
-
-def tile(sheet: Image.Image, column: int) -> np.ndarray:
+def tile(sheet: Image.Image, column: int) -> NDArray[Any]:
     left = MARGIN + column * (TILE + MARGIN)
     return np.asarray(sheet)[MARGIN : MARGIN + TILE, left : left + TILE]
 
@@ -25,7 +24,7 @@ def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
         "the picture, the maps that did not fail, the region found; the adversarial picture, its change and two maps"
     )
     cam, gradients, _ = analysis.explanations
-    region = gradients.regions.sufficient
+    region = present(present(gradients.regions).sufficient)
     for column, expected in enumerate(
         (cam.overlay(size=TILE), gradients.overlay(size=TILE), gradients.spotlight(region, TILE)), start=1
     ):
@@ -39,9 +38,9 @@ def test_it_shows_what_changes_the_answer(answer: v1.AnalyzeResponse, picture: b
     assert sheet.width == MARGIN + 5 * (TILE + MARGIN)
     assert (tile(sheet, 1) == 150).all()
     assert (tile(sheet, 2) == 128).all()
-    twin = analysis.robustness.distances[0].twin
+    twin = present(present(analysis.robustness).distances[0].twin)
     for column, explanation in ((3, twin.before), (4, twin.after)):
-        np.testing.assert_array_equal(tile(sheet, column), np.asarray(explanation.overlay(size=TILE)))
+        np.testing.assert_array_equal(tile(sheet, column), np.asarray(present(explanation).overlay(size=TILE)))
 
 
 @pytest.mark.parametrize(("sent", "grey"), [(("heat_map", "overlay"), 100), (("heat_map",), 200)])

@@ -1,16 +1,16 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
 import pytest
 
+from clients.gateways import FakeGateway, Ports, serving
 from whybox import Client, v1
 from whybox._transports.rest import RestTransport
 from whybox._transports.transport import Call
 from whybox.options import MAX_MESSAGE_BYTES
 from whybox.v1 import errors
-from whybox.v1.analysis_pb2_grpc import AnalysisServiceServicer, add_AnalysisServiceServicer_to_server
 
 CALL = Call(timeout=5, request_id="abc")
 REQUEST = v1.AnalyzeRequest(model="lite0", image=b"picture")
@@ -39,7 +39,9 @@ TREE = [
     ],
     ids=["analyze", "stream", "model"],
 )
-def test_the_tree_survives_both_transports(client: Client, gateway, raised: errors.WhyboxError, ask) -> None:
+def test_the_tree_survives_both_transports(
+    client: Client, gateway: FakeGateway, raised: errors.WhyboxError, ask: Callable[..., object]
+) -> None:
     gateway.error, gateway.answers = raised, []
     with pytest.raises(errors.WhyboxError) as caught:
         ask(client)
@@ -52,14 +54,14 @@ def test_the_tree_survives_both_transports(client: Client, gateway, raised: erro
 
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 @pytest.mark.parametrize("ask", ["analyze", "models"])
-def test_nobody_there(unused_address: str, picture: bytes, scheme: str, ask: str) -> None:
+def test_no_server_there(unused_address: str, picture: bytes, scheme: str, ask: str) -> None:
     url = f"{scheme}://{unused_address}"
     with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError) as caught:
         client.models() if ask == "models" else client.analyze(picture)
     assert f"no Whybox server answers at {url}" in caught.value.message
 
 
-def test_too_late(client: Client, url: str, gateway, picture: bytes) -> None:
+def test_too_late(client: Client, url: str, gateway: FakeGateway, picture: bytes) -> None:
     gateway.holds = True
     for ask in (client.analyze, lambda *args, **kwargs: list(client.stream(*args, **kwargs))):
         with pytest.raises(errors.DeadlineExceededError, match=r"did not answer within 0\.1 s") as caught:
@@ -106,7 +108,9 @@ def foreign(status: int, content: str, media_type: str) -> RestTransport:
         ),
     ],
 )
-def test_strangers_who_speak_http(status: int, content: str, media_type: str, error: type, words: str) -> None:
+def test_other_http_servers(
+    status: int, content: str, media_type: str, error: type[errors.WhyboxError], words: str
+) -> None:
     transport = foreign(status, content, media_type)
     with pytest.raises(error, match=words) as caught:
         transport.analyze(REQUEST, CALL)
@@ -147,18 +151,11 @@ def another_grpc_server() -> Iterator[str]:
     server.stop(None).wait()
 
 
-def test_strangers_who_speak_grpc(another_grpc_server: str) -> None:
+def test_other_grpc_servers(another_grpc_server: str) -> None:
     words = "is not a Whybox server"
     with Client(another_grpc_server, timeout=5) as client, pytest.raises(errors.WhyboxError, match=words) as caught:
         client.models()
     assert caught.value.reason == "NOT_WHYBOX"
-
-
-class LargeAnswers(AnalysisServiceServicer):
-    def Analyze(self, request, context):  # noqa: ARG002, N802
-        return v1.AnalyzeResponse(model="x" * (MAX_MESSAGE_BYTES + 1))
-
-    StreamAnalysis = ListModels = GetModel = None
 
 
 @pytest.mark.parametrize(
@@ -168,19 +165,15 @@ class LargeAnswers(AnalysisServiceServicer):
         (2000, errors.PictureTooLargeError, "the picture is too large for"),
     ],
 )
-def test_messages_beyond_the_limits_of_grpc(size: int, error: type, words: str) -> None:
-    server = grpc.server(ThreadPoolExecutor(1), options=[("grpc.max_receive_message_length", 1000)])
-    add_AnalysisServiceServicer_to_server(LargeAnswers(), server)
-    url = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    server.start()
-    with Client(url, model="lite0") as client, pytest.raises(error, match=words) as caught:
-        client.analyze(bytes(size))
-    assert type(caught.value) is error
-    server.stop(None).wait()
+def test_messages_beyond_the_limits_of_grpc(size: int, error: type[errors.WhyboxError], words: str) -> None:
+    gateway = FakeGateway([v1.AnalyzeResponse(model="x" * (MAX_MESSAGE_BYTES + 1))])
+    with serving(gateway, max_bytes=1000) as ports, Client(ports.grpc, model="lite0") as client:
+        with pytest.raises(error, match=words) as caught:
+            client.analyze(bytes(size))
+        assert type(caught.value) is error
 
 
-@pytest.mark.usefixtures("gateway")
-def test_the_wrong_port_of_the_right_server(ports, picture: bytes) -> None:
+def test_the_wrong_port_of_the_right_server(ports: Ports, picture: bytes) -> None:
     swapped = (ports.rest.replace("http", "grpc"), ports.grpc.replace("grpc", "http"))
     for url in swapped:
         with Client(url, model="lite0", timeout=5) as client, pytest.raises(errors.UnavailableError, match=url):

@@ -1,5 +1,8 @@
+from typing import Any
+
 import pytest
 
+from clients.answers import present
 from whybox import Certified, v1
 from whybox._messages.reading import read_analysis
 from whybox._words.certified import certified_words
@@ -8,12 +11,16 @@ BASIS = "the smoothed classifier (noise 0.25, 1000 samples, 99.9 % confidence)"
 NOT_THE_MODEL = "the certificate is not about the model itself"
 
 
-def certified(**fields) -> Certified:
-    common = {"class_label": "dalmatian", "sigma": 0.25, "alpha": 0.001, "samples": 1000, "wanted_samples": 1000}
+def certified(**fields: Any) -> Certified:
+    common: dict[str, Any] = {
+        "class_label": "dalmatian",
+        "sigma": 0.25,
+        "alpha": 0.001,
+        "samples": 1000,
+        "wanted_samples": 1000,
+    }
     message = v1.AnalyzeResponse(certified=v1.Certified(**common | fields))
-    part = read_analysis(message, b"").certified
-    assert part is not None
-    return part
+    return present(read_analysis(message, b"").certified)
 
 
 @pytest.mark.parametrize(
@@ -47,5 +54,5 @@ def certified(**fields) -> Certified:
         ),
     ],
 )
-def test_certificates(fields: dict, expected: str) -> None:
+def test_certificates(fields: dict[str, Any], expected: str) -> None:
     assert certified_words(certified(**fields)) == expected

@@ -1,6 +1,9 @@
+from typing import Any
+
 import pytest
 
-from whybox import Corruption, Distance, Twin, v1
+from clients.answers import present
+from whybox import Corruption, Distance, Robustness, Twin, v1
 from whybox._messages.models import read_model
 from whybox._messages.reading import read_analysis
 from whybox._words import robustness as words
@@ -10,9 +13,13 @@ POINTER = v1.ClassScore(index=178, label="pointer", probability=0.33)
 GONE = {"code": 14, "message": "gone"}
 
 
-def distance(**fields) -> Distance:
+def read(message: v1.Robustness) -> Robustness:
+    return present(read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness)
+
+
+def distance(**fields: Any) -> Distance:
     message = v1.Robustness(distances=[v1.Distance(**{"norm": "linf", "attack": "fmn", "state": "found", **fields})])
-    [value] = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.distances
+    [value] = read(message).distances
     return value
 
 
@@ -51,7 +58,7 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         ),
     ],
 )
-def test_distances(fields: dict, expected: str) -> None:
+def test_distances(fields: dict[str, Any], expected: str) -> None:
     assert words.distance_words(distance(**fields)) == expected
 
 
@@ -63,7 +70,7 @@ def test_distances(fields: dict, expected: str) -> None:
         ({}, "not reliable"),
     ],
 )
-def test_reliability(fields: dict, expected: str) -> None:
+def test_reliability(fields: dict[str, Any], expected: str) -> None:
     assert words.reliability_words(distance(**fields)) == expected
 
 
@@ -79,27 +86,25 @@ def test_reliability(fields: dict, expected: str) -> None:
         ({"status": GONE}, "lite2 could not be asked: gone"),
     ],
 )
-def test_transfers(fields: dict, expected: str) -> None:
+def test_transfers(fields: dict[str, Any], expected: str) -> None:
     [transfer] = distance(transfers=[v1.Transfer(model="lite2", **fields)]).transfers
     assert words.transfer_words(transfer) == expected
 
 
 def test_a_corruption_that_failed() -> None:
     message = v1.Robustness(corruptions=[v1.Corruption(name="fog", status=GONE)])
-    failed = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
+    failed = read(message).corruptions
     assert words.corruption_words(failed[0]) == "fog could not be tried: gone"
     told = words.corruptions_words([corruption("mirror", "x"), *failed])
     assert told == "1 of 2 corruptions changes the answer: mirror changes the answer; fog could not be tried: gone"
 
 
-def twin(**fields) -> Twin:
-    value = distance(twin=v1.Twin(**fields)).twin
-    assert value is not None
-    return value
+def twin(**fields: Any) -> Twin:
+    return present(distance(twin=v1.Twin(**fields)).twin)
 
 
 def side(label: str) -> v1.Explanation:
-    return v1.Explanation(method="grad_cam", target_label=label, regions={})
+    return v1.Explanation(method="grad_cam", target_label=label, regions=v1.Regions())
 
 
 def test_twins() -> None:
@@ -120,9 +125,9 @@ def corruption(name: str, flips: str) -> Corruption:
     """One level for each letter; x flips. At ! the deadline came."""
     stopped, flips = ("deadline", flips.rstrip("!")) if "!" in flips else ("", flips)
     levels = [v1.CorruptionLevel(severity=index, flips=each == "x") for index, each in enumerate(flips, 1)]
-    first = {"first_flip": flips.index("x") + 1} if "x" in flips else {}
-    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, stopped_by=stopped, **first)])
-    [value] = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
+    first = flips.index("x") + 1 if "x" in flips else None
+    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, stopped_by=stopped, first_flip=first)])
+    [value] = read(message).corruptions
     return value
 
 
@@ -163,7 +168,7 @@ def test_corruptions(flips: str, expected: str) -> None:
         ),
     ],
 )
-def test_all_corruptions(marks: dict, expected: str) -> None:
+def test_all_corruptions(marks: dict[str, str], expected: str) -> None:
     assert words.corruptions_words([corruption(name, flips) for name, flips in marks.items()]) == expected
 
 
@@ -183,9 +188,9 @@ def test_all_corruptions(marks: dict, expected: str) -> None:
         ({}, "gradient-based attacks were not checked on this model"),
     ],
 )
-def test_what_is_known_of_the_model(fields: dict, expected: str) -> None:
+def test_what_is_known_of_the_model(fields: dict[str, Any], expected: str) -> None:
     model = read_model(v1.Model(attack_check=v1.AttackCheck(**fields)))
-    assert words.attack_check_words(model.attack_check) == expected
+    assert words.attack_check_words(present(model.attack_check)) == expected
 
 
 def test_what_attacks_spend() -> None:

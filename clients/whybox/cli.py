@@ -8,7 +8,7 @@ import typer
 from whybox._commands import certify, shared
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
-from whybox.client import DEFAULT_URL, Client
+from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
 from whybox.options import (
     ALL_ENCODINGS,
     ALL_MEASUREMENTS,
@@ -168,7 +168,7 @@ def analyze(
     samples: shared.Samples = None,
     alpha: shared.Alpha = None,
     seed: shared.Seed = 0,
-    timeout: shared.Timeout = 60.0,
+    timeout: shared.Timeout = DEFAULT_SECONDS,
     save: Annotated[
         Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write all pictures as PNG into this folder.")
     ] = None,
@@ -209,7 +209,7 @@ app.command(epilog=certify.EXAMPLES)(certify.certify)
 
 
 @app.command()
-def models(url: shared.Url = DEFAULT_URL, timeout: shared.Timeout = 60.0) -> None:
+def models(url: shared.Url = DEFAULT_URL, timeout: shared.Timeout = DEFAULT_SECONDS) -> None:
     """List the served models with their methods, attacks and corruptions."""
     with shared.one_line_errors(), Client(url, timeout=timeout) as client:
         print_models(shared.output(), client.models())

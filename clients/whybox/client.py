@@ -5,6 +5,7 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
+from whybox._messages.fields import malformed
 from whybox._messages.models import read_model
 from whybox._messages.pictures import encode
 from whybox._messages.reading import read_analysis, read_stream
@@ -14,9 +15,10 @@ from whybox._transports.transport import Call
 from whybox.options import DEFAULT_METHODS, AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
-from whybox.v1.errors import FailedPreconditionError, InternalError
+from whybox.v1.errors import FailedPreconditionError
 
 DEFAULT_URL = "grpc://127.0.0.1:8001"
+DEFAULT_SECONDS = 60.0
 
 _PartT = TypeVar("_PartT", bound=Part)
 
@@ -45,7 +47,7 @@ class Client:
             the request id.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = 60.0) -> None:
+    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = DEFAULT_SECONDS) -> None:
         self._timeout = Call(timeout).timeout
         self._model = model
         self._transport = connect(url)
@@ -242,7 +244,7 @@ class Client:
 def _computed(part: _PartT | None) -> _PartT:
     """The only part of an answer; raises its error if it failed."""
     if part is None:
-        raise InternalError("the server's answer lacks the part that it was asked for", reason="MALFORMED_ANSWER")
+        raise malformed("lacks the part that it was asked for")
     if part.error is not None:
         raise part.error
     return part

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from whybox._commands import shared
 from whybox._commands.report import print_analysis
+from whybox._messages.fields import malformed
 from whybox.client import DEFAULT_URL, Client
 from whybox.results import Analysis
-from whybox.v1.errors import InternalError
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -58,7 +58,7 @@ def certify(
         with closing(client.stream(shared.content(picture), **options)) as analyses:
             analysis = last_of(analyses, Console(stderr=True))
         if analysis is None:
-            raise InternalError("the server's answer is empty", reason="MALFORMED_ANSWER")
+            raise malformed("is empty")
         if json:
             typer.echo(analysis.to_json())
         else:

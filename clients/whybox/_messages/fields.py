@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
-from whybox.v1.errors import WhyboxError, error_from_status
+from whybox.v1.errors import InternalError, WhyboxError, error_from_status
 
 _ValueT = TypeVar("_ValueT")
 
@@ -43,6 +43,11 @@ def many(messages: Iterable[Message], kind: type[_ValueT]) -> tuple[_ValueT, ...
 def error(status: Status) -> WhyboxError | None:
     """The exception that a status stands for, or None for success."""
     return error_from_status(status) if status.code else None
+
+
+def malformed(how: str) -> InternalError:
+    """The error for an answer that breaks the contract; `how` goes on after "the server's answer"."""
+    return InternalError(f"the server's answer {how}", reason="MALFORMED_ANSWER")
 
 
 def names(given: Iterable[str] | str | None) -> tuple[str, ...]:

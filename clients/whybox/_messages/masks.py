@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox.v1.errors import InternalError
+from whybox._messages.fields import malformed
 
 # No network has a larger view; a few bytes of PNG can claim any size.
 _LARGEST_SIDE = 4096
@@ -28,8 +28,6 @@ def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
                 raise ValueError(f"it is {picture.width} x {picture.height} pixels large")
             mask: NDArray[np.bool_] = np.asarray(picture.convert("L")) > _MIDDLE_GREY
     except Exception as error:  # a damaged file makes Pillow raise more than its documentation names
-        raise InternalError(
-            f"the server's answer holds a region's mask that cannot be decoded: {error}", reason="MALFORMED_ANSWER"
-        ) from error
+        raise malformed(f"holds a region's mask that cannot be decoded: {error}") from error
     mask.flags.writeable = False
     return mask

@@ -11,22 +11,22 @@ from PIL import Image, ImageOps
 
 from whybox.options import ImageInput
 
-# What PNG stores without a change; Pillow turns the other modes into RGB.
+# Modes that PNG stores without a change; Pillow converts the others to RGB.
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
 def encode(image: ImageInput, name: str = "image") -> bytes:
     """The picture as encoded bytes.
 
-    Files and bytes go as they are; pictures and arrays become PNG, which loses nothing (floats are rounded to 8 bits).
+    Files and bytes stay as they are; pictures and arrays become PNG without loss (floats are rounded to 8 bits).
 
     Args:
         image: Path, encoded bytes, Pillow picture, or array of shape [height, width], [height, width, 3] or
             [height, width, 4] holding uint8 or floats in [0, 1].
-        name: The argument that errors name.
+        name: Name of the argument in errors.
 
     Raises:
-        TypeError: `image` or its dtype is of another kind.
+        TypeError: `image` is of another type, or an array of another dtype.
         ValueError: The array has another shape or values outside [0, 1], or the picture is empty.
         OSError: The file cannot be read.
     """
@@ -75,7 +75,7 @@ def _to_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise TypeError(f"{name} must hold uint8 or floats in [0, 1], not {array.dtype}")
-    # Written so that NaN, which compares false, is refused too.
+    # NaN compares false, so it is refused too.
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"{name} must hold floats in [0, 1], but its values run from {array.min():g} to {array.max():g}; "

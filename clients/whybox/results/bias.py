@@ -1,4 +1,4 @@
-"""For whom does it fail: what an audit found about the predicted class."""
+"""For whom the model fails: what an audit found about the predicted class."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,22 @@ from whybox.results.prediction import ClassScore
 
 @dataclass(frozen=True)
 class BiasFlag:
-    """What an audit found about one attribute in one class of this model; it says nothing about a person pictured.
+    """What an audit found about one attribute in one class of this model; a flag says nothing about a pictured person.
 
     Attributes:
         kind: What was tested, for example "adversarial_criticism".
         state: "flagged", "not_detected", "insufficient_data", "not_audited" or "stale". None of them means "unbiased".
-        attribute: Annotated attribute as the audit's data name it; empty where no audit names one.
+        attribute: Annotated attribute as the audit's data name it; empty without an audit.
         class_index: The class that the flag speaks about.
         class_label: Its name.
-        effect: Effect of the attribute; 0 means none. This and the following are None unless an audit measured them.
+        effect: Effect of the attribute; 0 means no effect. This and the following are None unless an audit measured
+            them.
         ci_low: Lower end of the effect's 95 % interval.
         ci_high: Upper end of the effect's 95 % interval.
         n: Pictures of the class that the test used.
         q_value: Benjamini-Hochberg adjusted p-value, 0 to 1.
         minimum_detectable_effect: The smallest effect that the audit could have seen.
-        audit_id: The audit that this rests on; empty without one.
+        audit_id: Id of the audit; empty without an audit.
         message: One sentence for people.
     """
 
@@ -43,7 +44,7 @@ class BiasFlag:
 
 @dataclass(frozen=True)
 class Example:
-    """An audited picture by its id, with its distance to another answer as in `Distance.distance`."""
+    """An audited picture: its id, and the size of the change that flips it, as `Distance.distance`."""
 
     id: str
     distance: float

@@ -12,7 +12,7 @@ class ClassScore:
     Attributes:
         index: Position in the model's labels, from 0.
         label: Name, for example "golden retriever".
-        probability: Softmax output, 0 to 1. The model's own confidence: not calibrated, not a chance of being right.
+        probability: Softmax output, 0 to 1: the model's own confidence, not the chance that the model is right.
     """
 
     index: int
@@ -22,7 +22,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class View:
-    """The part of the upright picture that the model looked at, in pixels; all maps lie over it.
+    """The part of the upright picture that the model looked at, in pixels. All maps lie over this part.
 
     Attributes:
         picture_width: Width of the upright picture.

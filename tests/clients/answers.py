@@ -47,7 +47,7 @@ def whole_answer() -> v1.AnalyzeResponse:
     bytes_map = v1.Tensor(shape=[3, 2, 2], dtype="uint8", data=deflated, scale=0.5, offset=-2, compression="deflate")
     inside = np.zeros((12, 12), np.uint8)
     inside[6:, :6] = 1
-    failed = InternalError("The map went wrong.")
+    failed = InternalError("the map went wrong")
     twin_map = v1.Explanation(
         method="grad_cam",
         target_class=207,

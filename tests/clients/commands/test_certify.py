@@ -30,7 +30,7 @@ def test_the_certificate_can_be_read(run: Callable[..., Result]) -> None:
     text = " ".join(result.stdout.split())
     assert "lite0 1.0 Certified the smoothed classifier (noise 0.05, 1000 samples, 99.9 % confidence) answers" in text
     assert "under way" not in text
-    # Where it is no terminal there is no bar.
+    # Without a terminal there is no bar.
     assert result.stderr == ""
 
 
@@ -94,5 +94,5 @@ def test_a_terminal_sees_a_bar_that_goes(growing: list[v1.AnalyzeResponse]) -> N
     assert last_of(iter(analyses), console) is analyses[-1]
     shown = screen.getvalue()
     assert "1000/1000" in shown
-    # The last that is written takes the line away again.
+    # The last output erases the line again.
     assert shown.endswith("\x1b[2K")

@@ -101,7 +101,7 @@ def test_alpha_is_checked_and_runs_from_the_picture_to_the_map() -> None:
 
 
 def test_a_failed_map_raises_its_error() -> None:
-    failed = replace(explained(np.zeros((0, 0))), error=InternalError("The map went wrong."))
+    failed = replace(explained(np.zeros((0, 0))), error=InternalError("the map went wrong"))
     for draw in (failed.overlay, failed.heatmap):
         with pytest.raises(InternalError, match="went wrong"):
             draw()

@@ -15,17 +15,17 @@ from whybox.v1 import errors
 CALL = Call(timeout=5, request_id="abc")
 REQUEST = v1.AnalyzeRequest(model="lite0", image=b"picture")
 TREE = [
-    errors.InvalidRequestError("Bad top_k.", field="prediction.top_k"),
-    errors.PictureError("No picture.", field="image"),
-    errors.PictureTooLargeError("Too large.", field="image"),
-    errors.NotFoundError("No such model."),
-    errors.FailedPreconditionError("No audit.", reason="NO_AUDIT"),
-    errors.QuotaExceededError("Too often.", retry_after=2.5),
-    errors.UnavailableError("Starting.", retry_after=1.0),
-    errors.OverloadedError("Queue full.", retry_after=0.5),
-    errors.DeadlineExceededError("Too late."),
-    errors.CancelledError("Gone."),
-    errors.InternalError("A bug."),
+    errors.InvalidRequestError("bad top_k", field="prediction.top_k"),
+    errors.PictureError("no picture", field="image"),
+    errors.PictureTooLargeError("too large", field="image"),
+    errors.NotFoundError("no such model"),
+    errors.FailedPreconditionError("no audit", reason="NO_AUDIT"),
+    errors.QuotaExceededError("too often", retry_after=2.5),
+    errors.UnavailableError("starting", retry_after=1.0),
+    errors.OverloadedError("queue full", retry_after=0.5),
+    errors.DeadlineExceededError("too late"),
+    errors.CancelledError("gone"),
+    errors.InternalError("a bug"),
 ]
 
 

@@ -66,7 +66,7 @@ def test_a_failed_part_raises_where_it_was_the_question(
 
 
 def growing(answer: v1.AnalyzeResponse, *samples: int) -> list[v1.AnalyzeResponse]:
-    """What is streamed of a certificate that takes so many samples, and then is complete."""
+    """The stream of a certificate: one message for each number of samples, and then the complete certificate."""
     parts = []
     for drawn in samples:
         part = v1.AnalyzeResponse(certified=answer.certified)

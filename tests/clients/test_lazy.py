@@ -48,7 +48,7 @@ def output_of(code: str) -> str:
 def test_every_name_resolves_to_what_it_says(name: str) -> None:
     value = getattr(whybox, name)
     assert value.__name__ == name
-    # As type checkers find it: once, where it is defined.
+    # The defining module has the same object.
     assert getattr(importlib.import_module(value.__module__), name) is value
     assert name in dir(whybox)
 
@@ -56,7 +56,7 @@ def test_every_name_resolves_to_what_it_says(name: str) -> None:
 def test_nothing_is_left_out() -> None:
     exceptions = {name for name in vars(errors) if name.endswith("Error")}
     typed_dicts = {name for name, value in vars(options).items() if hasattr(value, "__total__")}
-    # The base of the parts is of no use on its own.
+    # `Part` is only the base of the parts.
     values = set(results.__all__) - {"Part"}
     assert exceptions | typed_dicts | values | {"Client", "contact_sheet"} == set(whybox.__all__)
 

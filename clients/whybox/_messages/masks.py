@@ -17,7 +17,7 @@ EMPTY_MASK.flags.writeable = False
 
 
 def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
-    """A black and white PNG as a read-only array of shape [height, width], True where it is white.
+    """A black and white PNG as a read-only array of shape [height, width], True for white pixels.
 
     Raises:
         InternalError: It is no PNG, is damaged, or is larger than any view.

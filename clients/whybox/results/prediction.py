@@ -52,7 +52,7 @@ class Prediction(Part):
 
     Attributes:
         classes: Most probable first.
-        view: The part of the picture that the model looked at, or None where the server does not say.
+        view: The part of the picture that the model looked at, or None if the server does not say.
     """
 
     classes: tuple[ClassScore, ...]

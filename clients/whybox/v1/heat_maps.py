@@ -1,4 +1,4 @@
-"""Attribution maps as colours, the same where a worker renders a map and where the client draws one.
+"""Attribution maps as colours; the worker and the client draw the same colours.
 
 It loads numpy and Pillow. The contract itself does not need it, so `whybox.v1` does not import it.
 

@@ -63,7 +63,7 @@ def test_a_hot_cell_appears_at_its_place(row: int, column: int, signed: bool) ->
     colour = colourfulness(overlay).astype(float)
     colour -= colour.min()
     ys, xs = np.mgrid[:60, :60] + 0.5
-    # Bilinear spreading is symmetric but for cells at the edge, which it pushes at most half a cell outwards.
+    # Bilinear spreading is symmetric, except that it moves cells at the edge outwards by at most half a cell.
     assert np.average(ys, weights=colour) == pytest.approx(row * 10 + 5, abs=3)
     assert np.average(xs, weights=colour) == pytest.approx(column * 10 + 5, abs=3)
     far = np.hypot(ys - row * 10 - 5, xs - column * 10 - 5) > 20

@@ -12,7 +12,7 @@ INSIDE = np.random.default_rng(0).random((20, 30)) < 0.5
 
 
 def huge() -> bytes:
-    """A whole PNG of 50,000 x 50,000 pixels in a few hundred bytes, but for its pixels."""
+    """A PNG of a few hundred bytes whose header claims 50,000 x 50,000 pixels."""
     small = encode(Image.new("1", (1, 1)))
     header = b"IHDR" + (50_000).to_bytes(4) * 2 + bytes([1, 0, 0, 0, 0])
     return small[:12] + header + zlib.crc32(header).to_bytes(4) + small[33:]

@@ -1,4 +1,4 @@
-"""What goes over the wire, where the real server does not tell."""
+"""What the client sends, and the real server does not show."""
 
 import json
 

@@ -1,75 +1,83 @@
-"""Whybox: every prediction of an image classifier with its evidence.
+"""Whybox: an image classifier that returns the evidence with every answer.
 
 Example:
     with whybox.Client("grpc://127.0.0.1:8001") as client:
         analysis = client.analyze("dog.jpg", methods=("grad_cam", "integrated_gradients"))
 
-    print(analysis.prediction.classes[0])  # what did it see?
-    analysis.explanations[0].overlay().show()  # why did it decide so?
-    print(analysis.robustness.distances[0])  # how little would change its mind?
+    print(analysis.prediction.classes[0])  # what does the model see?
+    analysis.explanations[0].overlay().show()  # why does it decide so?
+    print(analysis.robustness.distances[0])  # how small a change flips its answer?
     print(analysis.bias.flags[0].message)  # for whom does it fail?
-    analysis.contact_sheet().save("dog.sheet.png")  # ... all at a glance
+    whybox.contact_sheet(analysis).save("dog.sheet.png")  # ... all at a glance
+
+Names are imported when they are first used (PEP 562): workers and the gateway need `whybox.v1` alone, without the
+libraries of the client.
 """
 
-from whybox.client import Client
-from whybox.options import (
-    AnalyzeOptions,
-    AttackOptions,
-    CallOptions,
-    ExplainOptions,
-    MapOptions,
-    RobustnessOptions,
-    SmoothingOptions,
-)
-from whybox.results import (
-    Analysis,
-    Attack,
-    AttackCheck,
-    Bias,
-    BiasFlag,
-    Certified,
-    ClassScore,
-    Corruption,
-    CorruptionKind,
-    CorruptionLevel,
-    Curve,
-    Digests,
-    Distance,
-    Example,
-    Explanation,
-    MapSimilarity,
-    Method,
-    ModelInfo,
-    PackingCheck,
-    PartTiming,
-    Prediction,
-    Preprocessing,
-    Quality,
-    RandomisationTest,
-    Receipt,
-    Region,
-    Regions,
-    Robustness,
-    Stability,
-    Timings,
-    Transfer,
-    Twin,
-    View,
-)
-from whybox.v1.errors import (
-    CancelledError,
-    DeadlineExceededError,
-    FailedPreconditionError,
-    InternalError,
-    InvalidRequestError,
-    NotFoundError,
-    OverloadedError,
-    PictureError,
-    PictureTooLargeError,
-    QuotaExceededError,
-    UnavailableError,
-    WhyboxError,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whybox._sheets.contact_sheet import contact_sheet
+    from whybox.client import Client
+    from whybox.options import (
+        AnalyzeOptions,
+        AttackOptions,
+        CallOptions,
+        ExplainOptions,
+        MapOptions,
+        RobustnessOptions,
+        SmoothingOptions,
+    )
+    from whybox.results import (
+        Analysis,
+        Attack,
+        AttackCheck,
+        Bias,
+        BiasFlag,
+        Certified,
+        ClassScore,
+        Corruption,
+        CorruptionKind,
+        CorruptionLevel,
+        Curve,
+        Digests,
+        Distance,
+        Example,
+        Explanation,
+        MapSimilarity,
+        Method,
+        ModelInfo,
+        PackingCheck,
+        PartTiming,
+        Prediction,
+        Preprocessing,
+        Quality,
+        RandomisationTest,
+        Receipt,
+        Region,
+        Regions,
+        Robustness,
+        Stability,
+        Timings,
+        Transfer,
+        Twin,
+        View,
+    )
+    from whybox.v1.errors import (
+        CancelledError,
+        DeadlineExceededError,
+        FailedPreconditionError,
+        InternalError,
+        InvalidRequestError,
+        NotFoundError,
+        OverloadedError,
+        PictureError,
+        PictureTooLargeError,
+        QuotaExceededError,
+        UnavailableError,
+        WhyboxError,
+    )
 
 __all__ = [
     "Analysis",
@@ -125,4 +133,27 @@ __all__ = [
     "UnavailableError",
     "View",
     "WhyboxError",
+    "contact_sheet",
 ]
+
+# Where the names are found; a module comes after those that it imports.
+_MODULES = ("whybox.v1.errors", "whybox.options", "whybox.results", "whybox._sheets.contact_sheet", "whybox.client")
+_ROOMS = ("options", "results", "v1")
+
+# Type checkers would believe that `__getattr__` finds any name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name in _ROOMS:
+            return import_module(f"{__name__}.{name}")
+        # Other names load nothing: libraries ask modules for many names that they do not have.
+        if name in __all__:
+            for module in map(import_module, _MODULES):
+                if hasattr(module, name):
+                    value = globals()[name] = getattr(module, name)
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,27 +1,26 @@
-"""The client: one object, four questions, two transports."""
+"""The client: one object, five questions, two transports."""
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
-from urllib.parse import urlsplit
+from typing import Self, TypeVar, Unpack
 
-from whybox._messages.pictures import ImageInput, encode
-from whybox._messages.reading import read_analysis, read_model
-from whybox._messages.requests import analysis_request, checked_request_id, checked_timeout
-from whybox._transports.grpc import GrpcTransport
-from whybox._transports.rest import RestTransport
-from whybox._transports.transport import Call, Transport
-from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, RobustnessOptions
-from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Prediction, Robustness
-from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest
-from whybox.v1.errors import FailedPreconditionError, InternalError
+from whybox._messages.fields import malformed
+from whybox._messages.models import read_model
+from whybox._messages.pictures import encode
+from whybox._messages.reading import read_analysis, read_stream
+from whybox._messages.requests import analysis_request, known
+from whybox._transports.addresses import connect
+from whybox._transports.transport import Call
+from whybox.options import DEFAULT_METHODS, AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
+from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
+from whybox.v1 import AnalyzeRequest, GetModelRequest
+from whybox.v1.errors import FailedPreconditionError
 
 DEFAULT_URL = "grpc://127.0.0.1:8001"
-_GRPC_PORT = 8001
+DEFAULT_SECONDS = 60.0
 
-_PartT = TypeVar("_PartT", Prediction, Robustness, Bias, Certified)
-_OptionsT = TypeVar("_OptionsT", bound=Mapping[str, object])
+_PartT = TypeVar("_PartT", bound=Part)
 
 
 class Client:
@@ -29,42 +28,39 @@ class Client:
 
     Args:
         url: "grpc://host:port", "http://host:port" or "https://host:port".
-        model: Name of the model that is asked unless a call names another; None for the server's first by name.
-        timeout: Seconds that a call may take unless it says otherwise.
+        model: Name of the model to ask, unless a call names another; None for the first model by name.
+        timeout: Seconds that a call may take, unless the call has its own timeout.
 
     Raises:
-        ValueError: `url` or `timeout` is of no use.
+        ValueError: `url` has no known scheme or no host, or `timeout` is not positive.
 
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:
         ...     client.predict("dog.jpg").classes[0].label
         'golden retriever'
 
-    A picture is given as a path, as encoded bytes, as a Pillow picture, or as a numpy array of shape [height, width],
-    [height, width, 3] or [height, width, 4] holding uint8 or floats in [0, 1]. Every question takes `CallOptions`, and
-    raises:
+    A picture is a path, encoded bytes, a Pillow picture, or a numpy array of shape [height, width], [height, width, 3]
+    or [height, width, 4] with uint8 or floats in [0, 1]. Every question takes `CallOptions`, and raises:
 
-        TypeError, ValueError, OSError: An argument is of no use, or the picture cannot be read; nothing was sent.
-        WhyboxError: The server refused, failed, was late or is away; a note of the error (`__notes__`) names the
-            request id.
+        TypeError, ValueError, OSError: An argument is wrong, or the picture cannot be read; nothing was sent.
+        WhyboxError: The server refused, failed, was late or cannot be reached; a note of the error (`__notes__`) names
+            the request id.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = 60.0) -> None:
-        self._timeout = checked_timeout(timeout)
+    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = DEFAULT_SECONDS) -> None:
+        self._timeout = Call(timeout).timeout
         self._model = model
-        self._transport = _connect(url)
+        self._transport = connect(url)
 
     def analyze(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Analysis:
         """Asks for a prediction and its evidence.
 
-        A part that the server could not compute carries its `error`; the call fails only when every part did.
+        A part that the server could not compute carries its `error`; the call fails only when all parts failed.
 
         Args:
             image: The picture.
-            **options: `AnalyzeOptions`: parts, top_k, methods, attributes; of maps (`MapOptions`): target, contrast,
-                baseline, max_evaluations, tolerance, encodings, channels, quality; of robustness (`AttackOptions`):
-                norms, budget, attack, pictures, transfer, twin, corruptions; of a certificate (`SmoothingOptions`):
-                sigma, samples, alpha; and `CallOptions`.
+            **options: See `AnalyzeOptions`, which includes `MapOptions`, `AttackOptions`, `SmoothingOptions` and
+                `CallOptions`.
         """
         request = self._request(image, options)
         call = self._address(request, options)
@@ -73,30 +69,35 @@ class Client:
     def stream(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Generator[Analysis, None, None]:
         """Asks as `analyze` does, and yields one Analysis per part as soon as that part is ready, the prediction first.
 
-        The call begins when the first one is asked for, and ends early when the generator is closed. Maps may come in
-        another order than they were asked for; see `Explanation.index`. A certificate comes again and again while it
-        grows; see `Certified.running`.
+        The call begins with the first `next`, and ends early when the generator is closed. Maps come in the order in
+        which they are ready; see `Explanation.index`. A certificate is repeated while it grows; see
+        `Certified.running`.
         """
         request = self._request(image, options)
         call = self._address(request, options)
-        return _read_stream(self._transport.stream(request, call), request.image)
+        return read_stream(self._transport.stream(request, call), request.image)
 
     def predict(self, image: ImageInput, *, top_k: int = 5, **call: Unpack[CallOptions]) -> Prediction:
-        """The `top_k` most probable classes."""
-        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **_known(call, CallOptions)).prediction)
+        """The most probable classes.
+
+        Args:
+            image: The picture.
+            top_k: Number of classes to return.
+            **call: See `CallOptions`.
+        """
+        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **known(call, CallOptions)).prediction)
 
     def explain(
-        self, image: ImageInput, methods: Iterable[str] | str = "grad_cam", **options: Unpack[ExplainOptions]
+        self, image: ImageInput, methods: Iterable[str] | str = DEFAULT_METHODS, **options: Unpack[ExplainOptions]
     ) -> tuple[Explanation, ...]:
         """Which pixels or regions spoke for a class: one map per method and target.
 
-        A map that failed beside others carries its `error`.
+        A map that failed carries its `error`; the call fails only when all maps failed.
 
         Args:
             image: The picture.
             methods: Methods to explain with; see `ModelInfo.methods`.
-            **options: `MapOptions`: target, contrast, baseline, max_evaluations, tolerance, encodings, channels,
-                quality; and `CallOptions`.
+            **options: See `MapOptions` and `CallOptions`.
 
         Returns:
             The maps of the first method, in the order of the targets, then those of the second.
@@ -107,7 +108,7 @@ class Client:
             >>> why.quality.reliable
             True
         """
-        chosen = _known(options, ExplainOptions)
+        chosen = known(options, ExplainOptions)
         return self.analyze(image, parts="explanations", methods=methods, **chosen).explanations
 
     def robustness(self, image: ImageInput, **options: Unpack[RobustnessOptions]) -> Robustness:
@@ -115,19 +116,25 @@ class Client:
 
         Args:
             image: The picture.
-            **options: `AttackOptions`: norms, budget, attack, pictures, transfer, twin, corruptions; and `CallOptions`.
+            **options: See `AttackOptions` and `CallOptions`.
 
         Example:
             >>> [distance] = client.robustness("dog.jpg", norms="l2", pictures="adversarial", transfer=True).distances
             >>> [other.model for other in distance.transfers if other.fooled]
             ['efficientnet-lite2']
         """
-        chosen = _known(options, RobustnessOptions)
+        chosen = known(options, RobustnessOptions)
         return _computed(self.analyze(image, parts="robustness", **chosen).robustness)
 
     def bias(self, image: ImageInput, *, attributes: Iterable[str] | str = (), **call: Unpack[CallOptions]) -> Bias:
-        """What an audit found about the class that the model predicts."""
-        chosen = _known(call, CallOptions)
+        """What an audit found about the class that the model predicts.
+
+        Args:
+            image: The picture.
+            attributes: Annotated attributes whose bias is reported; none of them for all attributes of the audit.
+            **call: See `CallOptions`.
+        """
+        chosen = known(call, CallOptions)
         return _computed(self.analyze(image, parts="bias", attributes=attributes, **chosen).bias)
 
     def certify(
@@ -140,24 +147,24 @@ class Client:
         progress: Callable[[int, int], object] | None = None,
         **call: Unpack[CallOptions],
     ) -> Certified:
-        """Within which radius no change of the picture changes the answer of the smoothed classifier, proven.
+        """A proven radius within which no change of the picture changes the answer of the smoothed classifier.
 
-        It takes a forward evaluation for each sample: 10 to 20 seconds for 1000 of them by a small network on one core.
-        The time of the call ends it with what it has by then; see `Certified.stopped_by`.
+        Each sample costs a forward evaluation: 1000 samples take a small network 10 to 20 seconds on one core. At the
+        end of its timeout the call returns a certificate from the samples drawn by then; see `Certified.stopped_by`.
 
         Args:
             image: The picture.
             sigma: See `SmoothingOptions`, also for the next two.
             samples: Noisy pictures for the estimate.
             alpha: Chance that the certificate is wrong.
-            progress: Called with the samples drawn so far and those that were asked for, about every second.
-            **call: `CallOptions`.
+            progress: Called about every second with the number of samples drawn and the number asked for.
+            **call: See `CallOptions`.
 
         Example:
             >>> client.certify("dog.jpg", sigma=0.05, progress=lambda done, wanted: print(f"{done} of {wanted}")).radius
             0.123
         """
-        chosen = _known(call, CallOptions)
+        chosen = known(call, CallOptions)
         part: Certified | None = None
         analyses = self.stream(image, parts="certified", sigma=sigma, samples=samples, alpha=alpha, **chosen)
         with closing(analyses):
@@ -168,7 +175,12 @@ class Client:
         return _computed(None if part is None or part.running else part)
 
     def models(self, *, timeout: float | None = None, request_id: str | None = None) -> tuple[ModelInfo, ...]:
-        """The served models, sorted by name, without their labels."""
+        """The served models, sorted by name, without their labels.
+
+        Args:
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+        """
         answer = self._transport.list_models(self._call(timeout, request_id))
         return tuple(read_model(model) for model in answer.models)
 
@@ -180,13 +192,20 @@ class Client:
         timeout: float | None = None,
         request_id: str | None = None,
     ) -> ModelInfo:
-        """One model with its labels; without a name the one that this client asks."""
+        """One model with its labels.
+
+        Args:
+            name: Name of the model; None for the model that this client asks.
+            version: Version of the model; None for the served version.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+        """
         call = self._call(timeout, request_id)
         request = GetModelRequest(model=name or self._default_model(call), version=version or "")
         return read_model(self._transport.get_model(request, call))
 
     def close(self) -> None:
-        """Gives the connections back; the client is of no use afterwards."""
+        """Closes the connections; the client cannot be used afterwards."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -198,10 +217,10 @@ class Client:
         self.close()
 
     def _request(self, image: ImageInput, options: AnalyzeOptions) -> AnalyzeRequest:
-        return analysis_request(encode(image), _known(options, AnalyzeOptions))
+        return analysis_request(encode(image), known(options, AnalyzeOptions))
 
     def _address(self, request: AnalyzeRequest, options: CallOptions) -> Call:
-        """Writes model, version and seed into the request, and returns what goes beside it."""
+        """Writes model, version and seed into the request, and returns what the call carries beside it."""
         call = self._call(options.get("timeout"), options.get("request_id"))
         request.model = options.get("model") or self._default_model(call)
         request.version = options.get("version") or ""
@@ -209,45 +228,23 @@ class Client:
         return call
 
     def _call(self, timeout: float | None, request_id: str | None) -> Call:
-        return Call(self._timeout if timeout is None else checked_timeout(timeout), checked_request_id(request_id))
+        seconds = self._timeout if timeout is None else timeout
+        return Call(seconds) if request_id is None else Call(seconds, request_id)
 
     def _default_model(self, call: Call) -> str:
         if self._model is None:
-            # Two threads may both ask; they learn the same.
+            # Two threads may both ask; they get the same answer.
             models = self._transport.list_models(call).models
             if not models:
-                raise FailedPreconditionError("The server serves no model.")
+                raise FailedPreconditionError("the server serves no model; pack a model and start the server again")
             self._model = models[0].name
         return self._model
 
 
-def _connect(url: str) -> Transport:
-    parts = urlsplit(url)
-    if parts.scheme == "grpc" and parts.hostname and not parts.path.strip("/"):
-        return GrpcTransport(url, parts.netloc if parts.port else f"{parts.netloc}:{_GRPC_PORT}")
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return RestTransport(url)
-    raise ValueError(f"url must be grpc://host:port, http://host:port or https://host:port, not {url!r}")
-
-
-def _known(options: _OptionsT, kind: type[Any]) -> _OptionsT:
-    """The options, all of them of that kind; Python itself does not look into `Unpack`."""
-    unknown = options.keys() - kind.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"unexpected keyword arguments: {', '.join(sorted(unknown))}")
-    return options
-
-
-def _read_stream(answers: Generator[AnalyzeResponse, None, None], picture: bytes) -> Generator[Analysis, None, None]:
-    with closing(answers):
-        for answer in answers:
-            yield read_analysis(answer, picture)
-
-
 def _computed(part: _PartT | None) -> _PartT:
-    """The only part of an answer, which the server must have computed."""
+    """The only part of an answer; raises its error if it failed."""
     if part is None:
-        raise InternalError("The server's answer lacks the part that it was asked for.", reason="MALFORMED_ANSWER")
+        raise malformed("lacks the part that it was asked for")
     if part.error is not None:
         raise part.error
     return part

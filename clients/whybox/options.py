@@ -1,33 +1,49 @@
 """What the questions of `Client` take, by keyword.
 
-Whatever is left out, or None, is left to the contract's defaults, which every receipt spells out.
+The server fills in options that are left out or None. The receipt of the answer lists all values; see
+`Receipt.parameters`.
 """
 
 from collections.abc import Collection, Iterable
-from typing import Literal, TypeAlias, TypedDict, get_args
+from os import PathLike
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
-from whybox._messages.pictures import ImageInput
+from numpy.typing import NDArray
+from PIL import Image
 
-Part: TypeAlias = Literal["prediction", "explanations", "robustness", "bias", "certified"]
-ALL_PARTS: tuple[Part, ...] = get_args(Part)
-DEFAULT_PARTS: tuple[Part, ...] = ALL_PARTS[:-1]
-"""Those that are computed unless the caller says otherwise: a certificate takes long, and needs a level of noise."""
+ImageInput: TypeAlias = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
+"""A picture: path, encoded bytes, Pillow picture, or array; see `Client`."""
+
+MAX_MESSAGE_BYTES = 32 * 2**20
+"""Size limit of a request and of an answer; the client refuses a larger request before sending it."""
+
+PartName: TypeAlias = Literal["prediction", "explanations", "robustness", "bias", "certified"]
+ALL_PARTS: tuple[PartName, ...] = get_args(PartName)
+
+DEFAULT_METHODS = ("grad_cam",)
+
+Encoding: TypeAlias = Literal["uint8", "float16", "float32", "heat_map", "overlay", "regions"]
+ALL_ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 Measurement: TypeAlias = Literal["deletion", "insertion", "infidelity", "sensitivity", "stability"]
 ALL_MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
 
+NAMED_BASELINES = ("black", "grey", "blur", "mean")
+NAMED_BUDGETS = ("fast", "standard", "thorough", "deadline")
+CHANGE_PICTURES = ("adversarial", "change")
+
 
 class CallOptions(TypedDict, total=False):
-    """What every question to a model takes, whichever part it is about.
+    """What every question to a model takes.
 
     Attributes:
-        model: Another model than the client's.
-        version: A version of the model; default: the served one.
-        seed: Seed of every method that samples, 0 to 2**32 - 1; the same seed gives the same answer. Default 0.
-        timeout: Seconds that this call may take, instead of the client's. Methods that can end at any time end shortly
-            before.
-        request_id: Name of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
-            Default: a new one.
+        model: Name of the model to ask. Default: the client's model.
+        version: Version of that model. Default: the served version.
+        seed: Seed of every method that samples, 0 to 2**32 - 1. The same seed gives the same answer. Default: 0.
+        timeout: Seconds that this call may take. Methods that can end at any time end shortly before. Default: the
+            client's timeout.
+        request_id: Id of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
+            Default: a new id.
     """
 
     model: str | None
@@ -38,27 +54,26 @@ class CallOptions(TypedDict, total=False):
 
 
 class MapOptions(TypedDict, total=False):
-    """How maps are made. Every option goes to every method; the server refuses one that a method does not take.
+    """How maps are made. Each option applies to every method; the server refuses an option that a method does not take.
 
     Attributes:
-        target: Index or label of the class to explain. Several make one map each: those of the first method, in the
-            order of the classes, then those of the second. Default: the predicted class.
-        contrast: Index or label of another class: the map tells why the target rather than this one.
-        baseline: What stands for "nothing there". A str is a name: "black", "grey", "blur" (the picture without
-            detail), or "mean" (the average of the maps for these three). Anything else is a picture of the model's
-            view, `Preprocessing.crop` pixels on each side; a file is given as a Path. Default:
-            `Method.default_baseline`.
-        max_evaluations: The most that a method may spend, in evaluations of its kind (`Method.evaluations`). Default:
+        target: Index or label of the class to explain, or several of them, for one map each. The maps of the first
+            method come first, in the order of the classes. Default: the predicted class.
+        contrast: Index or label of another class: the map explains why the target rather than this class.
+        baseline: Input that stands for "nothing there". A str is a name: "black", "grey", "blur" (the blurred picture)
+            or "mean" (the average of the maps for these three). Any other value is a picture of the model's view,
+            `Preprocessing.crop` pixels on each side; pass a file as a Path. Default: `Method.default_baseline`.
+        max_evaluations: Limit on what each method spends, in evaluations of its kind (`Method.evaluations`). Default:
             `Method.default_evaluations`.
-        tolerance: A method stops when its `Explanation.residual` is at most this; 0 spends all of `max_evaluations`.
+        tolerance: A method stops when its `Explanation.residual` is at most this; 0 spends all `max_evaluations`.
             Default: `Method.default_tolerance`.
-        encodings: How maps travel. At most one of "uint8" (the default; an error of at most 1/510 of the map's range),
-            "float16" and "float32", which all arrive as float32; and of what the server draws, "heat_map", "overlay"
-            and "regions" (what of the picture suffices, and what is necessary). Without one of the first three no
-            numbers are sent.
-        channels: "sum" (the default) for one value per pixel, "none" for one per pixel and colour channel.
-        quality: What is measured of each map: "deletion", "insertion", "infidelity", "sensitivity", "stability", or
-            "all" of them. Default: nothing.
+        encodings: How the maps are sent. "uint8" (the default; rounding error at most 1/510 of the map's range),
+            "float16" and "float32" send numbers, which all arrive as float32; name at most one of them. The server
+            draws "heat_map", "overlay" and "regions" (which superpixels suffice, and which are necessary). Without an
+            encoding of numbers, only pictures are sent.
+        channels: "sum" (the default) for one value per pixel, or "none" for one value per pixel and colour channel.
+        quality: Measurements of each map: "deletion", "insertion", "infidelity", "sensitivity", "stability", or "all"
+            of them. Default: none.
     """
 
     target: int | str | Iterable[int | str] | None
@@ -81,15 +96,16 @@ class AttackOptions(TypedDict, total=False):
     Attributes:
         norms: Norms in which robustness is measured; see `ModelInfo.norms`. Default: "linf".
         budget: What the attack may spend on each norm: "fast", "standard" (the default), "thorough", a number of
-            gradients from 1 to 1000, or "deadline" for what the time of the call allows.
-        attack: Who searches; see `ModelInfo.attacks`. Default: `ModelInfo.default_attack`.
-        pictures: Pictures of each change: "adversarial" (what the model saw, changed, in 8 bits), "change" (the change
-            itself, amplified), or both. Default: none.
-        transfer: Whether the other served models are shown the adversarial picture too; see `Distance.transfers`.
-        twin: A method of `ModelInfo.methods` that explains each adversarial picture beside the picture that was sent;
-            see `Distance.twin`.
-        corruptions: What else is done to the picture: names of `ModelInfo.corruptions`, names of their groups ("noise",
-            "blur", "weather", "digital", "geometry"), or "all". Default: nothing.
+            gradients from 1 to 1000, or "deadline" to use the whole timeout of the call.
+        attack: Attack to use; see `ModelInfo.attacks`. Default: `ModelInfo.default_attack`.
+        pictures: Pictures of each change: "adversarial" (the changed picture, in 8 bits), "change" (the change itself,
+            amplified), or both. Default: none.
+        transfer: Whether the other served models classify the adversarial picture too; see `Distance.transfers`.
+            Default: False.
+        twin: Method of `ModelInfo.methods` that explains both the picture and its adversarial picture; see
+            `Distance.twin`. Default: no explanation.
+        corruptions: Corruptions to apply: names of `ModelInfo.corruptions`, names of their groups ("noise", "blur",
+            "weather", "digital", "geometry"), or "all". Default: none.
     """
 
     norms: Iterable[str] | str | None
@@ -110,11 +126,11 @@ class SmoothingOptions(TypedDict, total=False):
 
     Attributes:
         sigma: Standard deviation of the noise, for pixel values in [0, 1]; above 0, at most 2. There is no default:
-            more noise can certify larger radii, of a less accurate classifier. 0.05 is a start for a model that was
-            not trained with noise, 0.25 for one that was.
-        samples: Noisy pictures that estimate how often the class comes, 100 to 100000. Each costs a forward
-            evaluation; no radius above sigma * quantile(alpha ** (1 / samples)) can be certified. Default 1000.
-        alpha: Chance that the certificate is wrong, above 0 and below 0.5. Default 0.001.
+            more noise can certify larger radii, but makes the smoothed classifier less accurate. Start with 0.05 for a
+            model that was trained without noise, and with 0.25 for a model that was trained with noise.
+        samples: Noisy pictures that estimate how often the class is predicted, 100 to 100000. Each costs a forward
+            evaluation. No radius above sigma * quantile(alpha ** (1 / samples)) can be certified. Default: 1000.
+        alpha: Chance that the certificate is wrong, above 0 and below 0.5. Default: 0.001.
     """
 
     sigma: float | None
@@ -125,17 +141,17 @@ class SmoothingOptions(TypedDict, total=False):
 class AnalyzeOptions(ExplainOptions, AttackOptions, SmoothingOptions, total=False):
     """What `Client.analyze` and `Client.stream` take: the following, and the options of maps, attacks, noise and calls.
 
-    An option of a part that is not computed is refused.
+    The client refuses an option of a part that is not computed.
 
     Attributes:
-        parts: Which of "prediction", "explanations", "robustness", "bias" and "certified" are computed. Default: the
-            first four; with `sigma` all five.
-        top_k: Number of classes to return, most probable first. Default 5.
+        parts: Parts to compute, some of "prediction", "explanations", "robustness", "bias" and "certified". Default:
+            the first four; all five when `sigma` is given.
+        top_k: Number of classes to return, most probable first. Default: 5.
         methods: Methods to explain with; see `ModelInfo.methods`. Default: "grad_cam".
-        attributes: Annotated attributes that bias is reported on. Default: all that an audit looked at.
+        attributes: Annotated attributes whose bias is reported. Default: all attributes of the audit.
     """
 
-    parts: Collection[Part] | Part | None
+    parts: Collection[PartName] | PartName | None
     top_k: int | None
     methods: Iterable[str] | str | None
     attributes: Iterable[str] | str | None

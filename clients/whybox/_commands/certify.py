@@ -8,12 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from whybox._commands import shared as commands
+from whybox._commands import shared
 from whybox._commands.report import print_analysis
+from whybox._messages.fields import malformed
 from whybox.client import DEFAULT_URL, Client
-from whybox.options import AnalyzeOptions
 from whybox.results import Analysis
-from whybox.v1.errors import InternalError
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -27,45 +26,47 @@ whybox certify dog.jpg --sigma 0.05 --json | jq .certified.radius
 
 
 def certify(
-    picture: commands.Picture,
+    picture: shared.Picture,
     sigma: Annotated[
         float, typer.Option(metavar="NOISE", help="Standard deviation of the noise, for pixel values in 0 to 1.")
     ],
-    samples: commands.Samples = None,
-    alpha: commands.Alpha = None,
-    url: commands.Url = DEFAULT_URL,
-    model: commands.Model = None,
-    seed: commands.Seed = 0,
-    timeout: commands.Timeout = 120.0,
-    json: commands.Json = False,
+    samples: shared.Samples = None,
+    alpha: shared.Alpha = None,
+    url: shared.Url = DEFAULT_URL,
+    model: shared.Model = None,
+    seed: shared.Seed = 0,
+    timeout: shared.Timeout = 120.0,
+    json: shared.Json = False,
 ) -> None:
     """Prove a radius within which no change of the picture changes the answer of the smoothed classifier.
 
-    That one (randomised smoothing) answers with the class that the model gives most often for noisy copies of the
-    picture; it is not the model itself. Where no class has surely more than half of the copies, it abstains.
+    The smoothed classifier (randomised smoothing) answers with the class that the model predicts most often for noisy
+    copies of the picture; it is not the model itself. It abstains if no class was shown to win more than half of the
+    votes.
 
-    --sigma trades reach for accuracy: the radius is at most a few times the noise, and a model answers badly under
-    noise that it was not trained with. Start with 0.05 for an ordinary model, with 0.25 for one that was trained with
-    noise, and lower it where the answer is an abstention.
+    --sigma trades reach for accuracy. The radius is at most a few times the noise, and a model answers badly under
+    noise that it was not trained with. Start with 0.05 for a model that was trained without noise, and with 0.25 for
+    a model that was trained with noise; lower it if the smoothed classifier abstains.
 
-    --samples trades time for reach: each is one pass through the network, so that 1000 take 10 to 20 seconds for a
-    small network on one core. With 1000 no radius above 2.5 times the noise can be certified, with 10000 none above
-    3.2 times. At the end of --timeout the certificate is made from the samples drawn by then, and says so.
+    --samples trades time for reach. Each sample is one pass through the network: 1000 samples take a small network 10
+    to 20 seconds on one core. The largest radius that can be certified is 2.5 times the noise with 1000 samples, and
+    3.2 times with 10000. At the end of --timeout the certificate is made from the samples drawn by then, and says so.
     """
-    options: AnalyzeOptions = {"parts": "certified", "sigma": sigma, "samples": samples, "alpha": alpha, "seed": seed}
-    with commands.one_line_errors(), Client(url, model=model, timeout=timeout) as client:
-        with closing(client.stream(commands.content(picture), **options)) as analyses:
+    options = shared.given(locals())
+    options["parts"] = "certified"
+    with shared.one_line_errors(), Client(url) as client:
+        with closing(client.stream(shared.content(picture), **options)) as analyses:
             analysis = last_of(analyses, Console(stderr=True))
         if analysis is None:
-            raise InternalError("The server's answer is empty.", reason="MALFORMED_ANSWER")
+            raise malformed("is empty")
         if json:
             typer.echo(analysis.to_json())
         else:
-            print_analysis(commands.output(), analysis)
+            print_analysis(shared.output(), analysis)
 
 
 def last_of(analyses: Iterator[Analysis], console: Console) -> Analysis | None:
-    """The complete answer, None without one; a terminal sees it grow."""
+    """The complete answer, or None without one; a terminal shows how the certificate grows."""
     analysis = None
     columns = (TextColumn("samples"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,81 +1,79 @@
 """Results on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.bar import Bar
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from whybox._commands.robustness_report import print_attacks, print_robustness
-from whybox._words.certified import certified_words
-from whybox._words.explanations import (
-    evaluations_words,
-    explanation_words,
-    quality_words,
-    randomisation_words,
-    regions_words,
-)
-from whybox._words.shared import flag_words, percent_words
-from whybox.results import Analysis, Explanation, Method, ModelInfo, Prediction
+from whybox._commands.robustness_report import attack_lines, corruption_marks
+from whybox._words.explanations import evaluations_words, randomisation_words
+from whybox._words.parts import SHOWN_PARTS, ShownPart
+from whybox._words.shared import Line, Tone, percent_words
+from whybox.results import Analysis, Method, ModelInfo, Prediction
 
 _BAR_WIDTH = 30
-_INDENT = (0, 0, 0, 2)
-_DEEPER = (0, 0, 0, 4)
-_STATE_STYLES = {"flagged": "bold red", "not_detected": "green", "stale": "yellow"}
+_INDENT = 2
+_STYLES: Mapping[Tone, str] = {"plain": "", "good": "green", "doubtful": "yellow", "bad": "bold red", "minor": "dim"}
 
 
 def print_analysis(console: Console, analysis: Analysis) -> None:
-    """Prints every part of the answer, and of a part that failed the reason."""
+    """Prints each part of the answer, and the reason of each part that failed."""
     console.print(Text(f"{analysis.model} {analysis.version}", "bold"))
-    errors = analysis.errors
-    if analysis.prediction is not None:
-        _heading(console, "Prediction")
-        console.print(Padding(_classes(analysis.prediction), _INDENT, expand=False))
-    if analysis.explanations:
-        _heading(console, "Explanations")
-        for explanation in analysis.explanations:
-            if explanation.error is None:
-                _explanation(console, explanation)
-    if analysis.robustness is not None:
-        _heading(console, "Robustness")
-        print_robustness(console, analysis.robustness)
-    if analysis.bias is not None:
-        _heading(console, "Bias")
-        for flag in analysis.bias.flags:
-            _line(console, Text(flag_words(flag), _STATE_STYLES.get(flag.state, "")))
-    if analysis.certified is not None and analysis.certified.error is None:
-        _heading(console, "Certified")
-        style = "green" if analysis.certified.radius is not None else "yellow"
-        _line(console, Text(certified_words(analysis.certified), style))
-    if errors:
-        _heading(console, "Failed")
-        for part, error in errors.items():
-            _line(console, Text(f"{part}: {error.message} ({error.reason})", "red"))
+    for row in SHOWN_PARTS:
+        if parts := row.computed(analysis):
+            _print_heading(console, row.heading)
+            for part in parts:
+                for block in _BLOCKS.get(row.name, _lines)(row, part):
+                    console.print(block)
+    if errors := analysis.errors:
+        _print_heading(console, "Failed")
+        for name, error in errors.items():
+            console.print(_indented(Text(f"{name}: {error.message} ({error.reason})", "red")))
     console.print()
     console.print(Text(_closing(analysis), "dim"), soft_wrap=True)
 
 
 def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
-    """Prints one block per model: its names, its classes, and what can be asked of it."""
+    """Prints one block per model: its names, its classes, and the methods, attacks and corruptions that it offers."""
     for model in models:
         console.print(Text.assemble((f"{model.name} {model.version}", "bold"), f"  {model.title}"))
-        _line(console, Text(f"{model.num_classes} classes; norms: {', '.join(model.norms) or 'none'}"))
+        console.print(_indented(Text(f"{model.num_classes} classes; norms: {', '.join(model.norms) or 'none'}")))
         methods = Table.grid(padding=(0, 2))
         for method in model.methods:
             methods.add_row(Text(method.name, "dim" if method.unavailable else ""), _method(method))
-        console.print(Padding(methods, _INDENT, expand=False))
-        print_attacks(console, model)
+        console.print(_indented(methods))
+        for block, depth in attack_lines(model):
+            console.print(_indented(block, depth))
 
 
-def _explanation(console: Console, explanation: Explanation) -> None:
-    _line(console, Text(explanation_words(explanation)))
-    if explanation.quality is not None:
-        style = "" if explanation.quality.reliable else "yellow"
-        _line(console, Text(quality_words(explanation.quality), style), _DEEPER)
-    if explanation.regions is not None:
-        _line(console, Text(regions_words(explanation.regions)), _DEEPER)
+def _lines(row: ShownPart, part: Any) -> Iterator[Padding]:
+    for line in row.lines(part):
+        yield _styled(line)
+
+
+def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa: ARG001 (bars stand for the lines)
+    table = Table.grid(padding=(0, 2))
+    for score in part.classes:
+        bar = Bar(1.0, 0, score.probability, width=_BAR_WIDTH, color="cyan")
+        table.add_row(Text(score.label), Text(percent_words(score.probability), justify="right"), bar)
+    yield _indented(table)
+
+
+def _robustness(row: ShownPart, part: Any) -> Iterator[Padding]:
+    yield from _lines(row, part)
+    for block in corruption_marks(part.corruptions):
+        yield _indented(block, 1)
+
+
+# The parts that a terminal shows with more than their lines.
+_BLOCKS: Mapping[str, Callable[[ShownPart, Any], Iterator[Padding]]] = {
+    "prediction": _class_bars,
+    "robustness": _robustness,
+}
 
 
 def _method(method: Method) -> Text:
@@ -89,14 +87,6 @@ def _method(method: Method) -> Text:
     return Text("\n").join(lines)
 
 
-def _classes(prediction: Prediction) -> Table:
-    table = Table.grid(padding=(0, 2))
-    for score in prediction.classes:
-        bar = Bar(1.0, 0, score.probability, width=_BAR_WIDTH, color="cyan")
-        table.add_row(Text(score.label), Text(percent_words(score.probability), justify="right"), bar)
-    return table
-
-
 def _closing(analysis: Analysis) -> str:
     words = []
     if analysis.timings is not None:
@@ -105,10 +95,14 @@ def _closing(analysis: Analysis) -> str:
     return "; ".join([*words, f"request id {analysis.request_id}"])
 
 
-def _heading(console: Console, title: str) -> None:
+def _print_heading(console: Console, title: str) -> None:
     console.print()
     console.print(Text(title, "bold"))
 
 
-def _line(console: Console, text: Text, indent: tuple[int, int, int, int] = _INDENT) -> None:
-    console.print(Padding(text, indent, expand=False))
+def _styled(line: Line) -> Padding:
+    return _indented(Text(line.text, _STYLES[line.tone]), line.depth)
+
+
+def _indented(block: ConsoleRenderable, depth: int = 0) -> Padding:
+    return Padding(block, (0, 0, 0, _INDENT * (1 + depth)), expand=False)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from whybox._sheets.contact_sheet import contact_sheet
 from whybox.results import Analysis, Distance, Explanation
 
 
@@ -14,8 +15,8 @@ def save_pictures(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]
 
     Args:
         analysis: What to draw.
-        folder: Where to write; made where it is missing.
-        stem: What the names of the files begin with.
+        folder: Where to write; a missing folder is made.
+        stem: Beginning of the names of all files.
 
     Raises:
         OSError: The folder or a file cannot be written.
@@ -32,7 +33,7 @@ def save_pictures(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]
     for distance in analysis.robustness.distances if analysis.robustness else ():
         yield from _save_changes(distance, folder, f"{stem}.robustness.{distance.norm}")
     path = folder / f"{stem}.sheet.png"
-    analysis.contact_sheet().save(path)
+    contact_sheet(analysis).save(path)
     yield path
 
 

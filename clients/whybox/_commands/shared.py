@@ -1,13 +1,14 @@
 """What the commands of `whybox` share: arguments, options, and how they end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
+from whybox.options import AnalyzeOptions
 from whybox.v1.errors import WhyboxError
 
 STDIN = Path("-")
@@ -20,22 +21,35 @@ def _existing(picture: Path) -> Path:
     return picture
 
 
-Picture = Annotated[Path, typer.Argument(callback=_existing, help="A file, or - to read standard input.")]
-Url = Annotated[str, typer.Option(envvar="WHYBOX_URL", help="grpc://host:port, http://host:port or https://host:port.")]
-Model = Annotated[str | None, typer.Option(help="A served model; default: the first of `whybox models`.")]
+Picture = Annotated[Path, typer.Argument(callback=_existing, help="Picture to ask about; - reads standard input.")]
+Url = Annotated[
+    str,
+    typer.Option(envvar="WHYBOX_URL", help="Server: grpc://host:port, http://host:port or https://host:port."),
+]
+Model = Annotated[str | None, typer.Option(help="Model to ask; default: the first of `whybox models`.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
-Samples = Annotated[
-    int | None, typer.Option(metavar="N", help="Noisy pictures that a certificate rests on; default: 1000.")
-]
+Samples = Annotated[int | None, typer.Option(metavar="N", help="Noisy pictures to draw; default: 1000.")]
 Alpha = Annotated[
-    float | None, typer.Option(metavar="SHARE", help="Chance that a certificate is wrong; default: 0.001.")
+    float | None, typer.Option(metavar="SHARE", help="Chance that the certificate is wrong; default: 0.001.")
 ]
+
+
+def given(parameters: Mapping[str, Any]) -> AnalyzeOptions:
+    """The parameters of a command that bear the name of an option of the client and were given a value."""
+    return cast(
+        AnalyzeOptions,
+        {
+            name: value
+            for name, value in parameters.items()
+            if name in AnalyzeOptions.__annotations__ and value is not None and value != []
+        },
+    )
 
 
 def content(picture: Path) -> bytes | Path:
-    """What the client shall send."""
+    """The picture as the client takes it."""
     return typer.get_binary_stream("stdin").read() if picture == STDIN else picture
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox.v1.errors import InternalError
+from whybox._messages.fields import malformed
 
-# No network looks at more; a few bytes of PNG can claim any size.
+# No network has a larger view; a few bytes of PNG can claim any size.
 _LARGEST_SIDE = 4096
 _MIDDLE_GREY = 127
 
@@ -17,7 +17,7 @@ EMPTY_MASK.flags.writeable = False
 
 
 def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
-    """A black and white PNG as a read-only array of shape [height, width], True where it is white.
+    """A black and white PNG as a read-only array of shape [height, width], True for white pixels.
 
     Raises:
         InternalError: It is no PNG, is damaged, or is larger than any view.
@@ -27,9 +27,7 @@ def decode_mask(encoded: bytes) -> NDArray[np.bool_]:
             if max(picture.size) > _LARGEST_SIDE:
                 raise ValueError(f"it is {picture.width} x {picture.height} pixels large")
             mask: NDArray[np.bool_] = np.asarray(picture.convert("L")) > _MIDDLE_GREY
-    except Exception as error:  # a damaged file trips Pillow in more ways than its documentation names
-        raise InternalError(
-            f"The server's answer holds a region's mask that cannot be decoded: {error}.", reason="MALFORMED_ANSWER"
-        ) from error
+    except Exception as error:  # a damaged file makes Pillow raise more than its documentation names
+        raise malformed(f"holds a region's mask that cannot be decoded: {error}") from error
     mask.flags.writeable = False
     return mask

@@ -1,32 +1,32 @@
-"""Pictures: encoded for the server, and the part of them that the model saw."""
+"""Pictures, encoded for the server."""
 
 import io
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-ImageInput: TypeAlias = str | PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
+from whybox.options import ImageInput
 
-# What PNG stores without a change; Pillow turns the other modes into RGB.
+# Modes that PNG stores without a change; Pillow converts the others to RGB.
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 
 
 def encode(image: ImageInput, name: str = "image") -> bytes:
     """The picture as encoded bytes.
 
-    Files and bytes go as they are; pictures and arrays become PNG, which loses nothing (floats are rounded to 8 bits).
+    Files and bytes stay as they are; pictures and arrays become PNG without loss (floats are rounded to 8 bits).
 
     Args:
         image: Path, encoded bytes, Pillow picture, or array of shape [height, width], [height, width, 3] or
             [height, width, 4] holding uint8 or floats in [0, 1].
-        name: The argument that errors name.
+        name: Name of the argument in errors.
 
     Raises:
-        TypeError: `image` or its dtype is of another kind.
+        TypeError: `image` is of another type, or an array of another dtype.
         ValueError: The array has another shape or values outside [0, 1], or the picture is empty.
         OSError: The file cannot be read.
     """
@@ -47,37 +47,6 @@ def encode(image: ImageInput, name: str = "image") -> bytes:
     if not encoded:
         raise ValueError(f"{name} must be an encoded picture, but it has no bytes")
     return encoded
-
-
-def seen(encoded: bytes, box: tuple[float, float, float, float] | None, size: int | None) -> Image.Image:
-    """The part of the upright picture inside `box`, in RGB.
-
-    Args:
-        encoded: Encoded picture; its EXIF orientation is obeyed.
-        box: (left, upper, right, lower) in pixels of the upright picture, may be fractional; None for all of it.
-        size: Length of the longer side of the result in pixels; None for the picture's own resolution.
-    """
-    with Image.open(io.BytesIO(encoded)) as picture:
-        upright = ImageOps.exif_transpose(picture).convert("RGB")
-    if box is None:
-        box = (0, 0, *upright.size)
-    width, height = box[2] - box[0], box[3] - box[1]
-    target = (max(1, round(width)), max(1, round(height))) if size is None else scaled(width, height, size)
-    # Rounding on the wire must not push the box over the edge, which Pillow refuses.
-    inside = (max(0.0, box[0]), max(0.0, box[1]), min(box[2], upright.width), min(box[3], upright.height))
-    return upright.resize(target, Image.Resampling.BICUBIC, box=inside)
-
-
-def scaled(width: float, height: float, size: int) -> tuple[int, int]:
-    """(width, height) in whole pixels with `size` as the longer side.
-
-    Raises:
-        ValueError: `size` is not positive.
-    """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, not {size}")
-    longer = max(width, height)
-    return max(1, round(size * width / longer)), max(1, round(size * height / longer))
 
 
 def _png(picture: Image.Image, name: str) -> bytes:
@@ -106,7 +75,7 @@ def _to_bytes(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         return array
     if not np.issubdtype(array.dtype, np.floating):
         raise TypeError(f"{name} must hold uint8 or floats in [0, 1], not {array.dtype}")
-    # Written so that NaN, which compares false, is refused too.
+    # NaN compares false, so it is refused too.
     if not (array.min() >= 0 and array.max() <= 1):
         raise ValueError(
             f"{name} must hold floats in [0, 1], but its values run from {array.min():g} to {array.max():g}; "

@@ -6,11 +6,12 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
+from whybox._messages.fields import malformed
 from whybox.v1 import Tensor
 from whybox.v1.errors import InternalError
 
 _DTYPES = {name: np.dtype(name).newbyteorder("<") for name in ("float32", "float16", "uint8")}
-# Of any map's elements; a stream of a few kilobytes can claim, and become, gigabytes.
+# Most bytes of any map's elements: a compressed stream of a few kilobytes can become gigabytes.
 _MOST_BYTES = 2**28
 
 EMPTY_MAP: NDArray[np.float32] = np.zeros((0, 0), np.float32)
@@ -43,14 +44,14 @@ def decode(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def _elements(tensor: Tensor, size: int) -> bytes:
-    """The elements without compression, of which there should be `size` bytes."""
+    """The elements without compression, at most `size` bytes."""
     if not tensor.compression:
         return tensor.data
     if tensor.compression != "deflate":
         raise _malformed(f"its compression is {tensor.compression!r}, not 'deflate'")
     inflater = zlib.decompressobj()
     try:
-        # One byte more than there should be tells a stream that is too long, and lets one of the right length end.
+        # One byte more than expected shows that a stream is too long, and lets a stream of the right length end.
         elements = inflater.decompress(tensor.data, size + 1)
     except zlib.error as error:
         raise _malformed(f"its data is no zlib stream ({error})") from error
@@ -62,4 +63,4 @@ def _elements(tensor: Tensor, size: int) -> bytes:
 
 
 def _malformed(why: str) -> InternalError:
-    return InternalError(f"The server's answer holds a map that cannot be decoded: {why}.", reason="MALFORMED_ANSWER")
+    return malformed(f"holds a map that cannot be decoded: {why}")

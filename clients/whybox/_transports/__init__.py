@@ -1,1 +1,1 @@
-"""The two ways to a server."""
+"""The two ways to a server: gRPC and REST."""

@@ -1,25 +1,30 @@
-"""Errors that arise on the way to the server, worded the same on both transports."""
+"""Errors that arise on the way to the server, in the same words on both transports."""
 
 from typing import TypeVar
 
 from whybox._transports.transport import Call
-from whybox.v1.errors import DeadlineExceededError, UnavailableError, WhyboxError
+from whybox.v1.errors import DeadlineExceededError, PictureTooLargeError, UnavailableError, WhyboxError
 
 _ErrorT = TypeVar("_ErrorT", bound=WhyboxError)
 
 
 def unreachable(url: str, why: str) -> UnavailableError:
-    """Nobody answers at `url`."""
-    return UnavailableError(f"No Whybox server answers at {url}: {why}")
+    """No server answers at `url`."""
+    return UnavailableError(f"no Whybox server answers at {url}: {why}")
 
 
 def too_late(url: str, call: Call) -> DeadlineExceededError:
     """The answer did not come within the caller's time."""
-    return DeadlineExceededError(f"{url} did not answer within {call.timeout:g} s.")
+    return DeadlineExceededError(f"{url} did not answer within {call.timeout:g} s; give the call a longer timeout")
+
+
+def too_large(url: str, why: str) -> PictureTooLargeError:
+    """The server, or a proxy before it, refuses a request for its size without the words of Whybox."""
+    return PictureTooLargeError(f"the picture is too large for {url}: {why}", field="image")
 
 
 def not_whybox(url: str, what: str) -> WhyboxError:
-    """Somebody answers at `url`, but not as Whybox does."""
+    """Another program than Whybox answers at `url`."""
     return WhyboxError(f"{url} is not a Whybox server, or not its address for this scheme: {what}", reason="NOT_WHYBOX")
 
 

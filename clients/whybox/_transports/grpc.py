@@ -6,22 +6,19 @@ from contextlib import contextmanager
 import grpc
 from grpc_status import rpc_status
 
-from whybox._transports.failures import (
-    not_whybox,
-    too_late,
-    traced,
-    unreachable,
-)
-from whybox._transports.transport import MAX_MESSAGE_BYTES, REQUEST_ID, Call
+from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.transport import Call
+from whybox.options import MAX_MESSAGE_BYTES
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
-from whybox.v1.errors import PictureTooLargeError, WhyboxError, error_for, error_from_status
+from whybox.v1.errors import WhyboxError, error_for, error_from_status
+from whybox.v1.request_ids import HEADER
 
 _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 )
-# What a server says to a call that it does not know; Whybox never does.
+# Codes with which another gRPC server answers an unknown call; Whybox never does.
 _FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
 
 
@@ -50,7 +47,7 @@ class GrpcTransport:
             try:
                 yield from answers
             finally:
-                # A caller who stops reading frees the server.
+                # A caller that stops reading frees the server.
                 answers.cancel()
 
     def list_models(self, call: Call) -> ListModelsResponse:
@@ -85,21 +82,21 @@ class GrpcTransport:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return too_late(self._url, call)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            # Whybox's own quotas come with a status; without one it is gRPC's limit on the size of a message.
-            return _too_large(self._url, details)
+            # Whybox's own quotas come with a status; without a status it is gRPC's limit on the size of a message.
+            return _too_many_bytes(self._url, details)
         if code in _FOREIGN:
             return not_whybox(self._url, f"{code.name}: {details}")
         return error_for(code.value[0], None)(f"{self._url}: {details}")
 
 
-def _too_large(url: str, details: str) -> WhyboxError:
+def _too_many_bytes(url: str, details: str) -> WhyboxError:
     if "CLIENT:" in details:
         return WhyboxError(
-            f"{url} answers with more than {MAX_MESSAGE_BYTES >> 20} MiB; ask for fewer maps, or for uint8 alone.",
+            f"{url} answers with more than {MAX_MESSAGE_BYTES >> 20} MiB; ask for fewer maps, or for uint8 alone",
             reason="ANSWER_TOO_LARGE",
         )
-    return PictureTooLargeError(f"The picture is too large for {url}: {details}", field="image")
+    return too_large(url, details)
 
 
 def _metadata(call: Call) -> tuple[tuple[str, str], ...]:
-    return ((REQUEST_ID, call.request_id),)
+    return ((HEADER, call.request_id),)

@@ -11,31 +11,26 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from whybox._transports.failures import (
-    not_whybox,
-    too_late,
-    traced,
-    unreachable,
-)
-from whybox._transports.transport import REQUEST_ID, Call
+from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.transport import Call
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
 from whybox.v1.errors import (
     DeadlineExceededError,
-    PictureTooLargeError,
     QuotaExceededError,
     UnavailableError,
     WhyboxError,
     error_for,
 )
+from whybox.v1.request_ids import HEADER
 
 _MessageT = TypeVar("_MessageT", bound=Message)
 
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
 _PROBLEM = "application/problem+json"
-# What a proxy in front of Whybox may answer in its own words.
+# Errors that a proxy in front of Whybox may answer in its own words.
+_TOO_LARGE = 413
 _PROXY_ERRORS: dict[int, type[WhyboxError]] = {
-    413: PictureTooLargeError,
     429: QuotaExceededError,
     502: UnavailableError,
     503: UnavailableError,
@@ -92,14 +87,14 @@ class RestTransport:
         body = json_format.MessageToDict(request, preserving_proto_field_name=True)
         # The path names the model already.
         body.pop("model", None)
-        # The server counts the time too, so that it does not go on with an answer that nobody awaits.
+        # The server counts the time too, so that it ends its work when the caller stops waiting.
         params = {"timeout": str(call.timeout)}
         with self._sent("POST", path, call, accept=accept, params=params, json=body) as response:
             yield response
 
     @contextmanager
     def _sent(self, method: str, path: str, call: Call, *, accept: str, **content: Any) -> Iterator[httpx.Response]:
-        headers = {"accept": f"{accept}, {_PROBLEM}", REQUEST_ID: call.request_id}
+        headers = {"accept": f"{accept}, {_PROBLEM}", HEADER: call.request_id}
         with self._http.stream(method, path, headers=headers, timeout=call.timeout, **content) as response:
             yield response
 
@@ -127,8 +122,10 @@ class RestTransport:
         if media_type == _PROBLEM:
             raise _problem(self._parsed(response.read(), response))
         answer = f"{response.status_code} {response.reason_phrase}"
+        if response.status_code == _TOO_LARGE:
+            raise too_large(self._url, answer)
         if response.status_code in _PROXY_ERRORS:
-            raise _PROXY_ERRORS[response.status_code](f"{self._url} answered {answer}, and not in the words of Whybox.")
+            raise _PROXY_ERRORS[response.status_code](f"a proxy of {self._url} answered {answer}; try again later")
         raise self._foreign(response, f"with {media_type or 'no content type'}")
 
     def _parsed(self, text: str | bytes, response: httpx.Response) -> dict[str, Any]:
@@ -148,11 +145,11 @@ class RestTransport:
             raise self._foreign(response, f"with JSON that is no {message.DESCRIPTOR.name} ({error})") from error
 
     def _foreign(self, response: httpx.Response, how: str) -> WhyboxError:
-        return not_whybox(self._url, f"it answered {response.status_code} {response.reason_phrase} {how}.")
+        return not_whybox(self._url, f"it answered {response.status_code} {response.reason_phrase} {how}")
 
 
 def _problem(problem: dict[str, Any]) -> WhyboxError:
-    """The exception that an RFC 9457 problem of Whybox stands for."""
+    """The exception that stands for an RFC 9457 problem of Whybox."""
     name = problem.get("code", "")
     code = code_pb2.Code.Value(name) if name in code_pb2.Code.keys() else code_pb2.UNKNOWN  # noqa: SIM118  no mapping
     reason = problem.get("reason")

@@ -1,22 +1,34 @@
 """What `Client` needs of a transport."""
 
+import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
-
-# Of a request or an answer; a request with a larger picture is refused before it is sent.
-MAX_MESSAGE_BYTES = 32 * 2**20
-REQUEST_ID = "x-request-id"
+from whybox.v1.request_ids import is_usable, new_request_id
 
 
 @dataclass(frozen=True)
 class Call:
-    """What one call carries beside its message: the seconds it may take, and its id."""
+    """What one call carries beside its message.
+
+    Attributes:
+        timeout: Seconds that the call may take.
+        request_id: Id of the call; a new one unless given.
+
+    Raises:
+        ValueError: `timeout` is not positive and finite, or the server would not take over `request_id`.
+    """
 
     timeout: float
-    request_id: str
+    request_id: str = field(default_factory=new_request_id)
+
+    def __post_init__(self) -> None:
+        if not (self.timeout > 0 and math.isfinite(self.timeout)):
+            raise ValueError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
+        if not is_usable(self.request_id):
+            raise ValueError(f"request_id must be 1 to 128 characters of A-Z a-z 0-9 . _ -, not {self.request_id!r}")
 
 
 class Transport(Protocol):
@@ -35,4 +47,4 @@ class Transport(Protocol):
         """One model with its labels."""
 
     def close(self) -> None:
-        """Gives the connections back; no call may follow."""
+        """Closes the connections; no call may follow."""

@@ -1,1 +1,1 @@
-"""Results in words; the command line and the contact sheet both speak them."""
+"""Results in words, for the command line and the contact sheet."""

@@ -1,28 +1,30 @@
-"""Certificates in words: what is proven, of what, and what is not."""
+"""Certificates in words: what is proven of the smoothed classifier, and what is not."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from whybox._words.robustness import size_words
+from whybox._words.shared import Line
+from whybox.results import Certified
 
-if TYPE_CHECKING:
-    from whybox.results import Certified
+
+def certified_lines(certified: Certified) -> Iterator[Line]:
+    """The certificate, or the abstention, in one line."""
+    yield Line(certified_words(certified), "good" if certified.radius is not None else "doubtful")
 
 
 def certified_words(certified: Certified) -> str:
-    """For example "within an L2 change of 0.124 (31.6 in grey levels) the smoothed classifier (...) answers dalmatian".
+    """For example "the smoothed classifier (...) answers dalmatian within an L2 change of 0.124 (31.6 in grey levels)".
 
-    The smoothed classifier is named with its noise and what the certificate rests on, and told from the model.
+    The words name the noise, the samples and the confidence, and tell the smoothed classifier from the model.
     """
-    smoothed = f"the smoothed classifier ({_basis(certified)})"
     if certified.running:
         return f"under way: {certified.samples} of {certified.wanted_samples} samples"
+    smoothed = f"the smoothed classifier ({_basis(certified)})"
     if certified.radius is not None:
         radius = size_words(certified.radius, "l2")
-        words = f"within an L2 change of {radius} {smoothed} answers {certified.class_label}"
-        return f"{words}; it is not the model itself{_ending(certified)}"
-    words = f"nothing is certified: {smoothed} abstains, for no class has surely more than half of the answers"
+        words = f"{smoothed} answers {certified.class_label} within an L2 change of {radius}"
+        return f"{words}; the certificate is not about the model itself{_ending(certified)}"
+    words = f"{smoothed} abstains: no class was shown to win more than half of the votes"
     words += f" ({certified.class_label}: {certified.count} of {certified.samples})" if certified.samples else ""
     return f"{words}; less noise may help{_ending(certified)}"
 
@@ -35,4 +37,4 @@ def _basis(certified: Certified) -> str:
 def _ending(certified: Certified) -> str:
     if not certified.stopped_by:
         return ""
-    return f"; the {certified.stopped_by} ended it before its {certified.wanted_samples} samples"
+    return f"; the {certified.stopped_by} came before all {certified.wanted_samples} samples were drawn"

@@ -1,17 +1,23 @@
-"""Explanations in words: what a map tells, how far it can be trusted, and what the method that made it is worth."""
+"""Explanations in words: what a map tells, how far it can be trusted, and what its method is worth."""
 
-from __future__ import annotations
+from collections.abc import Iterator
 
-from typing import TYPE_CHECKING
+from whybox._words.shared import Line, Tone, class_words, cost_words, percent_words
+from whybox.results import Explanation, Method, Quality, RandomisationTest, Region, Regions
 
-from whybox._words.shared import class_words, cost_words, percent_words
 
-if TYPE_CHECKING:
-    from whybox.results import Explanation, Method, Quality, RandomisationTest, Region, Regions
+def explanation_lines(explanation: Explanation) -> Iterator[Line]:
+    """What the map explains; below it, its quality and its regions."""
+    yield Line(explanation_words(explanation))
+    if explanation.quality is not None:
+        tone: Tone = "plain" if explanation.quality.reliable else "doubtful"
+        yield Line(quality_words(explanation.quality), tone, depth=1)
+    if explanation.regions is not None:
+        yield Line(regions_words(explanation.regions), depth=1)
 
 
 def explanation_words(explanation: Explanation) -> str:
-    """What was explained, how far the method came, and what it cost."""
+    """What was explained, why the method stopped, and what it cost."""
     words = [f"{explanation.method}: {question_words(explanation)}"]
     if explanation.signed:
         words[0] += " (and against it)"
@@ -30,7 +36,7 @@ def question_words(explanation: Explanation) -> str:
 
 
 def delta_words(explanation: Explanation) -> str:
-    """The completeness gap of a path method, with its share of what there was to explain."""
+    """The completeness gap of a path method, and the difference of logits that the map should sum to."""
     gap = f"completeness gap {explanation.convergence_delta:+.3f}"
     if explanation.baseline_logit is None or explanation.target_logit == explanation.baseline_logit:
         return f"{gap} logits"
@@ -39,8 +45,8 @@ def delta_words(explanation: Explanation) -> str:
 
 
 def ending_words(explanation: Explanation) -> list[str]:
-    """What stopped the method, and how much was then left, for example "stopped by evaluations at residual 7.1 %"."""
-    # A method that ended by itself had nothing left to stop it.
+    """What stopped the method, and its residual, for example "stopped by evaluations at residual 7.1 %"."""
+    # "done" stands for a method that always takes the same number of evaluations.
     words = [f"stopped by {explanation.stopped_by}"] if explanation.stopped_by not in ("", "done") else []
     if explanation.residual is not None:
         words.append(f"residual {percent_words(explanation.residual)}")
@@ -48,12 +54,12 @@ def ending_words(explanation: Explanation) -> list[str]:
 
 
 def verdict_words(quality: Quality) -> str:
-    """Whether a map can be relied on, and if not, what speaks against it."""
+    """Whether the map is reliable, and if not, why."""
     return "reliable" if quality.reliable else f"not reliable: {'; '.join(quality.reasons)}"
 
 
 def quality_words(quality: Quality) -> str:
-    """The verdict on a map, the numbers that it rests on, and what they cost."""
+    """The verdict on a map, the measurements behind it, and what they cost."""
     measured = [
         f"{name} AUC {curve.auc:.2f} (random places {curve.random_auc:.2f})"
         for name, curve in (("deletion", quality.deletion), ("insertion", quality.insertion))
@@ -74,7 +80,7 @@ def quality_words(quality: Quality) -> str:
 
 
 def regions_words(regions: Regions) -> str:
-    """What suffices and what is necessary, for example "12 of 60 superpixels (18 % of the view) suffice: ..."."""
+    """Which superpixels suffice, and which are necessary."""
     sides = [side for side in (regions.sufficient, regions.necessary) if side is not None]
     if any(side.state == "not_held" for side in sides):
         return "no regions: the answer does not hold even for the whole picture"
@@ -87,7 +93,7 @@ def regions_words(regions: Regions) -> str:
 
 
 def area_words(region: Region) -> str:
-    """Its share of the view, for example "18 %"."""
+    """The region's share of the view, for example "18 %"."""
     return f"{100 * region.area:.0f} %" if not 0 < region.area < 0.01 else "under 1 %"
 
 
@@ -96,11 +102,11 @@ def randomisation_words(test: RandomisationTest) -> str:
     numbers = f"similarity {test.similarity:.2f}, limit {test.threshold:.2f}, {test.pictures} pictures"
     if test.passed:
         return f"passed the randomisation test ({numbers})"
-    return f"failed the randomisation test: its maps stay alike for random weights ({numbers})"
+    return f"failed the randomisation test: its maps stay similar when weights are randomised ({numbers})"
 
 
 def evaluations_words(method: Method) -> str:
-    """What a method may spend unless told otherwise; empty where it cannot be told."""
+    """The limits of a method by default; empty for a method without limits to set."""
     if "max_evaluations" not in method.options:
         return ""
     words = f"up to {method.default_evaluations} {method.evaluations} evaluations"
@@ -109,9 +115,9 @@ def evaluations_words(method: Method) -> str:
 
 def _sufficient_words(region: Region, segments: int) -> str:
     if not region.found:
-        return "no set of superpixels was found that suffices"
+        return "no sufficient set of superpixels was found"
     if not region.segments:
-        return f"nothing of the picture is needed: {_kept_words(region)}"
+        return f"no superpixel is needed: {_kept_words(region)}"
     verb = "suffices" if region.segments == 1 else "suffice"
     share = f"{region.segments} of {segments} superpixels ({area_words(region)} of the view)"
     return f"{share} {verb}: {_kept_words(region)}"
@@ -119,14 +125,14 @@ def _sufficient_words(region: Region, segments: int) -> str:
 
 def _necessary_words(region: Region) -> str:
     if not region.found:
-        return "no removal changes the answer, which holds for the baseline too"
+        return "no removal changes the answer: it holds for the baseline too"
     becomes = "changes the answer" if region.predicted is None else f"makes it {class_words(region.predicted)}"
     noun = "superpixel" if region.segments == 1 else "superpixels"
     return f"removing {region.segments} {noun} ({area_words(region)}) {becomes}"
 
 
 def _kept_words(region: Region) -> str:
-    # With a contrast class, a third class may have the largest logit all the same.
+    # Even with a contrast class, a third class may have the largest logit.
     scores = [score for score in (region.target, region.predicted) if score is not None]
     if len(scores) == 2 and scores[0].index == scores[1].index:
         scores = scores[:1]

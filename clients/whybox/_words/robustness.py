@@ -1,24 +1,33 @@
-"""Robustness in words: how far the prediction is from changing, what that rests on, and what else changes it."""
+"""Robustness in words: the smallest change found that flips the prediction, how it was found, and corruptions."""
 
-from __future__ import annotations
+from collections.abc import Iterator, Sequence
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from whybox._words.shared import class_words, cost_words, percent_words
-
-if TYPE_CHECKING:
-    from whybox.results import Attack, AttackCheck, Corruption, Distance, MapSimilarity, Transfer, Twin
+from whybox._words.shared import Line, class_words, cost_words, percent_words
+from whybox.results import Attack, AttackCheck, Corruption, Distance, MapSimilarity, Robustness, Transfer, Twin
 
 _GREY_LEVELS = 255
 
 
+def robustness_lines(robustness: Robustness) -> Iterator[Line]:
+    """Each distance and what is known of it, then the corruptions."""
+    for distance in robustness.distances:
+        yield Line(distance_words(distance))
+        if distance.reliable or distance.reasons:
+            yield Line(reliability_words(distance), "minor" if distance.reliable else "doubtful", depth=1)
+        for transfer in distance.transfers:
+            yield Line(transfer_words(transfer), "plain" if transfer.error is None else "bad", depth=1)
+        if distance.twin is not None:
+            yield Line(twin_words(distance.twin), depth=1)
+    if robustness.corruptions:
+        yield Line(corruptions_words(robustness.corruptions))
+
+
 def distance_words(distance: Distance) -> str:
-    """How far the prediction is from changing, who searched, what it cost, and whether 8 bits can hold it."""
+    """The size of the change, the attack and its cost, and whether the change survives rounding to 8 bits."""
     searched = f"{distance.attack}, {cost_words(distance.forward_evaluations, distance.gradient_evaluations)}"
     if distance.distance is None:
         radius = size_words(distance.searched_radius, distance.norm)
-        return f"{distance.norm}: no change up to {radius} was found to flip the prediction ({searched})"
+        return f"{distance.norm}: no flip was found up to {radius}; a smaller flip may still exist ({searched})"
     words = [f"{distance.norm}: a change of {size_words(distance.distance, distance.norm)} {_becomes(distance)}"]
     words.append(f"an upper bound found by {searched}")
     if distance.survives_8bit is not None:
@@ -29,14 +38,14 @@ def distance_words(distance: Distance) -> str:
 
 
 def reliability_words(distance: Distance) -> str:
-    """Whether a distance can be relied on, and if not, what speaks against it."""
+    """Whether the distance is reliable, and if not, why."""
     if distance.reliable:
-        return "reliable: nothing speaks against this distance"
+        return "reliable: no check speaks against this distance"
     return f"not reliable: {'; '.join(distance.reasons)}" if distance.reasons else "not reliable"
 
 
 def size_words(size: float, norm: str) -> str:
-    """A size in grey levels where the norm is that of single values, else in its own units."""
+    """A size in grey levels for the norm "linf", and in both units for other norms."""
     if norm == "linf":
         levels = f"{size * _GREY_LEVELS:.3g}"
         return f"{levels} grey level{'' if levels == '1' else 's'} of {_GREY_LEVELS}"
@@ -47,7 +56,7 @@ def transfer_words(transfer: Transfer) -> str:
     """Whether the adversarial picture fools another model, for example "does not fool lite2: pointer 88.0 %"."""
     name = transfer.model
     if transfer.error is not None:
-        return f"nothing is known of {name}: {transfer.error.message}"
+        return f"{name} could not be asked: {transfer.error.message}"
     after = "" if transfer.adversarial_class is None else f": {class_words(transfer.adversarial_class)}"
     if not transfer.fooled:
         return f"does not fool {name}{after}"
@@ -56,19 +65,19 @@ def transfer_words(transfer: Transfer) -> str:
 
 
 def twin_words(twin: Twin) -> str:
-    """Whether the new answer rests on other evidence than the old one, and whether that of the old one moved."""
+    """How similar the evidence for the old and the new class is, and how far the evidence for the old class moved."""
     if twin.error is not None:
         return f"the adversarial picture could not be explained: {twin.error.message}"
     if twin.before is None or twin.after is None:
         return "the adversarial picture has no explanation to compare"
     old, new = twin.before.target_label, twin.after.target_label
-    words = [f"{twin.before.method} of {old} before and of {new} after the change: {similarity_words(twin.new_class)}"]
-    words.append(f"of {old} before and after: {similarity_words(twin.same_class)}")
-    return "; ".join(words)
+    evidence = f"{twin.before.method} for {old} before and for {new} after the change"
+    moved = f"for {old} before and after: {similarity_words(twin.same_class)}"
+    return f"{evidence}: {similarity_words(twin.new_class)}; {moved}"
 
 
 def similarity_words(similarity: MapSimilarity | None) -> str:
-    """How alike two maps are, for example "SSIM 0.85, top overlap 72.0 %, rank correlation 0.91"."""
+    """How similar two maps are, for example "SSIM 0.85, top overlap 72.0 %, rank correlation 0.91"."""
     if similarity is None:
         return "not compared"
     overlap = percent_words(similarity.top_overlap)
@@ -107,21 +116,21 @@ def corruptions_words(corruptions: Sequence[Corruption]) -> str:
 
 
 def attack_words(attack: Attack) -> str:
-    """In which norms an attack measures, and what it spends."""
+    """The norms of an attack, and the kind of evaluations that it spends."""
     return f"{', '.join(attack.norms)}; {attack.evaluations} evaluations"
 
 
 def attack_check_words(check: AttackCheck) -> str:
-    """Whether attacks that follow the network's gradients can be trusted."""
+    """Whether gradient-based attacks on the model can be trusted."""
     if not check.pictures:
-        return "whether attacks with gradients can be trusted was not tested"
+        return "gradient-based attacks were not checked on this model"
     numbers = [f"{check.pictures} pictures, {check.attacked} of them attacked"]
-    numbers.append(f"an attack without gradients did much better on {percent_words(check.black_box_better_share)}")
+    numbers.append(f"a gradient-free attack did much better on {percent_words(check.black_box_better_share)}")
     if check.planted:
         numbers.append(f"{check.planted_found} of {check.planted} planted changes were found")
-    verdict = "attacks with gradients can be trusted"
+    verdict = "gradient-based attacks can be trusted"
     if not check.reliable:
-        verdict = f"attacks with gradients cannot be trusted: {'; '.join(check.reasons)}"
+        verdict = f"gradient-based attacks cannot be trusted: {'; '.join(check.reasons)}"
     return f"{verdict} ({'; '.join(numbers)})"
 
 
@@ -142,4 +151,4 @@ def _rounding_words(distance: Distance) -> str:
     words = "it does not survive rounding to 8 bits"
     if distance.distance_8bit is None:
         return words
-    return f"{words}: there it takes {size_words(distance.distance_8bit, distance.norm)}"
+    return f"{words}: in 8 bits a flip takes {size_words(distance.distance_8bit, distance.norm)}"

@@ -1,11 +1,26 @@
-"""Results in words, honest and short; the command line and the contact sheet both speak them."""
+"""Lines, and the phrases that several parts have in common."""
 
-from __future__ import annotations
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-from typing import TYPE_CHECKING
+from whybox.results import ClassScore
 
-if TYPE_CHECKING:
-    from whybox.results import BiasFlag, ClassScore
+Tone: TypeAlias = Literal["plain", "good", "doubtful", "bad", "minor"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line about a part of an answer.
+
+    Attributes:
+        text: The words.
+        tone: What the line tells: good news, news to doubt, bad news, or minor news that a short account leaves out.
+        depth: 0, or 1 for a line about the line before it.
+    """
+
+    text: str
+    tone: Tone = "plain"
+    depth: int = 0
 
 
 def class_words(score: ClassScore) -> str:
@@ -21,16 +36,3 @@ def percent_words(share: float) -> str:
 def cost_words(forward: int, gradients: int) -> str:
     """For example "12 gradients, 7 forward passes"."""
     return f"{gradients} gradient{'' if gradients == 1 else 's'}, {forward} forward pass{'' if forward == 1 else 'es'}"
-
-
-def flag_words(flag: BiasFlag) -> str:
-    """The audit's sentence, with its evidence where it measured any."""
-    words = f"{flag.attribute or 'bias'}: {flag.state.replace('_', ' ')}"
-    if flag.effect is not None:
-        interval = "" if flag.ci_low is None or flag.ci_high is None else f" [{flag.ci_low:+.2f}, {flag.ci_high:+.2f}]"
-        words += f", effect {flag.effect:+.2f}{interval}"
-    if flag.n is not None:
-        words += f", n = {flag.n}"
-    if flag.q_value is not None:
-        words += f", q = {flag.q_value:.3g}"
-    return f"{words}. {flag.message}".strip()

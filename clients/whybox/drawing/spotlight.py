@@ -1,18 +1,18 @@
-"""A set of pixels shown in its picture."""
+"""A set of pixels lit up in its picture."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
-# What is outside can still be recognised, but nobody takes it for being inside.
+# Dark enough to tell the outside from the inside, bright enough to recognise what it shows.
 _OUTSIDE_BRIGHTNESS = 0.3
 _OUTLINE = (255, 196, 0)
-# Of a filter's window: the outline is half as wide.
+# Side of the filter's window in pixels; the outline is half as wide.
 _OUTLINE_WINDOW = 5
 
 
-def spotlight(picture: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
-    """The picture inside the set, and outlined; all else in dark grey.
+def light_up(picture: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+    """The set in the colours of the picture and outlined, the rest of the picture in dark grey.
 
     Args:
         picture: RGB.

@@ -1,7 +1,7 @@
-"""What a call answers with: plain frozen values, made from the messages of `whybox.v1`, which bear the same names.
+"""What a call returns: plain frozen values with the names of the messages of `whybox.v1` that they are made from.
 
-Every part carries an `error`: None where the part was computed, else the exception that says why it is missing. One
-failed part leaves the others untouched; its own other fields are then empty.
+Every part carries an `error`: None if the part was computed, else the exception that says why it is missing. The other
+fields of a failed part are empty. A part that fails does not affect the others.
 """
 
 from whybox.results.analysis import Analysis
@@ -20,6 +20,7 @@ from whybox.results.model import (
     Preprocessing,
     RandomisationTest,
 )
+from whybox.results.part import Part
 from whybox.results.prediction import ClassScore, Prediction, View
 from whybox.results.quality import Curve, Quality, Stability
 from whybox.results.receipt import PartTiming, Receipt, Timings
@@ -46,6 +47,7 @@ __all__ = [
     "Method",
     "ModelInfo",
     "PackingCheck",
+    "Part",
     "PartTiming",
     "Prediction",
     "Preprocessing",

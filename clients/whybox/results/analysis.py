@@ -1,14 +1,14 @@
 """A prediction with all its evidence."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 
 from google.protobuf.json_format import MessageToJson
-from PIL import Image
 
-from whybox._sheets import contact_sheet as _contact_sheet
 from whybox.results.bias import Bias
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
+from whybox.results.part import Part
 from whybox.results.prediction import Prediction
 from whybox.results.receipt import Receipt, Timings
 from whybox.results.robustness import Robustness
@@ -18,21 +18,21 @@ from whybox.v1.errors import WhyboxError
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A prediction and its evidence. A part that was not asked for is None, or has no entry among `explanations`.
+    """A prediction and its evidence. A part that was not asked for is None; `explanations` is then empty.
 
     Attributes:
-        request_id: Under this name the server's log knows the request.
+        request_id: Id of the request in the server's log.
         model: Name of the model that answered.
         version: Its version.
         prediction: Which classes, with which probability.
-        explanations: Which pixels or regions spoke for a class; one entry per method.
+        explanations: Which pixels or regions spoke for a class; one map per method and target.
         robustness: How small a change makes the model change its mind.
         bias: What an audit found about the predicted class.
-        certified: Within which radius the smoothed classifier keeps its answer, proven.
-        timings: What the answer cost.
+        certified: The proven radius within which the smoothed classifier keeps its answer.
+        timings: How long the answer took.
         receipt: What is needed to get the same answer again.
         picture: The encoded picture that was sent.
-        message: The message that all this was read from.
+        message: The message that the values were read from.
     """
 
     request_id: str
@@ -51,20 +51,22 @@ class Analysis:
     @property
     def errors(self) -> dict[str, WhyboxError]:
         """The errors of the parts that failed, by part: "prediction", "explanations[0]", ..., "certified"."""
-        parts: dict[str, Prediction | Explanation | Robustness | Bias | Certified | None]
-        parts = {"prediction": self.prediction}
-        parts |= {f"explanations[{explanation.index}]": explanation for explanation in self.explanations}
-        parts |= {"robustness": self.robustness, "bias": self.bias, "certified": self.certified}
-        return {name: part.error for name, part in parts.items() if part is not None and part.error is not None}
-
-    def contact_sheet(self, size: int = 320) -> Image.Image:
-        """Draws one picture to look at: what the model saw beside every map, each with its caption.
-
-        Args:
-            size: Length of the longer side of each tile in pixels.
-        """
-        return _contact_sheet.draw(self, size)
+        return {
+            name: part.error
+            for each in fields(self)
+            for name, part in _entries(each.name, getattr(self, each.name))
+            if part.error is not None
+        }
 
     def to_json(self) -> str:
-        """The answer as the REST interface writes it: protobuf JSON with the names of the .proto files."""
+        """The answer as the REST interface writes it: protobuf JSON with the field names of the .proto files."""
         return MessageToJson(self.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def _entries(name: str, value: object) -> Iterator[tuple[str, Part]]:
+    """The parts in one field of an analysis, each with its name in the errors of the server."""
+    if isinstance(value, Part):
+        yield name, value
+    elif isinstance(value, tuple):
+        for explanation in value:
+            yield f"{name}[{explanation.index}]", explanation

@@ -1,4 +1,4 @@
-"""How little would change its mind: the smallest changes found that flip the prediction, and what they show."""
+"""How small a change flips the prediction: the smallest changes found, and what they show."""
 
 from dataclasses import dataclass, field
 
@@ -9,15 +9,15 @@ from whybox.v1.errors import WhyboxError
 
 @dataclass(frozen=True)
 class Transfer:
-    """Another model's view of the adversarial picture.
+    """Another model's answer to the adversarial picture.
 
     Attributes:
         model: Name of the other model.
         version: Its version.
-        predicted_class: What it predicts for what the attacked model saw of the picture, or None.
-        adversarial_class: What it predicts for that changed by `Distance.distance_8bit`, or None.
-        fooled: Whether these are two classes.
-        error: Why nothing is known of this model, or None.
+        predicted_class: Its answer to the view of the attacked model, or None.
+        adversarial_class: Its answer to the same view after the change of `Distance.distance_8bit`, or None.
+        fooled: Whether the two answers differ.
+        error: Why the other model did not answer, or None.
     """
 
     model: str
@@ -30,13 +30,13 @@ class Transfer:
 
 @dataclass(frozen=True)
 class MapSimilarity:
-    """How alike two maps are.
+    """How similar two maps are.
 
     Attributes:
         ssim: Structural similarity (Wang et al., 2004) of the maps, each scaled by its largest absolute value, -1 to 1;
             1 is the same map.
-        top_overlap: Share of the 5 % largest values that both have in common, 0 to 1.
-        rank_correlation: Spearman's rank correlation of the values, -1 to 1; 0 where a map has one value everywhere.
+        top_overlap: Share of the 5 % largest values that both maps have in common, 0 to 1.
+        rank_correlation: Spearman's rank correlation of the values, -1 to 1; 0 if a map has one value everywhere.
     """
 
     ssim: float
@@ -46,14 +46,14 @@ class MapSimilarity:
 
 @dataclass(frozen=True, eq=False)
 class Twin:
-    """A picture and its adversarial neighbour, explained with the same method, baseline and seed.
+    """A picture and its adversarial picture, explained with the same method, baseline and seed.
 
     Attributes:
-        before: Why the predicted class, of the picture; or None.
-        after: Why the adversarial class, of the changed picture; or None. Where the adversarial picture was sent too,
-            the map is drawn over that.
-        same_class: The maps of the predicted class for both pictures: whether the evidence for one class moved.
-        new_class: `before` and `after`: whether the new answer rests on other evidence than the old one.
+        before: Explanation of the predicted class in the picture, or None.
+        after: Explanation of the adversarial class in the adversarial picture, or None. The map is drawn over the
+            adversarial picture if the server sent it.
+        same_class: Similarity of the maps of the predicted class in both pictures: whether its evidence moved.
+        new_class: Similarity of `before` and `after`: whether the new answer rests on other evidence than the old one.
         error: Why the maps are missing, or None.
     """
 
@@ -66,39 +66,38 @@ class Twin:
 
 @dataclass(frozen=True)
 class Distance:
-    """The smallest change found that makes the model change its mind: an upper bound, never a certificate.
+    """The smallest change found that flips the prediction: an upper bound, never a certificate.
 
     Attributes:
-        norm: Name of the norm; "linf" is the largest change of any channel of any pixel, "l2" the root of the sum of
-            the squares of all changes.
-        attack: Name of the attack that searched, for example "fmn".
-        state: "found", or "not_found" where nothing up to `searched_radius` flipped the prediction; the fields about
-            the changed picture are then None.
+        norm: Name of the norm: "linf" is the largest change of a channel of a pixel, "l2" the root of the sum of the
+            squares of all changes.
+        attack: Name of the attack, for example "fmn".
+        state: "found", or "not_found": no flip was found up to `searched_radius`; a smaller flip may still exist. The
+            fields about the changed picture are then None.
         distance: Size of the change, for pixel values in [0, 1]; times 255 for grey levels.
-        unflipped_distance: A size along the same direction that was checked not to flip; within 1 % of `distance`.
-        distance_at_half_budget: The best distance known at half the budget: how much the search still gained.
-        predicted_class: What the model predicts for the picture.
-        adversarial_class: What it predicts for the changed picture.
+        unflipped_distance: A size along the same direction that does not flip the prediction; within 1 % of `distance`.
+        distance_at_half_budget: Best distance at half the budget: tells how much the second half gained.
+        predicted_class: The model's prediction for the picture.
+        adversarial_class: The model's prediction for the changed picture.
         gradient_evaluations: Gradients of one picture that the search cost.
-        forward_evaluations: Forward passes of one picture that the search cost, and the looks at twice the change and
-            at pictures of 8 bits.
+        forward_evaluations: Forward passes of one picture that the search and the checks of the change cost.
         searched_radius: The largest size that was tried.
         percentile: Share of the reference pictures of the predicted class that are easier to flip, 0 to 100; None until
             the model has a reference bank.
         survives_8bit: Whether the changed picture still flips the prediction after rounding to 8 bits per channel; None
-            where there was no time to look.
-        runner_up_class: The class that was second to the predicted one before the change, or None.
+            if there was no time to check.
+        runner_up_class: The second most probable class before the change, or None.
         stopped_by: What ended the search: "evaluations" (the budget is spent), "deadline", "converged" (the attack had
-            no further step to make), or "flat" where the network gave no direction to search in.
-        distance_8bit: The smallest change found along the same direction that flips the prediction and that 8 bits per
-            channel can hold; None where there is none, or there was no time to look.
-        adversarial_png: What the model saw, so changed, as PNG; None unless asked for and found.
-        change_png: The change of `distance` as PNG: grey is no change, and the largest change of any channel is black
-            or white; None unless asked for and found.
-        transfers: What each other served model makes of the picture with `distance_8bit`, by the name of the model.
-        twin: The picture's explanation beside that of the adversarial picture, or None.
-        reliable: Whether nothing speaks against this distance.
-        reasons: What speaks against it, for people; see `ModelInfo.attack_check` for what is known of the model.
+            no further step to make), or "flat" (the network gave no direction to search in).
+        distance_8bit: Size of the smallest change found along the same direction that flips the prediction and that 8
+            bits per channel can hold; None if none was found, or there was no time to check.
+        adversarial_png: The model's view with the change of `distance_8bit`, as PNG; None unless asked for and found.
+        change_png: The change of `distance` as PNG: grey is no change, and the largest change of a channel is black or
+            white; None unless asked for and found.
+        transfers: The answers of the other served models to the change of `distance_8bit`, sorted by model.
+        twin: Explanations of the picture and of the adversarial picture, or None.
+        reliable: Whether no check speaks against this distance.
+        reasons: The checks that do, in words for people; `ModelInfo.attack_check` has those of the model.
     """
 
     norm: str

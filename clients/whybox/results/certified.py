@@ -1,32 +1,31 @@
-"""What is proven: within which radius the smoothed classifier keeps its answer."""
+"""What is proven: a radius within which the smoothed classifier keeps its answer."""
 
 from dataclasses import dataclass
 
-from whybox.v1.errors import WhyboxError
+from whybox.results.part import Part
 
 
 @dataclass(frozen=True)
-class Certified:
+class Certified(Part):
     """A certificate by randomised smoothing (Cohen et al., arXiv:1902.02918).
 
-    It is about the smoothed classifier, which answers with the class that the model gives most often under Gaussian
-    noise, and not about the model itself.
+    The certificate is about the smoothed classifier, which answers with the class that the model predicts most often
+    under Gaussian noise. It is not about the model itself.
 
     Attributes:
-        state: "certified": within `radius` in L2 the smoothed classifier answers `class_index`. "abstained": no class
-            is frequent enough for a certificate. "running": more is to come; only a stream says so.
-        class_index: The class that the smoothed classifier gives; where it abstained, the one that was tested.
+        state: "certified": the smoothed classifier answers `class_index` within `radius`. "abstained": no class was
+            shown to win more than half of the votes. "running": more samples follow; only a stream has this state.
+        class_index: The answer of the smoothed classifier; if it abstained, the class that was tested.
         class_label: Its name; empty until it is chosen.
-        radius: In L2, for pixel values in [0, 1] of the model's view; None unless certified.
-        probability_lower_bound: With confidence 1 - alpha the class has at least this probability under the noise; 0
+        radius: Radius in L2, for pixel values in [0, 1] of the model's view; None unless certified.
+        probability_lower_bound: Lower bound of the class's probability under the noise, with confidence 1 - alpha; 0
             while "running".
         sigma: Standard deviation of the noise.
         alpha: Chance that the certificate is wrong.
         samples: Noisy pictures drawn so far for the estimate.
-        wanted_samples: How many were asked for.
-        count: How many of `samples` were of the class.
-        stopped_by: Empty for all that were asked for, or "deadline".
-        error: Why this part is missing, or None.
+        wanted_samples: Number of samples that were asked for.
+        count: Number of `samples` for which the model predicted the class.
+        stopped_by: "deadline" if it came before `wanted_samples` were drawn, else empty.
     """
 
     state: str
@@ -40,9 +39,8 @@ class Certified:
     wanted_samples: int
     count: int
     stopped_by: str
-    error: WhyboxError | None = None
 
     @property
     def running(self) -> bool:
-        """Whether more is to come."""
+        """Whether more samples follow."""
         return self.state == "running"

@@ -1,4 +1,4 @@
-"""Why did it decide so: attribution maps, and their drawing."""
+"""Why the model decided so: attribution maps, and their drawing."""
 
 from dataclasses import dataclass, field
 
@@ -6,17 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whybox._messages import pictures as _pictures
-from whybox.drawing.spotlight import spotlight
+from whybox.drawing import maps
+from whybox.drawing.spotlight import light_up
+from whybox.drawing.view import Box, seen
+from whybox.results.part import Part
 from whybox.results.prediction import View
 from whybox.results.quality import Quality
 from whybox.results.regions import Region, Regions
-from whybox.v1 import heat_maps
-from whybox.v1.errors import WhyboxError
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class Explanation(Part):
     """Which pixels or regions spoke for a class, and how far the map can be trusted.
 
     Attributes:
@@ -24,34 +24,33 @@ class Explanation:
         method: Name of the method, for example "grad_cam".
         target_class: Index of the class that was explained.
         target_label: Its name.
-        contrast_class: Index of the class that it was set against: the map tells why the one rather than the other.
-            None unless asked for.
-        contrast_label: Its name; empty without one.
+        contrast_class: Index of the contrast class: the map explains why the target rather than this class. None unless
+            asked for.
+        contrast_label: Its name; empty without a contrast class.
         attribution: The map as read-only float32, [height, width] or [3, height, width]. Its resolution is the method's
-            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], where the map failed or only pictures were asked for.
-        heat_map_png: The map as the server draws it, of the size of the model's view, or None.
-        overlay_png: The same over the view in grey, or None.
-        regions: What of the picture suffices, or None.
-        units: What a value means: "logit" (values add up to a difference of the target's logit), "logit per pixel
-            value" (a gradient), or "relative" (only order and ratio mean something).
+            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], if the map failed or only pictures were asked for.
+        heat_map_png: The map as the server draws it, in the size of the model's view, or None.
+        overlay_png: The map over the view in grey as the server draws it, or None.
+        regions: Which superpixels suffice for the answer, and which are necessary, or None.
+        units: What a value means: "logit" (values sum to a difference of the target's logit), "logit per pixel value"
+            (a gradient), or "relative" (only order and ratio of values have a meaning).
         signed: Whether negative values speak against the class; if not, the map holds only evidence for it.
-        baseline: The input that stands for "nothing there", for example "black", or "image" for the caller's own; empty
-            where the method needs none.
+        baseline: Input that stands for "nothing there", for example "black", or "image" for the caller's own picture;
+            empty for methods without a baseline.
         target_logit: The target's logit for the picture; with a contrast class the difference of the two logits.
-        baseline_logit: The same for the baseline (the mean of several), or None.
-        convergence_delta: Completeness gap in logits, sum of the map - (target_logit - baseline_logit); 0 is exact.
-            None where the method has no completeness axiom.
-        stopped_by: Why the method ended: "done" (it always takes the same number of evaluations), "tolerance",
+        baseline_logit: The same for the baseline (the mean over several baselines), or None.
+        convergence_delta: For methods whose values should sum to the logit difference, the remaining gap in logits: sum
+            of the map - (target_logit - baseline_logit). 0 is exact; None for other methods.
+        stopped_by: Why the method stopped: "done" (it always takes the same number of evaluations), "tolerance",
             "evaluations" or "deadline".
-        residual: What the method watches to know that it is done; 0 is exact. Path methods: |convergence_delta| as a
-            share of what there was to explain. Methods that sample: the map's standard error as a share of its size.
-            None for methods that end by themselves.
-        forward_evaluations: Forward passes of one picture that the map cost, those of gradients included.
+        residual: Estimated error that is compared with the tolerance; 0 is exact. Path methods: |convergence_delta| as
+            a share of the logit difference. Methods that sample: the map's standard error as a share of its size. None
+            for methods without a tolerance.
+        forward_evaluations: Forward passes of one picture that the map cost, including those for gradients.
         gradient_evaluations: Gradients of one picture that the map cost.
-        quality: How far the map can be trusted, as far as that was asked for, or None.
+        quality: The measurements of the map that were asked for, or None.
         view: Where the map lies in the picture; None for all of it.
         picture: The encoded picture that was explained.
-        error: Why the map is missing, or None.
     """
 
     index: int
@@ -77,25 +76,22 @@ class Explanation:
     quality: Quality | None
     view: View | None
     picture: bytes = field(repr=False)
-    error: WhyboxError | None = None
 
     def heatmap(self, size: int | None = None) -> Image.Image:
         """Draws the map alone; a map per colour channel is summed first.
 
-        Unsigned maps run from black over red to pale yellow. Signed maps are red where the picture speaks for the
-        class, blue where it speaks against it and white at 0. Full colour stands for the 99th percentile of |value|.
+        Unsigned maps run from black over red to pale yellow. Signed maps are red for evidence for the class, blue for
+        evidence against it, and white at 0. Full colour stands for the 99th percentile of |value|.
 
         Args:
             size: Length of the picture's longer side in pixels; None for one pixel per value of the map.
 
         Raises:
-            ValueError: The map's numbers were not asked for; see `heat_map_png`.
+            ValueError: The map came without numbers (see `heat_map_png`), or `size` is not positive.
             WhyboxError: The map failed; this is its `error`.
         """
-        values = self._strengths()
-        height, width = values.shape
-        drawn_size = (width, height) if size is None else _pictures.scaled(width, height, size)
-        return heat_maps.draw(values, drawn_size, signed=self.signed)
+        self._check()
+        return maps.heatmap(self.attribution, size, signed=self.signed)
 
     def overlay(self, alpha: float = 0.5, size: int | None = None) -> Image.Image:
         """Draws the map over what the model saw of the upright picture.
@@ -107,34 +103,31 @@ class Explanation:
             size: Length of the longer side in pixels; None for the picture's own resolution.
 
         Raises:
-            ValueError: `alpha` is not in [0, 1], or the map's numbers were not asked for; see `overlay_png`.
+            ValueError: `alpha` is not in [0, 1], the map came without numbers (see `overlay_png`), or `size` is not
+                positive.
             WhyboxError: The map failed; this is its `error`.
         """
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha must lie in [0, 1], not {alpha}")
-        values = self._strengths()
-        return heat_maps.lay_over(self._seen(size), values, alpha, signed=self.signed)
+        self._check()
+        return maps.overlay(self.attribution, self.picture, self._box, alpha=alpha, size=size, signed=self.signed)
 
     def spotlight(self, region: Region, size: int | None = None) -> Image.Image:
-        """Draws what the model saw, with everything outside of the region in dark grey.
+        """Draws what the model saw, with the outside of the region in dark grey.
 
         Args:
             region: `regions.sufficient` or `regions.necessary`.
             size: Length of the longer side in pixels; None for the picture's own resolution.
 
         Raises:
-            ValueError: There is no such region.
+            ValueError: The region was not found, or `size` is not positive.
         """
         if not region.found:
             raise ValueError(f"there is no region to draw: its state is {region.state!r}")
-        return spotlight(self._seen(size), region.mask)
+        return light_up(seen(self.picture, self._box, size), region.mask)
 
-    def _strengths(self) -> NDArray[np.float32]:
+    @property
+    def _box(self) -> Box | None:
+        return None if self.view is None else self.view.box
+
+    def _check(self) -> None:
         if self.error is not None:
             raise self.error
-        if not self.attribution.size:
-            raise ValueError("the map came without numbers: ask for the encoding 'uint8', 'float16' or 'float32' too")
-        return heat_maps.strengths(self.attribution, signed=self.signed)
-
-    def _seen(self, size: int | None) -> Image.Image:
-        return _pictures.seen(self.picture, None if self.view is None else self.view.box, size)

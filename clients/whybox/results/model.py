@@ -25,16 +25,16 @@ class Preprocessing:
 class RandomisationTest:
     """Whether a method's maps depend on what the network has learnt (Adebayo et al., arXiv:1810.03292).
 
-    Maps of the trained network are compared with maps of the same network with random weights. A method whose maps stay
-    alike shows edges of the picture rather than what the network has learnt. Maps are made with few evaluations: for a
-    method that samples, passing says less than failing would.
+    Maps of the trained network are compared with maps of the same network with random weights in the last quarter of
+    its layers. A method whose maps stay similar shows edges of the picture rather than what the network has learnt. The
+    test makes maps with few evaluations, so for methods that sample a pass is weaker evidence than a failure.
 
     Attributes:
         passed: Whether `similarity` is below `threshold`.
         similarity: Mean over the pictures of |Spearman's rank correlation| of the two maps' absolute values, 0 to 1; 0
-            means nothing in common.
-        threshold: At or above it the test is failed.
-        pictures: Number of pictures whose map had more than one value.
+            means that the maps have nothing in common.
+        threshold: Similarity at which a method fails the test.
+        pictures: Number of pictures that were counted; maps with fewer than 20 different values are not.
     """
 
     passed: bool
@@ -48,19 +48,18 @@ class Method:
     """A way to explain the model.
 
     Attributes:
-        name: What requests call it.
+        name: Name in requests.
         summary: One sentence for people.
-        reference: The paper that defines it.
-        options: Which options it takes beyond those of all methods: some of "baseline", "max_evaluations" and
+        reference: The paper that defines the method.
+        options: Options of this method beside those that all methods take: some of "baseline", "max_evaluations" and
             "tolerance".
-        evaluations: What it spends: "gradient" or "forward" evaluations.
-        default_evaluations: How many of them at most, unless the request says otherwise; 0 for methods without
-            "max_evaluations".
-        min_evaluations: With fewer it cannot work.
-        default_tolerance: Its tolerance unless the request says otherwise; see `Explanation.residual`.
-        default_baseline: Its baseline unless the request says otherwise; empty for methods without "baseline".
-        unavailable: Why this model cannot be explained so, and what to use instead; empty if it can.
-        randomisation_test: Whether its maps depend on what the network has learnt; None where that was not tested.
+        evaluations: Kind of evaluations that the method spends: "gradient" or "forward".
+        default_evaluations: Default limit on the evaluations; 0 for methods without "max_evaluations".
+        min_evaluations: Fewest evaluations that the method needs.
+        default_tolerance: Default tolerance; see `Explanation.residual`.
+        default_baseline: Default baseline; empty for methods without "baseline".
+        unavailable: Why the method cannot explain this model, and what to use instead; empty if it can.
+        randomisation_test: Whether the maps depend on what the network has learnt; None if that was not tested.
     """
 
     name: str
@@ -81,11 +80,11 @@ class Attack:
     """A search for the smallest change that flips the model's prediction.
 
     Attributes:
-        name: What requests call it.
+        name: Name in requests.
         summary: One sentence for people.
-        reference: The paper that defines it.
-        norms: Norms that it can measure in.
-        evaluations: What it spends: "gradient" or "forward" evaluations.
+        reference: The paper that defines the attack.
+        norms: Norms in which the attack can measure.
+        evaluations: Kind of evaluations that the attack spends: "gradient" or "forward".
     """
 
     name: str
@@ -97,28 +96,28 @@ class Attack:
 
 @dataclass(frozen=True)
 class AttackCheck:
-    """Signs that the network hides its weaknesses from attacks that follow its gradients.
+    """Signs that the network hides its weaknesses from gradient-based attacks.
 
-    They are those of Croce and Hein (arXiv:2003.01690), Carlini et al. (arXiv:1902.06705) and Zimmermann et al.
+    The checks are those of Croce and Hein (arXiv:2003.01690), Carlini et al. (arXiv:1902.06705) and Zimmermann et al.
     (arXiv:2206.13991).
 
     Attributes:
-        reliable: Whether none of the following speaks against such attacks.
-        reasons: What does, for people.
-        pictures: Number of pictures that were tested; 0 where the model was packed without the test.
-        attacked: How many of them were attacked.
+        reliable: Whether no check speaks against gradient-based attacks.
+        reasons: The checks that do, in words for people.
+        pictures: Number of pictures that were tested; 0 for a model that was packed without the checks.
+        attacked: Number of these pictures that were attacked.
         repetition_difference: Largest difference of a logit between repeated passes of one picture; above 0 the network
             is random.
-        softmax_output: Whether the network answers with probabilities instead of logits: where they saturate, no
-            gradient is left.
-        zero_gradient_share: Share of pictures with a gradient that is zero almost everywhere, 0 to 1.
-        black_box_better_share: Share of the attacked pictures on which an attack without gradients found a much smaller
+        softmax_output: Whether the network returns probabilities instead of logits; saturated probabilities have no
+            gradient.
+        zero_gradient_share: Share of the pictures with a gradient that is zero almost everywhere, 0 to 1.
+        black_box_better_share: Share of the attacked pictures on which a gradient-free attack found a much smaller
             change, 0 to 1.
         optimises_at_inference: Whether the network computes gradients to answer.
-        radius_helps_share: Share of the attacked pictures whose flipped answer flipped back when the change was
-            enlarged, 0 to 1.
-        planted: Adversarial pictures that could be planted.
-        planted_found: How many of them the attack found.
+        radius_helps_share: Share of the attacked pictures for which enlarging the change restored the original answer,
+            0 to 1.
+        planted: Number of adversarial pictures that could be planted.
+        planted_found: Number of planted pictures that the attack found.
     """
 
     reliable: bool
@@ -137,13 +136,13 @@ class AttackCheck:
 
 @dataclass(frozen=True)
 class CorruptionKind:
-    """What may be done to a picture beside attacks.
+    """A common corruption or a change of geometry that can be applied to a picture.
 
     Attributes:
-        name: What requests call it.
+        name: Name in requests.
         group: "noise", "blur", "weather", "digital" or "geometry".
         summary: One sentence for people.
-        severities: Number of severities: 5, or 1 where there are no degrees.
+        severities: Number of severities: 5, or 1 for a corruption without degrees.
     """
 
     name: str
@@ -154,7 +153,7 @@ class CorruptionKind:
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256 in lower-case hexadecimal of what the model is made of; `inputs_sha256` covers all of it."""
+    """SHA-256 in lower-case hexadecimal of the parts of the model; `inputs_sha256` covers all inputs of packing."""
 
     weights_sha256: str
     onnx_sha256: str
@@ -165,11 +164,11 @@ class Digests:
 
 @dataclass(frozen=True)
 class PackingCheck:
-    """ONNX Runtime against torch, and maps against Captum's, compared when the model was packed.
+    """Comparison of ONNX Runtime with torch, and of the maps with Captum's, made when the model was packed.
 
     Attributes:
         pictures: Number of real pictures on which logits were compared.
-        max_logit_difference: Largest absolute difference of any logit; 0 means the same numbers.
+        max_logit_difference: Largest absolute difference of a logit; 0 means the same numbers.
         max_map_difference: Largest difference of a map from Captum's, as a share of the range of that map's values; 0
             means the same map.
         runtime: Versions of the libraries that were compared, by name.
@@ -186,22 +185,21 @@ class ModelInfo:
     """A served model.
 
     Attributes:
-        name: What requests call it.
-        version: The version that is described.
+        name: Name in requests.
+        version: The described version.
         title: Name for people.
         architecture: For example "efficientnet_lite/efficientnet-lite0".
         num_classes: Number of classes.
         labels: Names of the classes in index order; empty in `Client.models()`, see `Client.model()`.
-        methods: What it can be explained with, and what not for a reason; see `Method.unavailable`.
-        norms: Norms in which its robustness can be measured.
-        preprocessing: How a picture becomes the model's input, or None where the server does not say.
-        digests: What it is made of, or None where the server does not say.
-        packing_check: The comparison made when it was packed, or None where there was none.
-        attacks: What its robustness can be measured with.
-        default_attack: The attack that is used unless a request names another.
-        attack_check: Whether attacks that follow the network's gradients can be trusted, or None where that was not
-            tested.
-        corruptions: What else can be done to a picture.
+        methods: Methods to explain the model with, also those that cannot explain it; see `Method.unavailable`.
+        norms: Norms in which robustness can be measured.
+        preprocessing: How a picture becomes the model's input, or None if the server does not say.
+        digests: Digests of what the model is made of, or None if the server does not say.
+        packing_check: The comparison made when the model was packed, or None without one.
+        attacks: Attacks to measure robustness with.
+        default_attack: Name of the attack that is used unless a request names another.
+        attack_check: Whether gradient-based attacks can be trusted, or None if that was not tested.
+        corruptions: Corruptions that can be applied to a picture.
     """
 
     name: str

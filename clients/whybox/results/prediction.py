@@ -1,8 +1,8 @@
-"""What did it see: the most probable classes, and the part of the picture that the model looked at."""
+"""What the model saw: the most probable classes, and the part of the picture that it looked at."""
 
 from dataclasses import dataclass
 
-from whybox.v1.errors import WhyboxError
+from whybox.results.part import Part
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class ClassScore:
     Attributes:
         index: Position in the model's labels, from 0.
         label: Name, for example "golden retriever".
-        probability: Softmax output, 0 to 1. The model's own confidence: not calibrated, not a chance of being right.
+        probability: Softmax output, 0 to 1: the model's own confidence, not the chance that the model is right.
     """
 
     index: int
@@ -22,7 +22,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class View:
-    """The part of the upright picture that the model looked at, in pixels; all maps lie over it.
+    """The part of the upright picture that the model looked at, in pixels. All maps lie over this part.
 
     Attributes:
         picture_width: Width of the upright picture.
@@ -47,9 +47,13 @@ class View:
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The most probable classes, most probable first."""
+class Prediction(Part):
+    """The most probable classes.
+
+    Attributes:
+        classes: Most probable first.
+        view: The part of the picture that the model looked at, or None if the server does not say.
+    """
 
     classes: tuple[ClassScore, ...]
     view: View | None
-    error: WhyboxError | None = None

@@ -1,4 +1,4 @@
-"""How far can a map be trusted: what was measured of it."""
+"""How far a map can be trusted: measurements of its quality."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class Curve:
         fractions: Shares of the pixels that were deleted or inserted, from 0 to 1.
         probabilities: The target's probability at each of them; with a contrast class as if there were only these two.
         auc: Area under the curve, 0 to 1.
-        random_auc: The same for the map shifted to random places, the mean of four: what a map of the same detail gets
-            that does not know where the evidence is.
+        random_auc: Mean area for the map shifted to four random places: what a map with the same detail reaches that
+            does not know where the evidence is.
     """
 
     fractions: tuple[float, ...]
@@ -23,7 +23,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stability:
-    """The map compared with that of the same picture with noise of half a grey level, as rounding to 8 bits makes it.
+    """Comparison of the map with the map of the same picture under noise of half a grey level, as from 8-bit rounding.
 
     Attributes:
         rank_correlation: Spearman's rank correlation of the two maps, -1 to 1; 1 is the same order.
@@ -40,17 +40,17 @@ class Quality:
 
     Attributes:
         reliable: Whether no measurement speaks against the map.
-        reasons: What speaks against it, for people.
-        deletion: The target's probability while the most important pixels go; a low area is good (Petsiuk et al.,
-            arXiv:1806.07421).
-        insertion: The target's probability while the most important pixels come; a high area is good.
-        infidelity: Error of the changes of the logit that the map foretells (Yeh et al., arXiv:1901.09392), as a share
-            of the true ones: 0 is perfect, 1 foretells nothing.
-        uniform_infidelity: The same of a map with one value everywhere, which knows nothing of places.
-        random_infidelity: The same of the map shifted to random places, the mean of 16: what a reliable map must beat.
-        sensitivity: Largest change of the map, as a share of its size, of 4 random changes of each pixel value by at
-            most 2 % (the same paper); 0 is a map that stays.
-        stability: What rounding the picture to 8 bits leaves of the map.
+        reasons: The measurements that do, in words for people.
+        deletion: The target's probability while the most important pixels are deleted; a low area is good (Petsiuk et
+            al., arXiv:1806.07421).
+        insertion: The target's probability while the most important pixels are inserted; a high area is good.
+        infidelity: Error of the changes of the logit that the map predicts (Yeh et al., arXiv:1901.09392), as a share
+            of the true changes: 0 is perfect, 1 predicts nothing.
+        uniform_infidelity: Infidelity of a map with one value everywhere.
+        random_infidelity: Mean infidelity of the map shifted to 16 random places: a reliable map is below this.
+        sensitivity: Largest change of the map under 4 random changes of each pixel value by at most 2 %, as a share of
+            the map's size (the same paper); 0 is a map that does not change.
+        stability: How much of the map remains when the picture is rounded to 8 bits.
         forward_evaluations: Forward passes of one picture that the measurements cost.
         gradient_evaluations: Gradients of one picture that the measurements cost.
     """

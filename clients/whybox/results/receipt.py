@@ -1,4 +1,4 @@
-"""What the answer cost, and what is needed to get it again."""
+"""How long the answer took, and what is needed to get it again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PartTiming:
-    """Milliseconds that one part took: in all (with queueing and batching), and in the worker alone."""
+    """Milliseconds that one part took: in total (with queueing and batching), and in the worker alone."""
 
     part: str
     total_ms: float
@@ -15,7 +15,7 @@ class PartTiming:
 
 @dataclass(frozen=True)
 class Timings:
-    """Milliseconds from the arrival of the request at the server until the answer was ready, and those of each part."""
+    """Milliseconds from the arrival of the request at the server until the answer was ready, in total and per part."""
 
     total_ms: float
     parts: tuple[PartTiming, ...]
@@ -31,12 +31,13 @@ class Receipt:
         preprocessing_sha256: Digest of its preprocessing.
         labels_sha256: Digest of its labels.
         image_sha256: Digest of the encoded picture as it was sent.
-        parameters: The request without its pictures, every default filled in, as JSON with sorted keys.
+        parameters: The request without its pictures, with all defaults filled in, as JSON with sorted keys.
         parameters_sha256: Digest of `parameters`.
         seed: Seed of every method that samples.
         whybox_version: Version of the server.
-        runtime: Versions of the libraries that computed, by name; "device" is "cpu" or the accelerator's name.
-        baseline_sha256: Digests of the caller's own baselines as they were sent, by their place among the explanations.
+        runtime: Versions of the libraries that computed the answer, by name; "device" is "cpu" or the accelerator's
+            name.
+        baseline_sha256: Digests of the caller's own baselines as they were sent, by `Explanation.index`.
     """
 
     weights_sha256: str

@@ -1,4 +1,4 @@
-"""What of the picture suffices for the answer, and what it cannot do without: a map told in superpixels."""
+"""Which superpixels suffice for the answer, and which are necessary."""
 
 from dataclasses import dataclass, field
 
@@ -10,22 +10,21 @@ from whybox.results.prediction import ClassScore
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A set of superpixels of the model's view. Unless it was found, all but its `state` is 0, empty or None.
+    """A set of superpixels of the model's view. Without a set, all fields but `state` are 0, empty or None.
 
     Attributes:
-        state: "found"; "not_found" where no set does it, because the answer holds for the baseline too; "not_held"
-            where it does not hold even for the whole picture, for example because the target is not what the model
-            predicts.
-        mask: True inside the set: read-only, [height, width] of the model's view; [0, 0] where nothing was found.
+        state: "found"; "not_found": there is no such set, because the answer holds for the baseline too; "not_held":
+            the answer does not hold even for the whole picture, for example because the model predicts another class
+            than the target.
+        mask: True inside the set; read-only, [height, width] of the model's view, or [0, 0] without a set.
         segments: Number of superpixels in the set.
         area: Its share of the view, 0 to 1.
         left: Left edge of the smallest box around it, in pixels of `mask`.
         top: Upper edge of the box.
         width: Width of the box.
         height: Height of the box.
-        target: What the network says of the target with only this set kept (sufficient), or with it removed
-            (necessary).
-        predicted: The same for the class that is then the most probable.
+        target: The target's score when only this set is kept (sufficient), or when it is removed (necessary).
+        predicted: The score of the class that is then the most probable.
         box_probability: The target's probability when the whole box is kept, or removed, instead of the set.
     """
 
@@ -43,7 +42,7 @@ class Region:
 
     @property
     def found(self) -> bool:
-        """Whether there is such a set."""
+        """Whether a set was found."""
         return self.state == "found"
 
     @property
@@ -54,17 +53,20 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """The answer "holds" while the target has the largest logit, or, with a contrast class, a larger one than that.
+    """The superpixels that suffice for the answer, and those that it needs.
+
+    The answer holds while the target has the largest logit; with a contrast class, while the target's logit is larger
+    than that of the contrast class.
 
     Attributes:
-        sufficient: The smallest set found that alone, on the baseline, makes the answer hold; without any one of its
-            superpixels it does not. The empty set where the answer holds for the baseline itself. None where the server
-            does not say.
-        necessary: The smallest set found whose removal makes the answer fail; with any one of its superpixels back it
-            holds. None where the server does not say.
-        segments: Number of superpixels that the view was cut into.
-        baseline: What stands in place of what was removed; as `Explanation.baseline` ("mean": the average of the
-            three), and "blur" for methods without a baseline.
+        sufficient: The smallest set found for which the answer holds when all other superpixels show the baseline. The
+            answer fails when one superpixel of the set is taken away. The set is empty if the answer holds for the
+            baseline itself. None if the server does not say.
+        necessary: The smallest set found whose removal makes the answer fail. The answer holds when one superpixel of
+            the set is put back. None if the server does not say.
+        segments: Number of superpixels of the view.
+        baseline: What removed superpixels show, as `Explanation.baseline` ("mean": the average of the three
+            baselines); "blur" for methods without a baseline.
         forward_evaluations: Forward passes of one picture that the search cost.
     """
 

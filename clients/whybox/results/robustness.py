@@ -1,8 +1,9 @@
-"""How little would change its mind: adversarial changes, and common corruptions."""
+"""How small a change flips the prediction: adversarial changes, and common corruptions."""
 
 from dataclasses import dataclass
 
 from whybox.results.attack import Distance
+from whybox.results.part import Part
 from whybox.results.prediction import ClassScore, View
 from whybox.v1.errors import WhyboxError
 
@@ -12,10 +13,10 @@ class CorruptionLevel:
     """A corruption in one severity.
 
     Attributes:
-        severity: From 1, mild, to 5; 1 alone where there are no degrees.
-        predicted_class: What the model predicts, or None; of a change with several directions (a step aside: four) in
-            the first in which the answer changes, or else in the first.
-        flips: Whether that is another class than for the picture as it was sent.
+        severity: From 1 (mild) to 5; always 1 for a corruption without degrees.
+        predicted_class: The prediction for the corrupted picture, or None. A corruption with several directions (a
+            shift has four) gives the first direction that changes the answer, or else the first direction.
+        flips: Whether this class differs from the prediction for the picture as it was sent.
     """
 
     severity: int
@@ -25,15 +26,15 @@ class CorruptionLevel:
 
 @dataclass(frozen=True)
 class Corruption:
-    """What a common corruption or a change of geometry does to the answer.
+    """The effect of a common corruption or a change of geometry on the answer.
 
     Attributes:
         name: For example "gaussian_noise"; see `ModelInfo.corruptions`.
         group: "noise", "blur", "weather", "digital" or "geometry".
-        levels: By severity; fewer than there are, or none, where the deadline came first.
-        first_flip: The lowest severity at which the answer changes; None where it never does.
-        stopped_by: "" for all severities, or "deadline".
-        error: Why nothing is known of it, or None.
+        levels: One for each severity, mild first; fewer, or none, if the deadline came first.
+        first_flip: The lowest severity at which the answer changes; None if it does not change.
+        stopped_by: "deadline" if it came before all severities were tried, else empty.
+        error: Why the corruption could not be applied, or None.
     """
 
     name: str
@@ -45,17 +46,15 @@ class Corruption:
 
 
 @dataclass(frozen=True)
-class Robustness:
+class Robustness(Part):
     """How small a change makes the model change its mind.
 
     Attributes:
-        distances: One per norm, in the order of the request.
-        view: The part of the picture that was changed, or None where the server does not say.
+        distances: One for each norm, in the order of the request.
+        view: The part of the picture that was changed, or None if the server does not say.
         corruptions: One for each corruption that was asked for, in the order of `ModelInfo.corruptions`.
-        error: Why this part is missing, or None.
     """
 
     distances: tuple[Distance, ...]
     view: View | None
     corruptions: tuple[Corruption, ...]
-    error: WhyboxError | None = None

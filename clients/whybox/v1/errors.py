@@ -8,13 +8,13 @@ error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
     │   └── PictureError         ... because its picture cannot be read or used
     │       └── PictureTooLargeError
     ├── NotFoundError            no such model or version
-    ├── FailedPreconditionError  right request, but the model or server is not prepared for it
+    ├── FailedPreconditionError  the request is right, but the model or server is not prepared for it
     ├── QuotaExceededError       the caller asked too often
-    ├── UnavailableError         nobody could answer now; the same request may succeed later
+    ├── UnavailableError         the server cannot answer now; the same request may succeed later
     │   └── OverloadedError      ... because the queue is full
     ├── DeadlineExceededError    the answer did not come in time
-    ├── CancelledError           the caller went away
-    └── InternalError            our bug; says nothing of the inside
+    ├── CancelledError           the caller hung up
+    └── InternalError            a bug of the server; its message has no internals
 """
 
 from typing import ClassVar
@@ -33,9 +33,9 @@ class WhyboxError(Exception):
     Attributes:
         code: Canonical gRPC code as a number (`google.rpc.code_pb2`).
         reason: Machine-readable reason in UPPER_SNAKE_CASE, stable across transports.
-        message: What is wrong and what to do about it, for people.
+        message: What is wrong and what to do about it, in words for people.
         field: Name of the request field at fault, or None.
-        retry_after: Seconds after which the same request may succeed, or None where repeating it is of no use.
+        retry_after: Seconds after which the same request may succeed, or None.
     """
 
     code: ClassVar[int] = code_pb2.UNKNOWN
@@ -61,7 +61,7 @@ class WhyboxError(Exception):
         return str(code_pb2.Code.Name(self.code))
 
     def to_status(self) -> Status:
-        """This error for the wire: code and message with ErrorInfo, BadRequest and RetryInfo as they apply."""
+        """This error for the wire: code and message, with ErrorInfo, BadRequest and RetryInfo as they apply."""
         status = Status(code=self.code, message=self.message)
         status.details.add().Pack(ErrorInfo(domain=DOMAIN, reason=self.reason))
         if self.field is not None:
@@ -75,14 +75,14 @@ class WhyboxError(Exception):
 
 
 class InvalidRequestError(WhyboxError):
-    """The request is wrong; repeating it unchanged is of no use."""
+    """The request is wrong; the same request fails again."""
 
     code = code_pb2.INVALID_ARGUMENT
     default_reason = "INVALID_REQUEST"
 
 
 class PictureError(InvalidRequestError):
-    """The picture cannot be read, or is not of a kind that can be analysed."""
+    """The picture cannot be read or analysed."""
 
     default_reason = "BAD_PICTURE"
 
@@ -115,7 +115,7 @@ class QuotaExceededError(WhyboxError):
 
 
 class UnavailableError(WhyboxError):
-    """Nobody could answer now; the same request may succeed after `retry_after` seconds."""
+    """The server cannot answer now; the same request may succeed after `retry_after` seconds."""
 
     code = code_pb2.UNAVAILABLE
     default_reason = "UNAVAILABLE"
@@ -135,14 +135,14 @@ class DeadlineExceededError(WhyboxError):
 
 
 class CancelledError(WhyboxError):
-    """The caller went away before the answer was ready."""
+    """The caller hung up before the answer was ready."""
 
     code = code_pb2.CANCELLED
     default_reason = "CANCELLED"
 
 
 class InternalError(WhyboxError):
-    """A bug of ours; the log has the details under the request id."""
+    """A bug of the server; its log has the details under the request id."""
 
     code = code_pb2.INTERNAL
     default_reason = "INTERNAL"
@@ -167,7 +167,7 @@ _BY_REASON: dict[str, type[WhyboxError]] = {
 
 
 def error_for(code: int, reason: str | None) -> type[WhyboxError]:
-    """The class of the tree that stands for a canonical code and a reason."""
+    """The class of the tree for a canonical code and a reason; `WhyboxError` for unknown codes."""
     by_reason = _BY_REASON.get(reason or "")
     if by_reason is not None and by_reason.code == code:
         return by_reason
@@ -175,7 +175,7 @@ def error_for(code: int, reason: str | None) -> type[WhyboxError]:
 
 
 def error_from_status(status: Status) -> WhyboxError:
-    """The exception that `to_status` turned into `status`; unknown details are passed over."""
+    """The exception that `to_status` turned into `status`; unknown details are ignored."""
     info, bad, retry = ErrorInfo(), BadRequest(), RetryInfo()
     for detail in status.details:
         for known in (info, bad, retry):

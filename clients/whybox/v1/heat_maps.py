@@ -1,6 +1,6 @@
-"""Attribution maps as colours, the same where a worker renders a map and where the client draws one.
+"""Attribution maps as colours; the worker and the client draw the same colours.
 
-The contract itself does not need this module, so `whybox.v1` leaves it to those who draw: it loads numpy and Pillow.
+It loads numpy and Pillow. The contract itself does not need it, so `whybox.v1` does not import it.
 
 Colours are interpolated between a few anchors of ColorBrewer's RdBu and of matplotlib's inferno: even steps of the map
 look like even steps, and both survive colour blindness.
@@ -18,23 +18,23 @@ _SEQUENTIAL = np.array(
 _DIVERGING = np.array(
     [(5, 48, 97), (33, 102, 172), (103, 169, 207), (247, 247, 247), (239, 138, 98), (178, 24, 43), (103, 0, 31)], float
 )
-# Attributions have a few pixels far out, which would leave the rest of the map without colour.
+# A few outlying pixels would leave the rest of the map without colour.
 _FULL_COLOUR_PERCENTILE = 99.0
 
 
 def strengths(attribution: NDArray[np.float32], *, signed: bool) -> NDArray[np.float32]:
-    """The map in units of its own 99th percentile of |value|, clipped to [-1, 1], or to [0, 1] where it is unsigned.
+    """The map in units of its own 99th percentile of |value|, clipped to [-1, 1], or to [0, 1] if it is unsigned.
 
     Args:
         attribution: [height, width], or [channels, height, width], which is summed over the channels.
-        signed: Whether negative values mean anything.
+        signed: Whether negative values speak against the class; if not, they count as 0.
 
     Returns:
         [height, width]; all 0 for a map of zeros.
     """
     values = attribution.sum(axis=0) if attribution.ndim == 3 else attribution
     magnitudes = np.abs(values)
-    # A map with a few pixels unequal to 0 has a percentile of 0.
+    # The percentile is 0 for a map with only a few pixels unequal to 0.
     full = np.percentile(magnitudes, _FULL_COLOUR_PERCENTILE) or magnitudes.max()
     return np.clip(values / (full or 1.0), -1.0 if signed else 0.0, 1.0).astype(np.float32)
 

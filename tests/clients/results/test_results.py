@@ -1,23 +1,22 @@
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.message import Message
 
-from whybox import Analysis, InternalError, OverloadedError, WhyboxError, v1
-from whybox._messages.reading import read_analysis, read_model
-
-
-@pytest.fixture
-def analysis(answer: v1.AnalyzeResponse, picture: bytes) -> Analysis:
-    return read_analysis(answer, picture)
+from clients.answers import present
+from whybox import Analysis, Distance, Explanation, InternalError, OverloadedError, WhyboxError, v1
+from whybox._messages.models import read_model
+from whybox._messages.reading import read_analysis
 
 
 def test_every_field_of_the_contract_arrives(analysis: Analysis, answer: v1.AnalyzeResponse) -> None:
     assert_same(answer, analysis)
 
 
-def assert_same(message, value) -> None:
+def assert_same(message: Message, value: Any) -> None:
     """Walks message and value side by side; `status` becomes `error`, an absent field None."""
     for field in message.DESCRIPTOR.fields:
         if field.name in ("status", "attribution", "mask"):
@@ -71,25 +70,31 @@ def test_a_map_without_anything_is_an_error(picture: bytes) -> None:
 def test_a_twin_lies_over_the_picture_that_it_explains(answer: v1.AnalyzeResponse, picture: bytes) -> None:
     message = answer.robustness.distances[0]
     message.twin.after.view.CopyFrom(message.twin.before.view)
-    [distance, _] = read_analysis(answer, picture).robustness.distances
-    twin = distance.twin
-    assert (twin.before.picture, twin.before.view.left) == (picture, 10.5)
-    assert (twin.after.picture, twin.after.view) == (distance.adversarial_png, None)
-    assert twin.before.overlay().size == (43, 43)
-    assert twin.after.overlay().size == (12, 12)
+    [distance, _] = present(read_analysis(answer, picture).robustness).distances
+    before, after = sides(distance)
+    assert (before.picture, present(before.view).left) == (picture, 10.5)
+    assert (after.picture, after.view) == (distance.adversarial_png, None)
+    assert before.overlay().size == (43, 43)
+    assert after.overlay().size == (12, 12)
     message.ClearField("adversarial_picture")
-    [distance, _] = read_analysis(answer, picture).robustness.distances
-    assert (distance.twin.after.picture, distance.twin.after.view) == (picture, distance.twin.before.view)
+    [distance, _] = present(read_analysis(answer, picture).robustness).distances
+    before, after = sides(distance)
+    assert (after.picture, after.view) == (picture, before.view)
+
+
+def sides(distance: Distance) -> tuple[Explanation, Explanation]:
+    twin = present(distance.twin)
+    return present(twin.before), present(twin.after)
 
 
 def test_a_model_that_could_not_be_asked_says_why(analysis: Analysis) -> None:
-    fooled, unknown = analysis.robustness.distances[0].transfers
+    fooled, unknown = present(analysis.robustness).distances[0].transfers
     assert fooled.error is None
     assert isinstance(unknown.error, InternalError)
 
 
 def test_a_failed_part_tells_why_and_spoils_nothing(analysis: Analysis) -> None:
-    assert analysis.prediction.error is None
+    assert present(analysis.prediction).error is None
     assert analysis.explanations[0].error is None
     failed = analysis.explanations[2]
     assert isinstance(failed.error, InternalError)
@@ -112,7 +117,7 @@ def test_a_certificate_may_lack_its_radius(answer: v1.AnalyzeResponse, picture: 
     answer.certified.ClearField("radius")
     analysis = read_analysis(answer, picture)
     assert_same(answer, analysis)
-    assert analysis.certified.running == (state == "running")
+    assert present(analysis.certified).running == (state == "running")
 
 
 def test_parts_that_were_not_asked_for_are_none(picture: bytes) -> None:
@@ -133,7 +138,7 @@ def test_json_is_that_of_the_contract(analysis: Analysis, answer: v1.AnalyzeResp
 
 def test_values_are_frozen(analysis: Analysis) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        analysis.model = "another"
+        setattr(analysis, "model", "another")  # noqa: B010 (type checkers refuse the plain way)
 
 
 def test_pictures_stay_out_of_the_repr(analysis: Analysis) -> None:

@@ -1,9 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
+from clients.answers import present
 from whybox import Explanation, v1
+from whybox._messages.models import read_model
 from whybox._messages.pictures import encode
-from whybox._messages.reading import read_analysis, read_model
+from whybox._messages.reading import read_analysis
 from whybox._words import explanations as words
 
 DOG = v1.ClassScore(index=251, label="dalmatian", probability=0.712)
@@ -14,7 +18,7 @@ NECESSARY = v1.Region(state="found", mask=MASK, segments=5, area=0.07, target=DO
 NOT_FOUND, NOT_HELD = v1.Region(state="not_found"), v1.Region(state="not_held")
 
 
-def explained(**fields) -> Explanation:
+def explained(**fields: Any) -> Explanation:
     # With regions, so that numbers may be absent.
     message = v1.Explanation(**{"method": "rise", "target_label": "dalmatian", "regions": v1.Regions(), **fields})
     [explanation] = read_analysis(v1.AnalyzeResponse(explanations=[message]), b"").explanations
@@ -48,7 +52,7 @@ def explained(**fields) -> Explanation:
         ),
     ],
 )
-def test_explanations(fields: dict, expected: str) -> None:
+def test_explanations(fields: dict[str, Any], expected: str) -> None:
     assert words.explanation_words(explained(**fields)) == expected
 
 
@@ -76,8 +80,8 @@ def test_explanations(fields: dict, expected: str) -> None:
         ),
     ],
 )
-def test_quality(fields: dict, expected: str) -> None:
-    assert words.quality_words(explained(quality=v1.Quality(**fields)).quality) == expected
+def test_quality(fields: dict[str, Any], expected: str) -> None:
+    assert words.quality_words(present(explained(quality=v1.Quality(**fields)).quality)) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,25 +97,24 @@ def test_quality(fields: dict, expected: str) -> None:
             v1.Region(state="found", mask=MASK, segments=1, area=0.004, target=DOG, predicted=POINTER),
             NOT_FOUND,
             "1 of 60 superpixels (under 1 % of the view) suffices: dalmatian 71.2 %, behind pointer 33.0 %; "
-            "no removal changes the answer, which holds for the baseline too",
+            "no removal changes the answer: it holds for the baseline too",
         ),
         (
             NOT_FOUND,
             v1.Region(state="found", mask=MASK, segments=1, area=0.5, predicted=POINTER),
-            "no set of superpixels was found that suffices; removing 1 superpixel (50 %) makes it pointer 33.0 %",
+            "no sufficient set of superpixels was found; removing 1 superpixel (50 %) makes it pointer 33.0 %",
         ),
         (
             v1.Region(state="found", mask=MASK, target=DOG, predicted=DOG),
             NOT_FOUND,
-            "nothing of the picture is needed: dalmatian 71.2 %; "
-            "no removal changes the answer, which holds for the baseline too",
+            "no superpixel is needed: dalmatian 71.2 %; no removal changes the answer: it holds for the baseline too",
         ),
         (NOT_HELD, NOT_HELD, "no regions: the answer does not hold even for the whole picture"),
     ],
 )
 def test_regions(sufficient: v1.Region, necessary: v1.Region, expected: str) -> None:
     message = v1.Regions(sufficient=sufficient, necessary=necessary, segments=60)
-    assert words.regions_words(explained(regions=message).regions) == expected
+    assert words.regions_words(present(explained(regions=message).regions)) == expected
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,6 @@ def test_regions(sufficient: v1.Region, necessary: v1.Region, expected: str) -> 
         ),
     ],
 )
-def test_what_methods_spend(fields: dict, expected: str) -> None:
+def test_what_methods_spend(fields: dict[str, Any], expected: str) -> None:
     [method] = read_model(v1.Model(methods=[v1.Method(name="rise", **fields)])).methods
     assert words.evaluations_words(method) == expected

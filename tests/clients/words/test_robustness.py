@@ -1,7 +1,11 @@
+from typing import Any
+
 import pytest
 
-from whybox import Corruption, Distance, Twin, v1
-from whybox._messages.reading import read_analysis, read_model
+from clients.answers import present
+from whybox import Corruption, Distance, Robustness, Twin, v1
+from whybox._messages.models import read_model
+from whybox._messages.reading import read_analysis
 from whybox._words import robustness as words
 
 DOG = v1.ClassScore(index=251, label="dalmatian", probability=0.712)
@@ -9,9 +13,13 @@ POINTER = v1.ClassScore(index=178, label="pointer", probability=0.33)
 GONE = {"code": 14, "message": "gone"}
 
 
-def distance(**fields) -> Distance:
+def read(message: v1.Robustness) -> Robustness:
+    return present(read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness)
+
+
+def distance(**fields: Any) -> Distance:
     message = v1.Robustness(distances=[v1.Distance(**{"norm": "linf", "attack": "fmn", "state": "found", **fields})])
-    [value] = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.distances
+    [value] = read(message).distances
     return value
 
 
@@ -35,7 +43,8 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         (FOUND | {"survives_8bit": False}, f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits"),
         (
             FOUND | {"survives_8bit": False, "distance_8bit": 2 / 255},
-            f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits: there it takes 2 grey levels of 255",
+            f"{CHANGE}; {SEARCHED}; it does not survive rounding to 8 bits: "
+            "in 8 bits a flip takes 2 grey levels of 255",
         ),
         (
             FOUND | {"norm": "l2", "distance": 0.2, "percentile": 40.0},
@@ -44,24 +53,24 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         ),
         (
             {"norm": "l2", "state": "not_found", "attack": "square", "searched_radius": 2, "forward_evaluations": 90},
-            "l2: no change up to 2 (510 in grey levels) was found to flip the prediction "
+            "l2: no flip was found up to 2 (510 in grey levels); a smaller flip may still exist "
             "(square, 0 gradients, 90 forward passes)",
         ),
     ],
 )
-def test_distances(fields: dict, expected: str) -> None:
+def test_distances(fields: dict[str, Any], expected: str) -> None:
     assert words.distance_words(distance(**fields)) == expected
 
 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"reliable": True}, "reliable: nothing speaks against this distance"),
+        ({"reliable": True}, "reliable: no check speaks against this distance"),
         ({"reasons": ["one", "two"]}, "not reliable: one; two"),
         ({}, "not reliable"),
     ],
 )
-def test_reliability(fields: dict, expected: str) -> None:
+def test_reliability(fields: dict[str, Any], expected: str) -> None:
     assert words.reliability_words(distance(**fields)) == expected
 
 
@@ -74,30 +83,28 @@ def test_reliability(fields: dict, expected: str) -> None:
         ),
         ({"fooled": True}, "also fools lite2"),
         ({"predicted_class": DOG, "adversarial_class": DOG}, "does not fool lite2: dalmatian 71.2 %"),
-        ({"status": GONE}, "nothing is known of lite2: gone"),
+        ({"status": GONE}, "lite2 could not be asked: gone"),
     ],
 )
-def test_transfers(fields: dict, expected: str) -> None:
+def test_transfers(fields: dict[str, Any], expected: str) -> None:
     [transfer] = distance(transfers=[v1.Transfer(model="lite2", **fields)]).transfers
     assert words.transfer_words(transfer) == expected
 
 
 def test_a_corruption_that_failed() -> None:
     message = v1.Robustness(corruptions=[v1.Corruption(name="fog", status=GONE)])
-    failed = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
+    failed = read(message).corruptions
     assert words.corruption_words(failed[0]) == "fog could not be tried: gone"
     told = words.corruptions_words([corruption("mirror", "x"), *failed])
     assert told == "1 of 2 corruptions changes the answer: mirror changes the answer; fog could not be tried: gone"
 
 
-def twin(**fields) -> Twin:
-    value = distance(twin=v1.Twin(**fields)).twin
-    assert value is not None
-    return value
+def twin(**fields: Any) -> Twin:
+    return present(distance(twin=v1.Twin(**fields)).twin)
 
 
 def side(label: str) -> v1.Explanation:
-    return v1.Explanation(method="grad_cam", target_label=label, regions={})
+    return v1.Explanation(method="grad_cam", target_label=label, regions=v1.Regions())
 
 
 def test_twins() -> None:
@@ -105,9 +112,9 @@ def test_twins() -> None:
     other = v1.MapSimilarity(ssim=0.25, top_overlap=0.125, rank_correlation=-0.5)
     told = words.twin_words(twin(before=side("dalmatian"), after=side("pointer"), same_class=moved, new_class=other))
     assert told == (
-        "grad_cam of dalmatian before and of pointer after the change: "
+        "grad_cam for dalmatian before and for pointer after the change: "
         "SSIM 0.25, top overlap 12.5 %, rank correlation -0.50; "
-        "of dalmatian before and after: SSIM 0.90, top overlap 80.0 %, rank correlation 0.70"
+        "for dalmatian before and after: SSIM 0.90, top overlap 80.0 %, rank correlation 0.70"
     )
     assert "not compared" in words.twin_words(twin(before=side("dalmatian"), after=side("pointer")))
     assert words.twin_words(twin(before=side("dalmatian"))) == "the adversarial picture has no explanation to compare"
@@ -118,9 +125,9 @@ def corruption(name: str, flips: str) -> Corruption:
     """One level for each letter; x flips. At ! the deadline came."""
     stopped, flips = ("deadline", flips.rstrip("!")) if "!" in flips else ("", flips)
     levels = [v1.CorruptionLevel(severity=index, flips=each == "x") for index, each in enumerate(flips, 1)]
-    first = {"first_flip": flips.index("x") + 1} if "x" in flips else {}
-    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, stopped_by=stopped, **first)])
-    [value] = read_analysis(v1.AnalyzeResponse(robustness=message), b"").robustness.corruptions
+    first = flips.index("x") + 1 if "x" in flips else None
+    message = v1.Robustness(corruptions=[v1.Corruption(name=name, levels=levels, stopped_by=stopped, first_flip=first)])
+    [value] = read(message).corruptions
     return value
 
 
@@ -161,7 +168,7 @@ def test_corruptions(flips: str, expected: str) -> None:
         ),
     ],
 )
-def test_all_corruptions(marks: dict, expected: str) -> None:
+def test_all_corruptions(marks: dict[str, str], expected: str) -> None:
     assert words.corruptions_words([corruption(name, flips) for name, flips in marks.items()]) == expected
 
 
@@ -170,20 +177,20 @@ def test_all_corruptions(marks: dict, expected: str) -> None:
     [
         (
             {"reliable": True, "pictures": 20, "attacked": 5, "planted": 5, "planted_found": 5},
-            "attacks with gradients can be trusted (20 pictures, 5 of them attacked; an attack without gradients did "
-            "much better on 0.0 %; 5 of 5 planted changes were found)",
+            "gradient-based attacks can be trusted (20 pictures, 5 of them attacked; a gradient-free attack did much "
+            "better on 0.0 %; 5 of 5 planted changes were found)",
         ),
         (
             {"reasons": ["one", "two"], "pictures": 8, "attacked": 4, "black_box_better_share": 0.25},
-            "attacks with gradients cannot be trusted: one; two "
-            "(8 pictures, 4 of them attacked; an attack without gradients did much better on 25.0 %)",
+            "gradient-based attacks cannot be trusted: one; two "
+            "(8 pictures, 4 of them attacked; a gradient-free attack did much better on 25.0 %)",
         ),
-        ({}, "whether attacks with gradients can be trusted was not tested"),
+        ({}, "gradient-based attacks were not checked on this model"),
     ],
 )
-def test_what_is_known_of_the_model(fields: dict, expected: str) -> None:
+def test_what_is_known_of_the_model(fields: dict[str, Any], expected: str) -> None:
     model = read_model(v1.Model(attack_check=v1.AttackCheck(**fields)))
-    assert words.attack_check_words(model.attack_check) == expected
+    assert words.attack_check_words(present(model.attack_check)) == expected
 
 
 def test_what_attacks_spend() -> None:

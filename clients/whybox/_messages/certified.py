@@ -1,0 +1,21 @@
+"""Certificates: the request for one, and the answer."""
+
+from whybox import results, v1
+from whybox._messages.fields import error, plain
+from whybox.options import AnalyzeOptions
+
+
+def ask_certified(options: AnalyzeOptions) -> v1.CertifiedOptions:
+    """The options of a certificate; those that were not given stay absent.
+
+    Raises:
+        ValueError: `sigma` is missing, or a number is outside the range of the contract.
+    """
+    if options.get("sigma") is None:
+        raise ValueError("certified needs sigma, the standard deviation of the noise; there is no default")
+    return v1.CertifiedOptions(sigma=options["sigma"], samples=options.get("samples"), alpha=options.get("alpha"))
+
+
+def read_certified(message: v1.Certified, picture: bytes) -> results.Certified:  # noqa: ARG001 (as all readers)
+    """The value of a certificate."""
+    return results.Certified(**plain(message), error=error(message.status))

@@ -1,0 +1,131 @@
+"""Explanations: the request for maps, and the maps of the answer."""
+
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whybox import results, v1
+from whybox._messages.fields import error, names, one, plain
+from whybox._messages.masks import EMPTY_MASK, decode_mask
+from whybox._messages.pictures import encode
+from whybox._messages.tensors import EMPTY_MAP, decode
+from whybox.options import ALL_MEASUREMENTS, DEFAULT_METHODS, AnalyzeOptions, MapOptions
+
+
+def ask_explanations(options: AnalyzeOptions) -> list[v1.ExplanationOptions]:
+    """The options of the maps, one entry per method and target; the maps of one method stand together.
+
+    Options that were not given stay absent.
+
+    Raises:
+        TypeError: `target` or `contrast` is neither an index nor a label; see `encode` for `baseline`.
+        ValueError: `methods` or `target` is empty, or a number is outside the range of the contract.
+        OSError: The picture in `baseline` cannot be read.
+    """
+    given = options.get("methods")
+    methods = DEFAULT_METHODS if given is None else names(given)
+    if not methods:
+        raise ValueError("methods must name at least one method; leave explanations out of parts for none")
+    target = options.get("target")
+    targets = target if isinstance(target, Iterable) and not isinstance(target, str) else (target,)
+    classes = [_class("target", target) for target in targets]
+    if not classes:
+        raise ValueError("target must name at least one class; leave it out for the predicted class")
+    common = v1.ExplanationOptions(
+        **_class("contrast", options.get("contrast")),
+        **_baseline(options),
+        max_evaluations=options.get("max_evaluations"),
+        tolerance=options.get("tolerance"),
+        encodings=names(options.get("encodings")),
+        channels=options.get("channels") or "",
+        quality=_measurements(options),
+    )
+    maps = [v1.ExplanationOptions(method=method, **chosen) for method in methods for chosen in classes]
+    for one_map in maps:
+        one_map.MergeFrom(common)
+    return maps
+
+
+def read_explanation(message: v1.Explanation, picture: bytes) -> results.Explanation:
+    """The value of one map.
+
+    Raises:
+        InternalError: The map or a mask cannot be decoded.
+    """
+    values = plain(message)
+    failure = error(message.status)
+    return results.Explanation(
+        # Named for what they are, beside the drawings that the client makes itself. On the wire, a picture without
+        # bytes is none.
+        heat_map_png=values.pop("heat_map") or None,
+        overlay_png=values.pop("overlay") or None,
+        **values,
+        attribution=_attribution(message) if failure is None else EMPTY_MAP,
+        regions=_regions(message.regions) if message.HasField("regions") else None,
+        quality=_quality(message.quality) if message.HasField("quality") else None,
+        view=one(message, "view", results.View),
+        picture=picture,
+        error=failure,
+    )
+
+
+def _class(option: str, chosen: int | str | None) -> dict[str, Any]:
+    """The fields that name a class, by its index or by its label."""
+    if chosen is None:
+        return {}
+    if isinstance(chosen, str):
+        # On the wire an empty label is none.
+        if not chosen:
+            raise ValueError(f"{option} must be a class's index or label, not an empty label")
+        return {f"{option}_label": chosen}
+    try:
+        return {f"{option}_class": operator.index(chosen)}
+    except TypeError as failure:
+        raise TypeError(f"{option} must be a class's index or label, not {chosen!r}") from failure
+
+
+def _baseline(options: MapOptions) -> dict[str, Any]:
+    baseline = options.get("baseline")
+    if baseline is None or isinstance(baseline, str):
+        return {"baseline": baseline or ""}
+    return {"baseline_image": encode(baseline, "baseline")}
+
+
+def _measurements(options: MapOptions) -> tuple[str, ...]:
+    chosen = names(options.get("quality"))
+    return ALL_MEASUREMENTS if "all" in chosen else chosen
+
+
+def _attribution(message: v1.Explanation) -> NDArray[np.float32]:
+    pictures_only = message.heat_map or message.overlay or message.HasField("regions")
+    if pictures_only and not message.HasField("attribution"):
+        return EMPTY_MAP
+    return decode(message.attribution)
+
+
+def _regions(message: v1.Regions) -> results.Regions:
+    return results.Regions(
+        **plain(message),
+        sufficient=_region(message.sufficient) if message.HasField("sufficient") else None,
+        necessary=_region(message.necessary) if message.HasField("necessary") else None,
+    )
+
+
+def _region(message: v1.Region) -> results.Region:
+    return results.Region(
+        **plain(message) | {"mask": decode_mask(message.mask) if message.state == "found" else EMPTY_MASK},
+        target=one(message, "target", results.ClassScore),
+        predicted=one(message, "predicted", results.ClassScore),
+    )
+
+
+def _quality(message: v1.Quality) -> results.Quality:
+    return results.Quality(
+        **plain(message),
+        deletion=one(message, "deletion", results.Curve),
+        insertion=one(message, "insertion", results.Curve),
+        stability=one(message, "stability", results.Stability),
+    )

@@ -1,0 +1,23 @@
+"""What the server says about its models."""
+
+from whybox import results, v1
+from whybox._messages.fields import many, one, plain
+
+
+def read_model(message: v1.Model) -> results.ModelInfo:
+    """The value of one model."""
+    return results.ModelInfo(
+        **plain(message),
+        methods=tuple(_method(method) for method in message.methods),
+        preprocessing=one(message, "preprocessing", results.Preprocessing),
+        digests=one(message, "digests", results.Digests),
+        packing_check=one(message, "packing_check", results.PackingCheck),
+        attacks=many(message.attacks, results.Attack),
+        attack_check=one(message, "attack_check", results.AttackCheck),
+        corruptions=many(message.corruptions, results.CorruptionKind),
+    )
+
+
+def _method(message: v1.Method) -> results.Method:
+    test = one(message, "randomisation_test", results.RandomisationTest)
+    return results.Method(**plain(message), randomisation_test=test)

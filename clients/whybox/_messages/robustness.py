@@ -1,0 +1,83 @@
+"""Robustness: the request for a measurement, and the answer."""
+
+import dataclasses
+
+from whybox import results, v1
+from whybox._messages.explanations import read_explanation
+from whybox._messages.fields import error, names, one, plain
+from whybox.options import AnalyzeOptions
+
+
+def ask_robustness(options: AnalyzeOptions) -> v1.RobustnessOptions:
+    """The options of robustness; those that were not given stay absent."""
+    budget = options.get("budget")
+    return v1.RobustnessOptions(
+        norms=names(options.get("norms")),
+        budget="" if budget is None else str(budget),
+        attack=options.get("attack") or "",
+        encodings=names(options.get("pictures")),
+        transfer=options.get("transfer") or False,
+        twin=options.get("twin") or "",
+        corruptions=names(options.get("corruptions")),
+    )
+
+
+def read_robustness(message: v1.Robustness, picture: bytes) -> results.Robustness:
+    """The value of robustness.
+
+    Raises:
+        InternalError: A map of a twin cannot be decoded.
+    """
+    return results.Robustness(
+        distances=tuple(_distance(distance, picture) for distance in message.distances),
+        view=one(message, "view", results.View),
+        corruptions=tuple(_corruption(corruption) for corruption in message.corruptions),
+        error=error(message.status),
+    )
+
+
+def _distance(message: v1.Distance, picture: bytes) -> results.Distance:
+    values = plain(message)
+    adversarial = values.pop("adversarial_picture") or None
+    return results.Distance(
+        # Named as the drawings of maps are. On the wire, a picture without bytes is none.
+        adversarial_png=adversarial,
+        change_png=values.pop("change_picture") or None,
+        **values,
+        predicted_class=one(message, "predicted_class", results.ClassScore),
+        adversarial_class=one(message, "adversarial_class", results.ClassScore),
+        runner_up_class=one(message, "runner_up_class", results.ClassScore),
+        transfers=tuple(_transfer(transfer) for transfer in message.transfers),
+        twin=_twin(message.twin, picture, adversarial) if message.HasField("twin") else None,
+    )
+
+
+def _transfer(message: v1.Transfer) -> results.Transfer:
+    return results.Transfer(
+        **plain(message),
+        predicted_class=one(message, "predicted_class", results.ClassScore),
+        adversarial_class=one(message, "adversarial_class", results.ClassScore),
+        error=error(message.status),
+    )
+
+
+def _twin(message: v1.Twin, picture: bytes, adversarial: bytes | None) -> results.Twin:
+    after = read_explanation(message.after, picture) if message.HasField("after") else None
+    if after is not None and adversarial is not None:
+        # The adversarial picture is the view itself: the map lies over the whole of it.
+        after = dataclasses.replace(after, picture=adversarial, view=None)
+    return results.Twin(
+        before=read_explanation(message.before, picture) if message.HasField("before") else None,
+        after=after,
+        same_class=one(message, "same_class", results.MapSimilarity),
+        new_class=one(message, "new_class", results.MapSimilarity),
+        error=error(message.status),
+    )
+
+
+def _corruption(message: v1.Corruption) -> results.Corruption:
+    levels = tuple(
+        results.CorruptionLevel(**plain(level), predicted_class=one(level, "predicted_class", results.ClassScore))
+        for level in message.levels
+    )
+    return results.Corruption(**plain(message), levels=levels, error=error(message.status))

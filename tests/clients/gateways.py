@@ -1,0 +1,134 @@
+"""The real transports of the server on loopback ports, over a gateway that answers what a test tells it to."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import cast
+
+import uvicorn
+
+from whybox import v1
+from whybox.v1.errors import NotFoundError, WhyboxError
+from whybox_server.gateway.core import Gateway
+from whybox_server.monitoring.metrics import Metrics
+from whybox_server.rest import create_app
+from whybox_server.rpc.service import create_server
+
+MODELS = ("lite0", "lite2")
+_LIMITS = {"default_timeout": 30.0, "max_timeout": 120.0}
+_START_SECONDS = 30
+
+
+@dataclass
+class FakeGateway:
+    """What both transports answer, and what they were asked; a test changes it before it asks.
+
+    Attributes:
+        answers: What is sent; a single call gets all of them merged, a stream gets them one by one.
+        error: Raised after the answers of a stream, and instead of the answer of a single call.
+        models: The served models.
+        holds: Whether calls wait until their callers hang up.
+        requests: The requests so far.
+        request_ids: Their ids.
+        timeouts: The seconds that their callers wait, as the transports understood them.
+    """
+
+    answers: list[v1.AnalyzeResponse] = field(default_factory=list)
+    error: WhyboxError | None = None
+    models: list[v1.Model] = field(default_factory=lambda: [v1.Model(name=name, version="1.0") for name in MODELS])
+    holds: bool = False
+    requests: list[v1.AnalyzeRequest] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    timeouts: list[float] = field(default_factory=list)
+
+    def reset(self, answer: v1.AnalyzeResponse) -> None:
+        """Forgets what earlier tests did; from now on `answer` is sent."""
+        vars(self).update(vars(FakeGateway([answer])))
+
+    @property
+    def sent(self) -> v1.AnalyzeRequest:
+        """The only request so far."""
+        [request] = self.requests
+        return request
+
+    async def stream(
+        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float
+    ) -> AsyncIterator[v1.AnalyzeResponse]:
+        self.requests.append(request)
+        self.request_ids.append(request_id)
+        self.timeouts.append(timeout)
+        if self.holds:
+            await asyncio.Event().wait()
+        for answer in self.answers:
+            answer.request_id = request_id
+            yield answer
+        if self.error is not None:
+            raise self.error
+
+    async def analyze(self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float) -> v1.AnalyzeResponse:
+        whole = v1.AnalyzeResponse()
+        async for answer in self.stream(request, request_id=request_id, timeout=timeout):
+            whole.MergeFrom(answer)
+        return whole
+
+    def list_models(self) -> list[v1.Model]:
+        return self.models
+
+    def get_model(self, name: str, version: str = "") -> v1.Model:
+        if self.error is not None:
+            raise self.error
+        for model in self.models:
+            if model.name == name and version in ("", model.version):
+                return model
+        raise NotFoundError(f"there is no model {name!r} of version {version!r}", field="model")
+
+    def readiness(self) -> dict[str, dict[str, str]]:
+        return {}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The addresses of both transports, and the gateway behind them."""
+
+    gateway: FakeGateway
+    grpc: str
+    rest: str
+
+
+@contextmanager
+def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20) -> Iterator[Ports]:
+    """Serves a gateway over gRPC and REST, in a thread of its own.
+
+    Args:
+        gateway: What answers.
+        max_bytes: Largest message of gRPC, and largest picture of REST, that is read.
+    """
+    # The transports use no more of a gateway than the fake has.
+    actual = cast(Gateway, gateway)
+    app = create_app(actual, Metrics(), max_image_bytes=max_bytes, **_LIMITS)
+    http = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
+    started = threading.Event()
+    ports: list[Ports] = []
+
+    async def serve(listener: socket.socket) -> None:
+        rpc = create_server(actual, Metrics(), max_message_bytes=max_bytes, **_LIMITS)
+        grpc_port = rpc.add_insecure_port("127.0.0.1:0")
+        await rpc.start()
+        ports.append(Ports(gateway, f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        started.set()
+        await http.serve(sockets=[listener])
+        await rpc.stop(None)
+
+    # Connections wait in the listener's queue until the server has started.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(serve(listener)))
+        thread.start()
+        try:
+            assert started.wait(_START_SECONDS), "the transports did not start"
+            yield ports[0]
+        finally:
+            http.should_exit = True
+            thread.join()

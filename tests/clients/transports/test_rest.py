@@ -1,0 +1,28 @@
+"""What the client sends, and the real server does not show."""
+
+import json
+
+import httpx
+
+from whybox import v1
+from whybox._transports.rest import RestTransport
+from whybox._transports.transport import Call
+
+
+def test_the_path_names_the_model_and_the_query_the_time() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(200, json={})
+
+    transport = RestTransport("http://elsewhere:80/mounted", httpx.MockTransport(answer))
+    sent = v1.AnalyzeRequest(model="a/b c?d", image=b"picture", seed=3)
+    transport.analyze(sent, Call(timeout=2.5, request_id="abc"))
+    transport.get_model(v1.GetModelRequest(model="a/b c?d", version="2"), Call(timeout=2.5))
+    transport.close()
+    analyzed, asked = requests
+    assert analyzed.url.raw_path == b"/mounted/v1/models/a%2Fb%20c%3Fd:analyze?timeout=2.5"
+    assert json.loads(analyzed.content) == {"image": "cGljdHVyZQ==", "seed": 3}
+    assert analyzed.headers["x-request-id"] == "abc"
+    assert asked.url.raw_path == b"/mounted/v1/models/a%2Fb%20c%3Fd?version=2"

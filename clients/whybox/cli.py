@@ -9,14 +9,15 @@ from whybox._commands import certify, shared
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
 from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
-from whybox.options import (
-    ALL_ENCODINGS,
-    ALL_MEASUREMENTS,
-    ALL_PARTS,
+from whybox.options import ALL_PARTS
+from whybox.v1.vocabulary import (
+    BASELINES,
+    BUDGETS,
     CHANGE_PICTURES,
-    DEFAULT_METHODS,
-    NAMED_BASELINES,
-    NAMED_BUDGETS,
+    DEADLINE,
+    DEFAULT_METHOD,
+    ENCODINGS,
+    MEASUREMENTS,
 )
 
 app = typer.Typer(
@@ -83,9 +84,7 @@ def analyze(
     ] = None,
     methods: Annotated[
         list[str] | None,
-        typer.Option(
-            "--method", metavar="METHOD", help=f"Method to explain with; default: {_listed(DEFAULT_METHODS)}."
-        ),
+        typer.Option("--method", metavar="METHOD", help=f"Method to explain with; default: {DEFAULT_METHOD}."),
     ] = None,
     target: Annotated[
         list[str] | None,
@@ -99,7 +98,7 @@ def analyze(
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help=f'Input that stands for "nothing there": {_listed(NAMED_BASELINES)}, or a picture.',
+            help=f'Input that stands for "nothing there": {_listed(BASELINES)}, or a picture.',
         ),
     ] = None,
     max_evaluations: Annotated[
@@ -114,12 +113,12 @@ def analyze(
         typer.Option(
             "--encoding",
             metavar="KIND",
-            help=f"What to send of each map, one of {_listed(ALL_ENCODINGS)}; default: {ALL_ENCODINGS[0]}.",
+            help=f"What to send of each map, one of {_listed(ENCODINGS)}; default: {ENCODINGS[0]}.",
         ),
     ] = None,
     quality: Annotated[
         list[str] | None,
-        typer.Option(metavar="WHAT", help=f"Measure each map, one of {_listed(ALL_MEASUREMENTS)}, or all."),
+        typer.Option(metavar="WHAT", help=f"Measure each map, one of {_listed(MEASUREMENTS)}, or all."),
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Number of classes to show; default: 5.")] = None,
     norms: Annotated[
@@ -129,7 +128,7 @@ def analyze(
     budget: Annotated[
         str | None,
         typer.Option(
-            help=f"What the attack may spend, one of {_listed(NAMED_BUDGETS)}, or a number of gradients; "
+            help=f"What the attack may spend, one of {_listed((*BUDGETS, DEADLINE))}, or a number of gradients; "
             "default: standard. deadline uses the whole --timeout."
         ),
     ] = None,

@@ -12,10 +12,11 @@ from whybox._messages.reading import read_analysis, read_stream
 from whybox._messages.requests import analysis_request, known
 from whybox._transports.addresses import connect
 from whybox._transports.transport import Call
-from whybox.options import DEFAULT_METHODS, AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
+from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
 from whybox.v1.errors import FailedPreconditionError
+from whybox.v1.vocabulary import DEFAULT_METHOD
 
 DEFAULT_URL = "grpc://127.0.0.1:8001"
 DEFAULT_SECONDS = 60.0
@@ -88,7 +89,7 @@ class Client:
         return _computed(self.analyze(image, parts="prediction", top_k=top_k, **known(call, CallOptions)).prediction)
 
     def explain(
-        self, image: ImageInput, methods: Iterable[str] | str = DEFAULT_METHODS, **options: Unpack[ExplainOptions]
+        self, image: ImageInput, methods: Iterable[str] | str = DEFAULT_METHOD, **options: Unpack[ExplainOptions]
     ) -> tuple[Explanation, ...]:
         """Which pixels or regions spoke for a class: one map per method and target.
 

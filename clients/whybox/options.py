@@ -20,18 +20,6 @@ MAX_MESSAGE_BYTES = 32 * 2**20
 PartName: TypeAlias = Literal["prediction", "explanations", "robustness", "bias", "certified"]
 ALL_PARTS: tuple[PartName, ...] = get_args(PartName)
 
-DEFAULT_METHODS = ("grad_cam",)
-
-Encoding: TypeAlias = Literal["uint8", "float16", "float32", "heat_map", "overlay", "regions"]
-ALL_ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
-
-Measurement: TypeAlias = Literal["deletion", "insertion", "infidelity", "sensitivity", "stability"]
-ALL_MEASUREMENTS: tuple[Measurement, ...] = get_args(Measurement)
-
-NAMED_BASELINES = ("black", "grey", "blur", "mean")
-NAMED_BUDGETS = ("fast", "standard", "thorough", "deadline")
-CHANGE_PICTURES = ("adversarial", "change")
-
 
 class CallOptions(TypedDict, total=False):
     """What every question to a model takes.

@@ -12,7 +12,8 @@ from whybox._messages.fields import error, names, one, plain
 from whybox._messages.masks import EMPTY_MASK, decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.tensors import EMPTY_MAP, decode
-from whybox.options import ALL_MEASUREMENTS, DEFAULT_METHODS, AnalyzeOptions, MapOptions
+from whybox.options import AnalyzeOptions, MapOptions
+from whybox.v1.vocabulary import ALL, DEFAULT_METHOD, MEASUREMENTS
 
 
 def ask_explanations(options: AnalyzeOptions) -> list[v1.ExplanationOptions]:
@@ -26,7 +27,7 @@ def ask_explanations(options: AnalyzeOptions) -> list[v1.ExplanationOptions]:
         OSError: The picture in `baseline` cannot be read.
     """
     given = options.get("methods")
-    methods = DEFAULT_METHODS if given is None else names(given)
+    methods = (DEFAULT_METHOD,) if given is None else names(given)
     if not methods:
         raise ValueError("methods must name at least one method; leave explanations out of parts for none")
     target = options.get("target")
@@ -96,7 +97,7 @@ def _baseline(options: MapOptions) -> dict[str, Any]:
 
 def _measurements(options: MapOptions) -> tuple[str, ...]:
     chosen = names(options.get("quality"))
-    return ALL_MEASUREMENTS if "all" in chosen else chosen
+    return MEASUREMENTS if ALL in chosen else chosen
 
 
 def _attribution(message: v1.Explanation) -> NDArray[np.float32]:

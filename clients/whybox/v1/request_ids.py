@@ -18,3 +18,12 @@ def is_usable(request_id: str) -> bool:
 def new_request_id() -> str:
     """An id that no other call has."""
     return uuid.uuid4().hex
+
+
+def usable_or_new(sent: str | bytes | None) -> str:
+    """The id under which a server answers a call.
+
+    Args:
+        sent: What the caller sent, if anything; gRPC gives values of some keys as bytes.
+    """
+    return sent if isinstance(sent, str) and is_usable(sent) else new_request_id()

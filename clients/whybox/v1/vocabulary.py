@@ -1,11 +1,5 @@
 """Names and bounds of the contract that the messages carry as plain strings and numbers; each stands here once."""
 
-REQUEST_ID_HEADER = "x-request-id"
-"""Header over REST, metadata over gRPC: the id by which logs, answers and workers know a call."""
-
-REQUEST_ID_PATTERN = "[A-Za-z0-9._-]{1,128}"
-"""Ids that are safe to log, to echo in a header and to paste into a shell."""
-
 BASELINES = ("black", "grey", "blur", "mean")
 """`ExplanationOptions.baseline`."""
 
@@ -20,8 +14,11 @@ ENCODINGS = NUMBERS + MAP_PICTURES
 CHANNELS = ("sum", "none")
 """`ExplanationOptions.channels`; the first is the default."""
 
-QUALITY = ("deletion", "insertion", "infidelity", "sensitivity", "stability")
+MEASUREMENTS = ("deletion", "insertion", "infidelity", "sensitivity", "stability")
 """`ExplanationOptions.quality`."""
+
+DEFAULT_METHOD = "grad_cam"
+"""The method that explains where a caller of the REST interface or of the Python client names none."""
 
 CHANGE_PICTURES = ("adversarial", "change")
 """`RobustnessOptions.encodings`."""

@@ -9,10 +9,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whybox.v1.errors import WhyboxError
-from whybox.v1.vocabulary import REQUEST_ID_HEADER
+from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.failures import as_whybox_error
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
-from whybox_server.request_ids import request_id
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
 
 
@@ -32,14 +31,14 @@ class CallMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call_id = request_id(Headers(scope=scope).get(REQUEST_ID_HEADER))
+        call_id = usable_or_new(Headers(scope=scope).get(HEADER))
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = call_id
+                MutableHeaders(scope=message)[HEADER] = call_id
             await send(message)
 
         with self._count(scope["path"].removeprefix(scope.get("root_path", ""))) as call:

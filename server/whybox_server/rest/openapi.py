@@ -6,7 +6,7 @@ from typing import Any
 
 from whybox import v1
 from whybox.v1.errors import UnavailableError
-from whybox.v1.vocabulary import REQUEST_ID_PATTERN
+from whybox.v1.request_ids import PATTERN
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import problems
 from whybox_server.rest.actions import ACTIONS, ANALYZE, Action
@@ -81,7 +81,7 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
                     "name": "X-Request-ID",
                     "in": "header",
                     "description": "Id that the call shall go by; any other is replaced by one of the server's.",
-                    "schema": {"type": "string", "pattern": f"^{REQUEST_ID_PATTERN}$"},
+                    "schema": {"type": "string", "pattern": f"^{PATTERN}$"},
                 }
             },
             "headers": {

@@ -12,11 +12,10 @@ from grpc_status import rpc_status
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
-from whybox.v1.vocabulary import REQUEST_ID_HEADER
+from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.failures import as_whybox_error
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
-from whybox_server.request_ids import request_id
 from whybox_server.rpc.health import HealthService
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
@@ -76,10 +75,10 @@ class _Answering:
         self._counting = metrics.request("grpc", method)
         self._model = model
         self._context = context
-        self._request_id = request_id(dict(context.invocation_metadata() or ()).get(REQUEST_ID_HEADER))
+        self._request_id = usable_or_new(dict(context.invocation_metadata() or ()).get(HEADER))
 
     async def __aenter__(self) -> str:
-        await self._context.send_initial_metadata(((REQUEST_ID_HEADER, self._request_id),))
+        await self._context.send_initial_metadata(((HEADER, self._request_id),))
         self._counting.__enter__().model = self._model
         return self._request_id
 

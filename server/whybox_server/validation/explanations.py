@@ -6,7 +6,7 @@ from typing import Literal
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
-from whybox.v1.vocabulary import ALL, BASELINES, CHANNELS, ENCODINGS, NUMBERS, QUALITY
+from whybox.v1.vocabulary import ALL, BASELINES, CHANNELS, DEFAULT_METHOD, ENCODINGS, MEASUREMENTS, NUMBERS
 from whybox_server.validation.checks import did_you_mean, quoted
 from whybox_server.validation.kinds import CLASS, PICTURE, TEXT, integer, name_of, number
 from whybox_server.validation.options import Given, Option, PartOptions, check_kind, write_class, write_options
@@ -14,7 +14,6 @@ from whybox_server.validation.options import Given, Option, PartOptions, check_k
 MAX_EXPLANATIONS = 16
 MAX_EVALUATIONS = 10_000
 MAX_BASELINE_BYTES = 2**20
-DEFAULT_METHOD = "grad_cam"
 
 _Index = Literal["target_class", "contrast_class"]
 _Label = Literal["target_label", "contrast_label"]
@@ -100,8 +99,8 @@ class ExplanationOptions(PartOptions):
         ),
         Option[v1.Method](
             "quality",
-            name_of((*QUALITY, ALL)),
-            f'What to measure of each map: some of {_quoted(QUALITY)}, or "{ALL}" alone. Default: nothing.',
+            name_of((*MEASUREMENTS, ALL)),
+            f'What to measure of each map: some of {_quoted(MEASUREMENTS)}, or "{ALL}" alone. Default: nothing.',
             repeatable=True,
         ),
     )
@@ -217,6 +216,6 @@ def _check_encodings(options: v1.ExplanationOptions, place: str) -> None:
 
 def _fill_quality(options: v1.ExplanationOptions, place: str) -> None:
     if list(options.quality) == [ALL]:
-        options.quality[:] = QUALITY
+        options.quality[:] = MEASUREMENTS
     elif ALL in options.quality:
         raise InvalidRequestError(f"{ALL!r} stands alone; leave the others out", field=f"{place}.quality")

@@ -2,7 +2,7 @@ import pytest
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
-from whybox.v1.vocabulary import BASELINES, CHANNELS, ENCODINGS, MAP_PICTURES, NUMBERS, QUALITY
+from whybox.v1.vocabulary import BASELINES, CHANNELS, ENCODINGS, MAP_PICTURES, MEASUREMENTS, NUMBERS
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, ExplanationOptions, fill_explanation
 
 # "crane" is a bird and a machine, as in ImageNet.
@@ -96,7 +96,7 @@ REFUSED = {
     "repeated encoding": ({"encodings": ["overlay", "overlay"]}, "encodings", ["each once"]),
     "two kinds of numbers": ({"encodings": ["uint8", "overlay", "float16"]}, "encodings", ["one of uint8, float16"]),
     "channels": ({"channels": "mean"}, "channels", ["'mean'", "sum, none"]),
-    "unknown quality": ({"quality": ["auc"]}, "quality", ["'auc'", ", ".join(QUALITY), "all"]),
+    "unknown quality": ({"quality": ["auc"]}, "quality", ["'auc'", ", ".join(MEASUREMENTS), "all"]),
     "repeated quality": ({"quality": ["stability", "stability"]}, "quality", ["each once"]),
     "all and another": ({"quality": ["all", "deletion"]}, "quality", ["'all' stands alone"]),
     "all twice": ({"quality": ["all", "all"]}, "quality", ["each once"]),
@@ -160,8 +160,8 @@ ACCEPTED = {
     **{f"{name} and every picture": {"encodings": [*MAP_PICTURES, name]} for name in NUMBERS},
     "pictures alone": {"encodings": MAP_PICTURES},
     **{f"channels {name}": {"channels": name} for name in CHANNELS},
-    **{f"quality {name}": {"quality": [name]} for name in QUALITY},
-    "quality in another order": {"quality": QUALITY[::-1]},
+    **{f"quality {name}": {"quality": [name]} for name in MEASUREMENTS},
+    "quality in another order": {"quality": MEASUREMENTS[::-1]},
 }
 
 
@@ -176,7 +176,7 @@ SAME = {
     "contrast by name": ({"contrast_label": "dog"}, {"contrast_class": 9}),
     "both by name": ({"target_label": "jeep", "contrast_label": "tabby"}, {"target_class": 6, "contrast_class": 3}),
     "a name of digits": ({"target_label": "7"}, {"target_class": 8}),
-    "all measurements": ({"quality": ["all"]}, {"quality": QUALITY}),
+    "all measurements": ({"quality": ["all"]}, {"quality": MEASUREMENTS}),
     "defaults spelled out": ({}, COMPLETE),
 }
 

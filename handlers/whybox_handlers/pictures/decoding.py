@@ -29,6 +29,7 @@ from torch.nn.functional import interpolate
 from whybox.v1.errors import PictureError, PictureTooLargeError
 from whybox.v1.prediction_pb2 import View
 from whybox_handlers.pictures.formats import canvas_of, format_of
+from whybox_handlers.pictures.levels import LEVELS
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
@@ -124,7 +125,7 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
     resized = interpolate(picture[None], size=(rows, columns), mode="bicubic", antialias=True)[0]
     seen = resized[:, top : top + crop, left : left + crop].to(torch.float32, memory_format=torch.contiguous_format)
     # Bicubic interpolation overshoots at edges; 8-bit pictures are already clamped by rounding.
-    seen = seen.div_(255) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
+    seen = seen.div_(LEVELS) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
     view = View(
         picture_width=width,
         picture_height=height,

@@ -7,11 +7,11 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from whybox_handlers.pictures.levels import rounded
+
 StrengthT = TypeVar("StrengthT")
 
 Group = Literal["noise", "blur", "weather", "digital", "geometry"]
-
-_LEVELS = 255
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Corruption(Generic[StrengthT]):
         generator = torch.Generator().manual_seed(seed)
         spoilt = self.spoil(picture, self.strengths[severity - 1], generator)
         stacked = spoilt if spoilt.dim() == 4 else spoilt[None]
-        return torch.round(stacked.clamp(0, 1) * _LEVELS) / _LEVELS
+        return rounded(stacked.clamp(0, 1))
 
 
 AnyCorruption = Corruption[Any]

@@ -3,12 +3,12 @@
 from io import BytesIO
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from whybox_handlers.pictures import levels
 from whybox_handlers.robustness.corruptions.blur import smoothed
 from whybox_handlers.robustness.corruptions.colours import with_hsv
 from whybox_handlers.robustness.corruptions.corruption import Corruption
@@ -32,15 +32,15 @@ def _saturate(picture: Tensor, saturation: Saturation, _generator: torch.Generat
 
 def _pixelate(picture: Tensor, share: float, _generator: torch.Generator) -> Tensor:
     """Scaled down to that share of its sides, and up again."""
-    image = _image(picture)
-    small = image.resize((int(image.width * share), int(image.height * share)), Image.Resampling.BOX)
-    return _tensor(small.resize(image.size, Image.Resampling.NEAREST))
+    whole = levels.image(picture)
+    small = whole.resize((int(whole.width * share), int(whole.height * share)), Image.Resampling.BOX)
+    return levels.tensor(small.resize(whole.size, Image.Resampling.NEAREST))
 
 
 def _jpeg(picture: Tensor, quality: int, _generator: torch.Generator) -> Tensor:
     file = BytesIO()
-    _image(picture).save(file, "JPEG", quality=quality)
-    return _tensor(Image.open(file))
+    levels.image(picture).save(file, "JPEG", quality=quality)
+    return levels.tensor(Image.open(file))
 
 
 def _elastic(picture: Tensor, strength: float, generator: torch.Generator) -> Tensor:
@@ -52,14 +52,6 @@ def _elastic(picture: Tensor, strength: float, generator: torch.Generator) -> Te
     displacement = (strength * smooth / torch.tensor([width / 2, height / 2])[:, None, None]).permute(1, 2, 0)
     grid = affine_grid(torch.eye(2, 3)[None], [1, 3, height, width], align_corners=False) + displacement
     return grid_sample(picture[None], grid, padding_mode="reflection", align_corners=False)[0]
-
-
-def _image(picture: Tensor) -> Image.Image:
-    return Image.fromarray(torch.round(picture * 255).byte().permute(1, 2, 0).numpy())
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
 DIGITAL = (

@@ -1,15 +1,12 @@
 """Getting the same evidence again: from a receipt, the picture and the archive."""
 
-import hashlib
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from google.protobuf import json_format
 
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
@@ -18,13 +15,6 @@ from whybox_handlers.robustness.attacks import ATTACKS, Found
 
 class ReplayError(ValueError):
     """The receipt belongs to another picture or another model; names which."""
-
-
-def load_archive(archive: Path, device: str = "cpu") -> Classifier:
-    """The classifier in a .mar file, as a worker would load it."""
-    with TemporaryDirectory() as folder, zipfile.ZipFile(archive) as content:
-        content.extractall(folder)
-        return Classifier.load(Path(folder), device)
 
 
 def request(
@@ -44,14 +34,14 @@ def request(
     digests = classifier.model.digests
     baselines = baselines or {}
     for what, expected, actual in (
-        ("picture", receipt.image_sha256, hashlib.sha256(image).hexdigest()),
-        ("parameters", receipt.parameters_sha256, hashlib.sha256(receipt.parameters.encode()).hexdigest()),
+        ("picture", receipt.image_sha256, sha256(image)),
+        ("parameters", receipt.parameters_sha256, sha256(receipt.parameters.encode())),
         ("weights", receipt.weights_sha256, digests.weights_sha256),
         ("ONNX network", receipt.onnx_sha256, digests.onnx_sha256),
         ("preprocessing", receipt.preprocessing_sha256, digests.preprocessing_sha256),
         ("labels", receipt.labels_sha256, digests.labels_sha256),
         *(
-            (f"baseline of explanations[{index}]", digest, hashlib.sha256(baselines.get(index, b"")).hexdigest())
+            (f"baseline of explanations[{index}]", digest, sha256(baselines.get(index, b"")))
             for index, digest in receipt.baseline_sha256.items()
         ),
     ):

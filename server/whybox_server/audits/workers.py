@@ -76,7 +76,7 @@ def _classifier(archive: Path, device: str) -> "Classifier":
     """Loaded once in each process."""
     import torch
 
-    from whybox_handlers.replay import load_archive
+    from whybox_handlers.models.archives import load_archive
 
     if device == "cuda" and not torch.cuda.is_available():
         raise FailedPreconditionError("torch sees no CUDA device here; use --device cpu")

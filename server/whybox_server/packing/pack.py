@@ -1,6 +1,5 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from whybox_handlers.models.classifier import (
     OnnxServing,
     differentiable,
 )
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.checks import (
@@ -34,12 +34,11 @@ from whybox_handlers.packing.checks import (
     randomise_methods,
 )
 from whybox_handlers.packing.onnx_export import export
-from whybox_handlers.pictures import decoding as pictures
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import ArchiveError, read_manifest
 
-__all__ = ["PackError", "Packed", "SpecError", "pack"]
+__all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
 _ATTACK_CHECK_PICTURES = 4
 # What neither packing nor a worker runs.
@@ -71,7 +70,7 @@ class Packed:
     fresh: bool
 
 
-def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
+def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
     """Builds the archive of a spec, unless it is there already.
 
     Args:
@@ -98,7 +97,7 @@ def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
     store.mkdir(parents=True, exist_ok=True)
     report("exporting to ONNX")
     onnx = export(network, spec.crop)
-    model.digests.onnx_sha256 = _sha256(onnx)
+    model.digests.onnx_sha256 = sha256(onnx)
     _check(model, network, onnx, spec, report)
     # Built beside its place, so that the finished archive appears there all at once.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
@@ -147,9 +146,9 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
         ],
     )
     digests = model.digests
-    digests.weights_sha256 = _sha256(weights)
-    digests.preprocessing_sha256 = _sha256(model.preprocessing.SerializeToString(deterministic=True))
-    digests.labels_sha256 = _sha256("\n".join(labels).encode())
+    digests.weights_sha256 = sha256(weights)
+    digests.preprocessing_sha256 = sha256(model.preprocessing.SerializeToString(deterministic=True))
+    digests.labels_sha256 = sha256("\n".join(labels).encode())
     libraries = ("torch", "onnxruntime-gpu", "captum")
     model.packing_check.runtime.update({library: version(library) for library in libraries})
     return model
@@ -188,7 +187,7 @@ def _inputs(model: v1.Model, spec: ModelSpec) -> str:
     test.
     """
     tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *_code()])
-    return _sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
+    return sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
 
 
 def _code() -> list[Path]:
@@ -211,10 +210,7 @@ def _check(
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
     classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    views = {
-        path.name: pictures.preprocess(pictures.decode(path.read_bytes()), spec.resize, spec.crop)[0]
-        for path in spec.check_pictures.paths()
-    }
+    views = {path.name: classifier.see(path.read_bytes())[0] for path in spec.check_pictures.paths()}
     compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
     compare_maps(classifier, stacked[0], report)
@@ -231,7 +227,3 @@ def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:
     manifest = ModelExportUtils.generate_manifest_json(config)
     ModelExportUtils.archive(str(folder), spec.name, str(content), manifest, archive_format="zip-store")
     return folder / f"{spec.name}.mar"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

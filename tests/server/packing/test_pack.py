@@ -15,14 +15,14 @@ from torch import Tensor
 import whybox_handlers
 from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
-from whybox_handlers.packing import checks as packing_checks
-from whybox_handlers.replay import load_archive
+from whybox_handlers.packing import checks
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import read_manifest
-from whybox_server.packing import pack as pack_module
-from whybox_server.packing.pack import PackError, SpecError, pack
+from whybox_server.packing import pack
+from whybox_server.packing.pack import PackError, SpecError, pack_model
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def quick(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     """Packing without what takes longest: the export is the session's, and no method and no attack is tested."""
     with zipfile.ZipFile(archive) as content:
         onnx = content.read("network.onnx")
-    monkeypatch.setattr(pack_module, "export", lambda *_: onnx)
-    monkeypatch.setattr(pack_module, "randomise_methods", lambda *_: None)
-    monkeypatch.setattr(pack_module, "check_attacks", lambda *_: None)
+    monkeypatch.setattr(pack, "export", lambda *_: onnx)
+    monkeypatch.setattr(pack, "randomise_methods", lambda *_: None)
+    monkeypatch.setattr(pack, "check_attacks", lambda *_: None)
 
 
 def test_the_archive_holds_what_was_promised(archive: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_exported_network_has_logits_and_maps(archive: Path) -> None:
 def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:
     before = archive.stat()
     said: list[str] = []
-    packed = pack(spec_path, archive.parent, said.append)
+    packed = pack_model(spec_path, archive.parent, said.append)
     assert not packed.fresh
     assert not said
     assert packed.model == read_manifest(archive)
@@ -115,7 +115,7 @@ def test_a_wrong_export_is_refused(
     serve = Classifier.serve
     monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))  # type: ignore[operator]
     with pytest.raises(PackError, match=words):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
@@ -124,16 +124,16 @@ def test_a_wrong_export_is_refused(
 def test_a_map_that_is_not_captums_is_refused(
     method: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer = packing_checks.PEERS[method]
+    peer = checks.PEERS[method]
 
     def spoilt(network: Differentiable, picture: Tensor, target: int) -> Tensor:
         theirs = peer(network, picture, target).detach()
         theirs.view(-1)[0] += 0.002 * (theirs.max() - theirs.min())
         return theirs
 
-    monkeypatch.setitem(packing_checks.PEERS, method, spoilt)
+    monkeypatch.setitem(checks.PEERS, method, spoilt)
     with pytest.raises(PackError, match=f"{method}: the map differs from Captum's by 0.002 of its range"):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
@@ -143,7 +143,7 @@ def test_a_change_of_the_spec_packs_again(spec_path: Path, tmp_path: Path) -> No
     path = tmp_path / "model.yaml"
     for title, fresh in (("one", True), ("one", False), ("two", True)):
         path.write_text(yaml.safe_dump(entries | {"title": title}))
-        packed = pack(path, tmp_path, lambda _: None)
+        packed = pack_model(path, tmp_path, lambda _: None)
         assert (packed.fresh, packed.model.title) == (fresh, title)
 
 
@@ -153,13 +153,13 @@ def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     for enable, offered in (([], False), (["guided_grad_cam"], True)):
         path.write_text(yaml.safe_dump(entries | {"methods": {"enable": enable}}))
-        packed = pack(path, tmp_path, lambda _: None)
+        packed = pack_model(path, tmp_path, lambda _: None)
         assert packed.fresh
         (method,) = (method for method in packed.model.methods if method.name == "guided_grad_cam")
         assert (method.unavailable == "") == offered
     path.write_text(yaml.safe_dump(entries | {"methods": {"enable": ["gradcam"]}}))
     with pytest.raises(SpecError, match=r"model\.yaml: methods\.enable: 'gradcam' is not one of saliency, "):
-        pack(path, tmp_path, lambda _: None)
+        pack_model(path, tmp_path, lambda _: None)
 
 
 @pytest.mark.usefixtures("quick")
@@ -182,7 +182,7 @@ def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
         source.write("# other code\n")
     monkeypatch.setattr(whybox_handlers, "__path__", [str(code)])
     shutil.copy(archive, tmp_path)
-    packed = pack(spec_path, tmp_path, lambda _: None)
+    packed = pack_model(spec_path, tmp_path, lambda _: None)
     assert packed.fresh is packs
     digests = (packed.model.digests.inputs_sha256, read_manifest(archive).digests.inputs_sha256)
     assert (digests[0] != digests[1]) is packs
@@ -215,4 +215,4 @@ def test_another_order_of_classes_is_refused(spec_path: Path, tmp_path: Path, mo
     monkeypatch.setattr(Differentiable, "forward", tied)
     monkeypatch.setattr(Classifier, "serve", torch.no_grad()(swapped))
     with pytest.raises(PackError, match="most probable classes differ"):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)

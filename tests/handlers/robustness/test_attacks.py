@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,9 +13,15 @@ from whybox_handlers.models.classifier import Classifier, Differentiable, TorchS
 from whybox_handlers.models.networks import Network
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.passes.scheduler import Task, run, run_one
 from whybox_handlers.pictures import decoding
-from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found, MinimalAttack
+from whybox_handlers.robustness.attacks.apgd import APGD
+from whybox_handlers.robustness.attacks.ddn import DDN
+from whybox_handlers.robustness.attacks.deepfool import DeepFool
+from whybox_handlers.robustness.attacks.fmn import FMN
+from whybox_handlers.robustness.attacks.ifgsm import IterativeFGSM
+from whybox_handlers.robustness.attacks.square import Square
 
 # Evaluations with which each attack that follows gradients finds the closed form of a linear network.
 LINEAR = {"fmn": 2, "i_fgsm": 4, "deepfool": 16, "ddn": 4, "apgd": 4}
@@ -236,6 +243,71 @@ def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes
     assert one is not None
     assert other is not None
     assert not torch.equal(one.picture, other.picture)
+
+
+def sizes_tried(attack: MinimalAttack, norm: str) -> tuple[list[float], Found]:
+    """Sizes of the changes that an attack tries on a linear network, in multiples of the distance; not 0."""
+    seen: list[Tensor] = []
+
+    class Watched(nn.Linear):
+        def forward(self, pictures: Tensor) -> Tensor:
+            seen.extend(pictures.detach().clone())
+            return super().forward(pictures)
+
+    torch.manual_seed(1)
+    layer, picture = Watched(3 * SIDE * SIDE, 2), 0.3 + 0.4 * torch.rand(3, SIDE, SIDE)
+    classifier = classifier_of(nn.Sequential(nn.Flatten(), layer))
+    exact = exact_distance(layer, picture, norm)
+    seen.clear()
+    found = run_one(classifier, attack.run(Passes(Limits()), subject_of(classifier, picture), norm, 4))
+    sizes = [NORMS[norm].size(each.view_as(picture) - picture) / exact for each in seen]
+    return [size for size in sizes if size], found
+
+
+@pytest.mark.parametrize(
+    ("attack", "attributes", "norm", "first", "usual"),
+    [
+        (FMN, {"overshoot": 1.5}, "linf", 1.5, 1.02),
+        (IterativeFGSM, {"first_step": 0.25}, "linf", 0.25, 0.5),
+        (DeepFool, {"overshoot": 2.0}, "l2", 2.0, 1.02),
+        (APGD, {"growth": 3.0, "momentum": 0.5}, "linf", 1.5, 1.5 * 0.75),
+    ],
+)
+def test_a_subclass_takes_other_steps(
+    attack: type[MinimalAttack], attributes: dict[str, float], norm: str, first: float, usual: float
+) -> None:
+    for kind, expected in ((type("Changed", (attack,), attributes), first), (attack, usual)):
+        assert sizes_tried(kind(), norm)[0][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_subclass_of_ddn_grows_otherwise() -> None:
+    class Faster(DDN):
+        growth = 0.3
+        full_budget = 1
+
+    before, after, *_ = sizes_tried(Faster(), "l2")[0]
+    assert after / before == pytest.approx(1.3 if after > before else 0.7, rel=1e-3)
+
+
+def test_a_subclass_of_square_begins_with_another_radius() -> None:
+    class Wider(Square):
+        first_radius: ClassVar = {"linf": 0.1}
+
+    wide, usual = sizes_tried(Wider(), "linf")[0][0], sizes_tried(Square(), "linf")[0][0]
+    assert wide / usual == pytest.approx(0.1 * 255, rel=1e-3)
+
+
+def test_a_subclass_refines_less() -> None:
+    class Coarse(FMN):
+        precision = 0.1
+
+    gaps = []
+    for attack in (Coarse(), FMN()):
+        _, found = sizes_tried(attack, "linf")
+        assert found.adversarial is not None
+        gaps.append(1 - found.adversarial.unflipped_distance / found.adversarial.distance)
+    assert 0.1 >= gaps[0] > 0.001
+    assert gaps[1] <= 0.0005
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -11,7 +11,7 @@ from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.passes.computations import serve_alone
-from whybox_handlers.pictures.levels import LEVELS, image_of, rounded
+from whybox_handlers.pictures.levels import LEVELS, image, rounded
 from whybox_handlers.pictures.png import png
 from whybox_handlers.robustness.attacks import (
     ATTACKS,
@@ -85,7 +85,7 @@ async def measure_robustness(
 
 def view_picture(subject: Subject) -> bytes:
     """The view in 8 bits, as PNG."""
-    return png(image_of(subject.picture))
+    return png(image(subject.picture))
 
 
 async def _search(case: Case, norm: str, options: v1.RobustnessOptions, passes: Passes, share: float) -> Found:
@@ -192,9 +192,9 @@ async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adve
 
 def _noted(distance: v1.Distance, subject: Subject, picture: Tensor) -> bytes:
     distance.distance_8bit = NORMS[distance.norm].size(picture - subject.picture)
-    return png(image_of(picture))
+    return png(image(picture))
 
 
 def _change_picture(change: Tensor) -> bytes:
     """Grey is no change; the largest change of any channel is black or white."""
-    return png(image_of(0.5 + 0.5 * change / change.abs().max()))
+    return png(image(0.5 + 0.5 * change / change.abs().max()))

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from whybox.v1 import heat_maps
 from whybox_handlers.explanations.explainers import Attribution
-from whybox_handlers.pictures.levels import image_of
+from whybox_handlers.pictures.levels import image
 from whybox_handlers.pictures.png import png
 
 _OPACITY = 0.5
@@ -25,4 +25,4 @@ def heat_map(attribution: Attribution, picture: Tensor) -> bytes:
 def overlay(attribution: Attribution, picture: Tensor) -> bytes:
     """The map over the view in grey; arguments as for `heat_map`."""
     strengths = heat_maps.strengths(attribution.values.numpy(), signed=attribution.signed)
-    return png(heat_maps.lay_over(image_of(picture), strengths, _OPACITY, signed=attribution.signed))
+    return png(heat_maps.lay_over(image(picture), strengths, _OPACITY, signed=attribution.signed))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
@@ -65,13 +65,12 @@ def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], N
         PackError: They disagree.
     """
     target = int(classifier.serve(view[None])[0].argmax())
-    objective = nn.functional.one_hot(torch.tensor([target]), classifier.model.num_classes).float()
     check = classifier.model.packing_check
     for method in classifier.model.methods:
         if method.name not in PEERS or method.unavailable:
             continue
         report(f"comparing {method.name} with Captum's")
-        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], objective)
+        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], [target])
         difference = map_difference(method.name, classifier.network, view, target, ours.values)
         if not difference <= MAX_MAP_DIFFERENCE:
             raise PackError(

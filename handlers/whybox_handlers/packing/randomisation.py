@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from whybox import v1
-from whybox_handlers.explanations.baselines import BASELINES
-from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
+from whybox_handlers.explanations.explainers import Attribution, Explainer
+from whybox_handlers.explanations.explaining import question_of
+from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
 
@@ -109,9 +112,8 @@ def randomisation_test(
     Raises:
         Exception: What the method raised.
     """
-    logits = trained.serve(pictures)
-    objectives = nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).float()
-    pairs = zip(*(_maps(row, classifier, pictures, objectives) for classifier in (trained, random)), strict=True)
+    targets = trained.serve(pictures).argmax(dim=1).tolist()
+    pairs = zip(*(_maps(row, classifier, pictures, targets) for classifier in (trained, random)), strict=True)
     likeness = [
         abs(rank_correlation(*pair)) for pair in pairs if min(len(values.unique()) for values in pair) >= _FEWEST_VALUES
     ]
@@ -123,43 +125,33 @@ def randomisation_test(
     )
 
 
-def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: Tensor) -> list[Tensor]:
+def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Tensor]:
     """Absolute values of the maps, summed over channels."""
-    values = [attribution.values for attribution in attributions(row, classifier, pictures, objectives)]
-    return [(each.sum(dim=0) if each.dim() == 3 else each).abs() for each in values]
+    made = attributions(row, classifier, pictures, targets)
+    return [channels_summed(attribution.values).abs() for attribution in made]
 
 
-def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: Tensor) -> list[Attribution]:
+def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Attribution]:
     """Maps of several pictures, at the method's defaults but for the smaller budget of the test.
 
     Args:
         row: The method.
         classifier: What is explained.
         pictures: [N, 3, crop, crop] in [0, 1].
-        objectives: [N, classes].
+        targets: The class that each map explains.
 
     Raises:
         Exception: What the method raised.
     """
     usual = max(min(row.default_evaluations, MAX_EVALUATIONS[row.evaluations]), row.min_evaluations)
     budget = (row.randomisation_evaluations or usual) if row.default_evaluations else None
-    logits, *maps = classifier.look(pictures)
-    tasks = [
-        Task(
-            row.explain(
-                Passes(Limits(), budget, row.evaluations),
-                Question(
-                    picture,
-                    objective,
-                    logits[index],
-                    maps[0][index] if maps else None,
-                    tuple(make(picture) for make in BASELINES[row.default_baseline]) if row.default_baseline else (),
-                    max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0,
-                ),
-            ),
-            Limits(),
-        )
-        for index, (picture, objective) in enumerate(zip(pictures, objectives, strict=True))
-    ]
+    options = row.defaults("", tolerance=max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0)
+    served = classifier.look(pictures)
+    tasks = []
+    for index, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
+        options.target_class = target
+        case = Case(classifier, Subject(picture, v1.View(), *served.row(index)))
+        passes = Passes(Limits(), budget, row.evaluations)
+        tasks.append(Task(row.explain(passes, question_of(case, options)), Limits()))
     run(classifier, tasks)
     return [task.result() for task in tasks]

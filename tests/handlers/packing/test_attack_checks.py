@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from explaining import subject_of
 from whybox import v1
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, TorchServing
-from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
@@ -106,10 +107,10 @@ def test_masked_gradients_are_caught(
 
 
 def answered(classifier: Classifier, view: Tensor, attack: str) -> v1.Distance:
-    subject = Subject(view, v1.View(), classifier.serve(view[None])[0], None)
-    options, part = v1.RobustnessOptions(norms=["linf"], budget="9", attack=attack), v1.Robustness()
-    run_one(classifier, measure_robustness(part, classifier, subject, options, 0, Passes(Limits())))
-    return part.distances[0]
+    options = v1.RobustnessOptions(norms=["linf"], budget="9", attack=attack)
+    case = Case(classifier, subject_of(classifier, view))
+    [distance] = run_one(classifier, measure_robustness(case, options, Passes(Limits()))).part.distances
+    return distance
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from clocks import Clock, slowed
+from explaining import subject_of
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.models.networks import Network
-from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run, run_one
 from whybox_handlers.pictures import decoding
@@ -39,11 +40,6 @@ def classifier_of(head: nn.Module) -> Classifier:
     """A small network that also serves."""
     network = Differentiable(Network(nn.Identity(), head, lambda _: None), [0, 0, 0], [1, 1, 1])
     return Classifier(v1.Model(), network, TorchServing(network), torch.device("cpu"))
-
-
-def subject_of(classifier: Classifier, picture: Tensor) -> Subject:
-    logits, *maps = classifier.look(picture[None])
-    return Subject(picture, v1.View(), logits[0], maps[0][0] if maps else None)
 
 
 def attacked(
@@ -390,14 +386,14 @@ def test_a_constant_picture(classifier: Classifier) -> None:
 
 
 def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
-    import time
-
     view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
-    limits = Limits(deadline=time.time() + 2.0)
-    coroutine = ATTACKS["fmn"].run(Passes(limits), subject_of(classifier, view), "linf", 1000, to_deadline=True)
-    task = Task(coroutine, limits)
-    run(classifier, [task])
+    clock = Clock()
+    slow = slowed(classifier, clock)
+    subject = subject_of(slow, view)
+    limits = clock.limits(2.0)
+    task = Task(ATTACKS["fmn"].run(Passes(limits), subject, "linf", 1000, to_deadline=True), limits)
+    run(slow, [task])
     assert isinstance(task.outcome, Found)
     assert task.outcome.adversarial is not None
-    assert 3 < task.outcome.gradient_evaluations < 100
-    assert time.time() < limits.deadline if limits.deadline else False
+    assert 20 < task.outcome.gradient_evaluations < 40
+    assert limits.seconds_left() > 0

@@ -1,4 +1,4 @@
-"""Maps as PNG files, in the colours that the client draws too."""
+"""Maps as PNG files, in the same colours as the client's."""
 
 from torch import Tensor
 

@@ -192,10 +192,11 @@ class Search:
         return Look(margin, flipped, gradient, steepness, direction, ahead)
 
     def _grant(self, wanted: int, change: Tensor) -> None:
-        if self._passes.grant(wanted) < wanted:
+        granted = self._passes.grant(wanted)
+        if granted.count < wanted:
             self.last = change
             # A budget that was cut to fit the time is spent when the time is over.
-            self.stopped_by = "deadline" if self._fitted else self._passes.stopped_by
+            self.stopped_by = "deadline" if self._fitted else granted.stopped_by
             raise SearchEndedError
 
     def _note(self, change: Tensor, flipped: bool, cost: int) -> None:

@@ -11,8 +11,10 @@ number of threads.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +22,10 @@ from torch import Tensor
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureError
 from whybox_handlers.explanations.baselines import BASELINES
-from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer, Question
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer
+from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.models.archives import load_archive
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
@@ -135,28 +139,17 @@ def explain(
     row = EXPLAINERS[method]
     _check_available(classifier, row, method)
     given = {"baseline": baseline, "max_evaluations": max_evaluations, "tolerance": tolerance}
-    for option, value in given.items():
-        if value is not None and option not in row.options:
-            raise InvalidRequestError(f"{method} takes no {option}; leave it out", field=option)
-    budget = row.default_evaluations if max_evaluations is None else max_evaluations
-    if max_evaluations is not None and max_evaluations < row.min_evaluations:
-        raise InvalidRequestError(
-            f"max_evaluations is {max_evaluations}; {method} needs at least {row.min_evaluations}",
-            field="max_evaluations",
-        )
-    if tolerance is not None and not 0 <= tolerance <= 1:
-        raise InvalidRequestError(f"tolerance is {tolerance}; give a number from 0 to 1", field="tolerance")
+    options = {name: value for name, value in given.items() if value is not None}
+    _check_options(row, method, options)
     subject = _subject(classifier, picture)
-    question = Question(
-        subject.picture,
-        _objective(classifier, subject, target, contrast),
-        subject.logits,
-        subject.maps,
-        _baselines(row, baseline, subject.picture),
-        (row.default_tolerance or 0.0) if tolerance is None else tolerance,
-        seed,
-    )
-    return run_one(classifier, row.explain(Passes(Limits(), budget or None, row.evaluations), question))
+    classes = _classes(classifier, subject, target, contrast)
+    named = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
+    filled = row.defaults(method, **named, **classes)
+    question = question_of(Case(classifier, subject, seed), filled)
+    if isinstance(baseline, Tensor):
+        question = replace(question, baselines=(_checked("baseline", baseline, subject.picture.shape[-1]),))
+    passes = Passes(Limits(), filled.max_evaluations or None, row.evaluations)
+    return run_one(classifier, row.explain(passes, question))
 
 
 def _check_known(field: str, name: str, known: Iterable[str], of: str = "") -> None:
@@ -172,13 +165,27 @@ def _check_available(classifier: Classifier, row: Explainer, method: str) -> Non
         raise FailedPreconditionError(f"{method}: {reason}", reason="METHOD_UNAVAILABLE")
 
 
+def _check_options(row: Explainer, method: str, options: Mapping[str, Any]) -> None:
+    """Options that are given: the method takes them, and they are in range."""
+    for name in options:
+        if name not in row.options:
+            raise InvalidRequestError(f"{method} takes no {name}; leave it out", field=name)
+    if options.get("max_evaluations", row.min_evaluations) < row.min_evaluations:
+        message = f"max_evaluations is {options['max_evaluations']}; {method} needs at least {row.min_evaluations}"
+        raise InvalidRequestError(message, field="max_evaluations")
+    if not 0 <= options.get("tolerance", 0) <= 1:
+        raise InvalidRequestError(f"tolerance is {options['tolerance']}; give a number from 0 to 1", field="tolerance")
+    baseline = options.get("baseline")
+    if isinstance(baseline, str):
+        _check_known("baseline", baseline, BASELINES)
+
+
 def _subject(classifier: Classifier, picture: Picture) -> Subject:
     if isinstance(picture, Tensor):
         view = _checked("picture", picture, classifier.model.preprocessing.crop)
         _, height, width = view.shape
-        logits, *maps = classifier.look(view[None])
         box = v1.View(picture_width=width, picture_height=height, width=width, height=height)
-        return Subject(view, box, logits[0], maps[0][0] if maps else None)
+        return Subject(view, box, *classifier.look(view[None]).row(0))
     return Subject.of(classifier, picture if isinstance(picture, bytes) else Path(picture).read_bytes())
 
 
@@ -197,20 +204,18 @@ def _checked(field: str, picture: Tensor, side: int) -> Tensor:
     return picture.detach().to("cpu", torch.float32).contiguous()
 
 
-def _objective(
+def _classes(
     classifier: Classifier, subject: Subject, target: int | str | None, contrast: int | str | None
-) -> Tensor:
-    """[classes]: 1 for the target and -1 for the class that it is contrasted with."""
-    objective = torch.zeros(len(subject.logits))
-    labels = list(classifier.model.labels)
-    explained = subject.predicted if target is None else _class("target", target, labels, len(objective))
-    objective[explained] = 1
-    if contrast is not None:
-        other = _class("contrast", contrast, labels, len(objective))
-        if other == explained:
-            raise InvalidRequestError(f"contrast is the target itself, class {other}; name another", field="contrast")
-        objective[other] = -1
-    return objective
+) -> dict[str, int]:
+    """The options that name classes, by index."""
+    labels, count = list(classifier.model.labels), len(subject.logits)
+    explained = subject.predicted if target is None else _class("target", target, labels, count)
+    if contrast is None:
+        return {"target_class": explained}
+    other = _class("contrast", contrast, labels, count)
+    if other == explained:
+        raise InvalidRequestError(f"contrast is the target itself, class {other}; name another", field="contrast")
+    return {"target_class": explained, "contrast_class": other}
 
 
 def _class(field: str, chosen: int | str, labels: list[str], classes: int) -> int:
@@ -228,13 +233,3 @@ def _class(field: str, chosen: int | str, labels: list[str], classes: int) -> in
         remedy = f"did you mean {', '.join(map(repr, near))}?" if near else "classifier.model.labels lists the labels"
         raise InvalidRequestError(f"{field}: no class has the label {chosen!r}; {remedy}", field=field)
     return found[0]
-
-
-def _baselines(row: Explainer, chosen: str | Tensor | None, picture: Tensor) -> tuple[Tensor, ...]:
-    if isinstance(chosen, Tensor):
-        return (_checked("baseline", chosen, picture.shape[-1]),)
-    name = chosen or row.default_baseline
-    if not name:
-        return ()
-    _check_known("baseline", name, BASELINES)
-    return tuple(make(picture) for make in BASELINES[name])

@@ -19,7 +19,7 @@ from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
 
 
-def answered(classifier: Classifier, encoded: bytes, **parts: object) -> v1.AnalyzeResponse:
+def answered(classifier: Classifier, encoded: bytes, **parts: Any) -> v1.AnalyzeResponse:
     """The answer of a worker."""
     [result] = Analyzer(classifier).answer([v1.Work(request=v1.AnalyzeRequest(image=encoded, seed=3, **parts))])
     return result.response
@@ -46,15 +46,7 @@ def test_an_attack_is_the_services(attack: str, norm: str, classifier: Classifie
 
 def offered(method: str, **options: Any) -> v1.ExplanationOptions:
     """With the defaults that the gateway fills in."""
-    row = EXPLAINERS[method]
-    filled = v1.ExplanationOptions(method=method, encodings=["float32"], channels="none", **options)
-    if not filled.baseline:
-        filled.baseline = row.default_baseline
-    if row.default_evaluations and not filled.HasField("max_evaluations"):
-        filled.max_evaluations = row.default_evaluations
-    if row.default_tolerance is not None and not filled.HasField("tolerance"):
-        filled.tolerance = row.default_tolerance
-    return filled
+    return EXPLAINERS[method].defaults(method, encodings=["float32"], channels="none", **options)
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,13 @@ def smooth(channels: int) -> np.ndarray:
     """A picture without edges, which lossy formats keep nearly as it is: uint8 [HEIGHT, WIDTH, channels]."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     planes = [4 * x, 6 * y, 250 - 2 * x - 3 * y, 60 + 3 * x]
-    return np.stack(planes[:channels], -1).clip(0, 255).astype(np.uint8)
+    levels: np.ndarray = np.stack(planes[:channels], -1).clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def over_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return colour * (alpha / 255) + 255 - alpha
+    composed: np.ndarray = colour * (alpha / 255) + 255 - alpha
+    return composed
 
 
 RGB = smooth(3)
@@ -485,7 +487,7 @@ def test_overshoot_is_clamped() -> None:
     stripes[:, 40:60] = 255
     for picture in (decode(encode(stripes, "PNG")), decode(encode(stripes, "PNG")) / 255):
         seen, _ = preprocess(picture, 256, 224)
-        assert (seen.min(), seen.max()) == (0, 1)
+        assert (float(seen.min()), float(seen.max())) == (0, 1)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (300, 300), (641, 97)])

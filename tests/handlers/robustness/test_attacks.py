@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from whybox_handlers.models.networks import Network
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run, run_one
 from whybox_handlers.pictures import decoding
-from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found, MinimalAttack
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Adversarial, Found, MinimalAttack
 from whybox_handlers.robustness.attacks.apgd import APGD
 from whybox_handlers.robustness.attacks.ddn import DDN
 from whybox_handlers.robustness.attacks.deepfool import DeepFool
@@ -65,6 +65,12 @@ def attack(classifier: Classifier, picture: Tensor, name: str, norm: str, evalua
     return found
 
 
+def flip(found: Found) -> Adversarial:
+    """The flip of a search that must have found one."""
+    assert found.adversarial is not None
+    return found.adversarial
+
+
 def linear(seed: int, classes: int = 2) -> tuple[Classifier, nn.Linear, Tensor]:
     torch.manual_seed(seed)
     layer = nn.Linear(3 * SIDE * SIDE, classes)
@@ -95,11 +101,10 @@ def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed
     classifier, layer, picture = linear(seed)
     exact = exact_distance(layer, picture, norm)
     found = attack(classifier, picture, name, norm, LINEAR[name])
-    assert found.adversarial is not None
     assert found.gradient_evaluations <= LINEAR[name]
     # Never below the exact distance, but for rounding.
-    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
-    assert found.adversarial.unflipped_distance <= exact * (1 + 1e-4)
+    assert exact * (1 - 1e-4) <= flip(found).distance <= exact * 1.001
+    assert flip(found).unflipped_distance <= exact * (1 + 1e-4)
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -107,8 +112,7 @@ def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed
 def test_the_nearest_of_several_boundaries(name: str, norm: str, seed: int) -> None:
     classifier, layer, picture = linear(seed, classes=5)
     exact = exact_distance(layer, picture, norm)
-    found = attack(classifier, picture, name, norm, 60).adversarial
-    assert found is not None
+    found = flip(attack(classifier, picture, name, norm, 60))
     # The paper's iterative FGSM follows the runner-up, whether or not that is the nearest.
     slack = 1.6 if name == "i_fgsm" else 1.001
     assert exact * (1 - 1e-4) <= found.distance <= exact * slack
@@ -127,8 +131,7 @@ def test_a_black_or_white_picture(name: str, norm: str, value: float) -> None:
     open_side = (1 - 2 * value) * (layer.weight[1] - layer.weight[0]).detach().double()
     exact = 0.3 / float(open_side.clamp(min=0).norm(DUALS[norm]))
     found = attack(classifier_of(nn.Sequential(nn.Flatten(), layer)), picture, name, norm, 2 * LINEAR[name])
-    assert found.adversarial is not None
-    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
+    assert exact * (1 - 1e-4) <= flip(found).distance <= exact * 1.001
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -152,8 +155,7 @@ def test_a_piecewise_linear_network(name: str, norm: str) -> None:
     exact = float(logits[0] - logits[1])
     assert exact > 0
     found = attack(classifier, picture, name, norm, 2 * LINEAR[name])
-    assert found.adversarial is not None
-    assert exact * (1 - 1e-3) <= found.adversarial.distance <= exact * 1.001
+    assert exact * (1 - 1e-3) <= flip(found).distance <= exact * 1.001
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -179,17 +181,17 @@ def test_brute_force_in_two_dimensions(name: str, norm: str, seed: int) -> None:
         flipped = points[curved(points).argmax(dim=1) != label] - 0.5
     sizes = flipped.abs().amax(dim=1) if norm == "linf" else flipped.norm(dim=1)
     nearest = float(sizes.min())
-    found = attack(classifier, picture, name, norm, 60).adversarial
-    assert found is not None
+    found = flip(attack(classifier, picture, name, norm, 60))
     assert nearest - 0.0015 <= found.distance <= nearest * CURVED.get(name, 1.02) + 0.0015
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
 def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
-    always_the_first = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 3))
-    nn.init.constant_(always_the_first[1].weight, 0)
+    layer = nn.Linear(3 * SIDE * SIDE, 3)
+    nn.init.constant_(layer.weight, 0)
     with torch.no_grad():
-        always_the_first[1].bias.copy_(torch.tensor([1.0, 0, 0]))
+        layer.bias.copy_(torch.tensor([1.0, 0, 0]))
+    always_the_first = nn.Sequential(nn.Flatten(), layer)
     found = attack(classifier_of(always_the_first), torch.rand(3, SIDE, SIDE), name, norm, 10)
     assert found.adversarial is None
     assert found.distance_at_half_budget is None
@@ -202,8 +204,7 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
     views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
     together = attacked(classifier, views, name, norm, 6, seed=5)
     for view, found in zip(views, together, strict=True):
-        adversarial = found.adversarial
-        assert adversarial is not None
+        adversarial = flip(found)
         label = subject_of(classifier, view).predicted
         assert int(adversarial.logits.argmax()) != label
         assert torch.equal(classifier.serve(adversarial.picture[None])[0], adversarial.logits)
@@ -213,11 +214,8 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
         assert 0.99 * adversarial.distance <= adversarial.unflipped_distance < adversarial.distance
         below = (view + change * (adversarial.unflipped_distance / adversarial.distance) * 0.99).clamp(0, 1)
         assert int(classifier.serve(below[None])[0].argmax()) == label
-    alone = attack(classifier, views[1], name, norm, 6, seed=5).adversarial
-    first = together[1].adversarial
-    assert alone is not None
-    assert first is not None
-    assert torch.equal(alone.picture, first.picture)
+    alone = flip(attack(classifier, views[1], name, norm, 6, seed=5))
+    assert torch.equal(alone.picture, flip(together[1]).picture)
 
 
 # Auto-PGD begins anew with every target, and a larger budget has more of them: its distance may grow.
@@ -228,16 +226,12 @@ def test_a_larger_budget_finds_no_larger_distance(
     views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
     few, many = (attacked(classifier, views, name, norm, budget) for budget in (6, 24))
     for small, large in zip(few, many, strict=True):
-        assert small.adversarial is not None
-        assert large.adversarial is not None
-        assert large.adversarial.distance <= small.adversarial.distance * 1.01
+        assert flip(large).distance <= flip(small).distance * 1.01
 
 
 def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes) -> None:
     view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
-    one, other = (attack(classifier, view, "square", "linf", 9, seed).adversarial for seed in (1, 2))
-    assert one is not None
-    assert other is not None
+    one, other = (flip(attack(classifier, view, "square", "linf", 9, seed)) for seed in (1, 2))
     assert not torch.equal(one.picture, other.picture)
 
 
@@ -287,7 +281,7 @@ def test_a_subclass_of_ddn_grows_otherwise() -> None:
 
 def test_a_subclass_of_square_begins_with_another_radius() -> None:
     class Wider(Square):
-        first_radius: ClassVar = {"linf": 0.1}
+        first_radius = MappingProxyType({"linf": 0.1})
 
     wide, usual = sizes_tried(Wider(), "linf")[0][0], sizes_tried(Square(), "linf")[0][0]
     assert wide / usual == pytest.approx(0.1 * 255, rel=1e-3)
@@ -300,8 +294,7 @@ def test_a_subclass_refines_less() -> None:
     gaps = []
     for attack in (Coarse(), FMN()):
         _, found = sizes_tried(attack, "linf")
-        assert found.adversarial is not None
-        gaps.append(1 - found.adversarial.unflipped_distance / found.adversarial.distance)
+        gaps.append(1 - flip(found).unflipped_distance / flip(found).distance)
     assert 0.1 >= gaps[0] > 0.001
     assert gaps[1] <= 0.0005
 
@@ -319,10 +312,11 @@ def test_a_subclass_refines_less() -> None:
 def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) -> None:
     """On a linear network, where each of these attacks finds the distance but for its own overshoot."""
     import foolbox
+    from foolbox.models.pytorch import PyTorchModel
 
     classifier, _, picture = linear(1)
     label = subject_of(classifier, picture).predicted
-    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
+    model = PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
     # Foolbox's DDN begins at 1, from where a hundred steps do not lead to a distance as small as this.
     options = {"init_epsilon": 0.05} if peer == "DDNAttack" else {}
     search = getattr(foolbox.attacks, peer)(**options)
@@ -330,8 +324,7 @@ def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) ->
     assert bool(flipped[0])
     theirs = NORMS[norm].size(changed[0] - picture)
     name = "ddn" if peer == "DDNAttack" else "fmn" if "FMN" in peer else "deepfool"
-    ours = attack(classifier, picture, name, norm, 30).adversarial
-    assert ours is not None
+    ours = flip(attack(classifier, picture, name, norm, 30))
     # Foolbox's DeepFool also adds 1e-4 to each step; ours are bisected to one part in 2000.
     stabilised = 1.02e-4 if "DeepFool" in peer else 0
     assert ours.distance * 0.999 <= theirs <= ours.distance * slack + stabilised
@@ -362,8 +355,7 @@ def test_a_picture_on_the_boundary(name: str, norm: str, lead: float) -> None:
     assert subject_of(classifier, picture).predicted == 0
     assert lead == 0 or int(serving(picture[None])[0].argmax()) == 1
     found = attack(classifier, picture, name, norm, 12)
-    assert found.adversarial is not None
-    assert found.adversarial.distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
+    assert flip(found).distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
@@ -382,7 +374,7 @@ def test_what_is_no_answer_is_no_flip(name: str, norm: str) -> None:
 
 def test_a_constant_picture(classifier: Classifier) -> None:
     found = attack(classifier, torch.full((3, 224, 224), 0.5), "fmn", "l2", 9)
-    assert found.adversarial is not None
+    assert flip(found).distance > 0
 
 
 def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
@@ -394,6 +386,6 @@ def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifie
     task = Task(ATTACKS["fmn"].run(Passes(limits), subject, "linf", 1000, to_deadline=True), limits)
     run(slow, [task])
     assert isinstance(task.outcome, Found)
-    assert task.outcome.adversarial is not None
+    assert flip(task.outcome).distance > 0
     assert 20 < task.outcome.gradient_evaluations < 40
     assert limits.seconds_left() > 0

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
@@ -17,7 +18,7 @@ from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
-from whybox_handlers.packing import checks
+from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import read_manifest
@@ -110,10 +111,10 @@ def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:
     ],
 )
 def test_a_wrong_export_is_refused(
-    spoil: object, words: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spoil: Callable[[Tensor], Tensor], words: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve = Classifier.serve
-    monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))  # type: ignore[operator]
+    monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))
     with pytest.raises(PackError, match=words):
         pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
@@ -124,14 +125,14 @@ def test_a_wrong_export_is_refused(
 def test_a_map_that_is_not_captums_is_refused(
     method: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer = checks.PEERS[method]
+    peer = PEERS[method]
 
     def spoilt(network: Differentiable, picture: Tensor, target: int) -> Tensor:
         theirs = peer(network, picture, target).detach()
         theirs.view(-1)[0] += 0.002 * (theirs.max() - theirs.min())
         return theirs
 
-    monkeypatch.setitem(checks.PEERS, method, spoilt)
+    monkeypatch.setitem(PEERS, method, spoilt)
     with pytest.raises(PackError, match=f"{method}: the map differs from Captum's by 0.002 of its range"):
         pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
@@ -205,10 +206,11 @@ def test_another_order_of_classes_is_refused(spec_path: Path, tmp_path: Path, mo
     def tied(network: Differentiable, pictures: Tensor) -> Tensor:
         logits = forward(network, pictures)
         best = logits.topk(2).indices
-        return logits.scatter(1, best[:, 1:], logits.max(dim=1, keepdim=True).values - 1e-4)
+        second: Tensor = logits.max(dim=1, keepdim=True).values - 1e-4
+        return logits.scatter(1, best[:, 1:], second)
 
     def swapped(classifier: Classifier, pictures: Tensor) -> Tensor:
-        logits = classifier.network(pictures)
+        logits: Tensor = classifier.network(pictures)
         best = logits.topk(2).indices
         return logits.scatter(1, best, logits.gather(1, best.flip(1)))
 

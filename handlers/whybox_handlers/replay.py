@@ -1,4 +1,4 @@
-"""Getting the same evidence again: from a receipt, the picture and the archive."""
+"""The same evidence again, from a receipt, the picture and the archive."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from whybox_handlers.robustness.attacks import ATTACKS, Found
 
 
 class ReplayError(ValueError):
-    """The receipt belongs to another picture or another model; names which."""
+    """The receipt belongs to another picture, baseline or model; the message says what differs."""
 
 
 def request(
@@ -29,7 +29,8 @@ def request(
         baselines: The encoded baselines that were sent, by their position among the explanations.
 
     Raises:
-        ReplayError: Pictures, weights, ONNX network, preprocessing or parameters are not those of the receipt.
+        ReplayError: The picture, a baseline, the weights, the ONNX network, the preprocessing, the labels or the
+            parameters are not those of the receipt.
     """
     digests = classifier.model.digests
     baselines = baselines or {}
@@ -58,18 +59,18 @@ def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evalu
     """The search behind one distance of an answer, with the adversarial picture itself.
 
     Args:
-        replayed: From `request`; its robustness part was asked for.
-        norm: One of its norms.
+        replayed: From `request`; it must have a robustness part.
+        norm: One of the norms of that part.
         classifier: The model that answered.
-        evaluations: `Distance.gradient_evaluations`, where the budget was the deadline; else the budget itself.
+        evaluations: `Distance.gradient_evaluations` if the budget was the deadline; None for the budget itself.
 
     Raises:
-        ReplayError: The budget was the deadline, and `evaluations` is missing.
+        ReplayError: The budget was the deadline, and `evaluations` is None.
     """
     options = replayed.robustness
     if evaluations is None:
         if not options.budget.isdigit():
-            raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations")
+            raise ReplayError("the budget was the deadline; give evaluations, the distance's gradient_evaluations")
         evaluations = int(options.budget)
     subject = Subject.of(classifier, replayed.image)
     chosen = ATTACKS[options.attack]

@@ -82,7 +82,7 @@ class LocalNetwork:
 def _patched(
     stage: _Stage, inputs: Array, changed: tuple[range, range], known: Array
 ) -> tuple[Array, tuple[range, range]]:
-    """A stage's output for an input that differs in some rows and columns from that of `known`, and where it differs."""
+    """A stage's output for an input of which some rows and columns have changed since `known`, and where it differs."""
     rows, columns = (
         reach.changed(cells, length) for reach, cells, length in zip(stage.reach, changed, known.shape[1:], strict=True)
     )

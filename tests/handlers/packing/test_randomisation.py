@@ -126,5 +126,5 @@ class _Deaf(nn.Module):
 
 def test_a_dead_network_is_noticed() -> None:
     classifier = classifier_of(network_of(_Deaf(), nn.Flatten(1), nn.Linear(3 * 16, 5)))
-    with pytest.raises(DeadNetworkError, match="says the same of every picture"):
+    with pytest.raises(DeadNetworkError, match="gives every picture the same answer"):
         randomised(classifier, torch.rand(3, 3, 4, 4))

@@ -26,14 +26,27 @@ from whybox_server.packing import pack
 from whybox_server.packing.pack import PackError, SpecError, pack_model
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    """Packing without what takes longest: the export is the session's, and no method and no attack is tested."""
+@pytest.fixture(scope="session")
+def exported(archive: Path) -> bytes:
+    """The ONNX network of the default model."""
     with zipfile.ZipFile(archive) as content:
-        onnx = content.read("network.onnx")
-    monkeypatch.setattr(pack, "export", lambda *_: onnx)
+        return content.read("network.onnx")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch, exported: bytes) -> None:
+    """Packing without its longest steps: the export is the session's, and no method and no attack is tested."""
+    monkeypatch.setattr(pack, "export", lambda *_: exported)
     monkeypatch.setattr(pack, "randomise_methods", lambda *_: None)
     monkeypatch.setattr(pack, "check_attacks", lambda *_: None)
+
+
+@pytest.fixture
+def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `quick`, and nothing is compared either: for tests of what is packed and when."""
+    request.getfixturevalue("quick")
+    monkeypatch.setattr(pack, "compare_logits", lambda *_: None)
+    monkeypatch.setattr(pack, "compare_maps", lambda *_: None)
 
 
 def test_the_archive_holds_what_was_promised(archive: Path) -> None:
@@ -138,7 +151,7 @@ def test_a_map_that_is_not_captums_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 def test_a_change_of_the_spec_packs_again(spec_path: Path, tmp_path: Path) -> None:
     entries = yaml.safe_load(spec_path.read_text())
     path = tmp_path / "model.yaml"
@@ -148,7 +161,7 @@ def test_a_change_of_the_spec_packs_again(spec_path: Path, tmp_path: Path) -> No
         assert (packed.fresh, packed.model.title) == (fresh, title)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
     entries = yaml.safe_load(spec_path.read_text())
     path = tmp_path / "model.yaml"
@@ -163,7 +176,7 @@ def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
         pack_model(path, tmp_path, lambda _: None)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changed", "packs"),
     [

@@ -1,8 +1,8 @@
 """Tests, when a model is packed, whether its gradients mislead the attacks that follow them.
 
-The five warnings of AutoAttack (Croce and Hein, arXiv:2003.01690); whether enlarging a change ever restores the original
-answer (Carlini et al., arXiv:1902.06705); and whether planted adversarial pictures are found (Zimmermann et al.,
-arXiv:2206.13991).
+These are the five warnings of AutoAttack (Croce and Hein, arXiv:2003.01690), whether enlarging a change ever restores
+the original answer (Carlini et al., arXiv:1902.06705), and whether planted adversarial pictures are found (Zimmermann
+et al., arXiv:2206.13991).
 """
 
 import sys

@@ -9,8 +9,8 @@ from whybox_handlers.models.classifier import Differentiable
 def export(network: Differentiable, crop: int) -> bytes:
     """The network as serialized ONNX, for any number N of pictures.
 
-    The input is "pictures", [N, 3, crop, crop] in [0, 1]. The outputs are "logits", [N, classes], and, for a network with
-    feature maps, "maps", [N, C, h, w].
+    The input is "pictures", [N, 3, crop, crop] in [0, 1]. The outputs are "logits", [N, classes], and, for a network
+    with feature maps, "maps", [N, C, h, w].
     """
     # Two pictures, because torch.export takes a batch of one for a constant.
     example = torch.zeros(2, 3, crop, crop)

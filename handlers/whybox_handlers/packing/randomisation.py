@@ -23,8 +23,8 @@ from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
 
 THRESHOLD = 0.5
-"""The mean absolute rank correlation from which a method fails. Unrelated maps of 7 x 7 cells reach 0.1 to 0.3 by chance.
-At 0.5 a quarter of a map (0.5^2, in variance of ranks) is independent of the weights that became random."""
+"""A method fails from this mean absolute rank correlation. Unrelated maps of 7 x 7 cells reach 0.1 to 0.3 by chance. At
+0.5 a quarter of a map (0.5^2, in variance of ranks) is independent of the weights that became random."""
 MAX_EVALUATIONS = {"gradient": 8, "forward": 64}
 """At most this number of evaluations is spent on one map, unless the method needs more: maps that are compared need not
 be finished."""
@@ -81,7 +81,7 @@ def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Class
 
 
 def _calibrate(norms: Sequence[_BatchNorm], network: nn.Module, pictures: Tensor) -> None:
-    """Gives batch norms the statistics of the pictures in one pass: each gets inputs that the earlier ones normalised."""
+    """Gives batch norms the statistics of the pictures in one pass: each sees the output of the earlier ones."""
     for norm in norms:
         norm.reset_running_stats()
         # The plain mean over all batches, of which there is one.
@@ -133,7 +133,7 @@ def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Seq
 
 
 def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Attribution]:
-    """Maps of several pictures, at the method's defaults except for the smaller budget and the larger tolerance of the test.
+    """Maps of several pictures, at the method's defaults except for the test's smaller budget and larger tolerance.
 
     Args:
         row: The method.

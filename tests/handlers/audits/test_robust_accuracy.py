@@ -15,7 +15,6 @@ from whybox_handlers.models.classifier import Classifier, Served
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
-from whybox_handlers.pictures import decoding as picture_files
 from whybox_handlers.robustness.attacks import ATTACKS, Found
 from whybox_handlers.robustness.attacks.fmn import FMN
 
@@ -65,8 +64,7 @@ def test_distances_are_the_attacks(
     together: list[Measured | Exception], classifier: Classifier, pictures: dict[Path, int]
 ) -> None:
     [image, *_], _ = given(pictures)
-    preprocessing = classifier.model.preprocessing
-    view, _ = picture_files.preprocess(picture_files.decode(image), preprocessing.resize, preprocessing.crop)
+    view, _ = classifier.see(image)
     subject = subject_of(classifier, view)
     first = together[0]
     assert isinstance(first, Measured)

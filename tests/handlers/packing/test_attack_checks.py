@@ -14,7 +14,7 @@ from whybox_handlers.models.classifier import Classifier, TorchServing
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
-from whybox_handlers.pictures import decoding
+from whybox_handlers.pictures.decoding import decode, preprocess
 from whybox_handlers.robustness.measurement import measure_robustness
 
 
@@ -57,16 +57,14 @@ class Optimising(Wrapped):
 
 
 @pytest.fixture(scope="module")
-def views(pictures: dict[Path, int]) -> Tensor:
-    paths = list(pictures)[:2]
-    return torch.stack([decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in paths])
+def views(classifier: Classifier, pictures: dict[Path, int]) -> Tensor:
+    return torch.stack([classifier.see(path.read_bytes())[0] for path in list(pictures)[:2]])
 
 
 @pytest.fixture(scope="module")
 def small_views(pictures: dict[Path, int]) -> Tensor:
     """The same pictures of a fifth of the pixels, for networks that torch serves: passes take a fifth of the time."""
-    paths = list(pictures)[:2]
-    return torch.stack([decoding.preprocess(decoding.decode(path.read_bytes()), 112, 96)[0] for path in paths])
+    return torch.stack([preprocess(decode(path.read_bytes()), 112, 96)[0] for path in list(pictures)[:2]])
 
 
 @pytest.fixture(scope="module")

@@ -321,10 +321,11 @@ HUGE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", HUGE)
 def test_too_many_pixels_are_refused_before_they_are_decoded(name: str) -> None:
-    start = time.perf_counter()
+    # Time of this process alone: decoding, or clearing the memory for it, would take seconds of it.
+    start = time.process_time()
     with pytest.raises(PictureTooLargeError, match=f"at most {MAX_PIXELS} in all") as refusal:
         decode(HUGE[name])
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert refusal.value.field == "image"
 
 
@@ -433,9 +434,9 @@ def test_nothing_but_a_picture_or_a_picture_error_comes_out(name: str) -> None:
     damaged = [encoded[: len(encoded) * n // 20] for n in range(20)]
     damaged += [harm(encoded, chance) for harm in (flipped, spliced, rechecked) for _ in range(40)]
     for case in damaged:
-        start = time.perf_counter()
+        start = time.process_time()
         result = outcome(case)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
         if isinstance(result, PictureError):
             assert result.field == "image"
         else:

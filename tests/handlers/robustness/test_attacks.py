@@ -1,6 +1,7 @@
 """Attacks against closed forms, a brute force, Foolbox, and the real network that serves."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,7 +16,6 @@ from whybox_handlers.models.classifier import Classifier, Differentiable, TorchS
 from whybox_handlers.models.networks import Network
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run, run_one
-from whybox_handlers.pictures import decoding
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Adversarial, Found, MinimalAttack
 from whybox_handlers.robustness.attacks.apgd import APGD
 from whybox_handlers.robustness.attacks.ddn import DDN
@@ -198,11 +198,34 @@ def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
     assert found.stopped_by == ("evaluations" if name == "square" else "flat")
 
 
+@pytest.fixture(scope="module")
+def views(classifier: Classifier, pictures: dict[Path, int]) -> list[Tensor]:
+    return [classifier.see(path.read_bytes())[0] for path in list(pictures)[::7]]
+
+
+@pytest.fixture(scope="module")
+def searched(classifier: Classifier, views: list[Tensor]) -> Callable[[str, str], list[Found]]:
+    """Six evaluations for each of the real pictures, once for each attack and norm."""
+    done: dict[tuple[str, str], list[Found]] = {}
+
+    def search(name: str, norm: str) -> list[Found]:
+        if (name, norm) not in done:
+            done[name, norm] = attacked(classifier, views, name, norm, 6, seed=5)
+        return done[name, norm]
+
+    return search
+
+
 @pytest.mark.parametrize(("name", "norm"), ALL)
-def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]) -> None:
+def test_real_pictures(
+    name: str,
+    norm: str,
+    classifier: Classifier,
+    views: list[Tensor],
+    searched: Callable[[str, str], list[Found]],
+) -> None:
     """The verified flip, its size, the box, replay, and that neighbours in the batch change nothing."""
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
-    together = attacked(classifier, views, name, norm, 6, seed=5)
+    together = searched(name, norm)
     for view, found in zip(views, together, strict=True):
         adversarial = flip(found)
         label = subject_of(classifier, view).predicted
@@ -221,16 +244,19 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
 # Auto-PGD begins anew with every target, and a larger budget has more of them: its distance may grow.
 @pytest.mark.parametrize(("name", "norm"), [(name, norm) for name, norm in ALL if name != "apgd"])
 def test_a_larger_budget_finds_no_larger_distance(
-    name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]
+    name: str,
+    norm: str,
+    classifier: Classifier,
+    views: list[Tensor],
+    searched: Callable[[str, str], list[Found]],
 ) -> None:
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
-    few, many = (attacked(classifier, views, name, norm, budget) for budget in (6, 24))
-    for small, large in zip(few, many, strict=True):
+    many = attacked(classifier, views, name, norm, 24, seed=5)
+    for small, large in zip(searched(name, norm), many, strict=True):
         assert flip(large).distance <= flip(small).distance * 1.01
 
 
 def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes) -> None:
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+    view, _ = classifier.see(dalmatian)
     one, other = (flip(attack(classifier, view, "square", "linf", 9, seed)) for seed in (1, 2))
     assert not torch.equal(one.picture, other.picture)
 
@@ -378,7 +404,7 @@ def test_a_constant_picture(classifier: Classifier) -> None:
 
 
 def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+    view, _ = classifier.see(dalmatian)
     clock = Clock()
     slow = slowed(classifier, clock)
     subject = subject_of(slow, view)

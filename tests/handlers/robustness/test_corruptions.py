@@ -23,7 +23,7 @@ from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding
+from whybox_handlers.pictures.decoding import decode, preprocess
 from whybox_handlers.robustness import corruption_levels
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
@@ -40,9 +40,9 @@ GREY = torch.full((3, 64, 64), 0.5)
 FIVE_ERRORS = 5 / math.sqrt(3 * 64 * 64)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def view(dalmatian: bytes) -> Tensor:
-    return decoding.preprocess(decoding.decode(dalmatian), 256, 224)[0]
+    return preprocess(decode(dalmatian), 256, 224)[0]
 
 
 def spoilt(name: str, picture: Tensor, severity: int, seed: int = 0) -> Tensor:
@@ -252,7 +252,7 @@ def measured(
 
 def test_answers_are_those_of_the_serving_network(classifier: Classifier, pictures: dict[Path, int]) -> None:
     names = ["gaussian_noise", "contrast", "shift", "mirror"]
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::9]]
+    views = [classifier.see(path.read_bytes())[0] for path in list(pictures)[::9]]
     parts = measured(classifier, views, names)
     for view, part in zip(views, parts, strict=True):
         label = int(classifier.serve(view[None])[0].argmax())

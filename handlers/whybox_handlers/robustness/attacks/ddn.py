@@ -16,8 +16,8 @@ class DDN(MinimalAttack):
         step_lengths: First and last step, in multiples of the radius.
         growth: Share by which the radius grows or shrinks in each step, as in the paper.
         full_budget: With fewer evaluations than this, `growth` is multiplied by the root of the ratio.
-        first_rivals: At most this many runners-up are looked at first, one evaluation for each...
-        share_for_first: ... and at most this share of the budget is spent on them, 0 to 1.
+        first_rivals: At most this many runners-up are looked at first, one evaluation for each.
+        share_for_first: At most this share of the budget is spent on them, 0 to 1.
     """
 
     name = "ddn"

@@ -22,8 +22,8 @@ class FMN(MinimalAttack):
         margins: First and last share by which the radius stays below the smallest flip so far.
         overshoot: Until the first flip the radius is this multiple of the linear estimate, which is mostly too short.
         memory: Weight of the gradients so far in the average, 0 (only the new one) to 1.
-        first_rivals: At most this many runners-up are looked at first, one evaluation for each...
-        share_for_first: ... and at most this share of the budget is spent on them, 0 to 1.
+        first_rivals: At most this many runners-up are looked at first, one evaluation for each.
+        share_for_first: At most this share of the budget is spent on them, 0 to 1.
     """
 
     name = "fmn"

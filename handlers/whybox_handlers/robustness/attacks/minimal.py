@@ -78,10 +78,10 @@ class MinimalAttack(ABC):
             the boundary is not a simple crossing, and halving is safe.
         stretch: A ray without a flip so far is followed to the linear estimate of the crossing, enlarged by this share;
             the share doubles with every probe.
-        furthest: A change that the serving network does not confirm is followed up to this multiple of itself...
-        furthest_without_flip: ... and up to this multiple if the whole search has met no flip...
-        beyond_rounding: ... and at least to this size in the attack's norm, for values in [0, 1]. Smaller changes drown
-            in rounding, which differs between the two networks.
+        furthest: A change that the serving network does not confirm is enlarged up to this factor.
+        furthest_without_flip: The same factor for a search that has met no flip.
+        beyond_rounding: A change is enlarged at least to this size in the attack's norm, for values in [0, 1]. Smaller
+            changes drown in rounding, which differs between the two networks.
     """
 
     name: str

@@ -187,6 +187,7 @@ def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
         ("handler.py", True),
         ("audits/robust_accuracy.py", False),
         ("replay.py", False),
+        ("notebook.py", False),
     ],
 )
 def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(

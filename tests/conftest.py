@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.replay import load_archive
-from whybox_server.packing.pack import pack
+from whybox_server.packing.pack import pack_model
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -38,7 +38,7 @@ def spec_path() -> Path:
 @pytest.fixture(scope="session")
 def archive(spec_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model, packed."""
-    packed = pack(spec_path, tmp_path_factory.mktemp("model_store"), lambda _: None)
+    packed = pack_model(spec_path, tmp_path_factory.mktemp("model_store"), lambda _: None)
     assert packed.fresh
     return packed.archive
 

@@ -1,4 +1,4 @@
-"""Asking an explainer, as the analyzer asks it, with nothing else around."""
+"""Asking an explainer or an attack, as the analyzer asks it, with nothing else around."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Que
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier, Differentiable, OnnxServing
 from whybox_handlers.models.spec import load_spec
+from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
@@ -25,15 +26,22 @@ def served(spec_path: Path) -> Classifier:
     return Classifier(v1.Model(), differentiable, OnnxServing(export(differentiable, spec.crop), device), device)
 
 
+def subject_of(classifier: Classifier, picture: Tensor) -> Subject:
+    """A picture that is its own view, looked at."""
+    height, width = picture.shape[1:]
+    view = v1.View(width=width, height=height, picture_width=width, picture_height=height)
+    return Subject(picture, view, *classifier.look(picture[None]).row(0))
+
+
 def question_of(
     classifier: Classifier, picture: Tensor, target: int, *baselines: Tensor, tolerance: float = 0, seed: int = 0
 ) -> Question:
     """Why the target? Without baselines, black."""
-    logits, *maps = classifier.look(picture[None])
-    objective = torch.zeros(logits.shape[1])
+    served = classifier.look(picture[None]).row(0)
+    objective = torch.zeros(len(served.logits))
     objective[target] = 1
     baselines = baselines or (torch.zeros_like(picture),)
-    return Question(picture, objective, logits[0], maps[0][0] if maps else None, baselines, tolerance, seed)
+    return Question(picture, objective, *served, baselines, tolerance, seed)
 
 
 def task_of(
@@ -46,8 +54,11 @@ def task_of(
 
 
 def explained(classifier: Classifier, method: str, question: Question, evaluations: int | None = None) -> Attribution:
-    """Its answer."""
+    """Its answer.
+
+    Raises:
+        Exception: What the method raised.
+    """
     task, _ = task_of(method, question, evaluations)
     run(classifier, [task])
-    assert isinstance(task.outcome, Attribution), task.outcome
-    return task.outcome
+    return task.result()

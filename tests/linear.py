@@ -1,6 +1,5 @@
 """A linear model whose boundary is known, served while a test looks on."""
 
-import time
 from collections.abc import Callable
 
 import torch
@@ -9,8 +8,6 @@ from torch import Tensor, nn
 from architectures import classifier_of, network_of
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Serving
-from whybox_handlers.models.subject import Subject
-from whybox_handlers.passes.account import Limits
 
 SIDE = 8
 LABELS = ("cat", "dog", "cow")
@@ -59,17 +56,3 @@ def slope(classifier: Classifier) -> float:
     [layer] = [module for module in classifier.network.modules() if isinstance(module, nn.Linear)]
     difference = (layer.weight[0] - layer.weight[1]).view(3, SIDE, SIDE) / classifier.network.std
     return float(difference.abs().sum())
-
-
-def subject_of(classifier: Classifier, of: Tensor) -> Subject:
-    return Subject(
-        of,
-        v1.View(width=SIDE, height=SIDE, picture_width=SIDE, picture_height=SIDE),
-        classifier.serve(of[None])[0],
-        None,
-    )
-
-
-def end(limits: Limits, seconds: float) -> None:
-    """Moves the deadline."""
-    object.__setattr__(limits, "deadline", time.time() + seconds)

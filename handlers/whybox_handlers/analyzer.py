@@ -1,10 +1,11 @@
 """From requests to parts: the work of a TorchServe worker, an audit and a notebook alike."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from google.rpc.status_pb2 import Status
@@ -13,15 +14,19 @@ from torch import Tensor
 from whybox import v1
 from whybox.v1 import errors
 from whybox_handlers.bias.flags import not_audited
-from whybox_handlers.explanations.explaining import explain
+from whybox_handlers.explanations.explaining import Explained, explain
 from whybox_handlers.failures import note
-from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.case import Case
+from whybox_handlers.models.classifier import Classifier, Served
 from whybox_handlers.models.runtime import versions
 from whybox_handlers.models.subject import Subject
-from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.account import Clock, Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.robustness.measurement import measure_robustness, view_picture
-from whybox_handlers.robustness.smoothing import certify
+from whybox_handlers.robustness.draws import Draws
+from whybox_handlers.robustness.measurement import Measured, measure_robustness, view_picture
+from whybox_handlers.robustness.smoothing import Piece, certify
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -30,71 +35,65 @@ class _Item:
 
     work: v1.Work
     limits: Limits
-    result: v1.WorkResult = field(default_factory=v1.WorkResult)
+    result: v1.WorkResult = field(default_factory=lambda: v1.WorkResult(final=True))
 
     @classmethod
-    def of(cls, work: v1.Work) -> "_Item":
+    def of(cls, work: v1.Work, clock: Clock) -> "_Item":
         deadline = work.deadline.ToNanoseconds() / 1e9 if work.HasField("deadline") else None
-        return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None))
+        return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None, clock))
 
 
 @dataclass(frozen=True)
 class _PartTask:
-    """A part of an answer on its way."""
+    """A part of an answer on its way: `finish` puts the task's outcome into the result, `status` takes an error."""
 
-    task: Task[object]
+    task: Task[Any]
     item: _Item
-    part: v1.Explanation | v1.Robustness | v1.Certified
+    status: Status
+    finish: Callable[[Any], None]
 
     def close(self) -> None:
-        """Charges the time; of a part that failed only the reason is left, nothing half done."""
+        """Charges the time, and adds the part to the result; a part that failed is only a status."""
         self.item.result.compute_ms += 1000 * self.task.seconds
         if isinstance(self.task.outcome, Exception):
-            kept = [(name, getattr(self.part, name)) for name in ("index", "method") if hasattr(self.part, name)]
-            self.part.Clear()
-            for name, value in kept:
-                setattr(self.part, name, value)
-            note(self.part.status, self.task.outcome, self.item.work.request_id)
+            note(self.status, self.task.outcome, self.item.work.request_id)
+        else:
+            self.finish(self.task.outcome)
 
 
 class Analyzer:
-    """Answers work for one classifier."""
+    """Answers work for one classifier.
 
-    def __init__(self, classifier: Classifier) -> None:
+    Args:
+        classifier: The model.
+        clock: Tells when deadlines have passed; seconds since the epoch.
+    """
+
+    def __init__(self, classifier: Classifier, clock: Clock = time.time) -> None:
         self._classifier = classifier
+        self._clock = clock
         self._runtime = versions(classifier)
 
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.
 
-        All pictures go through the serving network together, and explanations and attacks share their passes; a picture
-        that cannot be read, work whose deadline is past or whose caller is gone, and a part that fails each spoil only
-        themselves.
+        All pictures go through the serving network together, and explanations and attacks share their passes. A picture
+        that cannot be read, work whose deadline has passed or whose caller is gone, and a part that fails do not affect
+        the others.
         """
-        items = [_Item.of(work) for work in batch]
-        tasks: list[_PartTask] = []
-        for item, subject in self._subjects(items):
-            self._start(item, subject)
-            for index, options in enumerate(item.work.request.explanations):
-                part = item.result.response.explanations.add(index=index, method=options.method)
-                tasks.append(_PartTask(self._explaining(item, part, subject, options), item, part))
-            if item.work.request.HasField("robustness"):
-                task = self._attacking(item, subject)
-                tasks.append(_PartTask(task, item, item.result.response.robustness))
-            if item.work.request.HasField("certified"):
-                task = self._certifying(item, subject)
-                tasks.append(_PartTask(task, item, item.result.response.certified))
+        items = [_Item.of(work, self._clock) for work in batch]
+        tasks = [task for item, subject in self._subjects(items) for task in self._begun(item, subject)]
         run(self._classifier, [each.task for each in tasks])
         for each in tasks:
             each.close()
         return [item.result for item in items]
 
     def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:
-        """Decodes and classifies; leaves out where that is not possible (the result says why) or wanted (a probe)."""
+        """Decodes and classifies; leaves out pictures that fail (the result says why) and probes."""
         subjects: list[tuple[_Item, Subject]] = []
 
-        def add(item: _Item, *looked_at: Any) -> None:
-            subjects.append((item, Subject(*looked_at)))
+        def add(item: _Item, picture: Tensor, view: v1.View, served: Served) -> None:
+            subjects.append((item, Subject(picture, view, *served)))
 
         seen: list[tuple[_Item, Tensor, v1.View]] = []
         for item in items:
@@ -103,25 +102,13 @@ class Analyzer:
         if not seen:
             return []
         started = time.perf_counter()
-        logits, *maps = self._classifier.look(torch.stack([picture for _, picture, _ in seen]))
+        served = self._classifier.look(torch.stack([picture for _, picture, _ in seen]))
         for item, _, _ in seen:
-            # What the batch shares is charged to its members in equal parts.
+            # The members of the batch are charged equal parts of what they share.
             item.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
         for row, (item, picture, view) in enumerate(seen):
-            looked_at = picture, view, logits[row], maps[0][row] if maps else None
-            _attempt(item, item.result.status, add, item, *looked_at)
+            _attempt(item, item.result.status, add, item, picture, view, served.row(row))
         return subjects
-
-    def _start(self, item: _Item, subject: Subject) -> None:
-        """The parts that need nothing but the first look."""
-        request, response = item.work.request, item.result.response
-        response.receipt.runtime.update(self._runtime)
-        if request.HasField("prediction"):
-            prediction = response.prediction
-            _attempt(item, prediction.status, self._predict, prediction, request.prediction, subject)
-        if request.HasField("bias"):
-            bias = response.bias
-            _attempt(item, bias.status, self._flag, bias, request.bias, subject)
 
     def _see(self, item: _Item, seen: list[tuple[_Item, Tensor, v1.View]]) -> None:
         try:
@@ -131,50 +118,71 @@ class Analyzer:
             raise errors.CancelledError("the caller went away before the work began") from None
         seen.append((item, *self._classifier.see(image)))
 
+    def _begun(self, item: _Item, subject: Subject) -> Iterator[_PartTask]:
+        """Answers the parts that need only the first look, and begins the others."""
+        request, result, response = item.work.request, item.result, item.result.response
+        response.receipt.runtime.update(self._runtime)
+        if request.HasField("prediction"):
+            prediction = response.prediction
+            _attempt(item, prediction.status, self._predict, prediction, request.prediction, subject)
+        if request.HasField("bias"):
+            bias = response.bias
+            _attempt(item, bias.status, self._flag, bias, request.bias, subject)
+        case = Case(self._classifier, subject, request.seed, item.work.request_id)
+
+        def begun(work: Coroutine[Any, Any, T], status: Status, finish: Callable[[T], None]) -> _PartTask:
+            return _PartTask(Task(work, item.limits), item, status, finish)
+
+        for index, options in enumerate(request.explanations):
+            part = response.explanations.add(index=index, method=options.method)
+            yield begun(explain(case, options, Passes(item.limits)), part.status, partial(_add_explanation, part))
+        if request.HasField("robustness"):
+            twin = item.work.twin if item.work.HasField("twin") else None
+            yield begun(
+                measure_robustness(case, request.robustness, Passes(item.limits), twin),
+                response.robustness.status,
+                partial(_add_robustness, item, subject),
+            )
+        if request.HasField("certified"):
+            draws = Draws.from_bytes(item.work.resume)
+            yield begun(
+                certify(case, request.certified, Passes(item.limits), draws),
+                response.certified.status,
+                partial(_add_piece, result),
+            )
+
     def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: Subject) -> None:
         best = subject.probabilities.topk(options.top_k).indices.tolist()
         part.classes.extend(self._classifier.score(subject.logits, index) for index in best)
         part.view.CopyFrom(subject.view)
 
-    def _explaining(
-        self, item: _Item, part: v1.Explanation, subject: Subject, options: v1.ExplanationOptions
-    ) -> Task[object]:
-        part.status.SetInParent()
-        seed = item.work.request.seed
-        coroutine = explain(part, self._classifier, subject, options, seed, Passes(item.limits))
-        return Task(coroutine, item.limits)
-
-    def _attacking(self, item: _Item, subject: Subject) -> Task[object]:
-        part = item.result.response.robustness
-        part.status.SetInParent()
-        return Task(self._attack(item, part, subject), item.limits)
-
-    async def _attack(self, item: _Item, part: v1.Robustness, subject: Subject) -> None:
-        request, passes = item.work.request, Passes(item.limits)
-        pictures = await measure_robustness(
-            part, self._classifier, subject, request.robustness, request.seed, passes, item.work.request_id
-        )
-        if request.robustness.transfer:
-            item.result.view_picture = view_picture(subject)
-            item.result.adversarial_pictures.extend(pictures)
-
-    def _certifying(self, item: _Item, subject: Subject) -> Task[object]:
-        part = item.result.response.certified
-        part.status.SetInParent()
-        return Task(self._certify(item, part, subject), item.limits)
-
-    async def _certify(self, item: _Item, part: v1.Certified, subject: Subject) -> None:
-        request, smoothing, passes = item.work.request, v1.Smoothing(), Passes(item.limits)
-        smoothing.CopyFrom(item.work.smoothing)
-        if not await certify(part, smoothing, self._classifier, subject, request.certified, request.seed, passes):
-            item.result.smoothing.CopyFrom(smoothing)
-
     def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
         part.MergeFrom(not_audited(self._classifier.score(subject.logits, subject.predicted), options.attributes))
 
 
+def _add_explanation(part: v1.Explanation, explained: Explained) -> None:
+    part.MergeFrom(explained.part)
+
+
+def _add_robustness(item: _Item, subject: Subject, measured: Measured) -> None:
+    item.result.response.robustness.CopyFrom(measured.part)
+    if item.work.request.robustness.transfer:
+        item.result.view_picture = view_picture(subject)
+        item.result.adversarial_pictures.extend(measured.pictures)
+
+
+def _add_piece(result: v1.WorkResult, piece: Piece) -> None:
+    result.response.certified.CopyFrom(piece.part)
+    result.final = piece.final
+    if not piece.final:
+        result.resume = piece.draws.to_bytes()
+    if piece.so_far is not None:
+        result.so_far.CopyFrom(result.response)
+        result.so_far.certified.CopyFrom(piece.so_far)
+
+
 def _attempt(item: _Item, status: Status, compute: Callable[..., None], *arguments: object) -> None:
-    """Computes something within the item's limits; where that goes wrong, `status` says why. It is set in any case."""
+    """Computes something within the item's limits; if that fails, `status` says why. It is set in any case."""
     status.SetInParent()
     started = time.perf_counter()
     try:

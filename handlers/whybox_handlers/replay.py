@@ -1,15 +1,12 @@
-"""Getting the same evidence again: from a receipt, the picture and the archive."""
+"""The same evidence again, from a receipt, the picture and the archive."""
 
-import hashlib
-import zipfile
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from google.protobuf import json_format
 
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
@@ -17,14 +14,7 @@ from whybox_handlers.robustness.attacks import ATTACKS, Found
 
 
 class ReplayError(ValueError):
-    """The receipt belongs to another picture or another model; names which."""
-
-
-def load_archive(archive: Path, device: str = "cpu") -> Classifier:
-    """The classifier in a .mar file, as a worker would load it."""
-    with TemporaryDirectory() as folder, zipfile.ZipFile(archive) as content:
-        content.extractall(folder)
-        return Classifier.load(Path(folder), device)
+    """The receipt belongs to another picture, baseline or model; the message says what differs."""
 
 
 def request(
@@ -39,19 +29,20 @@ def request(
         baselines: The encoded baselines that were sent, by their position among the explanations.
 
     Raises:
-        ReplayError: Pictures, weights, ONNX network, preprocessing or parameters are not those of the receipt.
+        ReplayError: The picture, a baseline, the weights, the ONNX network, the preprocessing, the labels or the
+            parameters are not those of the receipt.
     """
     digests = classifier.model.digests
     baselines = baselines or {}
     for what, expected, actual in (
-        ("picture", receipt.image_sha256, hashlib.sha256(image).hexdigest()),
-        ("parameters", receipt.parameters_sha256, hashlib.sha256(receipt.parameters.encode()).hexdigest()),
+        ("picture", receipt.image_sha256, sha256(image)),
+        ("parameters", receipt.parameters_sha256, sha256(receipt.parameters.encode())),
         ("weights", receipt.weights_sha256, digests.weights_sha256),
         ("ONNX network", receipt.onnx_sha256, digests.onnx_sha256),
         ("preprocessing", receipt.preprocessing_sha256, digests.preprocessing_sha256),
         ("labels", receipt.labels_sha256, digests.labels_sha256),
         *(
-            (f"baseline of explanations[{index}]", digest, hashlib.sha256(baselines.get(index, b"")).hexdigest())
+            (f"baseline of explanations[{index}]", digest, sha256(baselines.get(index, b"")))
             for index, digest in receipt.baseline_sha256.items()
         ),
     ):
@@ -68,18 +59,18 @@ def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evalu
     """The search behind one distance of an answer, with the adversarial picture itself.
 
     Args:
-        replayed: From `request`; its robustness part was asked for.
-        norm: One of its norms.
+        replayed: From `request`; it must have a robustness part.
+        norm: One of the norms of that part.
         classifier: The model that answered.
-        evaluations: `Distance.gradient_evaluations`, where the budget was the deadline; else the budget itself.
+        evaluations: `Distance.gradient_evaluations` if the budget was the deadline; None for the budget itself.
 
     Raises:
-        ReplayError: The budget was the deadline, and `evaluations` is missing.
+        ReplayError: The budget was the deadline, and `evaluations` is None.
     """
     options = replayed.robustness
     if evaluations is None:
         if not options.budget.isdigit():
-            raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations")
+            raise ReplayError("the budget was the deadline; give evaluations, the distance's gradient_evaluations")
         evaluations = int(options.budget)
     subject = Subject.of(classifier, replayed.image)
     chosen = ATTACKS[options.attack]

@@ -55,13 +55,12 @@ def pack(
     differs by more than 1e-3 or if the five best classes differ. An archive that is up to date is not built again.
     """
     # Imported here: the serving process must not load torch.
-    from whybox_server.packing.pack import PackError, SpecError
-    from whybox_server.packing.pack import pack as pack_one
+    from whybox_server.packing.pack import PackError, SpecError, pack_model
 
     for spec in specs:
         with _out.status(spec.stem) as status:
             try:
-                packed = pack_one(spec, store or spec.parent, partial(_report, status, spec.stem))
+                packed = pack_model(spec, store or spec.parent, partial(_report, status, spec.stem))
             except (SpecError, PackError) as error:
                 _fail(error)
         check = packed.model.packing_check

@@ -22,9 +22,9 @@ from rich.progress import track
 from whybox import v1
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
-from whybox_handlers.replay import load_archive
-from whybox_server.packing.pack import pack
+from whybox_server.packing.pack import pack_model
 
 REPOSITORY = Path(__file__).parents[2]
 EXPLANATIONS, WINDOWS = 2000, 10
@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     spec_path = REPOSITORY / "model_store" / "efficientnet-lite0.yaml"
     with tempfile.TemporaryDirectory() as store:
-        analyzer = Analyzer(load_archive(pack(spec_path, Path(store), lambda _: None).archive))
+        analyzer = Analyzer(load_archive(pack_model(spec_path, Path(store), lambda _: None).archive))
     works = requests([path.read_bytes() for path in load_spec(spec_path).check_pictures.paths()])
     worker = psutil.Process(os.getpid())
     rounds = ceil(EXPLANATIONS / WINDOWS / len(works))

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from servers import serving
 from whybox import Client, v1
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.replay import load_archive
-from whybox_server.packing.pack import pack
+from whybox_handlers.models.archives import load_archive
+from whybox_server.packing.pack import pack_model
 
 REPOSITORY = Path(__file__).parents[2]
 ROUNDS = 9
@@ -64,7 +64,7 @@ def main() -> None:
     console = Console()
     torch.set_num_threads(1)
     store = REPOSITORY / "model_store"
-    archive = pack(store / "efficientnet-lite0.yaml", store, lambda _: None).archive
+    archive = pack_model(store / "efficientnet-lite0.yaml", store, lambda _: None).archive
     analyzer = Analyzer(load_archive(archive))
     images = pictures()
 

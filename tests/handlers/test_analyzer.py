@@ -1,8 +1,8 @@
 """Batches of work: every item gets its own result, whatever its neighbours are."""
 
 import threading
-import time
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from clocks import Clock, slowed
+from linear import Watched
 from whybox import v1
 from whybox.v1.errors import (
     CancelledError,
@@ -28,12 +30,13 @@ from whybox.v1.errors import (
     error_from_status,
 )
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.explanations import explaining as explanation
+from whybox_handlers.explanations import explaining as explaining_module
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer
 from whybox_handlers.handler import Handler
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.pictures import png as drawing
 from whybox_handlers.robustness import smoothing
+from whybox_handlers.robustness.draws import Draws
 
 
 def request(image: bytes, **parts: object) -> v1.AnalyzeRequest:
@@ -123,10 +126,9 @@ def test_a_broken_picture_spoils_only_itself(analyzer: Analyzer, dalmatian: byte
 
 
 def test_work_whose_deadline_is_past_is_not_started(analyzer: Analyzer, dalmatian: bytes) -> None:
-    deadline = Timestamp()
-    deadline.FromNanoseconds(time.time_ns() - 1)
-    (result,) = analyzer.answer([v1.Work(request=everything(dalmatian), deadline=deadline)])
+    (result,) = analyzer.answer([v1.Work(request=everything(dalmatian), deadline=Timestamp(seconds=1))])
     assert isinstance(error_from_status(result.status), DeadlineExceededError)
+    assert result.final
     assert not result.HasField("response")
 
 
@@ -137,7 +139,7 @@ def test_a_part_that_fails_spoils_only_itself(
         raise RuntimeError("the inside of the bug")
 
     rows = {**EXPLAINERS, "grad_cam": Explainer(fail, "", "")}
-    monkeypatch.setattr(explanation, "EXPLAINERS", rows)
+    monkeypatch.setattr(explaining_module, "EXPLAINERS", rows)
     (result,) = analyzer.answer([v1.Work(request_id="id-7", request=everything(dalmatian))])
     grad_cam, gradients = result.response.explanations
     assert isinstance(error_from_status(grad_cam.status), InternalError)
@@ -151,13 +153,8 @@ def explaining(image: bytes, *wanted: dict[str, object], seed: int = 0) -> v1.Wo
     """Work on maps of one picture, with what the gateway would have filled in."""
     filled = []
     for options in wanted:
-        row = EXPLAINERS[str(options["method"])]
-        defaults: dict[str, object] = {"encodings": ["float32"], "channels": "none", "tolerance": row.default_tolerance}
-        if row.default_evaluations:
-            defaults["max_evaluations"] = row.default_evaluations
-        if row.default_baseline and "baseline_image" not in options:
-            defaults["baseline"] = row.default_baseline
-        filled.append(v1.ExplanationOptions(**(defaults | options)))
+        method, plain = str(options["method"]), {"encodings": ["float32"], "channels": "none"}
+        filled.append(EXPLAINERS[method].defaults(method, **(plain | options)))
     return v1.Work(request=v1.AnalyzeRequest(image=image, explanations=filled, seed=seed))
 
 
@@ -227,7 +224,6 @@ def test_a_contrast_is_the_difference_of_two_maps(analyzer: Analyzer, dalmatian:
         ),
         ({"method": "integrated_gradients", "baseline_image": b"no picture"}, PictureError, ["JPEG"]),
         ({"method": "example"}, FailedPreconditionError, ["reference"]),
-        ({"method": "guided_grad_cam"}, FailedPreconditionError, ["randomisation", "enable"]),
     ],
 )
 def test_what_cannot_be_explained_says_what_to_do(
@@ -276,29 +272,39 @@ def test_the_default_answer_is_small(analyzer: Analyzer, pictures: dict[Path, in
         assert len(text) < 60_000, part.method
 
 
-def test_work_stops_within_a_step_when_the_caller_is_gone(analyzer: Analyzer, dalmatian: bytes, tmp_path: Path) -> None:
+def test_work_stops_within_a_step_when_the_caller_is_gone(
+    classifier: Classifier, dalmatian: bytes, tmp_path: Path
+) -> None:
     picture = tmp_path / "picture"
     picture.write_bytes(dalmatian)
     work = explaining(b"", {"method": "rise", "max_evaluations": 10_000, "tolerance": 0.0})
     work.picture_path = str(picture)
-    threading.Timer(0.5, picture.unlink).start()
-    started = time.perf_counter()
+    watched = Watched(classifier.serving)
+
+    def leave(_: Tensor, logits: Tensor) -> Tensor:
+        if watched.calls == 3:
+            picture.unlink()
+        return logits
+
+    watched.meanwhile = leave
+    analyzer = Analyzer(Classifier(classifier.model, classifier.network, watched, classifier.device))
     (result,) = analyzer.answer([work])
-    assert time.perf_counter() - started < 5  # alone it takes minutes
     assert isinstance(error_from_status(result.response.explanations[0].status), CancelledError)
+    assert watched.calls == 3
     (late,) = analyzer.answer([work])
     assert isinstance(error_from_status(late.status), CancelledError)
+    assert watched.calls == 3
 
 
 @pytest.mark.parametrize("method", ["rise", "smooth_grad", "integrated_gradients"])
 def test_an_answer_comes_before_the_deadline_with_what_there_is(
-    method: str, analyzer: Analyzer, dalmatian: bytes
+    method: str, classifier: Classifier, dalmatian: bytes
 ) -> None:
+    clock = Clock()
     work = explaining(dalmatian, {"method": method, "max_evaluations": 10_000, "tolerance": 0.0})
-    deadline = time.time() + 2
-    work.deadline.FromNanoseconds(int(deadline * 1e9))
-    (result,) = analyzer.answer([work])
-    assert time.time() < deadline
+    work.deadline.FromNanoseconds(int((clock() + 2) * 1e9))
+    (result,) = Analyzer(slowed(classifier, clock), clock).answer([work])
+    assert clock() < work.deadline.ToNanoseconds() / 1e9
     (part,) = result.response.explanations
     assert part.status.code == code_pb2.OK, part.status.message
     assert part.stopped_by == "deadline"
@@ -310,15 +316,13 @@ def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictu
     broken, fine = [path.read_bytes() for path in list(pictures)[:2]]
     view, _ = classifier.see(broken)
 
-    class Breaking:
-        provider, local = "torch", None
+    def break_down(views: Tensor, logits: Tensor) -> Tensor:
+        logits[[bool(torch.equal(each, view)) for each in views], 7] = float("nan")
+        return logits
 
-        def __call__(self, views: Tensor) -> tuple[Tensor, ...]:
-            logits, *maps = classifier.look(views)
-            logits[[bool(torch.equal(each, view)) for each in views], 7] = float("nan")
-            return logits, *maps
-
-    breaking = Classifier(classifier.model, classifier.network, Breaking(), classifier.device)
+    serving = Watched(classifier.serving)
+    serving.meanwhile = break_down
+    breaking = Classifier(classifier.model, classifier.network, serving, classifier.device)
     wanted = {"prediction": v1.PredictionOptions(top_k=1), "robustness": everything(b"").robustness}
     first, second = Analyzer(breaking).answer([v1.Work(request=request(image, **wanted)) for image in (broken, fine)])
     error = error_from_status(first.status)
@@ -330,9 +334,12 @@ def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictu
     assert second.response.robustness.distances[0].state == "found"
 
 
-def certifying(image: bytes, drawn: v1.Smoothing | None = None, seed: int = 0) -> v1.Work:
+def certifying(image: bytes, resume: bytes = b"", seed: int = 0) -> v1.Work:
     options = v1.CertifiedOptions(sigma=0.05, samples=100, alpha=0.01)
-    return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), smoothing=drawn)
+    return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), resume=resume)
+
+
+CHOSEN = Draws(100, Counter({251: 100})).to_bytes()
 
 
 def test_a_certificate_alone_and_beside_other_work(
@@ -347,7 +354,9 @@ def test_a_certificate_alone_and_beside_other_work(
     for result in alone:
         assert result.response.certified.status.code == code_pb2.OK
         assert result.response.certified.samples == 100
-        assert not result.HasField("smoothing")
+        assert result.final
+        assert not result.resume
+        assert not result.HasField("so_far")
         assert result.compute_ms > 0
 
 
@@ -355,22 +364,39 @@ def test_a_certificate_takes_several_pieces_of_work(
     analyzer: Analyzer, dalmatian: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
-    (whole,) = analyzer.answer([certifying(dalmatian, v1.Smoothing(drawn=100, selection={251: 100}))])
+    (whole,) = analyzer.answer([certifying(dalmatian, CHOSEN)])
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 0.0)
-    work = certifying(dalmatian, v1.Smoothing(drawn=100, selection={251: 100}))
+    work = certifying(dalmatian, CHOSEN)
     before = work.SerializeToString(deterministic=True)
     (first,) = analyzer.answer([work])
-    assert first.smoothing.drawn == 116
-    assert (first.response.certified.state, first.response.certified.stopped_by) == ("certified", "deadline")
+    assert not first.final
+    assert Draws.from_bytes(first.resume).drawn == 116
+    assert (first.response.certified.state, first.response.certified.samples) == ("running", 16)
+    assert not first.response.certified.HasField("radius")
+    # Should there be no time for another piece.
+    assert (first.so_far.certified.state, first.so_far.certified.stopped_by) == ("certified", "deadline")
+    assert first.so_far.certified.radius > 0
+    assert first.so_far.receipt == first.response.receipt == whole.response.receipt
     assert work.SerializeToString(deterministic=True) == before, "the work itself is not touched"
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
-    (rest,) = analyzer.answer([certifying(dalmatian, first.smoothing)])
+    (rest,) = analyzer.answer([certifying(dalmatian, first.resume)])
+    assert rest.final
     assert rest.response.certified.samples == 100
     assert rest.response == whole.response
 
 
+def test_until_the_class_is_chosen_there_is_nothing_so_far(
+    analyzer: Analyzer, dalmatian: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 0.0)
+    (first,) = analyzer.answer([certifying(dalmatian)])
+    assert not first.final
+    assert first.response.certified.state == "running"
+    assert not first.HasField("so_far")
+
+
 def test_a_certificate_that_fails_leaves_nothing_half_done(
-    analyzer: Analyzer, dalmatian: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, dalmatian: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = tmp_path / "picture"
     picture.write_bytes(dalmatian)
@@ -378,12 +404,22 @@ def test_a_certificate_that_fails_leaves_nothing_half_done(
     work.request.certified.samples = 100_000
     work.picture_path = str(picture)
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
-    threading.Timer(1.0, picture.unlink).start()
+    serving = Watched(classifier.serving)
+
+    def leave(_: Tensor, logits: Tensor) -> Tensor:
+        if serving.calls == 10:
+            picture.unlink()
+        return logits
+
+    serving.meanwhile = leave
+    analyzer = Analyzer(Classifier(classifier.model, classifier.network, serving, classifier.device))
     (result,) = analyzer.answer([work])
+    assert serving.calls == 10
     failed = result.response.certified
     assert isinstance(error_from_status(failed.status), CancelledError)
     assert failed == v1.Certified(status=failed.status)
-    assert not result.HasField("smoothing")
+    assert result.final
+    assert not result.resume
 
 
 def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:
@@ -394,3 +430,5 @@ def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:
     first, probe = (v1.WorkResult.FromString(answer) for answer in answers)
     assert len(first.response.prediction.classes) == 2
     assert probe.status.code == code_pb2.OK
+    assert first.final
+    assert probe.final

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whybox import v1
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.robustness.measurement import Measured as Attacked
 from whybox_handlers.robustness.measurement import measure_robustness
 
 
@@ -17,8 +19,8 @@ class Measured:
 
     Attributes:
         predicted: Index of the class with the largest logit.
-        distances: One for each norm of the options, as the service answers them; empty where the prediction is wrong,
-            for such a picture is at distance 0 from an error without any change.
+        distances: One for each norm of the options, as the service answers them; empty if the prediction is wrong,
+            because such a picture is at distance 0 from an error.
     """
 
     predicted: int
@@ -35,29 +37,28 @@ def measure(
         images: Encoded pictures.
         labels: Index of the right class of each.
         options: With every default filled in; the budget is a number.
-        seed: Of attacks that draw, the same for each picture.
+        seed: For attacks that draw at random; the same for each picture.
 
     Returns:
-        For each picture what was found out, or why nothing was: a PictureError where it cannot be decoded, any other
-        exception where the network or the attack failed. One that fails leaves the others untouched.
+        For each picture what was found out, or the error: a PictureError if it cannot be decoded, any other exception
+        if the network or the attack failed. A picture that fails does not affect the others.
     """
     measured: list[Measured | Exception] = []
-    attacked: dict[int, tuple[v1.Robustness, Task[list[bytes]]]] = {}
+    attacked: dict[int, Task[Attacked]] = {}
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         try:
             subject = Subject.of(classifier, image)
-        except Exception as error:  # noqa: BLE001 (whose fault it is, the caller tells apart)
+        except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             measured.append(error)
             continue
         measured.append(Measured(subject.predicted))
         if subject.predicted == label:
-            part = v1.Robustness()
-            searching = measure_robustness(part, classifier, subject, options, seed, Passes(Limits()))
-            attacked[index] = part, Task(searching, Limits())
-    run(classifier, [task for _, task in attacked.values()])
-    for index, (part, task) in attacked.items():
+            searching = measure_robustness(Case(classifier, subject, seed), options, Passes(Limits()))
+            attacked[index] = Task(searching, Limits())
+    run(classifier, list(attacked.values()))
+    for index, task in attacked.items():
         if isinstance(task.outcome, Exception):
             measured[index] = task.outcome
         else:
-            measured[index] = Measured(labels[index], tuple(part.distances))
+            measured[index] = Measured(labels[index], tuple(task.result().part.distances))
     return measured

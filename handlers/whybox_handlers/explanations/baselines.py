@@ -6,9 +6,9 @@ from torchvision.transforms.functional import gaussian_blur
 
 from whybox import v1
 from whybox.v1.errors import PictureError
-from whybox_handlers.pictures import decoding as pictures
+from whybox_handlers.pictures.decoding import decode
 
-# Standard deviation of the blur as a share of the view's side: what remains is colour without objects.
+# Standard deviation of the blur as a share of the view's side; colours remain, objects do not.
 _BLUR = 0.1
 
 
@@ -32,11 +32,11 @@ def blur(picture: Tensor) -> Tensor:
 
 
 BASELINES = {"black": (black,), "grey": (grey,), "blur": (blur,), "mean": (black, grey, blur)}
-"""What each name stands for; maps are averaged over several."""
+"""By name; a map is averaged over the baselines of its name."""
 
 
-def baselines(options: v1.ExplanationOptions, picture: Tensor) -> tuple[Tensor, ...]:
-    """The baselines that a request asks for, each [3, H, W] in [0, 1]; none where it names none.
+def baselines_of(options: v1.ExplanationOptions, picture: Tensor) -> tuple[Tensor, ...]:
+    """The baselines that a request asks for, each [3, H, W] in [0, 1]; none if it names none.
 
     Args:
         options: `baseline` or `baseline_image` is read.
@@ -47,11 +47,11 @@ def baselines(options: v1.ExplanationOptions, picture: Tensor) -> tuple[Tensor, 
     """
     if not options.baseline_image:
         return tuple(make(picture) for make in BASELINES[options.baseline]) if options.baseline else ()
-    own = pictures.decode(options.baseline_image)
+    own = decode(options.baseline_image)
     if own.shape != picture.shape:
         (_, height, width), (_, rows, columns) = own.shape, picture.shape
         raise PictureError(
-            f"the baseline has {width} x {height} pixels; it must have those of the model's view, {columns} x {rows}",
+            f"the baseline has {width} x {height} pixels; send one of the size of the model's view, {columns} x {rows}",
             field="explanations.baseline_image",
         )
     return (own.float() / 255 if own.dtype == torch.uint8 else own,)

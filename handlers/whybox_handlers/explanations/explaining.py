@@ -1,128 +1,131 @@
 """One explanation of an answer: from its options to the question, and from the attribution to the wire."""
 
-import math
+from typing import NamedTuple
 
 import torch
 
 from whybox import v1
-from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
-from whybox_handlers.explanations.baselines import baselines
+from whybox.v1.errors import InvalidRequestError
+from whybox_handlers.explanations.baselines import baselines_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explanations.maps import drawing, tensors
-from whybox_handlers.explanations.quality import measure
+from whybox_handlers.explanations.maps.pixels import channels_summed
+from whybox_handlers.explanations.quality import measure_quality
 from whybox_handlers.explanations.regions import find_regions
-from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.subject import Subject
+from whybox_handlers.models.case import Case
 from whybox_handlers.passes.account import Passes
 
-# Of the time until the deadline: what the map may take where it shall be measured or told in regions too.
+# Share of the time until the deadline for the map itself when quality or regions follow.
 _SHARE = 0.5
 # The pass that gave the subject its logits and feature maps.
 _FIRST_LOOK = 1
 _PICTURES = ("heat_map", "overlay", "regions")
 
 
-async def explain(
-    part: v1.Explanation,
-    classifier: Classifier,
-    subject: Subject,
-    options: v1.ExplanationOptions,
-    seed: int,
-    passes: Passes,
-) -> Attribution:
-    """Makes one map, fills in its part of the answer, and returns the map.
+class Explained(NamedTuple):
+    """One explanation: its part of the answer, and the map at full precision."""
+
+    part: v1.Explanation
+    attribution: Attribution
+
+
+async def explain(case: Case, options: v1.ExplanationOptions, passes: Passes) -> Explained:
+    """Makes one map.
 
     Args:
-        part: What is filled in.
-        classifier: The model.
-        subject: The picture.
-        options: With every default filled in.
-        seed: Of the request.
+        case: Model, picture and seed.
+        options: With every default filled in, on a method that the model offers.
         passes: Its limits hold; its account is left alone.
 
     Raises:
         WhyboxError: The options do not fit the picture, or time is over.
     """
     row = EXPLAINERS[options.method]
-    _check_available(classifier, options.method)
-    question = _question(part, classifier, subject, options, seed)
+    question = question_of(case, options)
     share = _SHARE if options.quality or "regions" in options.encodings else 1.0
     own = passes.with_budget(options.max_evaluations or None, row.evaluations, share)
     attribution = await row.explain(own, question)
-    part.units, part.signed = attribution.units, attribution.signed
-    part.stopped_by = attribution.stopped_by
-    if attribution.residual is not None:
-        part.residual = attribution.residual
-    if attribution.baseline_value is not None:
-        part.baseline_logit = attribution.baseline_value
-        if attribution.complete:
-            part.convergence_delta = _delta(attribution, question)
+    part = _answer(case, options, question, attribution)
     part.forward_evaluations = _FIRST_LOOK + own.forward_evaluations
     part.gradient_evaluations = own.gradient_evaluations
-    part.view.CopyFrom(subject.view)
     if options.quality:
-        await measure(part.quality, row, question, attribution, options, passes)
+        part.quality.CopyFrom(await measure_quality(row, question, attribution, options, passes))
     if "regions" in options.encodings:
-        await find_regions(part.regions, classifier, question, attribution, options, passes)
-    _encode(part, attribution, subject, options)
-    return attribution
+        part.regions.CopyFrom(await find_regions(case, question, attribution, options, passes))
+    _encode(part, case, options, attribution)
+    return Explained(part, attribution)
 
 
-def _check_available(classifier: Classifier, method: str) -> None:
-    """The model's manifest says what it can be explained with.
+def question_of(case: Case, options: v1.ExplanationOptions) -> Question:
+    """The question that the options ask about a picture.
+
+    Args:
+        case: Model, picture and seed.
+        options: With every default filled in; without a target class, the question is about the predicted class.
 
     Raises:
-        FailedPreconditionError: Not with this method; says why and what to do instead.
+        InvalidRequestError: The contrast class is the target class.
+        PictureError: The caller's own baseline cannot be read, or has another size than the view.
     """
-    for offered in classifier.model.methods:
-        if offered.name == method and offered.unavailable:
-            raise FailedPreconditionError(f"{method}: {offered.unavailable}", reason="METHOD_UNAVAILABLE")
-
-
-def _question(
-    part: v1.Explanation, classifier: Classifier, subject: Subject, options: v1.ExplanationOptions, seed: int
-) -> Question:
-    """What the options ask of this picture; fills in what the part says of it."""
-    part.target_class = options.target_class if options.HasField("target_class") else subject.predicted
-    part.target_label = classifier.label(part.target_class)
-    objective = torch.zeros(classifier.model.num_classes)
-    objective[part.target_class] = 1
+    subject, target = case.subject, _target(case, options)
+    objective = torch.zeros(len(subject.logits))
+    objective[target] = 1
     if options.HasField("contrast_class"):
-        part.contrast_class = options.contrast_class
-        part.contrast_label = classifier.label(options.contrast_class)
-        if options.contrast_class == part.target_class:
+        if options.contrast_class == target:
+            label = case.classifier.label(target)
             raise InvalidRequestError(
-                f"class {part.target_class} ({part.target_label}) is what the model predicts; contrast it with another",
+                f"class {target} ({label}) is the one to be explained; contrast it with another class",
                 field="explanations.contrast_class",
             )
         objective[options.contrast_class] = -1
-    part.baseline = "image" if options.baseline_image else options.baseline
-    question = Question(
+    return Question(
         subject.picture,
         objective,
         subject.logits,
         subject.maps,
-        baselines(options, subject.picture),
+        baselines_of(options, subject.picture),
         options.tolerance,
-        seed,
+        case.seed,
     )
-    part.target_logit = question.value
-    return question
 
 
-def _delta(attribution: Attribution, question: Question) -> float:
-    """Completeness gap in logits; 0 is exact."""
-    return float(attribution.values.double().sum()) - (question.value - (attribution.baseline_value or math.nan))
+def _target(case: Case, options: v1.ExplanationOptions) -> int:
+    return options.target_class if options.HasField("target_class") else case.subject.predicted
 
 
-def _encode(part: v1.Explanation, attribution: Attribution, subject: Subject, options: v1.ExplanationOptions) -> None:
-    values = attribution.values
-    if values.dim() == 3 and options.channels == "sum":
-        values = values.sum(dim=0)
+def _answer(case: Case, options: v1.ExplanationOptions, question: Question, attribution: Attribution) -> v1.Explanation:
+    """What is known of the map without further passes."""
+    target = _target(case, options)
+    part = v1.Explanation(
+        status={},
+        method=options.method,
+        target_class=target,
+        target_label=case.classifier.label(target),
+        target_logit=question.value,
+        baseline="image" if options.baseline_image else options.baseline,
+        units=attribution.units,
+        signed=attribution.signed,
+        stopped_by=attribution.stopped_by,
+        residual=attribution.residual,
+        baseline_logit=attribution.baseline_value,
+        view=case.subject.view,
+    )
+    if options.HasField("contrast_class"):
+        part.contrast_class = options.contrast_class
+        part.contrast_label = case.classifier.label(options.contrast_class)
+    if attribution.complete and attribution.baseline_value is not None:
+        change = question.value - attribution.baseline_value
+        part.convergence_delta = float(attribution.values.double().sum()) - change
+    return part
+
+
+def _encode(part: v1.Explanation, case: Case, options: v1.ExplanationOptions, attribution: Attribution) -> None:
+    """Adds the map in each of the encodings that the options name."""
+    values = channels_summed(attribution.values) if options.channels == "sum" else attribution.values
     for encoding in options.encodings:
         if encoding not in _PICTURES:
             part.attribution.CopyFrom(tensors.encode(values.numpy(), encoding))
     if "heat_map" in options.encodings:
-        part.heat_map = drawing.heat_map(attribution, subject.picture)
+        part.heat_map = drawing.heat_map(attribution, case.subject.picture)
     if "overlay" in options.encodings:
-        part.overlay = drawing.overlay(attribution, subject.picture)
+        part.overlay = drawing.overlay(attribution, case.subject.picture)

@@ -1,4 +1,4 @@
-"""The map told in superpixels: which few suffice for the answer, and without which few it fails."""
+"""The map in superpixels: a few that suffice for the answer, and a few without which it fails."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,41 +8,37 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Question
-from whybox_handlers.explanations.maps.importance import importance
+from whybox_handlers.explanations.maps.pixels import importance
 from whybox_handlers.explanations.substitutes import substitute
-from whybox_handlers.explanations.superpixels import superpixels
+from whybox_handlers.explanations.superpixels import segments_of
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.pictures.png import mask
 
 SEGMENTS = 60
-"""About so many superpixels: a seventh of the view's side each, as fine as the feature maps of common networks."""
+"""About this number of superpixels: a seventh of the view's side each, as fine as feature maps of common networks."""
 _TOGETHER = 8
-"""Sets tried in one go while a set grows; at most one less is tried in vain."""
+"""Sets tried in one pass while a set grows; at most one less is tried in vain."""
 
 
 async def find_regions(
-    part: v1.Regions,
-    classifier: Classifier,
-    question: Question,
-    attribution: Attribution,
-    options: v1.ExplanationOptions,
-    passes: Passes,
-) -> None:
+    case: Case, question: Question, attribution: Attribution, options: v1.ExplanationOptions, passes: Passes
+) -> v1.Regions:
     """Searches a smallest sufficient and a smallest necessary set of superpixels; see `Regions` of the contract.
 
-    From each of two orders of the superpixels (by the map's density, and by how near each alone comes to the goal) a
-    set grows until it reaches its goal, and is then pruned until no superpixel can be spared; the smaller one is kept.
-    Finding the smallest of all would take 2^segments passes.
+    Superpixels are taken in two orders: by the map's density, and by how near each alone comes to the goal. In each
+    order a set grows until it reaches its goal, and is then pruned until no superpixel can be spared; the smaller set
+    is kept. Finding the smallest of all sets would take 2^segments passes.
 
     Args:
-        part: What is filled in.
-        classifier: Names the classes.
-        question: What the map answers; `substitute` of it takes the place of what is removed.
+        case: Its classifier names the classes.
+        question: The question of the map; its `substitute` replaces what is removed.
         attribution: The map.
         options: `baseline` and `baseline_image` are read, to name the substitute.
-        passes: Its limits hold; its account is left alone. Near the deadline not all orders are tried.
+        passes: Its limits hold; its account is left alone. Near the deadline only the first order is tried.
     """
+    part = v1.Regions()
     own = passes.unlimited()
     pieces = _Pieces(question, own)
     part.baseline = "image" if options.baseline_image else options.baseline or "blur"
@@ -57,11 +53,11 @@ async def find_regions(
             if found is None:
                 region.state = "not_found"
             else:
-                region.state = "found"
-                await _describe(region, classifier, goal, found)
+                region.CopyFrom(await _described(case.classifier, goal, found))
     else:
         part.sufficient.state = part.necessary.state = "not_held"
     part.forward_evaluations = own.forward_evaluations
+    return part
 
 
 class _Pieces:
@@ -69,7 +65,7 @@ class _Pieces:
 
     def __init__(self, question: Question, passes: Passes) -> None:
         self.question = question
-        self.labels = superpixels(question.picture, SEGMENTS)
+        self.labels = segments_of(question.picture, SEGMENTS)
         self.count = int(self.labels.max()) + 1
         self.areas = torch.bincount(self.labels.flatten())
         self._substitute = substitute(question)
@@ -84,7 +80,7 @@ class _Pieces:
         return await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
 
     def margins(self, logits: Tensor) -> Tensor:
-        """[N] logits by which the answer holds: above 0 it does."""
+        """[N] logits by which the answer holds; it holds above 0."""
         objective = self.question.objective
         if objective.sum() == 0:  # a class against another
             return self.question.objective_of(logits)
@@ -93,14 +89,14 @@ class _Pieces:
 
 
 class _Reached(NamedTuple):
-    """Of each set whether it reaches the goal, and how near it comes, in logits; [N] each."""
+    """Whether each set reaches the goal, and how near it comes, in logits; [N] each."""
 
     yes: Tensor
     progress: Tensor
 
 
 class _Goal:
-    """What a set of superpixels shall do: make the answer hold or, removed, make it fail."""
+    """The aim of a set of superpixels: to make the answer hold or, removed, to make it fail."""
 
     def __init__(self, pieces: _Pieces, removes: bool) -> None:
         self.pieces = pieces
@@ -111,17 +107,17 @@ class _Goal:
         return ~inside if self._removes else inside
 
     async def reached(self, sets: Tensor) -> _Reached:
-        """Of [N, segments] booleans."""
+        """For sets as [N, segments] booleans."""
         margins = self.pieces.margins(await self.pieces.logits(self.kept(sets[:, self.pieces.labels])))
         return _Reached(~(margins > 0), -margins) if self._removes else _Reached(margins > 0, margins)
 
 
 async def _smallest(goal: _Goal, orders: Sequence[Tensor], passes: Passes) -> Tensor | None:
-    """[segments] booleans: the smallest irreducible set found; None where none was."""
+    """[segments] booleans: the smallest irreducible set found; None if none was found."""
     best: Tensor | None = None
     for order in orders:
         # Growing and pruning look at each superpixel about once.
-        if best is not None and passes.grant(2 * len(order)) < 2 * len(order):
+        if best is not None and passes.grant(2 * len(order)).count < 2 * len(order):
             break
         grown = await _grown(goal, order)
         if grown is None:
@@ -155,12 +151,12 @@ async def _pruned(goal: _Goal, members: Tensor) -> Tensor:
         present = members.nonzero()
         spared = members.repeat(len(present), 1).scatter(1, present, False)
         each = await goal.reached(spared)
-        # Those that are missed least go first.
+        # The superpixels that are missed least go first.
         order = each.progress.argsort(descending=True, stable=True)
         dispensable = present[order[each.yes[order]], 0]
         if not len(dispensable):
             break
-        # As many of them together as can be; one alone can.
+        # As many of them together as possible; one alone is.
         trials = torch.stack(
             [members.scatter(0, dispensable[:count], False) for count in range(1, len(dispensable) + 1)]
         )
@@ -169,11 +165,11 @@ async def _pruned(goal: _Goal, members: Tensor) -> Tensor:
     return members
 
 
-async def _describe(region: v1.Region, classifier: Classifier, goal: _Goal, members: Tensor) -> None:
+async def _described(classifier: Classifier, goal: _Goal, members: Tensor) -> v1.Region:
     inside = members[goal.pieces.labels]
-    region.mask = mask(inside)
-    region.segments = int(members.sum())
-    region.area = float(inside.double().mean())
+    region = v1.Region(
+        state="found", mask=mask(inside), segments=int(members.sum()), area=float(inside.double().mean())
+    )
     box = torch.zeros_like(inside)
     if region.segments:
         rows, columns = (inside.any(dim=dim).nonzero()[:, 0] for dim in (1, 0))
@@ -186,3 +182,4 @@ async def _describe(region: v1.Region, classifier: Classifier, goal: _Goal, memb
     for score, index in ((region.target, target), (region.predicted, int(logits[0].argmax()))):
         score.index, score.label, score.probability = index, classifier.label(index), float(probabilities[index])
     region.box_probability = float(in_box[target])
+    return region

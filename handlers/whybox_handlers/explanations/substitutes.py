@@ -1,4 +1,4 @@
-"""What stands in place of a part of the picture that is taken away."""
+"""Substitutes: what replaces a removed part of the picture."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,8 @@ from whybox_handlers.explanations.explainers import Question
 def substitute(question: Question) -> Tensor:
     """The question's baseline, so that map and measurement mean the same by "nothing there"; [3, H, W] in [0, 1].
 
-    Of several baselines the mean: a map averaged over them is, to first order, the map for that. Without any the
-    blurred picture: it takes detail away and adds neither edges nor colours that the network could take for something.
+    Several baselines are averaged: to first order, a map averaged over them is the map for their mean. A question
+    without baselines gets the blurred picture, which lacks detail and adds neither edges nor colours that the network
+    could recognise.
     """
     return torch.stack(question.baselines).mean(dim=0) if question.baselines else blur(question.picture)

@@ -1,4 +1,4 @@
-"""Superpixels: pieces of a picture that people would take for one thing each."""
+"""Superpixels: connected pieces of a picture of about one colour each."""
 
 import torch
 from skimage.segmentation import slic
@@ -8,17 +8,17 @@ from torch import Tensor
 _COMPACTNESS = 10.0
 # Pieces smaller than this share of the mean are merged into their neighbours; at skimage's 1/2 up to half of them are.
 _SMALLEST = 0.25
-# Pictures differ in how many pieces are merged, so the number that is asked for is corrected by what came of it.
+# Pictures differ in how many pieces are merged, so the number that is asked for is corrected by the number found.
 _ATTEMPTS = 5
 _ENOUGH = 0.9
 
 
-def superpixels(picture: Tensor, pieces: int) -> Tensor:
+def segments_of(picture: Tensor, pieces: int) -> Tensor:
     """SLIC (Achanta et al., TPAMI 2012): k-means of colour and place, each piece connected.
 
     Args:
         picture: [3, H, W] in [0, 1].
-        pieces: At most how many, from 1; a picture of one colour may give fewer.
+        pieces: At most this number, from 1; a picture of one colour may give fewer.
 
     Returns:
         [H, W] int64: number of each pixel's piece, from 0 without gaps.

@@ -4,7 +4,7 @@ import hashlib
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import onnxruntime
@@ -51,12 +51,34 @@ class Differentiable(nn.Module):
         return self.stages(pictures)[0]
 
     def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """The logits and, where there are such, the feature maps that they were computed from."""
+        """The logits and, for a network with feature maps, the maps that they were computed from."""
         inputs = (pictures - self.mean) / self.std
         if self.features is None:
             return (self.head(inputs),)
         maps = self.features(inputs)
         return self.head(maps), maps
+
+
+class Served(NamedTuple):
+    """What the serving network makes of pictures, or of one; float32, on the CPU.
+
+    Attributes:
+        logits: [N, classes], or [classes].
+        maps: [N, C, h, w], or [C, h, w]: the last feature maps; None for a network without such maps.
+    """
+
+    logits: Tensor
+    maps: Tensor | None
+
+    @classmethod
+    def of(cls, stages: tuple[Tensor, ...]) -> Self:
+        """From the outputs of `Serving`."""
+        logits, *maps = stages
+        return cls(logits, maps[0] if maps else None)
+
+    def row(self, index: int) -> Self:
+        """One picture of several."""
+        return type(self)(self.logits[index], None if self.maps is None else self.maps[index])
 
 
 class Serving(Protocol):
@@ -68,7 +90,7 @@ class Serving(Protocol):
 
     @property
     def local(self) -> LocalNetwork | None:
-        """The same for small changes of a known picture; None where that is not to be had or no gain."""
+        """The same for small changes of a known picture; None if the network has no such form or gains nothing."""
 
     def __call__(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As `Differentiable.stages`, on the CPU."""
@@ -118,17 +140,9 @@ class Classifier:
         preprocessing = self.model.preprocessing
         return preprocess(decode(image), preprocessing.resize, preprocessing.crop)
 
-    def look(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """What the network that serves predictions makes of pictures.
-
-        Args:
-            pictures: [N, 3, crop, crop] in [0, 1].
-
-        Returns:
-            [N, classes] logits and, where the network has such, the feature maps [N, C, h, w] that they were computed
-            from; float32, on the CPU.
-        """
-        return self.serving(pictures)
+    def look(self, pictures: Tensor) -> Served:
+        """Logits and feature maps of the serving network for pictures [N, 3, crop, crop] in [0, 1]."""
+        return Served.of(self.serving(pictures))
 
     def serve(self, pictures: Tensor) -> Tensor:
         """The logits of `look`."""

@@ -1,4 +1,4 @@
-"""The serving network for pictures that differ from a known one in a box: what stays the same is not computed again."""
+"""The serving network for pictures that differ from a known one in a box: only the changed cells are computed."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ Array = NDArray[np.float32]
 
 
 class Box(NamedTuple):
-    """Rows `top` to `bottom` and columns `left` to `right`, the ends excluded."""
+    """Rows `top` to `bottom` and columns `left` to `right` in pixels; `bottom` and `right` are excluded."""
 
     top: int
     left: int
@@ -25,23 +25,23 @@ class Box(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """From one cut to the next: its part of the network, and the reach of its output cells into its input, by axis."""
+    """The part of the network from one cut to the next, and the reach of its output cells into its input, by axis."""
 
     session: onnxruntime.InferenceSession
     reach: tuple[Reach, Reach]
 
 
 class LocalNetwork:
-    """An ONNX network in stages, of which all but the last recompute only what a change reaches.
+    """An ONNX network in stages; all but the last recompute only the cells that a change reaches.
 
-    The results are those of the whole network to rounding. Where the network has no cuts, there is but the last stage.
+    The results equal those of the whole network up to rounding. A network without cuts has only the last stage.
 
     Args:
         onnx_bytes: The serialized network: "pictures" [N, 3, H, W] to "logits".
-        options: For its sessions, on the processor.
+        options: For the sessions of ONNX Runtime, which compute on the CPU.
 
     Attributes:
-        stages: All but the last.
+        stages: All stages but the last.
     """
 
     def __init__(self, onnx_bytes: bytes, options: onnxruntime.SessionOptions) -> None:
@@ -61,7 +61,7 @@ class LocalNetwork:
         self._rest = session(kept[-1], "logits", len(graph.node))
 
     def settle(self, picture: Array) -> list[Array]:
-        """The maps at the cuts, [C, h, w] each, of a picture [3, H, W]: what `change` needs to know of it."""
+        """The maps at the cuts, [C, h, w] each, of a picture [3, H, W], for `change`."""
         maps = [picture]
         for stage in self.stages:
             maps.append(_run(stage.session, maps[-1][None])[0])
@@ -72,7 +72,7 @@ class LocalNetwork:
         return _run(self._rest, np.stack([self._last(*row, maps) for row in zip(pictures, boxes, strict=True)]))
 
     def _last(self, picture: Array, box: Box, maps: Sequence[Array]) -> Array:
-        """The maps at the last cut. For each picture alone: the crops of others have other sizes."""
+        """The map at the last cut, for one picture: crops of different pictures have different sizes."""
         current, changed = picture, (range(box.top, box.bottom), range(box.left, box.right))
         for stage, known in zip(self.stages, maps, strict=True):
             current, changed = _patched(stage, current, changed, known)
@@ -82,7 +82,7 @@ class LocalNetwork:
 def _patched(
     stage: _Stage, inputs: Array, changed: tuple[range, range], known: Array
 ) -> tuple[Array, tuple[range, range]]:
-    """A stage's output for inputs that changed in some rows and columns since they gave `known`, and where it did."""
+    """A stage's output for an input of which some rows and columns have changed since `known`, and where it differs."""
     rows, columns = (
         reach.changed(cells, length) for reach, cells, length in zip(stage.reach, changed, known.shape[1:], strict=True)
     )

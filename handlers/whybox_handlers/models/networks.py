@@ -1,4 +1,4 @@
-"""Architectures: from "BUILDER/NAME" to a torch network that is split where class activation maps are read."""
+"""Architectures: from "BUILDER/NAME" to a torch network, split at the maps that class activation methods read."""
 
 import re
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from whybox_handlers.models.spec import SpecError
 
 
 class Network(NamedTuple):
-    """A classifier in two halves: `head(features(x))` are its logits.
+    """A classifier in two halves: its logits are `head(features(x))`.
 
     Attributes:
         features: [N, 3, H, W] normalised pictures to [N, C, h, w] feature maps, the last before pooling; None for a
-            network that has no such maps, whose `head` is all of it.
+            network without such maps, whose `head` is the whole network.
         head: Feature maps to [N, classes] logits.
-        load: Loads a state dict of the whole network into both halves; raises a SpecError where it does not fit.
+        load: Loads a state dict of the whole network into both halves; raises a SpecError if it does not fit.
     """
 
     features: nn.Module | None
@@ -36,7 +36,7 @@ def build(architecture: str, num_classes: int) -> Network:
         num_classes: Width of the last layer.
 
     Raises:
-        SpecError: No such builder, or it knows no such name.
+        SpecError: There is no such builder, or it has no network of that name.
     """
     builder, _, name = architecture.partition("/")
     if builder not in BUILDERS:
@@ -94,7 +94,7 @@ def _resnet(network: Any) -> _Halves:
 
 
 def _densenet(network: Any) -> _Halves:
-    # Its forward pass ends the features by a function.
+    # The forward pass of a DenseNet calls a function for the last ReLU.
     features = nn.Sequential(network.features, nn.ReLU())
     return features, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network.classifier)
 
@@ -111,7 +111,7 @@ def _without_maps(network: nn.Module) -> _Halves:
     return None, network
 
 
-# How the names of torchvision's functions begin, and how the networks that they build are split.
+# Beginnings of the names of torchvision's builders, and how their networks are split.
 _TORCHVISION: dict[str, Callable[[Any], _Halves]] = {
     "resnet": _resnet,
     "densenet": _densenet,
@@ -136,7 +136,7 @@ def _torchvision(name: str, num_classes: int) -> Network:
 
 def _loader(network: nn.Module) -> Callable[[dict[str, Tensor]], object]:
     def load(weights: dict[str, Tensor]) -> None:
-        # The densenets that torchvision publishes carry names from before modules could not have dots in theirs.
+        # The published densenets have names with dots, from a time when names of modules could hold them.
         renamed = {_DENSENET_DOT.sub(r"\1", name): tensor for name, tensor in weights.items()}
         try:
             network.load_state_dict(renamed)
@@ -147,10 +147,10 @@ def _loader(network: nn.Module) -> Callable[[dict[str, Tensor]], object]:
 
 
 def _misfit(network: nn.Module, weights: dict[str, Tensor]) -> str:
-    """The first of the reasons, of which torch gives all."""
+    """The first reason why the weights do not fit; torch lists all of them."""
     wanted = network.state_dict()
     for name, tensor in wanted.items():
-        # Torch does without the count of batches.
+        # Torch loads a state dict without the count of batches.
         if name not in weights and not name.endswith("num_batches_tracked"):
             return f"it lacks {name}"
         if name in weights and weights[name].shape != tensor.shape:

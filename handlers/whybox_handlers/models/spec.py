@@ -1,15 +1,20 @@
 """Model specs: the YAML files in model_store/ from which archives are packed."""
 
 import importlib.util
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+
+from whybox_handlers.pictures.levels import LEVELS
 
 
 class SpecError(ValueError):
-    """A model spec is wrong; the message names the file, the entry and what would be right."""
+    """A model spec is wrong; the message names the file and, for each mistake, the entry and what would be right."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +28,18 @@ class PackageFiles:
         """The files that match, sorted by name.
 
         Raises:
-            SpecError: None does.
+            SpecError: No file matches.
         """
         found = sorted(self.root.glob(self.pattern))
         if not found:
-            raise SpecError(f"no file matches {self.pattern!r} in {self.root}")
+            raise SpecError(f"no file matches {self.pattern!r} in {self.root}; correct the name or add the file")
         return found
 
     def path(self) -> Path:
         """The one file that matches.
 
         Raises:
-            SpecError: None does, or several do.
+            SpecError: No file matches, or several do.
         """
         found = self.paths()
         if len(found) > 1:
@@ -55,10 +60,10 @@ class ModelSpec:
         resize: Short side after resizing, pixels; at least `crop`.
         crop: Side of the centre crop that the network sees, pixels.
         mean: Mean of each channel in [0, 1], subtracted inside the network.
-        std: What the difference is divided by, in [0, 1].
+        std: Standard deviation of each channel in units of the range [0, 1], by which the difference is divided; not 0.
         labels: "torchvision/WEIGHTS": the categories of one of torchvision's weight enums.
         check_pictures: Real pictures on which packing compares ONNX Runtime with torch and tests the explainers.
-        enabled: Names of explainers that are off by default and that the model offers all the same.
+        enabled: Names of explainers that are off by default and that this model offers.
     """
 
     name: str
@@ -75,116 +80,159 @@ class ModelSpec:
     enabled: tuple[str, ...] = ()
 
 
+class _Section(BaseModel):
+    """A mapping in the YAML file; the description of each entry says what its value must be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+_Text = Annotated[str, Field(min_length=1, description="a text (quote numbers)")]
+_Pixels = Annotated[int, Field(gt=0, description="a positive whole number")]
+_GreyLevels = Annotated[
+    list[FiniteFloat],
+    Field(min_length=3, max_length=3, description=f"three numbers, in grey levels of {LEVELS}"),
+]
+
+
+class _Location(_Section):
+    """Where files are: in an installed package or, without a package, beside the spec."""
+
+    package: str | None = Field(None, min_length=1, description="the name of an installed package")
+
+    @field_validator("package")
+    @classmethod
+    def _is_installed(cls, package: str | None) -> str | None:
+        if package is not None and _folder_of(package) is None:
+            raise ValueError(f"{package!r} is not installed; pip install it")
+        return package
+
+    def found(self, pattern: str, directory: Path) -> PackageFiles:
+        """The files of that pattern; `directory` is the spec's."""
+        return PackageFiles((self.package and _folder_of(self.package)) or directory, pattern)
+
+
+class _Weights(_Location):
+    file: _Text
+
+
+class _CheckPictures(_Location):
+    files: _Text
+
+
+class _Preprocessing(_Section):
+    resize: _Pixels
+    crop: _Pixels
+    mean: _GreyLevels
+    std: _GreyLevels
+
+    @field_validator("crop")
+    @classmethod
+    def _fits(cls, crop: int, before: ValidationInfo) -> int:
+        resize = before.data.get("resize", crop)
+        if crop > resize:
+            raise ValueError(f"{crop} is larger than preprocessing.resize ({resize}); make it at most as large")
+        return crop
+
+    @field_validator("std")
+    @classmethod
+    def _divides(cls, std: list[float]) -> list[float]:
+        if 0 in std:
+            raise ValueError("must not be 0 for any channel; it is what pixel values are divided by")
+        return std
+
+
+class _Methods(_Section):
+    enable: list[str] = Field(description="a list of names of methods")
+
+
+class _Spec(_Section):
+    name: str = Field(
+        pattern=r"\A[a-z0-9]+([.-][a-z0-9]+)*\z",
+        description="lower-case letters and digits, with single dots or hyphens between them",
+    )
+    version: _Text
+    title: _Text
+    architecture: _Text
+    weights: _Weights
+    preprocessing: _Preprocessing
+    labels: _Text
+    check_pictures: _CheckPictures
+    methods: _Methods = _Methods(enable=[])
+
+
 def load_spec(path: Path) -> ModelSpec:
     """Reads a spec.
 
     Raises:
-        SpecError: The file is not a spec; names the entry.
+        SpecError: The file is not a spec; names every entry that is wrong.
     """
     try:
         entries = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SpecError(f"{path}: cannot be read as YAML: {error}") from error
     try:
-        return _parse(entries, path.parent)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
-
-
-def _parse(entries: Any, directory: Path) -> ModelSpec:
-    take = _Entries(entries, "")
-    preprocessing = take.section("preprocessing")
-    spec = ModelSpec(
-        name=take.text("name"),
-        version=take.text("version"),
-        title=take.text("title"),
-        architecture=take.text("architecture"),
-        weights=_files(take.section("weights"), directory),
-        resize=preprocessing.positive("resize"),
-        crop=preprocessing.positive("crop"),
-        mean=preprocessing.grey_levels("mean"),
-        std=preprocessing.grey_levels("std"),
-        labels=take.text("labels"),
-        check_pictures=_files(take.section("check_pictures"), directory),
-        enabled=_enabled(take),
+        spec = _Spec.model_validate(entries)
+    except ValidationError as error:
+        mistakes = error.errors(include_url=False, include_context=False)
+        raise SpecError(f"{path}: {'; '.join(_in_words(each, entries) for each in mistakes)}") from None
+    return ModelSpec(
+        name=spec.name,
+        version=spec.version,
+        title=spec.title,
+        architecture=spec.architecture,
+        weights=spec.weights.found(spec.weights.file, path.parent),
+        resize=spec.preprocessing.resize,
+        crop=spec.preprocessing.crop,
+        mean=_of_range(spec.preprocessing.mean),
+        std=_of_range(spec.preprocessing.std),
+        labels=spec.labels,
+        check_pictures=spec.check_pictures.found(spec.check_pictures.files, path.parent),
+        enabled=tuple(spec.methods.enable),
     )
-    preprocessing.done()
-    take.done()
-    if not all(part.isalnum() for part in spec.name.replace("-", ".").split(".")) or spec.name != spec.name.lower():
-        raise SpecError(f"name: {spec.name!r} may hold lower-case letters, digits, and single dots or hyphens between")
-    if spec.resize < spec.crop:
-        raise SpecError(f"preprocessing.resize: {spec.resize} is smaller than preprocessing.crop ({spec.crop})")
-    if min(spec.std) == 0:
-        raise SpecError("preprocessing.std: must not be 0")
-    return spec
 
 
-def _files(take: "_Entries", directory: Path) -> PackageFiles:
-    pattern, package = take.text("file" if "file" in take.entries else "files"), take.entries.pop("package", None)
-    take.done()
-    if package is None:
-        return PackageFiles(directory, pattern)
-    # Found without being imported: some of these packages import half a machine learning stack.
-    found = importlib.util.find_spec(str(package))
-    if found is None or not found.submodule_search_locations:
-        raise SpecError(f"{take.at('package')}: {package!r} is not installed; pip install it")
-    return PackageFiles(Path(found.submodule_search_locations[0]), pattern)
+def _of_range(grey_levels: list[float]) -> tuple[float, float, float]:
+    red, green, blue = (level / LEVELS for level in grey_levels)
+    return red, green, blue
 
 
-def _enabled(take: "_Entries") -> tuple[str, ...]:
-    if "methods" not in take.entries:
-        return ()
-    methods = take.section("methods")
-    names = methods.texts("enable")
-    methods.done()
-    return names
+def _folder_of(package: str) -> Path | None:
+    """Where an installed package lies; None for a package that is not installed."""
+    try:
+        # Found without being imported: some of these packages import half a machine learning stack.
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    folders = found.submodule_search_locations if found else None
+    return Path(folders[0]) if folders else None
 
 
-class _Entries:
-    """Takes typed entries out of a mapping and complains, by name, about what is wrong or left over."""
+def _in_words(mistake: ErrorDetails, entries: Any) -> str:
+    """One of pydantic's complaints: the dotted name of the entry, and what would be right."""
+    names = [str(name) for name in mistake["loc"]]
+    entry = ".".join(names)
+    if mistake["type"] == "missing":
+        return f"{entry} is missing"
+    if mistake["type"] in ("extra_forbidden", "invalid_key"):
+        *_, section = _sections(names[:-1])
+        return f"{entry} is not a known entry; the entries here are {', '.join(section.model_fields)}"
+    if mistake["type"] == "model_type":
+        return f"{entry or 'the spec'} must be a mapping"
+    if mistake["type"] == "value_error":
+        return f"{entry}: {mistake['msg'].removeprefix('Value error, ')}"
+    # A wrong item is reported with the whole list: the position alone says little.
+    names = [name for name in mistake["loc"] if isinstance(name, str)]
+    *_, section = _sections(names[:-1])
+    value = entries
+    for name in names:
+        value = value[name]
+    return f"{'.'.join(names)}: {value!r} must be {section.model_fields[names[-1]].description}"
 
-    def __init__(self, entries: Any, prefix: str) -> None:
-        if not isinstance(entries, dict):
-            raise SpecError(f"{prefix.rstrip('.') or 'the spec'} must be a mapping")
-        self.entries = dict(entries)
-        self._prefix = prefix
 
-    def at(self, name: str) -> str:
-        return self._prefix + name
-
-    def _take(self, name: str) -> Any:
-        if name not in self.entries:
-            raise SpecError(f"{self.at(name)} is missing")
-        return self.entries.pop(name)
-
-    def text(self, name: str) -> str:
-        value = self._take(name)
-        if not isinstance(value, str) or not value:
-            raise SpecError(f"{self.at(name)}: {value!r} must be a text (quote numbers)")
-        return value
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        values = self._take(name)
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise SpecError(f"{self.at(name)}: {values!r} must be a list of names")
-        return tuple(values)
-
-    def positive(self, name: str) -> int:
-        value = self._take(name)
-        if type(value) is not int or value < 1:
-            raise SpecError(f"{self.at(name)}: {value!r} must be a positive whole number")
-        return value
-
-    def grey_levels(self, name: str) -> tuple[float, float, float]:
-        values = self._take(name)
-        if not isinstance(values, list) or len(values) != 3 or not all(type(v) in (int, float) for v in values):
-            raise SpecError(f"{self.at(name)}: {values!r} must be three numbers, in grey levels of 255")
-        red, green, blue = (value / 255 for value in values)
-        return red, green, blue
-
-    def section(self, name: str) -> "_Entries":
-        return _Entries(self._take(name), self.at(name) + ".")
-
-    def done(self) -> None:
-        if self.entries:
-            raise SpecError(f"{self.at(next(iter(self.entries)))} is not a known entry")
+def _sections(names: list[str]) -> Iterator[type[BaseModel]]:
+    """The model of the whole spec, and of each section on the way to the innermost."""
+    section: Any = _Spec
+    yield section
+    for name in names:
+        section = section.model_fields[name].annotation
+        yield section

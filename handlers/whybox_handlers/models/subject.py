@@ -1,4 +1,4 @@
-"""A picture with what the network that serves predictions said of it."""
+"""A picture with the answer of the serving network."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,7 +19,7 @@ class Subject:
         picture: [3, crop, crop] in [0, 1].
         view: Where that lies in the picture that was sent.
         logits: [classes].
-        maps: [C, h, w], the last feature maps; None where the network has none.
+        maps: [C, h, w], the last feature maps; None for a network without such maps.
 
     Raises:
         FailedPreconditionError: A logit is not finite: that is no answer.
@@ -43,8 +43,7 @@ class Subject:
             FailedPreconditionError: A logit is not finite.
         """
         picture, view = classifier.see(image)
-        logits, *maps = classifier.look(picture[None])
-        return cls(picture, view, logits[0], maps[0][0] if maps else None)
+        return cls(picture, view, *classifier.look(picture[None]).row(0))
 
     @property
     def probabilities(self) -> Tensor:
@@ -57,7 +56,7 @@ class Subject:
         return int(self.logits.argmax())
 
     def flips(self, logits: Tensor) -> bool:
-        """Whether what the network says of the changed picture, [classes], is an answer, and another one."""
+        """Whether logits [classes] of the changed picture are an answer, and another one than this picture's."""
         return is_answer(logits) and int(logits.argmax()) != self.predicted
 
 

@@ -1,8 +1,8 @@
-"""Does the network hide its weaknesses from attacks that follow its gradients? Tested when a model is packed.
+"""Tests, when a model is packed, whether its gradients mislead the attacks that follow them.
 
-The five warnings of AutoAttack (Croce and Hein, arXiv:2003.01690), whether a larger change ever helps the network
-(Carlini et al., arXiv:1902.06705), and adversarial pictures that are planted to be found (Zimmermann et al.,
-arXiv:2206.13991).
+These are the five warnings of AutoAttack (Croce and Hein, arXiv:2003.01690), whether enlarging a change ever restores
+the original answer (Carlini et al., arXiv:1902.06705), and whether planted adversarial pictures are found (Zimmermann
+et al., arXiv:2206.13991).
 """
 
 import sys
@@ -19,6 +19,7 @@ from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.computations import ANY_RIVAL, differentiate_margin
 from whybox_handlers.passes.scheduler import run_one
+from whybox_handlers.pictures.levels import LEVELS
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
 from whybox_handlers.robustness.verdict import objections_to_attacks
 
@@ -26,14 +27,17 @@ _NORM = "linf"
 _FOLLOWING, _BLACK_BOX = "fmn", "square"
 _EVALUATIONS = 10
 _BLACK_BOX_EVALUATIONS = 30
-# Attacks are slow: so many pictures are attacked, and so many looked at.
+# Attacks are slow, so at most this number of the pictures is attacked.
 _ATTACKED = 2
+# A distance below this share of another one is much better.
 _MUCH_BETTER = 0.8
-# A gradient with more zeros than this says nothing of most of the picture.
+# A gradient with a larger share of zeros says nothing about most of the picture.
 _ZEROS = 0.99
 _ENLARGEMENTS = (2.0, 4.0)
-_PLANTED_RADIUS = 8 / 255
+_PLANTED_RADIUS = 8 / LEVELS
+# Number and size, as a share of that radius, of the changes that the planted one must differ from.
 _INNER, _INNER_SHARE = 16, 0.75
+# Outputs that sum to 1 up to this are probabilities.
 _SUM_OF_PROBABILITIES = 1e-4
 
 
@@ -43,7 +47,7 @@ def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str],
     Args:
         classifier: On the CPU.
         views: [N, 3, crop, crop] in [0, 1].
-        report: Told what goes on.
+        report: Called with each step, in a few words.
     """
     check = classifier.model.attack_check
     check.Clear()
@@ -83,7 +87,7 @@ def _mean(outcomes: Any) -> float:
 
 
 def _optimises(network: nn.Module, pictures: Tensor) -> bool:
-    """Whether a forward pass calls torch's automatic differentiation, as seen by Python's profiler."""
+    """Whether a forward pass calls torch's automatic differentiation, according to Python's profiler."""
     called = []
 
     def watch(frame: FrameType, event: str, _argument: object) -> None:
@@ -144,9 +148,9 @@ class _Detector(nn.Module):
 
 
 def _planted(classifier: Classifier, view: Tensor, generator: torch.Generator) -> Classifier | None:
-    """A detector on top of the network that tells one random change of the radius from smaller random ones.
+    """A detector on top of the network that tells one random change of the planted radius from smaller random ones.
 
-    None where the network's output does not tell them apart.
+    None if the network's output does not tell them apart.
     """
 
     def random_change(radius: float) -> Tensor:

@@ -1,9 +1,9 @@
-"""What is checked of a model before it is served: its export, its maps, and its methods."""
+"""Checks of a model before it is served: its export, its maps, and its methods."""
 
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
@@ -11,13 +11,13 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.packing.peers import PEERS, map_difference
 from whybox_handlers.packing.randomisation import attributions, randomisation_test, randomised
 
-# ONNX Runtime and torch round differently; more than this on a logit means that the export is wrong.
+# ONNX Runtime and torch round differently; a larger difference of a logit means that the export is wrong.
 MAX_LOGIT_DIFFERENCE = 1e-3
 # The same for a map of ours and Captum's, as a share of the map's range.
 MAX_MAP_DIFFERENCE = 1e-3
 _TOP = 5
-# The random network takes the statistics of its batch norms from so many pictures, and is compared on so many,
-# by what a method spends.
+# Number of pictures from which the random network takes the statistics of its batch norms, and number of pictures on
+# which a method is compared, by the evaluations that it spends.
 _CALIBRATION_PICTURES = 8
 _COMPARED_PICTURES = {"gradient": 4, "forward": 2}
 
@@ -31,8 +31,8 @@ def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: 
 
     Args:
         classifier: On the CPU.
-        views: [3, crop, crop] in [0, 1], by names for people.
-        report: Told what goes on.
+        views: [3, crop, crop] in [0, 1], by the names that reports and errors use.
+        report: Called with each step, in a few words.
 
     Raises:
         PackError: They disagree.
@@ -59,19 +59,18 @@ def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], N
     Args:
         classifier: On the CPU.
         view: [3, crop, crop] in [0, 1].
-        report: Told what goes on.
+        report: Called with each step, in a few words.
 
     Raises:
         PackError: They disagree.
     """
     target = int(classifier.serve(view[None])[0].argmax())
-    objective = nn.functional.one_hot(torch.tensor([target]), classifier.model.num_classes).float()
     check = classifier.model.packing_check
     for method in classifier.model.methods:
         if method.name not in PEERS or method.unavailable:
             continue
         report(f"comparing {method.name} with Captum's")
-        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], objective)
+        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], [target])
         difference = map_difference(method.name, classifier.network, view, target, ours.values)
         if not difference <= MAX_MAP_DIFFERENCE:
             raise PackError(
@@ -84,12 +83,12 @@ def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], N
 def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[str], None]) -> None:
     """Makes the model-randomisation test of each method and notes the outcomes in the manifest.
 
-    Methods that are off by default are tested too: that they fail may be why they are.
+    Methods that are off by default are tested too, because a failure may be the reason.
 
     Args:
         classifier: On the CPU.
         views: [N, 3, crop, crop] in [0, 1], two or more; the first ones are used.
-        report: Told what goes on.
+        report: Called with each step, in a few words.
     """
     random = randomised(classifier, views[:_CALIBRATION_PICTURES])
     for method in classifier.model.methods:
@@ -100,7 +99,7 @@ def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[s
         try:
             outcome = randomisation_test(row, classifier, random, views[: _COMPARED_PICTURES[row.evaluations]])
         except FailedPreconditionError as error:
-            # Only the attempt tells of some methods that they cannot work on this network.
+            # Some methods find out only when they run that they cannot work on this network.
             method.unavailable = error.message
             continue
         if outcome is not None:

@@ -9,10 +9,10 @@ from whybox_handlers.models.classifier import Differentiable
 def export(network: Differentiable, crop: int) -> bytes:
     """The network as serialized ONNX, for any number N of pictures.
 
-    Input "pictures", [N, 3, crop, crop] in [0, 1]; outputs "logits", [N, classes], and, where the network has feature
-    maps, "maps", [N, C, h, w].
+    The input is "pictures", [N, 3, crop, crop] in [0, 1]. The outputs are "logits", [N, classes], and, for a network
+    with feature maps, "maps", [N, C, h, w].
     """
-    # Two pictures: a batch of one would be taken for a constant.
+    # Two pictures, because torch.export takes a batch of one for a constant.
     example = torch.zeros(2, 3, crop, crop)
     program = torch.onnx.export(
         _Stages(network).eval(),
@@ -29,7 +29,7 @@ def export(network: Differentiable, crop: int) -> bytes:
 
 
 class _Stages(nn.Module):
-    """All that serving needs as outputs, where `Differentiable` itself has the logits alone."""
+    """The network with logits and feature maps as outputs; `Differentiable` itself returns only the logits."""
 
     def __init__(self, network: Differentiable) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Maps as Captum makes them, which ours must equal wherever both do the same."""
+"""Captum's maps, which ours must equal for the methods that both define alike."""
 
 from collections.abc import Callable
 

@@ -12,48 +12,52 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from whybox import v1
-from whybox_handlers.explanations.baselines import BASELINES
-from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
+from whybox_handlers.explanations.explainers import Attribution, Explainer
+from whybox_handlers.explanations.explaining import question_of
+from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
 
 THRESHOLD = 0.5
-"""Of mean |rank correlation|. Unrelated maps of 7 x 7 cells come to 0.1 to 0.3 by chance; at 0.5 a quarter of what a
-map shows (0.5^2, in variance of ranks) has nothing to do with what was forgotten."""
+"""A method fails from this mean absolute rank correlation. Unrelated maps of 7 x 7 cells reach 0.1 to 0.3 by chance. At
+0.5 a quarter of a map (0.5^2, in variance of ranks) is independent of the weights that became random."""
 MAX_EVALUATIONS = {"gradient": 8, "forward": 64}
-"""More is not spent on one map, unless the method needs it: the test asks for likeness, not for a finished map."""
+"""At most this number of evaluations is spent on one map, unless the method needs more: maps that are compared need not
+be finished."""
 _TOLERANCE = 0.3
-"""Maps that say when they have settled need not come nearer, for the same reason."""
+"""Methods that watch a residual may stop at this one, for the same reason."""
 _FORGOTTEN = 0.25
-"""Share of the layers that become random, those nearest to the answer. They hold what the network knows of the classes;
-and they are what rules that change the gradient fail to notice, while random weights in all layers change any map."""
+"""Share of the layers that become random: the last ones, which hold what the network knows about the classes. Methods
+that change the rule of the gradient fail to notice these; random weights in all layers change any map."""
 _FEWEST_VALUES = 20
-"""Of a map with fewer different values the ranks of unrelated maps agree too often by chance."""
+"""A map with fewer different values is not counted: ranks of unrelated maps agree too often by chance."""
 _NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 _MIN_SPREAD = 1e-3
-"""Logits of different pictures must differ by this share of their size, or the random network is dead."""
+"""Logits of different pictures must differ by this share of their size; otherwise the random network is dead."""
 
 
 class DeadNetworkError(ValueError):
-    """With random weights in its last layers the network says the same of every picture: nothing can be tested."""
+    """With random weights in its last layers the network gives every picture the same answer: nothing can be tested."""
 
 
 def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Classifier:
     """The classifier with random weights in the last quarter of its layers, served by torch.
 
     Weights are drawn from N(0, 2 / fan-in) (He et al., arXiv:1502.01852), which keeps the size of activations from
-    layer to layer; biases are 0; norms scale by 1, and batch norms take their statistics from the pictures. So the
-    network stays alive.
+    layer to layer. Biases are 0, norms scale by 1, and batch norms take their statistics from the pictures, so that the
+    logits still depend on the picture.
 
     Args:
-        classifier: The trained one; it is left alone.
+        classifier: The trained one; it is not changed.
         pictures: [N, 3, crop, crop] in [0, 1], two or more different ones.
         seed: Of the weights.
 
     Raises:
-        DeadNetworkError: All the same the logits do not depend on the picture.
+        DeadNetworkError: The logits do not depend on the picture.
     """
     generator = torch.Generator().manual_seed(seed)
     network = copy.deepcopy(classifier.network).cpu()
@@ -72,12 +76,12 @@ def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Class
     random = Classifier(classifier.model, network, TorchServing(network), torch.device("cpu"))
     logits = random.serve(pictures).double()
     if not float((logits - logits.mean(dim=0)).norm()) > _MIN_SPREAD * float(logits.norm()):
-        raise DeadNetworkError("with random weights in its last layers the network says the same of every picture")
+        raise DeadNetworkError("with random weights in its last layers the network gives every picture the same answer")
     return random
 
 
 def _calibrate(norms: Sequence[_BatchNorm], network: nn.Module, pictures: Tensor) -> None:
-    """Gives batch norms the statistics of the pictures, in one pass: each sees what those before have normalised."""
+    """Gives batch norms the statistics of the pictures in one pass: each sees the output of the earlier ones."""
     for norm in norms:
         norm.reset_running_stats()
         # The plain mean over all batches, of which there is one.
@@ -94,8 +98,8 @@ def randomisation_test(
 ) -> v1.RandomisationTest | None:
     """Compares a method's maps of the trained network with those of the random one, at its defaults and a small budget.
 
-    Both are asked why the class that the trained network predicts. A picture is not counted where either map has fewer
-    than 20 different values.
+    Both maps explain the class that the trained network predicts. A picture is not counted if either map has fewer than
+    20 different values.
 
     Args:
         row: The method.
@@ -104,14 +108,13 @@ def randomisation_test(
         pictures: [N, 3, crop, crop] in [0, 1].
 
     Returns:
-        None where no picture could be counted.
+        None if no picture could be counted.
 
     Raises:
-        Exception: What the method raised.
+        Exception: Any exception of the method.
     """
-    logits = trained.serve(pictures)
-    objectives = nn.functional.one_hot(logits.argmax(dim=1), logits.shape[1]).float()
-    pairs = zip(*(_maps(row, classifier, pictures, objectives) for classifier in (trained, random)), strict=True)
+    targets = trained.serve(pictures).argmax(dim=1).tolist()
+    pairs = zip(*(_maps(row, classifier, pictures, targets) for classifier in (trained, random)), strict=True)
     likeness = [
         abs(rank_correlation(*pair)) for pair in pairs if min(len(values.unique()) for values in pair) >= _FEWEST_VALUES
     ]
@@ -123,43 +126,33 @@ def randomisation_test(
     )
 
 
-def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: Tensor) -> list[Tensor]:
+def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Tensor]:
     """Absolute values of the maps, summed over channels."""
-    values = [attribution.values for attribution in attributions(row, classifier, pictures, objectives)]
-    return [(each.sum(dim=0) if each.dim() == 3 else each).abs() for each in values]
+    made = attributions(row, classifier, pictures, targets)
+    return [channels_summed(attribution.values).abs() for attribution in made]
 
 
-def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, objectives: Tensor) -> list[Attribution]:
-    """Maps of several pictures, at the method's defaults but for the smaller budget of the test.
+def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Attribution]:
+    """Maps of several pictures, at the method's defaults except for the test's smaller budget and larger tolerance.
 
     Args:
         row: The method.
         classifier: What is explained.
         pictures: [N, 3, crop, crop] in [0, 1].
-        objectives: [N, classes].
+        targets: The class that each map explains.
 
     Raises:
-        Exception: What the method raised.
+        Exception: Any exception of the method.
     """
     usual = max(min(row.default_evaluations, MAX_EVALUATIONS[row.evaluations]), row.min_evaluations)
     budget = (row.randomisation_evaluations or usual) if row.default_evaluations else None
-    logits, *maps = classifier.look(pictures)
-    tasks = [
-        Task(
-            row.explain(
-                Passes(Limits(), budget, row.evaluations),
-                Question(
-                    picture,
-                    objective,
-                    logits[index],
-                    maps[0][index] if maps else None,
-                    tuple(make(picture) for make in BASELINES[row.default_baseline]) if row.default_baseline else (),
-                    max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0,
-                ),
-            ),
-            Limits(),
-        )
-        for index, (picture, objective) in enumerate(zip(pictures, objectives, strict=True))
-    ]
+    options = row.defaults("", tolerance=max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0)
+    served = classifier.look(pictures)
+    tasks = []
+    for index, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
+        options.target_class = target
+        case = Case(classifier, Subject(picture, v1.View(), *served.row(index)))
+        passes = Passes(Limits(), budget, row.evaluations)
+        tasks.append(Task(row.explain(passes, question_of(case, options)), Limits()))
     run(classifier, tasks)
     return [task.result() for task in tasks]

@@ -1,11 +1,11 @@
-"""Passes through the network, as explainers see them: they await a pass, and account for what they spend.
+"""Passes through the network, as explainers and attacks see them: they await a pass and account for what they spend.
 
 `scheduler.run` drives the coroutines that await here.
 """
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,29 +13,38 @@ from typing import Literal
 from torch import Tensor
 
 from whybox.v1 import errors
+from whybox_handlers.models.classifier import Served
 from whybox_handlers.passes.computations import Compute, differentiate, differentiate_head, differentiate_margin, serve
 
-# Time kept back, before a deadline, for what comes after the last pass.
+Clock = Callable[[], float]
+"""Tells the time in seconds, by default those since the epoch; tests turn a clock of their own."""
+
+StoppedBy = Literal["", "done", "tolerance", "evaluations", "deadline", "flat", "converged"]
+"""What ended a method: see `stopped_by` of the contract's messages; "" is nothing."""
+
+# Seconds kept back, before a deadline, for what comes after the last pass.
 _RESERVE_SECONDS = 0.05
-# By how much the next passes may be slower than the last ones; and many passes, in the mean.
+# The factor by which the next passes may be slower than the last ones; and many passes, on average.
 _CAUTION = 1.5
 _PLANNED_CAUTION = 1.1
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Until when somebody's work goes on.
+    """How long a piece of work may go on.
 
     Attributes:
-        deadline: Seconds since the epoch; None for no deadline.
+        deadline: Time of the clock, in seconds; None for no deadline.
         lease: A file that is removed when the caller is gone; None for a caller that stays.
+        clock: Tells the time. It measures durations too: a clock that is set anew moves the deadline as well.
     """
 
     deadline: float | None = None
     lease: Path | None = None
+    clock: Clock = time.time
 
     def check(self) -> None:
-        """Raises where the work must stop.
+        """Raises if the work must stop.
 
         Raises:
             DeadlineExceededError: The deadline has passed.
@@ -48,7 +57,23 @@ class Limits:
 
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinite without one."""
-        return float("inf") if self.deadline is None else self.deadline - time.time()
+        return math.inf if self.deadline is None else self.deadline - self.clock()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a method may spend next; true if that is anything.
+
+    Attributes:
+        count: Evaluations, from 0.
+        stopped_by: What keeps `count` below the wanted number: "evaluations", "deadline", or "" for nothing.
+    """
+
+    count: int
+    stopped_by: StoppedBy
+
+    def __bool__(self) -> bool:
+        return self.count > 0
 
 
 @dataclass(frozen=True)
@@ -66,20 +91,20 @@ class Wanted:
 
 
 class Passes:
-    """One explanation's access to the network, and the account of what it spends.
+    """The access of one explanation or attack to the network, and the account of what it spends.
 
     Args:
-        limits: Its deadline; the passes themselves are stopped by `run`.
-        budget: Evaluations that it may spend; None for as many as it takes.
-        unit: What of it the budget counts.
-        share: Of the time until the deadline, what `grant` gives away; the rest is for what comes after.
-        kept_back: Seconds before the deadline that are not to be shared at all.
+        limits: Deadline and clock; `run` stops the passes themselves.
+        budget: Evaluations that may be spent; None for no limit.
+        unit: The evaluations that the budget counts.
+        share: Share of the time until the deadline that `grant` gives away, 0 to 1; the rest is for what comes after.
+        kept_back: Seconds before the deadline that are not shared at all.
 
     Attributes:
-        unit: What the budget counts.
+        unit: The evaluations that the budget counts.
+        clock: That of the limits.
         forward_evaluations: Passes of one picture forward, those with a gradient included.
         gradient_evaluations: Passes of one picture forward and back.
-        stopped_by: What limited the last `grant`: "evaluations", "deadline", or "" for nothing.
     """
 
     def __init__(
@@ -99,11 +124,15 @@ class Passes:
         self._seconds_per_row = 0.0
         self.forward_evaluations = 0
         self.gradient_evaluations = 0
-        self.stopped_by = ""
+
+    @property
+    def clock(self) -> Clock:
+        """See above."""
+        return self._limits.clock
 
     @property
     def _spent(self) -> int:
-        """Of what the budget counts."""
+        """Evaluations spent, as the budget counts them."""
         return self.gradient_evaluations if self.unit == "gradient" else self.forward_evaluations
 
     def unlimited(self) -> "Passes":
@@ -114,24 +143,24 @@ class Passes:
         """An account of its own with another budget and a share of the time of this one."""
         return Passes(self._limits, budget, unit, share, self._kept_back)
 
-    def grant(self, wanted: int) -> int:
-        """How many of `wanted` more evaluations budget and deadline allow, from 0; `stopped_by` tells what limits them.
+    def grant(self, wanted: int) -> Grant:
+        """The part of `wanted` more evaluations that budget and deadline allow.
 
-        Methods that can end at any time ask before each batch; the time is judged by their passes so far, so that the
-        first ones are granted in any case.
+        Methods that can end at any time ask before each batch. Their passes so far tell the time of the next ones, so
+        that the first ones are always granted.
         """
-        granted, self.stopped_by = wanted, ""
-        if self._budget is not None and self._budget - self._spent < granted:
-            granted, self.stopped_by = max(self._budget - self._spent, 0), "evaluations"
+        granted = Grant(wanted, "")
+        if self._budget is not None and self._budget - self._spent < wanted:
+            granted = Grant(max(self._budget - self._spent, 0), "evaluations")
         seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
-        if _CAUTION * granted * self._seconds_per_row > seconds:
-            granted, self.stopped_by = int(seconds / (_CAUTION * self._seconds_per_row)), "deadline"
+        if _CAUTION * granted.count * self._seconds_per_row > seconds:
+            granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), "deadline")
         return granted
 
     def fit(self, wanted: int) -> int:
-        """Makes the budget what the deadline leaves of `wanted` evaluations in all, and returns it.
+        """Sets the budget to the part of `wanted` evaluations in all that the deadline leaves, and returns it.
 
-        For methods that plan ahead: it is judged by the passes so far, of which there must be one.
+        For methods that plan ahead. The passes so far, at least one, tell the time of the others.
         """
         seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
         left = seconds / (_PLANNED_CAUTION * self._seconds_per_row) if self._seconds_per_row else math.inf
@@ -140,16 +169,14 @@ class Passes:
 
     async def logits(self, pictures: Tensor) -> Tensor:
         """[N, classes] of the serving network (ONNX Runtime) for [N, 3, H, W] pictures in [0, 1]."""
-        logits, *_ = await self._spend(serve, pictures)
-        return logits
+        return (await self.look(pictures)).logits
 
-    async def logits_and_maps(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, classes] and the last feature maps [N, C, h, w], of the serving network."""
-        logits, maps = await self._spend(serve, pictures)
-        return logits, maps
+    async def look(self, pictures: Tensor) -> Served:
+        """Logits and feature maps of the serving network for [N, 3, H, W] pictures in [0, 1]."""
+        return Served.of(await self._spend(serve, pictures))
 
     async def forward(self, compute: Compute, *rows: Tensor) -> tuple[Tensor, ...]:
-        """Another way forward than `serve`, see `local_passes`; one evaluation for each row."""
+        """Another way forward than `serve`, for example `Occluded`; one evaluation for each row."""
         return await self._spend(compute, *rows)
 
     async def gradients(
@@ -160,7 +187,7 @@ class Passes:
         Args:
             pictures: [N, 3, H, W] in [0, 1].
             objective: [classes]: weights of the logits; their weighted sum is differentiated.
-            compute: Another rule of propagation than the gradient's, see `propagation`.
+            compute: A rule of propagation in place of the gradient's, see `explanations.propagation`.
 
         Returns:
             [N] values of the objective and [N, 3, H, W].
@@ -176,23 +203,23 @@ class Passes:
         Args:
             pictures: [N, 3, H, W] in [0, 1].
             labels: [N] indices of classes.
-            rivals: [N]; -1 is whichever other class is the nearest.
+            rivals: [N]; -1 is the other class with the largest logit.
         """
         logits, gradients = await self._spend(differentiate_margin, pictures, labels, rivals)
         self.gradient_evaluations += len(pictures)
         return logits, gradients
 
     async def head_gradients(self, maps: Tensor | None, objective: Tensor) -> tuple[Tensor, Tensor]:
-        """The maps, which are sure to exist, and the objective's gradient with respect to them, both [C, h, w].
+        """The maps, not None, and the objective's gradient with respect to them, both [C, h, w].
 
-        Nothing is charged for it: the gradient goes through the head alone.
+        It costs nothing: the gradient goes through the head alone.
 
         Args:
             maps: [C, h, w], of the serving network.
             objective: [classes]: weights of the logits.
 
         Raises:
-            ValueError: There are no maps: the network has none.
+            ValueError: The network has no feature maps.
         """
         if maps is None:
             raise ValueError("the network has no feature maps")
@@ -205,7 +232,7 @@ class Passes:
         """Propagation of differences from baselines: [N] objectives of pictures and of baselines, [N, 3, H, W].
 
         Args:
-            compute: The rule, see `propagation`.
+            compute: The rule, see `explanations.propagation`.
             pictures: [N, 3, H, W] in [0, 1].
             baselines: The same; one for each picture.
             objective: [classes]: weights of the logits.
@@ -217,8 +244,8 @@ class Passes:
         return values, baseline_values, multipliers
 
     async def _spend(self, compute: Compute, *rows: Tensor) -> tuple[Tensor, ...]:
-        started = time.perf_counter()
+        started = self.clock()
         answer = await Wanted(compute, rows)
-        self._seconds_per_row = (time.perf_counter() - started) / len(rows[0])
+        self._seconds_per_row = (self.clock() - started) / len(rows[0])
         self.forward_evaluations += len(rows[0])
         return answer

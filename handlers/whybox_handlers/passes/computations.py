@@ -12,12 +12,12 @@ Compute = Callable[..., tuple[Tensor, ...]]
 """(classifier, *tensors with one row per picture) to tensors with one row per picture, on the CPU."""
 
 ANY_RIVAL = -1
-"""In place of a rival: any other class than the label, whichever is the nearest to it."""
+"""In place of a rival: the class other than the label with the largest logit."""
 
 
 def serve(classifier: Classifier, pictures: Tensor) -> tuple[Tensor, ...]:
-    """Logits and, where the network has them, feature maps of the serving network."""
-    return classifier.look(pictures)
+    """The logits of the serving network and, for a network with feature maps, the maps."""
+    return classifier.serving(pictures)
 
 
 def serve_alone(classifier: Classifier, pictures: Tensor) -> tuple[Tensor, ...]:

@@ -1,10 +1,9 @@
 """Driving coroutines that await passes.
 
-`run` computes what they wait for together, batch by batch, and looks between batches whether somebody's time is over or
-somebody's caller is gone.
+`run` computes what they wait for together, batch by batch, and checks the limits of every task between batches.
 
-Batches are so small that the kernels of torch and ONNX Runtime give each row the same bits whatever its neighbours are
-(seen with oneDNN up to 8 rows): a map does not depend on who else was in the batch.
+Batches are small enough that the kernels of torch and ONNX Runtime give each row the same bits whatever its neighbours
+are (seen with oneDNN up to 8 rows): a map does not depend on the other pictures of the batch.
 """
 
 import time
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from whybox.v1 import errors
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.passes.account import Limits, Wanted
+from whybox_handlers.passes.account import Clock, Limits, Wanted
 
 T = TypeVar("T")
 
@@ -31,9 +30,9 @@ class Task(Generic[T]):
 
     Attributes:
         coroutine: Awaits nothing but passes.
-        limits: When it is stopped.
-        outcome: What it returned, or why it did not; None until then.
-        seconds: Computing time, with its share of the passes.
+        limits: When it must stop.
+        outcome: What it returned, or the error that it raised; None until then.
+        seconds: Computing time, its share of the passes included.
     """
 
     coroutine: Coroutine[Any, Any, T]
@@ -59,16 +58,21 @@ class _Row(NamedTuple):
     number: int
 
 
-def run(classifier: Classifier, tasks: Sequence[Task[T]]) -> None:
+def run(classifier: Classifier, tasks: Sequence[Task[T]], clock: Clock = time.perf_counter) -> None:
     """Drives coroutines to their ends and sets their outcomes.
 
-    One that fails ends alone; the others go on. Where the limits of one say stop, every pass that it awaits raises what
-    `Limits.check` does: it may catch that and return what it has.
+    A coroutine that fails does not affect the others. Once its limits say stop, every pass that it awaits raises what
+    `Limits.check` raises; it may catch that and return what it has.
+
+    Args:
+        classifier: Computes the passes.
+        tasks: The coroutines.
+        clock: Measures `Task.seconds`.
     """
     waiting: dict[int, Wanted] = {}
 
     def resume(index: int, answer: tuple[Tensor, ...] | Exception | None) -> None:
-        started = time.perf_counter()
+        started = clock()
         task = tasks[index]
         answer = _stop(task.limits) or answer
         try:
@@ -78,19 +82,19 @@ def run(classifier: Classifier, tasks: Sequence[Task[T]]) -> None:
                 waiting[index] = task.coroutine.send(answer)
         except StopIteration as end:
             task.outcome = end.value
-        except Exception as error:  # noqa: BLE001 (whose it is, the caller tells apart)
+        except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             task.outcome = error
-        task.seconds += time.perf_counter() - started
+        task.seconds += clock() - started
 
     for index in range(len(tasks)):
         resume(index, None)
     while waiting:
-        # The computation of whoever waits longest, for all who wait for the same.
+        # The computation of the task that waits longest, for all tasks that wait for the same.
         compute = next(iter(waiting.values())).compute
         together = {index: wanted for index, wanted in waiting.items() if wanted.compute is compute}
         for index in together:
             del waiting[index]
-        for index, answer in _computed(classifier, tasks, together).items():
+        for index, answer in _computed(classifier, tasks, together, clock).items():
             resume(index, answer)
 
 
@@ -106,7 +110,7 @@ def run_one(classifier: Classifier, coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _stop(limits: Limits) -> errors.WhyboxError | None:
-    """Why the work must stop, if it must."""
+    """The reason to stop; None if the work may go on."""
     try:
         limits.check()
     except errors.WhyboxError as stop:
@@ -115,9 +119,9 @@ def _stop(limits: Limits) -> errors.WhyboxError | None:
 
 
 def _computed(
-    classifier: Classifier, tasks: Sequence[Task[Any]], together: Mapping[int, Wanted]
+    classifier: Classifier, tasks: Sequence[Task[Any]], together: Mapping[int, Wanted], clock: Clock
 ) -> dict[int, tuple[Tensor, ...] | Exception]:
-    """What each of `together` waits for, computed in common batches; or why it cannot be."""
+    """What each of `together` waits for, computed in common batches; or the error that prevents it."""
     failures: dict[int, Exception] = {}
     answers: dict[int, list[tuple[Tensor, ...]]] = {index: [] for index in together}
     rows = [_Row(index, row) for index, wanted in together.items() for row in range(len(wanted))]
@@ -128,15 +132,16 @@ def _computed(
                 failures[index] = stop
         rows = [row for row in rows if row.task not in failures]
         batch, rows = rows[:size], rows[size:]
-        started = time.perf_counter()
+        started = clock()
         for part, computed in _attempted(classifier, together, batch):
             if isinstance(computed, Exception):
                 failures[part[0].task] = computed
                 continue
             for row, answer in zip(part, zip(*computed, strict=True), strict=True):
                 answers[row.task].append(answer)
+        seconds = clock() - started
         for row in batch:
-            tasks[row.task].seconds += (time.perf_counter() - started) / len(batch)
+            tasks[row.task].seconds += seconds / len(batch)
     return {
         index: failures.get(index) or tuple(torch.stack(column) for column in zip(*each, strict=True))
         for index, each in answers.items()
@@ -146,7 +151,7 @@ def _computed(
 def _attempted(
     classifier: Classifier, together: Mapping[int, Wanted], batch: Sequence[_Row]
 ) -> Iterator[tuple[Sequence[_Row], tuple[Tensor, ...] | Exception]]:
-    """The batch computed at once or, where that fails, each task's part of it alone."""
+    """The batch computed at once or, if that fails, each task's part of it alone."""
     if not batch:
         return
     wanted = together[batch[0].task]

@@ -29,6 +29,7 @@ from torch.nn.functional import interpolate
 from whybox.v1.errors import PictureError, PictureTooLargeError
 from whybox.v1.prediction_pb2 import View
 from whybox_handlers.pictures.formats import canvas_of, format_of
+from whybox_handlers.pictures.levels import LEVELS
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
@@ -45,7 +46,7 @@ _DEEP = ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B")  # Pillow's raw modes of PNGs
 
 class _JpegFile(JpegImageFile):
     def _read_dpi_from_exif(self) -> None:
-        """Leaves the density alone: nobody asks for it, and looking for it in damaged EXIF data warns."""
+        """Does not read the density, which is not needed here; reading it from damaged EXIF data warns."""
 
 
 _PLUGINS: dict[str, Callable[[BytesIO], ImageFile]] = {
@@ -59,20 +60,19 @@ _PLUGINS: dict[str, Callable[[BytesIO], ImageFile]] = {
 def decode(image: bytes) -> torch.Tensor:
     """Decodes one picture as a person would see it on white paper: upright, transparency composited over white.
 
-    Of an animation it is the first frame (of an animated PNG with a separate default image, that image).
+    An animation is decoded to its first frame, an animated PNG with a separate default image to that image.
 
     Args:
         image: A whole JPEG, PNG, WebP or GIF file.
 
     Returns:
-        RGB picture of shape [3, height, width]: uint8 in [0, 255], or float32 in [0, 1] (sample / 65535) where the file
-        is a PNG with 16 bits a sample. The same bytes give the same tensor, in any thread.
+        RGB picture of shape [3, height, width]: uint8 in [0, 255], or float32 in [0, 1] (sample / 65535) for a PNG with
+        16 bits a sample. The same bytes give the same tensor, in any thread.
 
     Raises:
         PictureTooLargeError: The picture has more than `MAX_PIXELS` pixels.
         PictureError: It is empty, of another format, truncated or damaged, shorter than `MIN_SIDE` pixels on a side,
-            more than `MAX_ASPECT` times longer than wide (or the other way round), or a JPEG with more than
-            `MAX_SCANS` scans.
+            a JPEG with more than `MAX_SCANS` scans, or its long side is more than `MAX_ASPECT` times its short one.
     """
     kind = format_of(image)
     try:
@@ -92,10 +92,10 @@ def decode(image: bytes) -> torch.Tensor:
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Only a GIF comes here, whose first frame is much larger than its canvas.
+        # Only a GIF whose first frame is much larger than its canvas comes here.
         message = f"the picture has too many pixels; send one with at most {MAX_PIXELS} in all"
         raise PictureTooLargeError(message, field="image") from error
-    except Exception as error:  # a damaged file trips Pillow's plugins in more ways than their documentation names
+    except Exception as error:  # Pillow's plugins raise more kinds of exceptions than they document
         raise PictureError(f"the {kind} picture is truncated or damaged; send the whole file", field="image") from error
 
 
@@ -124,7 +124,7 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
     resized = interpolate(picture[None], size=(rows, columns), mode="bicubic", antialias=True)[0]
     seen = resized[:, top : top + crop, left : left + crop].to(torch.float32, memory_format=torch.contiguous_format)
     # Bicubic interpolation overshoots at edges; 8-bit pictures are already clamped by rounding.
-    seen = seen.div_(255) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
+    seen = seen.div_(LEVELS) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
     view = View(
         picture_width=width,
         picture_height=height,
@@ -168,7 +168,7 @@ def _pixels(picture: ImageFile, rawmode: str) -> torch.Tensor:
 def _deep_pixels(picture: ImageFile, rawmode: str, image: bytes) -> torch.Tensor:
     """Pixels of a PNG with 16 bits a sample over white, float32 [3, height, width] in [0, 1].
 
-    Left to itself, Pillow keeps the high bytes of all but opaque grey samples; it can be told to unpack others.
+    By default Pillow keeps only the high bytes, except of opaque grey samples; it can be told to unpack others.
     """
     samples: npt.NDArray[np.integer]
     if rawmode == "I;16B":
@@ -188,13 +188,13 @@ def _deep_pixels(picture: ImageFile, rawmode: str, image: bytes) -> torch.Tensor
 
 
 def _unpack(picture: ImageFile, rawmode: str) -> npt.NDArray[np.integer]:
-    """Loads a picture as if its bytes were of Pillow's raw mode `rawmode`: [height, width(, channels)]."""
+    """Loads a picture as if its bytes were in Pillow's raw mode `rawmode`: [height, width(, channels)]."""
     picture.tile = [picture.tile[0]._replace(args=rawmode)]
     return np.asarray(picture)
 
 
 def _orientation(exif: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1, which is upright, where there is none or the EXIF data are damaged.
+    """EXIF orientation, 1 to 8; 1, which is upright, if it is missing or the EXIF data are damaged.
 
     Pillow's own reader warns of damaged data, and reads every tag.
     """

@@ -23,7 +23,7 @@ def format_of(image: bytes) -> str:
     """The format of an encoded picture by its signature: "JPEG", "PNG", "WebP" or "GIF".
 
     Raises:
-        PictureError: It has another, or is empty; says what it looks like.
+        PictureError: The picture is empty or has another format; the message says which.
     """
     if not image:
         raise PictureError(f"the picture is empty; {_WANTED}", field="image")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def mask(inside: Tensor) -> bytes:
-    """[H, W] booleans as black and white; white is inside."""
+    """[H, W] booleans as a black-and-white PNG file; True is white."""
     return png(Image.fromarray(inside.numpy().astype(np.uint8) * 255).convert("1"))
 
 

@@ -1,15 +1,17 @@
 """How far a picture is from another answer: from the options to the attacks, and from what they find to the wire."""
 
+from dataclasses import dataclass
+
 import torch
-from PIL import Image
 from torch import Tensor
 
 from whybox import v1
 from whybox.v1.errors import DeadlineExceededError
-from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.passes.computations import serve_alone
+from whybox_handlers.pictures.levels import LEVELS, image, rounded
 from whybox_handlers.pictures.png import png
 from whybox_handlers.robustness.attacks import (
     ATTACKS,
@@ -18,126 +20,128 @@ from whybox_handlers.robustness.attacks import (
     Found,
 )
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
-from whybox_handlers.robustness.twin import twin
+from whybox_handlers.robustness.twin import measure_twin
 from whybox_handlers.robustness.verdict import DEADLINE, judge
 
 MAX_EVALUATIONS = 1000
-_LEVELS = 255
-# Factors by which the change is enlarged until it survives rounding, and bisections of the last of them.
+"""Gradient evaluations at most, also if the budget is the deadline."""
+# Times that the change is doubled until it survives rounding, and bisections of the last doubling.
 _ENLARGEMENTS = 7
 _HALVINGS = 4
-# The change is enlarged so many times to see whether that helps the network.
+# The factor by which the change is enlarged to see whether that restores the original answer.
 _ENLARGED = 2.0
 _NOTHING_TRIED = Found(None, 0.0, None, 0, 0, DEADLINE, flip_met=False)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """How far one picture is from another answer.
+
+    Attributes:
+        part: The part of the answer.
+        pictures: The adversarial picture of 8 bits as PNG for each norm; empty if there is none.
+    """
+
+    part: v1.Robustness
+    pictures: tuple[bytes, ...]
+
+
 async def measure_robustness(
-    part: v1.Robustness,
-    classifier: Classifier,
-    subject: Subject,
-    options: v1.RobustnessOptions,
-    seed: int,
-    passes: Passes,
-    request_id: str = "",
-) -> list[bytes]:
-    """Fills in the part. A distance that is found stays, whatever becomes of what comes after it.
+    case: Case, options: v1.RobustnessOptions, passes: Passes, twin: v1.ExplanationOptions | None = None
+) -> Measured:
+    """Searches the nearest other answer in each norm. A distance that was found stays, whatever happens after it.
 
     Args:
-        part: What is filled in.
-        classifier: The model.
-        subject: The picture.
+        case: Model, picture, seed, and the request's name for the log.
         options: With every default filled in.
-        seed: Of the request.
         passes: Its limits hold; its account is left alone.
-        request_id: For the log.
-
-    Returns:
-        For each norm the adversarial picture of 8 bits as PNG; empty where there is none.
+        twin: Options of the maps of both pictures, with every default filled in; None for no maps.
 
     Raises:
         WhyboxError: Time was over before the first attack could begin, or the caller is gone.
     """
-    part.view.CopyFrom(subject.view)
-    pictures = []
-    # What is yet to be done; each is given as much of the time.
-    left = len(options.norms) * (1 + bool(options.twin)) + bool(options.corruptions)
+    part, pictures = v1.Robustness(status={}, view=case.subject.view), []
+    # The steps that are still to be done; each gets an equal share of the time.
+    left = len(options.norms) * (1 if twin is None else 2) + bool(options.corruptions)
     for norm in options.norms:
         try:
-            found = await _search(passes, subject, norm, options, seed, 1 / left)
+            found = await _search(case, norm, options, passes, 1 / left)
         except DeadlineExceededError:
             if not part.distances:
                 raise
             found = _NOTHING_TRIED
         left -= 1
-        distance = part.distances.add(norm=norm, attack=options.attack)
-        pictures.append(await _describe(distance, classifier, subject, found, options, passes))
-        if options.twin:
+        distance, picture = await _described(case, norm, found, options, passes)
+        pictures.append(picture)
+        if twin is not None:
             own = passes.with_budget(None, "forward", 1 / left)
             if found.adversarial is not None:
-                await twin(distance.twin, classifier, subject, found.adversarial, options.twin, seed, own, request_id)
+                distance.twin.CopyFrom(await measure_twin(case, found.adversarial, twin, own))
             left -= 1
-    await measure_corruptions(part, classifier, subject, options.corruptions, seed, passes, request_id)
-    return pictures
+        part.distances.append(distance)
+    part.corruptions.extend(await measure_corruptions(case, options.corruptions, passes))
+    return Measured(part, tuple(pictures))
 
 
 def view_picture(subject: Subject) -> bytes:
     """The view in 8 bits, as PNG."""
-    return _png(subject.picture)
+    return png(image(subject.picture))
 
 
-async def _search(
-    passes: Passes, subject: Subject, norm: str, options: v1.RobustnessOptions, seed: int, share: float
-) -> Found:
+async def _search(case: Case, norm: str, options: v1.RobustnessOptions, passes: Passes, share: float) -> Found:
     to_deadline = options.budget == DEADLINE
     evaluations = MAX_EVALUATIONS if to_deadline else int(options.budget)
     attack = ATTACKS[options.attack]
-    return await attack.run(passes, subject, norm, evaluations, to_deadline=to_deadline, share=share, seed=seed)
+    return await attack.run(
+        passes, case.subject, norm, evaluations, to_deadline=to_deadline, share=share, seed=case.seed
+    )
 
 
-async def _describe(
-    distance: v1.Distance,
-    classifier: Classifier,
-    subject: Subject,
-    found: Found,
-    options: v1.RobustnessOptions,
-    passes: Passes,
-) -> bytes:
-    """Fills in all but the twin; the adversarial picture of 8 bits as PNG."""
-    _outcome(distance, classifier, subject, found)
+async def _described(
+    case: Case, norm: str, found: Found, options: v1.RobustnessOptions, passes: Passes
+) -> tuple[v1.Distance, bytes]:
+    """All but the twin; and the adversarial picture of 8 bits as PNG."""
+    distance = _outcome(case, norm, found, options)
     adversarial, picture, enlarged_flips = found.adversarial, b"", None
     if adversarial is not None:
         looking = passes.with_budget(None, "forward")
-        enlarged_flips = await _flips(looking, subject, _enlarged(subject, adversarial, _ENLARGED))
-        picture = await _realise(distance, looking, subject, adversarial)
+        enlarged_flips = await _flips(looking, case.subject, _enlarged(case.subject, adversarial, _ENLARGED))
+        picture = await _realise(distance, looking, case.subject, adversarial)
         distance.forward_evaluations += looking.forward_evaluations
         if "adversarial" in options.encodings:
             distance.adversarial_picture = picture
         if "change" in options.encodings:
-            distance.change_picture = _change_picture(adversarial.picture - subject.picture)
-    judge(distance, classifier, found, enlarged_flips, options)
-    return picture
+            distance.change_picture = _change_picture(adversarial.picture - case.subject.picture)
+    distance.reasons.extend(judge(case.classifier.model.attack_check, found, enlarged_flips, options))
+    distance.reliable = not distance.reasons
+    return distance, picture
 
 
-def _outcome(distance: v1.Distance, classifier: Classifier, subject: Subject, found: Found) -> None:
-    distance.state = "not_found" if found.adversarial is None else "found"
-    distance.gradient_evaluations = found.gradient_evaluations
-    distance.forward_evaluations = found.forward_evaluations
-    distance.searched_radius = found.searched_radius
-    distance.stopped_by = found.stopped_by
-    if found.distance_at_half_budget is not None:
-        distance.distance_at_half_budget = found.distance_at_half_budget
+def _outcome(case: Case, norm: str, found: Found, options: v1.RobustnessOptions) -> v1.Distance:
+    subject, score = case.subject, case.classifier.score
     predicted, runner_up = subject.logits.topk(2).indices.tolist()
-    distance.predicted_class.CopyFrom(classifier.score(subject.logits, predicted))
-    distance.runner_up_class.CopyFrom(classifier.score(subject.logits, runner_up))
+    distance = v1.Distance(
+        norm=norm,
+        attack=options.attack,
+        state="not_found" if found.adversarial is None else "found",
+        gradient_evaluations=found.gradient_evaluations,
+        forward_evaluations=found.forward_evaluations,
+        searched_radius=found.searched_radius,
+        stopped_by=found.stopped_by,
+        distance_at_half_budget=found.distance_at_half_budget,
+        predicted_class=score(subject.logits, predicted),
+        runner_up_class=score(subject.logits, runner_up),
+    )
     if found.adversarial is not None:
         distance.distance = found.adversarial.distance
         distance.unflipped_distance = found.adversarial.unflipped_distance
         flipped = int(found.adversarial.logits.argmax())
-        distance.adversarial_class.CopyFrom(classifier.score(found.adversarial.logits, flipped))
+        distance.adversarial_class.CopyFrom(score(found.adversarial.logits, flipped))
+    return distance
 
 
 async def _flips(passes: Passes, subject: Subject, picture: Tensor) -> bool | None:
-    """None where there is no time to know."""
+    """None if there is no time to know."""
     if not passes.grant(1):
         return None
     try:
@@ -155,10 +159,10 @@ def _enlarged(subject: Subject, adversarial: Adversarial, factor: float) -> Tens
 async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adversarial: Adversarial) -> bytes:
     """The smallest enlargement of the change that still flips when it is rounded to 8 bits, as far as time allows.
 
-    Rounding takes away whatever is less than half a grey level, so the enlargement begins where the largest change
-    becomes one.
+    Rounding removes changes of less than half a grey level, so the enlargement begins at the factor that makes the
+    largest change one level. The findings are written into `distance` one by one, because time may end in between.
     """
-    exact = _rounded(adversarial.picture)
+    exact = rounded(adversarial.picture)
     survives = await _flips(passes, subject, exact)
     if survives is None:
         return b""
@@ -166,9 +170,9 @@ async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adve
     if survives:
         return _noted(distance, subject, exact)
     largest = NORMS["linf"].size(adversarial.picture - subject.picture)
-    low, high = 1.0, max(0.501 / _LEVELS / largest, 1.0)
+    low, high = 1.0, max(0.501 / LEVELS / largest, 1.0)
     for _ in range(_ENLARGEMENTS):
-        picture = _rounded(_enlarged(subject, adversarial, high))
+        picture = rounded(_enlarged(subject, adversarial, high))
         if await _flips(passes, subject, picture):
             break
         low, high = high, 2 * high
@@ -176,7 +180,7 @@ async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adve
         return b""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        candidate = _rounded(_enlarged(subject, adversarial, middle))
+        candidate = rounded(_enlarged(subject, adversarial, middle))
         if torch.equal(candidate, picture):
             high = middle
         elif await _flips(passes, subject, candidate):
@@ -188,18 +192,9 @@ async def _realise(distance: v1.Distance, passes: Passes, subject: Subject, adve
 
 def _noted(distance: v1.Distance, subject: Subject, picture: Tensor) -> bytes:
     distance.distance_8bit = NORMS[distance.norm].size(picture - subject.picture)
-    return _png(picture)
-
-
-def _rounded(picture: Tensor) -> Tensor:
-    return torch.round(picture * _LEVELS) / _LEVELS
-
-
-def _png(picture: Tensor) -> bytes:
-    levels = torch.round(picture * _LEVELS).byte().permute(1, 2, 0).numpy()
-    return png(Image.fromarray(levels))
+    return png(image(picture))
 
 
 def _change_picture(change: Tensor) -> bytes:
     """Grey is no change; the largest change of any channel is black or white."""
-    return _png(0.5 + 0.5 * change / change.abs().max())
+    return png(image(0.5 + 0.5 * change / change.abs().max()))

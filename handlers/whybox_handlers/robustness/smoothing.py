@@ -1,34 +1,51 @@
 """Randomised smoothing: a radius that is proven (Cohen, Rosenfeld and Kolter 2019, arXiv:1902.02918)."""
 
-import time
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.special import betaincinv, ndtri
+from scipy.special import betaincinv
 from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.subject import Subject, is_answer
+from whybox_handlers.models.case import Case
+from whybox_handlers.models.subject import is_answer
 from whybox_handlers.passes.account import Passes
-
-SELECTION_DRAWS = 100
-"""Draws that choose the class; the others estimate its probability, so that the choice does not flatter it."""
+from whybox_handlers.robustness.draws import SELECTION_DRAWS, Draws
 
 RUNNING, CERTIFIED, ABSTAINED = "running", "certified", "abstained"
 
 # Draws between two looks at the clock.
 _BATCH = 16
-# A piece of work is a time and not a number of draws, for networks differ a hundredfold in speed.
+# A piece of work is a time and not a number of draws, because networks differ a hundredfold in speed.
 _PIECE_SECONDS = 1.0
+
+
+class Piece(NamedTuple):
+    """The outcome of one piece of the work on a certificate.
+
+    Attributes:
+        part: The certificate; if more pieces follow, what the caller may see meanwhile: state "running", without
+            radius, bound and `stopped_by`. A caller who chose the end by these would not have their confidence.
+        draws: All draws so far.
+        final: Whether no further piece is needed.
+        so_far: The certificate if there is no time for another piece; None if the work is done, and until the class is
+            chosen.
+    """
+
+    part: v1.Certified
+    draws: Draws
+    final: bool
+    so_far: v1.Certified | None
 
 
 def lower_bound(count: int, samples: int, alpha: float) -> float:
     """One-sided lower confidence bound of a probability, by Clopper and Pearson.
 
     The p at which `count` or more successes in `samples` trials have the chance alpha: the alpha-quantile of
-    Beta(count, samples - count + 1). 0 without successes; alpha^(1/samples) where every trial succeeds.
+    Beta(count, samples - count + 1). 0 without successes; alpha^(1/samples) if every trial succeeds.
 
     Args:
         count: Successes, 0 to `samples`.
@@ -50,106 +67,84 @@ def radius(sigma: float, probability: float) -> float | None:
     Returns:
         None for p of at most 1/2, which proves nothing.
     """
-    return sigma * float(ndtri(probability)) if probability > 0.5 else None
+    return sigma * NormalDist().inv_cdf(probability) if probability > 0.5 else None
 
 
 def noise(seed: int, draw: int, shape: torch.Size) -> Tensor:
-    """Standard normal noise of one draw; it depends on the seed and the number of the draw alone.
+    """Standard normal noise of one draw; it depends only on the seed and the number of the draw.
 
-    A counter-based generator (Philox) gives every draw a stretch of its own: which draws are made together, or in which
-    piece of work, makes no difference.
+    A counter-based generator (Philox) gives every draw a stretch of its own. So the noise does not depend on the draws
+    that are made together with it, or in the same piece of work.
     """
     # The counter has 256 bits; its highest word is the draw.
     generator = np.random.Generator(np.random.Philox(key=seed, counter=draw << 192))
     return torch.from_numpy(generator.standard_normal(tuple(shape), dtype=np.float32))
 
 
-async def certify(
-    part: v1.Certified,
-    smoothing: v1.Smoothing,
-    classifier: Classifier,
-    subject: Subject,
-    options: v1.CertifiedOptions,
-    seed: int,
-    passes: Passes,
-) -> bool:
+async def certify(case: Case, options: v1.CertifiedOptions, passes: Passes, draws: Draws) -> Piece:
     """One piece of the work on a certificate: CERTIFY of the paper, with its draws made for about a second.
 
-    The noise is added to the view's pixel values in [0, 1] and not clamped to them, as the proof wants it: the network
+    The noise is added to the view's pixel values in [0, 1] and not clamped to them, as the proof requires: the network
     sees x + sigma * N(0, I). The first `SELECTION_DRAWS` draws choose the class, the others count how often it comes.
-    The deadline ends the draws, whatever they are; since that does not depend on the counts, the certificate from those
-    that were made is as valid as one from all.
+    The deadline ends the draws, whatever they are. Since it does not depend on the counts, a certificate from fewer
+    draws is as valid as one from all.
 
     Args:
-        part: What is filled in: what the draws so far prove, or "running" where they do not even choose the class.
-        smoothing: The draws of earlier pieces; those of this one are added.
-        classifier: The model.
-        subject: The picture.
+        case: Model, picture and seed.
         options: With every default filled in.
-        seed: Of the request.
-        passes: Grant the draws.
-
-    Returns:
-        Whether that is all: every draw has been made, or there is no time for more.
+        passes: Grants the draws.
+        draws: Those of earlier pieces.
 
     Raises:
         WhyboxError: Time was over before the class was chosen, no output was finite by then, or the caller is gone.
     """
-    wanted = SELECTION_DRAWS + options.samples
-    until = time.monotonic() + _PIECE_SECONDS
-    complete = False
-    while not complete:
-        granted = passes.grant(min(_BATCH, wanted - smoothing.drawn))
+    picture, wanted = case.subject.picture, SELECTION_DRAWS + options.samples
+    until = passes.clock() + _PIECE_SECONDS
+    final = False
+    while not final:
+        granted = passes.grant(min(_BATCH, wanted - draws.drawn))
         if granted:
-            draws = range(smoothing.drawn, smoothing.drawn + granted)
-            noisy = [subject.picture + options.sigma * noise(seed, draw, subject.picture.shape) for draw in draws]
-            _count(smoothing, await passes.logits(torch.stack(noisy)))
-        complete = smoothing.drawn == wanted or passes.stopped_by == "deadline"
-        if time.monotonic() >= until:
+            numbers = range(draws.drawn, draws.drawn + granted.count)
+            noisy = [picture + options.sigma * noise(case.seed, draw, picture.shape) for draw in numbers]
+            logits = await passes.logits(torch.stack(noisy))
+            draws = draws.with_answers(int(row.argmax()) if is_answer(row) else None for row in logits)
+        final = draws.drawn == wanted or granted.stopped_by == "deadline"
+        if passes.clock() >= until:
             break
-    if complete and smoothing.drawn < SELECTION_DRAWS:
+    if final and not draws.class_is_chosen:
         raise errors.DeadlineExceededError("the deadline passed before the class was chosen; allow more time")
-    _conclude(part, smoothing, classifier, options)
-    return complete
+    proven = _conclusion(case, options, draws) if draws.class_is_chosen else None
+    if final and proven is not None:
+        return Piece(proven, draws, final, None)
+    return Piece(_running(options, proven), draws, final, proven)
 
 
-def _count(smoothing: v1.Smoothing, logits: Tensor) -> None:
-    """Counts the answers; an output that is not finite is a draw of no class."""
-    for row in logits:
-        index = int(row.argmax()) if is_answer(row) else None
-        if smoothing.drawn >= SELECTION_DRAWS:
-            smoothing.count += index == _chosen(smoothing)
-        elif index is not None:
-            smoothing.selection[index] += 1
-        smoothing.drawn += 1
+def _conclusion(case: Case, options: v1.CertifiedOptions, draws: Draws) -> v1.Certified:
+    """What the draws prove."""
+    probability = lower_bound(draws.count, draws.samples, options.alpha)
+    proven = radius(options.sigma, probability)
+    return v1.Certified(
+        status={},
+        state=ABSTAINED if proven is None else CERTIFIED,
+        sigma=options.sigma,
+        alpha=options.alpha,
+        wanted_samples=options.samples,
+        class_index=draws.chosen,
+        class_label=case.classifier.label(draws.chosen),
+        samples=draws.samples,
+        count=draws.count,
+        probability_lower_bound=probability,
+        radius=proven,
+        stopped_by="" if draws.samples == options.samples else "deadline",
+    )
 
 
-def _chosen(smoothing: v1.Smoothing) -> int:
-    """The most frequent class, of equally frequent ones the first.
-
-    Raises:
-        FailedPreconditionError: No draw was of any class.
-    """
-    if not smoothing.selection:
-        raise errors.FailedPreconditionError(
-            "the model's output is not finite under this noise; use a smaller sigma", reason="NOT_FINITE"
-        )
-    return max(sorted(smoothing.selection), key=lambda index: smoothing.selection[index])
-
-
-def _conclude(
-    part: v1.Certified, smoothing: v1.Smoothing, classifier: Classifier, options: v1.CertifiedOptions
-) -> None:
-    part.sigma, part.alpha, part.wanted_samples = options.sigma, options.alpha, options.samples
-    if smoothing.drawn < SELECTION_DRAWS:
-        part.state = RUNNING
-        return
-    part.class_index = _chosen(smoothing)
-    part.class_label = classifier.label(part.class_index)
-    part.samples, part.count = smoothing.drawn - SELECTION_DRAWS, smoothing.count
-    part.stopped_by = "" if part.samples == options.samples else "deadline"
-    part.probability_lower_bound = lower_bound(part.count, part.samples, options.alpha)
-    proven = radius(options.sigma, part.probability_lower_bound)
-    part.state = ABSTAINED if proven is None else CERTIFIED
+def _running(options: v1.CertifiedOptions, proven: v1.Certified | None) -> v1.Certified:
+    """What the caller may see of a certificate before its end."""
+    part = v1.Certified(status={}, sigma=options.sigma, alpha=options.alpha, wanted_samples=options.samples)
     if proven is not None:
-        part.radius = proven
+        part.CopyFrom(proven)
+        for field in ("radius", "probability_lower_bound", "stopped_by"):
+            part.ClearField(field)
+    part.state = RUNNING
+    return part

@@ -1,97 +1,64 @@
-"""The adversarial twin of an explanation: the same question asked of the picture and of its adversarial neighbour."""
-
-from torch import Tensor
+"""The adversarial twin of an explanation: the same question about the picture and about its adversarial neighbour."""
 
 from whybox import v1
 from whybox.v1.errors import CancelledError
-from whybox_handlers.explanations.explaining import explain
+from whybox_handlers.explanations.explaining import Explained, explain
 from whybox_handlers.explanations.maps.similarity import map_similarity
 from whybox_handlers.failures import note
-from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.robustness.attacks import Adversarial
 
 
-async def twin(
-    part: v1.Twin,
-    classifier: Classifier,
-    subject: Subject,
-    adversarial: Adversarial,
-    method: str,
-    seed: int,
-    passes: Passes,
-    request_id: str = "",
-) -> None:
-    """Fills in the maps of both pictures, and how alike they are; or why there are none.
+async def measure_twin(case: Case, adversarial: Adversarial, options: v1.ExplanationOptions, passes: Passes) -> v1.Twin:
+    """Explains both pictures, and tells how alike the maps are.
 
     Stock & Cisse showed people a misclassified adversarial picture with its explanation; that is `after`.
 
     Args:
-        part: What is filled in; where the model cannot be explained so, or time is over, its status alone.
-        classifier: The model.
-        subject: The picture.
-        adversarial: Its neighbour with another answer.
-        method: Name of an explainer; it runs with its defaults.
-        seed: Of the request.
+        case: Model, picture and seed.
+        adversarial: The picture's neighbour with another answer.
+        options: Of the maps, with every default filled in; the target class is set here.
         passes: Its limits hold, and the maps share its time; its account is left alone.
-        request_id: For the log.
+
+    Returns:
+        Only a status, if the model cannot be explained so or time is over: the distance has been found in any case.
 
     Raises:
         CancelledError: The caller is gone.
     """
-    part.status.SetInParent()
     try:
-        await _compare(part, classifier, subject, adversarial, method, seed, passes)
+        return await _compared(case, adversarial, options, passes)
     except CancelledError:
         raise
     except Exception as error:  # noqa: BLE001 (the distance has been found, whatever happens here)
-        part.Clear()
-        note(part.status, error, request_id)
+        part = v1.Twin()
+        note(part.status, error, case.request_id)
+        return part
 
 
-async def _compare(
-    part: v1.Twin,
-    classifier: Classifier,
-    subject: Subject,
-    adversarial: Adversarial,
-    method: str,
-    seed: int,
-    passes: Passes,
-) -> None:
-    looking = passes.unlimited()
-    if subject.maps is None:
-        logits, maps = await looking.logits(adversarial.picture[None]), None
-    else:
-        logits, several = await looking.logits_and_maps(adversarial.picture[None])
-        maps = several[0]
-    neighbour = Subject(adversarial.picture, subject.view, logits[0], maps)
-    old, new = subject.predicted, int(adversarial.logits.argmax())
+async def _compared(case: Case, adversarial: Adversarial, options: v1.ExplanationOptions, passes: Passes) -> v1.Twin:
+    served = (await passes.unlimited().look(adversarial.picture[None])).row(0)
+    neighbour = Case(
+        case.classifier, Subject(adversarial.picture, case.subject.view, *served), case.seed, case.request_id
+    )
+    old, new = case.subject.predicted, int(adversarial.logits.argmax())
 
-    async def explained(explanation: v1.Explanation, of: Subject, target: int, share: float) -> Tensor:
-        explanation.method = method
-        explanation.status.SetInParent()
-        options = _defaults(classifier, method, target)
-        own = passes.with_budget(None, "forward", share)
-        attribution = await explain(explanation, classifier, of, options, seed, own)
-        return attribution.values
+    async def explained(of: Case, target: int, share: float) -> Explained:
+        targeted = v1.ExplanationOptions()
+        targeted.CopyFrom(options)
+        targeted.target_class = target
+        return await explain(of, targeted, passes.with_budget(None, "forward", share))
 
     # A third of the time each.
-    before = await explained(part.before, subject, old, 1 / 3)
-    after = await explained(part.after, neighbour, new, 1 / 2)
-    moved = await explained(v1.Explanation(), neighbour, old, 1)
-    part.same_class.CopyFrom(map_similarity(before, moved))
-    part.new_class.CopyFrom(map_similarity(before, after))
-
-
-def _defaults(classifier: Classifier, method: str, target: int) -> v1.ExplanationOptions:
-    """The method's defaults, as the gateway fills them in for a map of its own."""
-    options = v1.ExplanationOptions(method=method, target_class=target, encodings=["uint8"], channels="sum")
-    for offered in classifier.model.methods:
-        if offered.name == method:
-            options.baseline = offered.default_baseline
-            if "max_evaluations" in offered.options:
-                options.max_evaluations = offered.default_evaluations
-            if "tolerance" in offered.options:
-                options.tolerance = offered.default_tolerance
-    return options
+    before = await explained(case, old, 1 / 3)
+    after = await explained(neighbour, new, 1 / 2)
+    moved = await explained(neighbour, old, 1)
+    return v1.Twin(
+        status={},
+        before=before.part,
+        after=after.part,
+        same_class=map_similarity(before.attribution.values, moved.attribution.values),
+        new_class=map_similarity(before.attribution.values, after.attribution.values),
+    )

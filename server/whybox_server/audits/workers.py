@@ -79,7 +79,7 @@ def _classifier(archive: Path, device: str) -> "Classifier":
     """The model, loaded once in each process."""
     import torch
 
-    from whybox_handlers.replay import load_archive
+    from whybox_handlers.models.archives import load_archive
 
     if device == "cuda" and not torch.cuda.is_available():
         raise FailedPreconditionError("torch finds no CUDA device; use --device cpu")

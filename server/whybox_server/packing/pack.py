@@ -1,6 +1,5 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from whybox_handlers.models.classifier import (
     OnnxServing,
     differentiable,
 )
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.checks import (
@@ -34,18 +34,17 @@ from whybox_handlers.packing.checks import (
     randomise_methods,
 )
 from whybox_handlers.packing.onnx_export import export
-from whybox_handlers.pictures import decoding as pictures
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import ArchiveError, read_manifest
 
-__all__ = ["PackError", "Packed", "SpecError", "pack"]
+__all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
 _ATTACK_CHECK_PICTURES = 4
-# What neither packing nor a worker runs.
+# Modules that neither packing nor a worker runs.
 _NOT_PACKED = ("audits", "replay.py", "notebook.py")
 _ENTRY = "whybox_entry.py"
-# TorchServe wants exactly one class defined in the entry file.
+# TorchServe requires exactly one class in the entry file.
 _ENTRY_CODE = '''"""The only code in this archive; everything else comes from the installed whybox_handlers."""
 
 from whybox_handlers.handler import Handler
@@ -63,7 +62,7 @@ class Packed:
     Attributes:
         archive: The .mar file.
         model: Its manifest.
-        fresh: False where the archive was there already, built from the same inputs.
+        fresh: False if the archive existed already, built from the same inputs.
     """
 
     archive: Path
@@ -71,13 +70,13 @@ class Packed:
     fresh: bool
 
 
-def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
-    """Builds the archive of a spec, unless it is there already.
+def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
+    """Builds the archive of a spec, unless one exists that was built from the same inputs.
 
     Args:
         spec_path: The YAML file.
-        store: Folder for the archive; created where missing.
-        report: Told, in a few words, what goes on.
+        store: Folder for the archive; created if it is missing.
+        report: Called with each step, in a few words.
 
     Raises:
         SpecError: The spec is wrong.
@@ -98,9 +97,9 @@ def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
     store.mkdir(parents=True, exist_ok=True)
     report("exporting to ONNX")
     onnx = export(network, spec.crop)
-    model.digests.onnx_sha256 = _sha256(onnx)
+    model.digests.onnx_sha256 = sha256(onnx)
     _check(model, network, onnx, spec, report)
-    # Built beside its place, so that the finished archive appears there all at once.
+    # Built beside its place, so that the archive appears there only when it is complete.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
         content = Path(temporary, "content")
         content.mkdir()
@@ -114,7 +113,7 @@ def pack(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
 
 
 def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
-    """All that is known before the network is built."""
+    """The manifest as far as it is known before the network is built."""
     labels = networks.labels(spec.labels)
     model = v1.Model(
         name=spec.name,
@@ -147,19 +146,19 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
         ],
     )
     digests = model.digests
-    digests.weights_sha256 = _sha256(weights)
-    digests.preprocessing_sha256 = _sha256(model.preprocessing.SerializeToString(deterministic=True))
-    digests.labels_sha256 = _sha256("\n".join(labels).encode())
+    digests.weights_sha256 = sha256(weights)
+    digests.preprocessing_sha256 = sha256(model.preprocessing.SerializeToString(deterministic=True))
+    digests.labels_sha256 = sha256("\n".join(labels).encode())
     libraries = ("torch", "onnxruntime-gpu", "captum")
     model.packing_check.runtime.update({library: version(library) for library in libraries})
     return model
 
 
 def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Method]:
-    """What the registry says of each explainer for this network.
+    """The registry's entry for each explainer, and whether this network offers it.
 
     Raises:
-        SpecError: `enabled` names one that there is not.
+        SpecError: `enabled` names an unknown explainer.
     """
     for name in enabled:
         if name not in EXPLAINERS:
@@ -182,13 +181,12 @@ def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Metho
 
 
 def _inputs(model: v1.Model, spec: ModelSpec) -> str:
-    """Digest of all that the archive depends on: what the manifest says so far, and what is tested on and with.
+    """Digest of everything that the archive depends on: the manifest so far, the check pictures and the code.
 
-    The code of the handlers belongs to it, because the manifest tells how their explainers did in the randomisation
-    test.
+    The code of the handlers is included because the manifest holds the outcomes of tests that ran it.
     """
     tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *_code()])
-    return _sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
+    return sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
 
 
 def _code() -> list[Path]:
@@ -198,7 +196,7 @@ def _code() -> list[Path]:
 
 
 def _inputs_of(archive: Path) -> str | None:
-    """Digest of what an archive was built from; None where there is none that can be read."""
+    """Digest of the inputs of an archive; None if it is missing or cannot be read."""
     try:
         return read_manifest(archive).digests.inputs_sha256
     except ArchiveError:
@@ -211,10 +209,7 @@ def _check(
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
     classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    views = {
-        path.name: pictures.preprocess(pictures.decode(path.read_bytes()), spec.resize, spec.crop)[0]
-        for path in spec.check_pictures.paths()
-    }
+    views = {path.name: classifier.see(path.read_bytes())[0] for path in spec.check_pictures.paths()}
     compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
     compare_maps(classifier, stacked[0], report)
@@ -227,11 +222,7 @@ def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:
     config = ModelArchiverConfig(
         model_name=spec.name, version=spec.version, handler=_ENTRY, serialized_file=WEIGHTS, export_path=str(folder)
     )
-    # Not `package_model`, which copies everything through a folder of the model's name in /tmp that it first deletes.
+    # `package_model` would copy everything through a folder of the model's name in /tmp, which it deletes first.
     manifest = ModelExportUtils.generate_manifest_json(config)
     ModelExportUtils.archive(str(folder), spec.name, str(content), manifest, archive_format="zip-store")
     return folder / f"{spec.name}.mar"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from explaining import subject_of
 from whybox import v1
 from whybox.v1.errors import PictureError
 from whybox_handlers.audits.robust_accuracy import Measured, measure
-from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.classifier import Classifier, Served
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding as picture_files
+from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.robustness.attacks import ATTACKS, Found
 from whybox_handlers.robustness.attacks.fmn import FMN
 
@@ -64,13 +64,14 @@ def test_distances_are_the_attacks(
     together: list[Measured | Exception], classifier: Classifier, pictures: dict[Path, int]
 ) -> None:
     [image, *_], _ = given(pictures)
-    preprocessing = classifier.model.preprocessing
-    view, _ = picture_files.preprocess(picture_files.decode(image), preprocessing.resize, preprocessing.crop)
-    subject = Subject(view, v1.View(), classifier.serve(view[None])[0], None)
-    for distance in together[0].distances:  # type: ignore[union-attr]
-        task = Task(ATTACKS["fmn"].run(Passes(Limits()), subject, distance.norm, 2), Limits())
-        run(classifier, [task])
-        assert task.outcome.adversarial.distance == distance.distance  # type: ignore[union-attr]
+    view, _ = classifier.see(image)
+    subject = subject_of(classifier, view)
+    first = together[0]
+    assert isinstance(first, Measured)
+    for distance in first.distances:
+        found = run_one(classifier, ATTACKS["fmn"].run(Passes(Limits()), subject, distance.norm, 2))
+        assert found.adversarial is not None
+        assert found.adversarial.distance == distance.distance
 
 
 class Failing(FMN):
@@ -107,9 +108,10 @@ def test_nan_is_no_wrong_prediction(
     images, labels = given(pictures)
     looked = []
 
-    def look(pictures: Tensor) -> tuple[Tensor, ...]:
+    def look(pictures: Tensor) -> Served:
         looked.append(pictures)
-        return tuple(torch.full_like(each, torch.nan) if len(looked) == 1 else each for each in real(pictures))
+        served = real(pictures)
+        return served._replace(logits=torch.full_like(served.logits, torch.nan)) if len(looked) == 1 else served
 
     real = classifier.look
     monkeypatch.setattr(classifier, "look", look)

@@ -4,7 +4,6 @@ To add a method, add its row to `ROWS`: what it promises is then checked. A meth
 needs tests of its own beside its row.
 """
 
-import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +18,10 @@ from captum.attr import GradientShap, InputXGradient, IntegratedGradients, Layer
 from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
+from clocks import Clock, Slow
 from explaining import explained, question_of, served, task_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
 from whybox_handlers.models.classifier import Classifier, Differentiable
-from whybox_handlers.passes.account import Limits
 from whybox_handlers.passes.scheduler import Task, run
 from whybox_handlers.pictures import decoding
 
@@ -405,21 +404,16 @@ def test_stops_at_the_tolerance(method: str) -> None:
     assert spent < row.default_evaluations
 
 
-class Slow(nn.Module):
-    def forward(self, rows: Tensor) -> Tensor:
-        time.sleep(0.002 * len(rows))
-        return rows
-
-
 @pytest.mark.parametrize("method", ANYTIME)
 def test_ends_before_the_deadline(method: str) -> None:
     fast = convolutional().network
-    classifier = classifier_of(network_of(Slow(), *fast.head, features=fast.features))
+    clock = Clock()
+    classifier = classifier_of(network_of(Slow(clock, 0.002), *fast.head, features=fast.features))
     question = question_of(classifier, noise(), 0)
-    deadline = time.time() + (0.8 if EXPLAINERS[method].evaluations == "gradient" else 2)
-    task, _ = task_of(method, question, 10_000, Limits(deadline))
+    limits = clock.limits(0.8 if EXPLAINERS[method].evaluations == "gradient" else 2)
+    task, _ = task_of(method, question, 10_000, limits)
     run(classifier, [task])
-    assert time.time() < deadline
+    assert limits.seconds_left() > 0
     assert isinstance(task.outcome, Attribution), task.outcome
     assert task.outcome.stopped_by == "deadline"
 

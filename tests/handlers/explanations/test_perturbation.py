@@ -1,7 +1,6 @@
 """Explainers that see the network from outside, against brute force, closed forms and Captum."""
 
 import sys
-import time
 from dataclasses import replace
 from itertools import combinations
 from math import comb
@@ -14,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from architectures import CLASSES, classifier_of, network_of, random_pictures
+from clocks import Clock, Slow
 from explaining import explained, question_of, served, task_of
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explanations.explainers.occlusion import grid
-from whybox_handlers.explanations.superpixels import superpixels
+from whybox_handlers.explanations.superpixels import segments_of
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.local_network import Box
-from whybox_handlers.passes.account import Limits
 from whybox_handlers.passes.scheduler import run
 from whybox_handlers.pictures import decoding
 
@@ -229,7 +228,7 @@ def cut_into(monkeypatch: pytest.MonkeyPatch, pieces: int) -> Tensor:
     _, segments = columns.unique(return_inverse=True)
     segments = segments.expand(SIDE, SIDE).contiguous()
     module = sys.modules["whybox_handlers.explanations.explainers.kernel_shap"]
-    monkeypatch.setattr(module, "superpixels", lambda _picture, _pieces: segments)
+    monkeypatch.setattr(module, "segments_of", lambda _picture, _pieces: segments)
     return segments
 
 
@@ -284,7 +283,7 @@ def test_kernel_shap_adds_up(small: Classifier, evaluations: int) -> None:
 @pytest.mark.parametrize("pieces", [1, 2, 6, 25, 50])
 def test_superpixels_are_numbered_and_no_more_than_asked(views: list[Tensor], pieces: int) -> None:
     for picture in (*views, torch.zeros(3, 32, 32)):
-        segments = superpixels(picture, pieces)
+        segments = segments_of(picture, pieces)
         count = int(segments.max()) + 1
         assert segments.unique().tolist() == list(range(count))
         assert count <= pieces
@@ -350,26 +349,21 @@ def test_a_tolerance_is_met(small: Classifier, monkeypatch: pytest.MonkeyPatch, 
     assert passes.forward_evaluations < 2000
 
 
-class Slow(nn.Module):
-    def forward(self, rows: Tensor) -> Tensor:
-        time.sleep(0.002 * len(rows))
-        return rows
-
-
 @pytest.mark.parametrize("method", FORWARD_ONLY)
 def test_a_deadline_ends_with_what_there_is(method: str) -> None:
     torch.manual_seed(0)
-    slow = classifier_of(network_of(Slow(), nn.Flatten(1), nn.Linear(3 * SIDE * SIDE, CLASSES)))
+    clock = Clock()
+    slow = classifier_of(network_of(Slow(clock, 0.002), nn.Flatten(1), nn.Linear(3 * SIDE * SIDE, CLASSES)))
     asked = question(slow)
     allowed = {"occlusion": 400, "rise": 2000, "kernel_shap": 1000}[method]
-    deadline = time.time() + 0.7
-    task, passes = task_of(method, asked, allowed, Limits(deadline))
+    limits = clock.limits(0.7)
+    task, passes = task_of(method, asked, allowed, limits)
     run(slow, [task])
-    assert time.time() < deadline
+    assert limits.seconds_left() > 0
     assert isinstance(task.outcome, Attribution), task.outcome
     assert task.outcome.stopped_by == "deadline"
     assert 0 < passes.forward_evaluations < allowed
-    hopeless, _ = task_of(method, asked, allowed, Limits(time.time() + 0.06))
+    hopeless, _ = task_of(method, asked, allowed, clock.limits(0.06))
     run(slow, [hopeless])
     assert isinstance(hopeless.outcome, errors.DeadlineExceededError | Attribution)
 

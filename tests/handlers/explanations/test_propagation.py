@@ -5,6 +5,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,16 @@ from torch.nn import functional
 from torchvision.transforms.functional import resize
 
 from architectures import CLASSES, CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures
+from explaining import question_of
 from whybox.v1.errors import FailedPreconditionError
-from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
 from whybox_handlers.explanations.propagation.rules import guided_gradients, rescaled_multipliers
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.computations import differentiate
-from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.pictures import decoding
 
 TARGET = 1
@@ -62,15 +64,8 @@ def multipliers(classifier: Classifier, views: Tensor, baselines: Tensor, classe
 def explained(
     classifier: Classifier, method: str, view: Tensor, *baselines: Tensor, target: int = TARGET
 ) -> Attribution:
-    logits, *maps = (stage[0] for stage in classifier.look(view[None]))
-    objective = functional.one_hot(torch.tensor(target), len(logits)).float()
-    question = Question(view, objective, logits, maps[0] if maps else None, baselines)
-    task = Task(EXPLAINERS[method].explain(Passes(Limits()), question), Limits())
-    run(classifier, [task])
-    if isinstance(task.outcome, Exception):
-        raise task.outcome
-    assert task.outcome is not None
-    return task.outcome
+    question = replace(question_of(classifier, view, target), baselines=baselines)
+    return run_one(classifier, EXPLAINERS[method].explain(Passes(Limits()), question))
 
 
 # --- DeepLIFT: completeness, on whole architectures
@@ -276,7 +271,8 @@ class Written(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         z = self.first(self.convolutions[0](inputs))
         z = self.second(self.add(self.convolutions[1](z), z))
-        return self.head(self.convolutions[2](z).flatten(1))
+        logits: Tensor = self.head(self.convolutions[2](z).flatten(1))
+        return logits
 
 
 def _relu_by_statement(z: Tensor) -> Tensor:
@@ -357,7 +353,7 @@ def test_unknown_operations_are_refused_by_name(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")
 def test_operations_that_hide_are_found_by_what_is_missing() -> None:
     torch.manual_seed(0)
-    hidden = torch.jit.trace(nn.ReLU(), torch.rand(1, 20))
+    hidden = torch.jit.trace(nn.ReLU(), torch.rand(1, 20))  # type: ignore[no-untyped-call]
     classifier = classifier_of(network_of(nn.Flatten(), nn.Linear(48, 20), hidden, nn.Linear(20, CLASSES)))
     view = torch.rand(3, 4, 4)
     with pytest.raises(FailedPreconditionError, match=r"hides.*use integrated_gradients"):

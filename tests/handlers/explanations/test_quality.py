@@ -1,8 +1,7 @@
 """Quality: each measurement against a plain loop or a closed form, and the verdict on it."""
 
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from whybox_handlers.explanations.explainers import (
     Question,
 )
 from whybox_handlers.explanations.maps.ranks import rank_correlation
-from whybox_handlers.explanations.quality import measure
+from whybox_handlers.explanations.quality import measure_quality
 from whybox_handlers.explanations.quality.curves import (
     CURVE_EVALUATIONS,
     STEPS,
@@ -33,20 +32,11 @@ from whybox_handlers.explanations.quality.verdict import objections
 from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.passes.scheduler import run_one
 
-T = TypeVar("T")
 SIDE = 8
 PIXELS = SIDE * SIDE
 EVERYTHING = ("deletion", "insertion", "infidelity", "sensitivity", "stability")
-
-
-def driven(classifier: Classifier, coroutine: Coroutine[Any, Any, T]) -> T:
-    task = Task(coroutine, Limits())
-    run(classifier, [task])
-    if isinstance(task.outcome, Exception):
-        raise task.outcome
-    return task.outcome  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +69,8 @@ def logit_map(values: Tensor) -> Attribution:
 def measured(
     classifier: Classifier, row: Explainer, question: Question, attribution: Attribution, *names: str
 ) -> v1.Quality:
-    part, options = v1.Quality(), v1.ExplanationOptions(quality=names)
-    driven(classifier, measure(part, row, question, attribution, options, Passes(Limits())))
-    return part
+    options = v1.ExplanationOptions(quality=names)
+    return run_one(classifier, measure_quality(row, question, attribution, options, Passes(Limits())))
 
 
 @pytest.mark.parametrize("contrast", [False, True])
@@ -91,7 +80,7 @@ def test_curves_by_plain_loops(curve: Any, contrast: bool, curved: Classifier, p
     if contrast:
         question = replace(question, objective=torch.tensor([-1.0, 1.0, 0.0]))
     values = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    found = driven(curved, curve(Passes(Limits()), question, logit_map(values)))
+    found = run_one(curved, curve(Passes(Limits()), question, logit_map(values)))
 
     order = sorted(range(PIXELS), key=lambda pixel: -float(values.flatten()[pixel]))
     expected = []
@@ -121,15 +110,15 @@ def test_area_of_a_step(importance: float, area: float) -> None:
     values = torch.zeros(SIDE, SIDE)
     values[1, 2] = importance  # pixel 10
     attribution = logit_map(values)
-    found = driven(classifier, deletion(Passes(Limits()), question_of(classifier, white, 1, black), attribution))
+    found = run_one(classifier, deletion(Passes(Limits()), question_of(classifier, white, 1, black), attribution))
     assert found.auc == pytest.approx(area)
-    found = driven(classifier, insertion(Passes(Limits()), question_of(classifier, white, 1, black), attribution))
+    found = run_one(classifier, insertion(Passes(Limits()), question_of(classifier, white, 1, black), attribution))
     assert found.auc == pytest.approx(1 - area)
 
 
 def test_a_map_without_places_is_as_good_as_random(curved: Classifier, picture: Tensor) -> None:
     question = question_of(curved, picture, 1)
-    found = driven(curved, deletion(Passes(Limits()), question, logit_map(torch.ones(SIDE, SIDE))))
+    found = run_one(curved, deletion(Passes(Limits()), question, logit_map(torch.ones(SIDE, SIDE))))
     assert found.auc == pytest.approx(found.random_auc)
 
 
@@ -144,18 +133,18 @@ def test_a_map_without_places_is_as_good_as_random(curved: Classifier, picture: 
 def test_a_perfect_map_of_a_linear_network_is_faithful(perfect: Any, linear: Classifier, picture: Tensor) -> None:
     question = question_of(linear, picture, 1, torch.rand_like(picture))
     attribution = perfect(gradient_of(linear, question), picture - question.baselines[0])
-    found = driven(linear, infidelity(Passes(Limits()), question, attribution))
+    found = run_one(linear, infidelity(Passes(Limits()), question, attribution))
     assert found is not None
     assert found.of_map == pytest.approx(0, abs=1e-9)
     assert 0.1 < found.at_random <= 1
-    turned = driven(linear, infidelity(Passes(Limits()), question, replace(attribution, values=-attribution.values)))
+    turned = run_one(linear, infidelity(Passes(Limits()), question, replace(attribution, values=-attribution.values)))
     assert turned is not None
     assert turned.of_map == 1
 
 
 def test_a_uniform_map_is_as_faithful_anywhere(curved: Classifier, picture: Tensor) -> None:
     question = question_of(curved, picture, 1)
-    found = driven(curved, infidelity(Passes(Limits()), question, logit_map(torch.full((3, SIDE, SIDE), 2.0))))
+    found = run_one(curved, infidelity(Passes(Limits()), question, logit_map(torch.full((3, SIDE, SIDE), 2.0))))
     assert found is not None
     assert found.of_map == pytest.approx(found.of_uniform) == pytest.approx(found.at_random)
 

@@ -1,9 +1,10 @@
 """Regions: against all sets of superpixels, on networks so small that they can be enumerated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from architectures import classifier_of, network_of, random_pictures
-from explaining import question_of
+from explaining import question_of, subject_of
 from whybox import v1
 from whybox_handlers.explanations import regions
 from whybox_handlers.explanations.explainers import Attribution, Question
 from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.passes.scheduler import run_one
 
 SIDE = 12
 CELL = 4
@@ -30,7 +32,7 @@ NAMES = ("none", "one", "two")
 @pytest.fixture(autouse=True)
 def _grid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine squares in place of superpixels, so that a test knows them."""
-    monkeypatch.setattr(regions, "superpixels", lambda *_: grid())
+    monkeypatch.setattr(regions, "segments_of", lambda *_: grid())
 
 
 def grid() -> Tensor:
@@ -56,16 +58,10 @@ def linear(seed: int) -> Classifier:
 
 
 def found(classifier: Classifier, question: Question, values: Tensor, baseline: str = "black") -> v1.Regions:
-    part = v1.Regions()
     attribution = Attribution(values, "relative", signed=True)
-    search = regions.find_regions(
-        part, classifier, question, attribution, v1.ExplanationOptions(baseline=baseline), Passes(Limits())
-    )
-    task = Task(search, Limits())
-    run(classifier, [task])
-    if isinstance(task.outcome, Exception):
-        raise task.outcome
-    return part
+    case = Case(classifier, subject_of(classifier, question.picture))
+    options = v1.ExplanationOptions(baseline=baseline)
+    return run_one(classifier, regions.find_regions(case, question, attribution, options, Passes(Limits())))
 
 
 def mask_of(region: v1.Region) -> Tensor:
@@ -104,8 +100,8 @@ EVERY = frozenset(range(CELLS))
 @pytest.mark.parametrize("make", [linear, curved])
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("contrast", [False, True])
-def test_against_all_sets(make: object, seed: int, contrast: bool) -> None:
-    classifier = make(seed)  # type: ignore[operator]
+def test_against_all_sets(make: Callable[[int], Classifier], seed: int, contrast: bool) -> None:
+    classifier = make(seed)
     picture = random_pictures(seed + 1, SIDE)[0]
     logits = classifier.serve(picture[None])[0]
     question = question_of(classifier, picture, int(logits.argmax()), torch.full_like(picture, 0.45))
@@ -196,17 +192,14 @@ def test_what_is_told_of_a_region() -> None:
     ("options", "named_as"),
     [({"baseline": "mean"}, "mean"), ({"baseline_image": b"x", "baseline": "grey"}, "image"), ({}, "blur")],
 )
-def test_the_baseline_is_named(options: dict[str, object], named_as: str) -> None:
+def test_the_baseline_is_named(options: dict[str, Any], named_as: str) -> None:
     classifier = linear(0)
     picture = random_pictures(1, SIDE)[0]
-    part = v1.Regions()
-    question = question_of(classifier, picture, 0)
+    case, question = Case(classifier, subject_of(classifier, picture)), question_of(classifier, picture, 0)
     attribution = Attribution(torch.zeros(3, 3), "relative", signed=False)
-    search = regions.find_regions(
-        part, classifier, question, attribution, v1.ExplanationOptions(**options), Passes(Limits())
-    )
-    run(classifier, [Task(search, Limits())])
-    assert part.baseline == named_as
+    wanted = v1.ExplanationOptions(**options)
+    search = regions.find_regions(case, question, attribution, wanted, Passes(Limits()))
+    assert run_one(classifier, search).baseline == named_as
 
 
 def test_an_answer_that_is_not_given_has_no_regions() -> None:
@@ -245,4 +238,6 @@ def test_passes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         return serving(pictures)
 
     monkeypatch.setattr(classifier, "serving", count)
-    assert found(classifier, question, torch.rand(3, 3)).forward_evaluations == served > 0
+    part = found(classifier, question, torch.rand(3, 3))
+    # One was the first look at the picture.
+    assert part.forward_evaluations == served - 1 > 0

@@ -6,13 +6,16 @@ import torchvision
 from torch import nn
 
 from architectures import CLASSES, CONVOLUTIONAL, SIDE, classifier_of, random_classifier, random_pictures
+from explaining import subject_of
 from whybox.v1.errors import FailedPreconditionError
-from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
+from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.models import networks
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, Differentiable
 from whybox_handlers.models.spec import SpecError
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.passes.scheduler import run_one
 
 # Last feature maps of a 64-pixel picture.
 MAPS = {
@@ -133,18 +136,9 @@ def test_weights_that_the_architecture_has_no_place_for() -> None:
 
 def explained(classifier: Classifier, method: str, side: int) -> Attribution:
     row, view = EXPLAINERS[method], random_pictures(1, side)[0]
-    logits, *maps = (stage[0] for stage in classifier.look(view[None]))
-    objective = nn.functional.one_hot(logits.argmax(), len(logits)).float()
-    baselines = (torch.zeros_like(view),) if row.default_baseline else ()
-    question = Question(view, objective, logits, maps[0] if maps else None, baselines, row.default_tolerance or 0.0)
+    question = question_of(Case(classifier, subject_of(classifier, view)), row.defaults(method))
     budget = max(row.min_evaluations, 8) if row.default_evaluations else None
-    passes = Passes(Limits(), budget, row.evaluations)
-    task = Task(row.explain(passes, question), Limits())
-    run(classifier, [task])
-    if isinstance(task.outcome, Exception):
-        raise task.outcome
-    assert task.outcome is not None
-    return task.outcome
+    return run_one(classifier, row.explain(Passes(Limits(), budget, row.evaluations), question))
 
 
 OFFERED = [name for name, row in EXPLAINERS.items() if not row.unavailable]
@@ -175,7 +169,8 @@ def test_methods_that_read_maps_tell_why_a_transformer_has_none() -> None:
 def test_gradients_explain_a_transformer_and_deep_lift_names_what_it_cannot() -> None:
     torch.manual_seed(0)
     network = networks.build("torchvision/vit_b_32", CLASSES)
-    nn.init.normal_(network.head.heads.head.weight)
+    assert isinstance(network.head, torchvision.models.VisionTransformer)
+    nn.init.normal_(network.head.get_parameter("heads.head.weight"))
     classifier = classifier_of(network)
     found = explained(classifier, "saliency", 224)
     assert found.values.shape == (3, 224, 224)

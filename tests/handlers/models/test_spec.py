@@ -45,17 +45,25 @@ def put(path: str, value: object) -> Any:
         (remove("labels"), "labels is missing"),
         (remove("weights"), "weights is missing"),
         (put("version", 1.0), "version: 1.0 must be a text"),
-        (put("name", "Lite 0"), "name: 'Lite 0' may hold lower-case"),
-        (put("name", "a..b"), "name: 'a..b' may hold"),
-        (put("preprocessing.crop", 300), "preprocessing.resize: 256 is smaller"),
+        (put("name", "Lite 0"), "name: 'Lite 0' must be lower-case letters"),
+        (put("name", "a..b"), "name: 'a..b' must be lower-case"),
+        (put("preprocessing.crop", 300), r"preprocessing.crop: 300 is larger than preprocessing.resize \(256\)"),
         (put("preprocessing.crop", "224"), "preprocessing.crop: '224' must be a positive whole number"),
         (put("preprocessing.resize", True), "preprocessing.resize: True must be"),
-        (put("preprocessing.mean", [1, 2]), "preprocessing.mean: .* three numbers"),
+        (put("preprocessing.resize", 0), "preprocessing.resize: 0 must be a positive whole number"),
+        (put("preprocessing.mean", [1, 2]), r"preprocessing.mean: \[1, 2\] must be three numbers"),
+        (put("preprocessing.mean", [1, 2, "3"]), r"preprocessing.mean: \[1, 2, '3'\] must be three numbers"),
+        (put("preprocessing.mean", [1, 2, float("nan")]), r"preprocessing.mean: \[1, 2, nan\] must be three numbers"),
+        (put("preprocessing.std", [1, 2, True]), r"preprocessing.std: \[1, 2, True\] must be three numbers"),
         (put("preprocessing.std", [0, 1, 1]), "preprocessing.std: must not be 0"),
-        (put("preprocessing.means", 1), "preprocessing.means is not a known entry"),
+        (put("preprocessing.means", 1), "preprocessing.means is not a known entry; the entries here are .*mean, std"),
         (put("weights.package", "no_such_package"), "weights.package: 'no_such_package' is not installed"),
+        (put("weights.package", "no.such.package"), "weights.package: 'no.such.package' is not installed"),
+        (put("weights.package", 3), "weights.package: 3 must be the name of an installed package"),
+        (put("weights.file", ""), "weights.file: '' must be a text"),
         (put("weights", "x.pth"), "weights must be a mapping"),
-        (put("colour", "red"), "colour is not a known entry"),
+        (put("check_pictures", {}), "check_pictures.files is missing"),
+        (put("colour", "red"), "colour is not a known entry; the entries here are name, version, "),
         (put("methods", ["saliency"]), "methods must be a mapping"),
         (put("methods", {}), "methods.enable is missing"),
         (put("methods", {"enable": "saliency"}), "methods.enable: 'saliency' must be a list of names"),
@@ -72,11 +80,22 @@ def test_each_mistake_is_named(change: Any, words: str, tmp_path: Path) -> None:
         load_spec(path)
 
 
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    entries = yaml.safe_load((STORE / "efficientnet-lite0.yaml").read_text())
+    del entries["labels"]
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries | {"version": 1.0, 1: "one"}))
+    with pytest.raises(SpecError) as raised:
+        load_spec(path)
+    for words in ("version: 1.0 must be a text", "labels is missing", "1 is not a known entry"):
+        assert words in str(raised.value)
+
+
 @pytest.mark.parametrize("content", ["", "- a", "{", "\x00"])
 def test_what_is_no_spec_at_all(content: str, tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_text(content)
-    with pytest.raises(SpecError, match=r"model\.yaml"):
+    with pytest.raises(SpecError, match=r"model\.yaml: (the spec must be a mapping|cannot be read as YAML)"):
         load_spec(path)
     with pytest.raises(SpecError, match=r"missing\.yaml"):
         load_spec(tmp_path / "missing.yaml")

@@ -1,17 +1,18 @@
 """Passes are shared, charged to who asked, and stopped one by one."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
+from clocks import Clock
 from whybox.v1 import errors
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.account import Grant, Limits, Passes, StoppedBy
 from whybox_handlers.passes.scheduler import Task, run, run_one
 
 OBJECTIVE = torch.tensor([0.0, 1.0])
@@ -96,10 +97,11 @@ def test_each_is_charged_for_its_own() -> None:
 
 
 def test_computing_time_is_shared_by_rows() -> None:
-    classifier, _ = watched(lambda: time.sleep(0.04))
+    clock = Clock()
+    classifier, _ = watched(lambda: clock.turn(0.04))
     tasks = [gradient_task(rows(3)), gradient_task(rows(1))]
-    run(classifier, tasks)
-    assert [task.seconds for task in tasks] == pytest.approx([0.03, 0.01], abs=0.008)
+    run(classifier, tasks, clock)
+    assert [task.seconds for task in tasks] == pytest.approx([0.03, 0.01])
 
 
 def test_a_failing_computation_spoils_only_its_own() -> None:
@@ -143,17 +145,19 @@ def test_an_exception_of_its_own_spoils_only_its_own() -> None:
 
 
 def test_the_deadline_ends_one_and_not_the_others() -> None:
-    classifier, layer = watched(lambda: time.sleep(0.02))
-    limits = Limits(deadline=time.time() + 0.05)
+    clock = Clock()
+    classifier, layer = watched(lambda: clock.turn(0.02))
+    limits = clock.limits(0.05)
     tasks = [gradient_task(rows(4), times=100, limits=limits), gradient_task(rows(4), times=8)]
     run(classifier, tasks)
     assert [type(task.outcome) for task in tasks] == [errors.DeadlineExceededError, Tensor]
-    assert len(layer.batches) <= 8 + 4
+    # Both take turns; after the second batch of its own, 0.08 s have passed.
+    assert len(layer.batches) == 8 + 2
 
 
 def test_work_whose_time_is_over_never_starts() -> None:
     classifier, layer = watched()
-    task = gradient_task(rows(1), limits=Limits(deadline=time.time() - 1))
+    task = gradient_task(rows(1), limits=Clock().limits(-1))
     run(classifier, [task])
     assert isinstance(task.outcome, errors.DeadlineExceededError)
     assert layer.batches == []
@@ -184,52 +188,61 @@ def test_a_removed_lease_ends_within_one_batch(tmp_path: Path, waits_for: str) -
         ("gradient", 2, 1, 0, "evaluations"),
     ],
 )
-def test_a_budget_counts_its_unit(unit: str, budget: int | None, wanted: int, granted: int, stopped_by: str) -> None:
+def test_a_budget_counts_its_unit(
+    unit: Literal["gradient", "forward"], budget: int | None, wanted: int, granted: int, stopped_by: StoppedBy
+) -> None:
     classifier, _ = watched()
-    passes = Passes(Limits()).with_budget(budget, "gradient" if unit == "gradient" else "forward")
+    passes = Passes(Limits()).with_budget(budget, unit)
 
     async def spend() -> None:
         await passes.logits(rows(3))
         await passes.gradients(rows(2), OBJECTIVE)
 
     run(classifier, [Task(spend(), Limits())])
-    assert (passes.grant(wanted), passes.stopped_by) == (granted, stopped_by)
+    assert passes.grant(wanted) == Grant(granted, stopped_by)
+    assert bool(passes.grant(wanted)) == (granted > 0)
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(-1.0, 0), (0.01, 0), (0.25, 10), (0.45, 20)])
-def test_time_is_judged_by_the_passes_so_far(seconds: float, most: int) -> None:
-    classifier, _ = watched(lambda: time.sleep(0.04))
-    limits = Limits(deadline=time.time() + 60)
+@pytest.mark.parametrize(
+    ("seconds", "granted"), [(-1.0, 0), (0.01, 0), (0.0649, 0), (0.0651, 1), (0.251, 13), (0.456, 27)]
+)
+def test_time_is_judged_by_the_passes_so_far(seconds: float, granted: int) -> None:
+    clock = Clock()
+    classifier, _ = watched(lambda: clock.turn(0.04))
+    limits = clock.limits(60)
     passes = Passes(limits)
     run(classifier, [Task(gradients(passes, rows(4)), limits)])
-    object.__setattr__(limits, "deadline", time.time() + seconds)
+    clock.leave(limits, seconds)
     # 10 ms for each of the 4 rows, half as much again for caution, and 50 ms kept back.
-    assert most * 0.8 <= passes.grant(100) <= (most * 1.5)
-    assert passes.stopped_by == "deadline"
+    assert passes.grant(100) == Grant(granted, "deadline")
 
 
 def test_before_the_first_pass_nothing_is_known_of_time() -> None:
-    assert Passes(Limits(deadline=time.time() - 1)).grant(4) == 4
+    assert Passes(Clock().limits(-1)).grant(4) == Grant(4, "")
 
 
 def test_shares_of_a_share() -> None:
     """Three who take a third, half and all of what is left have a third each of their own account's share."""
-    limits = Limits(deadline=time.time() + 101)
+    clock = Clock()
+    # 50 ms are kept back.
+    limits = clock.limits(100.05)
+    classifier, _ = watched(lambda: clock.turn(0.001))
     half = Passes(limits).with_budget(None, "forward", 0.5)
     shares = []
     for share in (1 / 3, 1 / 2, 1.0):
         own = half.with_budget(None, "forward", share)
-        own._seconds_per_row = 0.01
-        granted = own.grant(10_000) * 1.5 * 0.01
-        shares.append(granted)
-        object.__setattr__(limits, "deadline", (limits.deadline or 0) - granted)
-    assert shares == pytest.approx([50 / 3] * 3, rel=0.05)
+        run(classifier, [Task(gradients(own, rows(1)), limits)])
+        seconds = own.grant(1_000_000).count * 1.5 * 0.001
+        shares.append(seconds)
+        clock.turn(seconds)
+    assert shares == pytest.approx([50 / 3] * 3, rel=0.001)
 
 
 @pytest.mark.parametrize("returns", [True, False])
 def test_who_is_stopped_may_return_what_there_is(returns: bool) -> None:
-    limits = Limits(deadline=time.time() + 600)
-    classifier, layer = watched(lambda: object.__setattr__(limits, "deadline", time.time() - 1))
+    clock = Clock()
+    limits = clock.limits(600)
+    classifier, layer = watched(lambda: clock.turn(601))
 
     async def stubborn() -> str:
         for _ in range(3 if returns else 1000):

@@ -37,11 +37,13 @@ def smooth(channels: int) -> np.ndarray:
     """A picture without edges, which lossy formats keep nearly as it is: uint8 [HEIGHT, WIDTH, channels]."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     planes = [4 * x, 6 * y, 250 - 2 * x - 3 * y, 60 + 3 * x]
-    return np.stack(planes[:channels], -1).clip(0, 255).astype(np.uint8)
+    levels: np.ndarray = np.stack(planes[:channels], -1).clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def over_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return colour * (alpha / 255) + 255 - alpha
+    composed: np.ndarray = colour * (alpha / 255) + 255 - alpha
+    return composed
 
 
 RGB = smooth(3)
@@ -319,10 +321,11 @@ HUGE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", HUGE)
 def test_too_many_pixels_are_refused_before_they_are_decoded(name: str) -> None:
-    start = time.perf_counter()
+    # Time of this process alone: decoding, or clearing the memory for it, would take seconds of it.
+    start = time.process_time()
     with pytest.raises(PictureTooLargeError, match=f"at most {MAX_PIXELS} in all") as refusal:
         decode(HUGE[name])
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert refusal.value.field == "image"
 
 
@@ -431,9 +434,9 @@ def test_nothing_but_a_picture_or_a_picture_error_comes_out(name: str) -> None:
     damaged = [encoded[: len(encoded) * n // 20] for n in range(20)]
     damaged += [harm(encoded, chance) for harm in (flipped, spliced, rechecked) for _ in range(40)]
     for case in damaged:
-        start = time.perf_counter()
+        start = time.process_time()
         result = outcome(case)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
         if isinstance(result, PictureError):
             assert result.field == "image"
         else:
@@ -485,7 +488,7 @@ def test_overshoot_is_clamped() -> None:
     stripes[:, 40:60] = 255
     for picture in (decode(encode(stripes, "PNG")), decode(encode(stripes, "PNG")) / 255):
         seen, _ = preprocess(picture, 256, 224)
-        assert (seen.min(), seen.max()) == (0, 1)
+        assert (float(seen.min()), float(seen.max())) == (0, 1)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (300, 300), (641, 97)])

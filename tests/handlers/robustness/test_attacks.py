@@ -1,20 +1,28 @@
 """Attacks against closed forms, a brute force, Foolbox, and the real network that serves."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from clocks import Clock, slowed
+from explaining import subject_of
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.models.networks import Network
-from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding
-from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
+from whybox_handlers.passes.scheduler import Task, run, run_one
+from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Adversarial, Found, MinimalAttack
+from whybox_handlers.robustness.attacks.apgd import APGD
+from whybox_handlers.robustness.attacks.ddn import DDN
+from whybox_handlers.robustness.attacks.deepfool import DeepFool
+from whybox_handlers.robustness.attacks.fmn import FMN
+from whybox_handlers.robustness.attacks.ifgsm import IterativeFGSM
+from whybox_handlers.robustness.attacks.square import Square
 
 # Evaluations with which each attack that follows gradients finds the closed form of a linear network.
 LINEAR = {"fmn": 2, "i_fgsm": 4, "deepfool": 16, "ddn": 4, "apgd": 4}
@@ -32,11 +40,6 @@ def classifier_of(head: nn.Module) -> Classifier:
     """A small network that also serves."""
     network = Differentiable(Network(nn.Identity(), head, lambda _: None), [0, 0, 0], [1, 1, 1])
     return Classifier(v1.Model(), network, TorchServing(network), torch.device("cpu"))
-
-
-def subject_of(classifier: Classifier, picture: Tensor) -> Subject:
-    logits, *maps = classifier.look(picture[None])
-    return Subject(picture, v1.View(), logits[0], maps[0][0] if maps else None)
 
 
 def attacked(
@@ -60,6 +63,12 @@ def attacked(
 def attack(classifier: Classifier, picture: Tensor, name: str, norm: str, evaluations: int, seed: int = 0) -> Found:
     [found] = attacked(classifier, [picture], name, norm, evaluations, seed)
     return found
+
+
+def flip(found: Found) -> Adversarial:
+    """The flip of a search that must have found one."""
+    assert found.adversarial is not None
+    return found.adversarial
 
 
 def linear(seed: int, classes: int = 2) -> tuple[Classifier, nn.Linear, Tensor]:
@@ -92,11 +101,10 @@ def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed
     classifier, layer, picture = linear(seed)
     exact = exact_distance(layer, picture, norm)
     found = attack(classifier, picture, name, norm, LINEAR[name])
-    assert found.adversarial is not None
     assert found.gradient_evaluations <= LINEAR[name]
     # Never below the exact distance, but for rounding.
-    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
-    assert found.adversarial.unflipped_distance <= exact * (1 + 1e-4)
+    assert exact * (1 - 1e-4) <= flip(found).distance <= exact * 1.001
+    assert flip(found).unflipped_distance <= exact * (1 + 1e-4)
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -104,8 +112,7 @@ def test_distance_to_the_boundary_of_a_linear_network(name: str, norm: str, seed
 def test_the_nearest_of_several_boundaries(name: str, norm: str, seed: int) -> None:
     classifier, layer, picture = linear(seed, classes=5)
     exact = exact_distance(layer, picture, norm)
-    found = attack(classifier, picture, name, norm, 60).adversarial
-    assert found is not None
+    found = flip(attack(classifier, picture, name, norm, 60))
     # The paper's iterative FGSM follows the runner-up, whether or not that is the nearest.
     slack = 1.6 if name == "i_fgsm" else 1.001
     assert exact * (1 - 1e-4) <= found.distance <= exact * slack
@@ -124,8 +131,7 @@ def test_a_black_or_white_picture(name: str, norm: str, value: float) -> None:
     open_side = (1 - 2 * value) * (layer.weight[1] - layer.weight[0]).detach().double()
     exact = 0.3 / float(open_side.clamp(min=0).norm(DUALS[norm]))
     found = attack(classifier_of(nn.Sequential(nn.Flatten(), layer)), picture, name, norm, 2 * LINEAR[name])
-    assert found.adversarial is not None
-    assert exact * (1 - 1e-4) <= found.adversarial.distance <= exact * 1.001
+    assert exact * (1 - 1e-4) <= flip(found).distance <= exact * 1.001
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -149,8 +155,7 @@ def test_a_piecewise_linear_network(name: str, norm: str) -> None:
     exact = float(logits[0] - logits[1])
     assert exact > 0
     found = attack(classifier, picture, name, norm, 2 * LINEAR[name])
-    assert found.adversarial is not None
-    assert exact * (1 - 1e-3) <= found.adversarial.distance <= exact * 1.001
+    assert exact * (1 - 1e-3) <= flip(found).distance <= exact * 1.001
 
 
 @pytest.mark.parametrize(("name", "norm"), FOLLOWING)
@@ -176,31 +181,53 @@ def test_brute_force_in_two_dimensions(name: str, norm: str, seed: int) -> None:
         flipped = points[curved(points).argmax(dim=1) != label] - 0.5
     sizes = flipped.abs().amax(dim=1) if norm == "linf" else flipped.norm(dim=1)
     nearest = float(sizes.min())
-    found = attack(classifier, picture, name, norm, 60).adversarial
-    assert found is not None
+    found = flip(attack(classifier, picture, name, norm, 60))
     assert nearest - 0.0015 <= found.distance <= nearest * CURVED.get(name, 1.02) + 0.0015
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
 def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
-    always_the_first = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 3))
-    nn.init.constant_(always_the_first[1].weight, 0)
+    layer = nn.Linear(3 * SIDE * SIDE, 3)
+    nn.init.constant_(layer.weight, 0)
     with torch.no_grad():
-        always_the_first[1].bias.copy_(torch.tensor([1.0, 0, 0]))
+        layer.bias.copy_(torch.tensor([1.0, 0, 0]))
+    always_the_first = nn.Sequential(nn.Flatten(), layer)
     found = attack(classifier_of(always_the_first), torch.rand(3, SIDE, SIDE), name, norm, 10)
     assert found.adversarial is None
     assert found.distance_at_half_budget is None
     assert found.stopped_by == ("evaluations" if name == "square" else "flat")
 
 
+@pytest.fixture(scope="module")
+def views(classifier: Classifier, pictures: dict[Path, int]) -> list[Tensor]:
+    return [classifier.see(path.read_bytes())[0] for path in list(pictures)[::7]]
+
+
+@pytest.fixture(scope="module")
+def searched(classifier: Classifier, views: list[Tensor]) -> Callable[[str, str], list[Found]]:
+    """Six evaluations for each of the real pictures, once for each attack and norm."""
+    done: dict[tuple[str, str], list[Found]] = {}
+
+    def search(name: str, norm: str) -> list[Found]:
+        if (name, norm) not in done:
+            done[name, norm] = attacked(classifier, views, name, norm, 6, seed=5)
+        return done[name, norm]
+
+    return search
+
+
 @pytest.mark.parametrize(("name", "norm"), ALL)
-def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]) -> None:
+def test_real_pictures(
+    name: str,
+    norm: str,
+    classifier: Classifier,
+    views: list[Tensor],
+    searched: Callable[[str, str], list[Found]],
+) -> None:
     """The verified flip, its size, the box, replay, and that neighbours in the batch change nothing."""
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
-    together = attacked(classifier, views, name, norm, 6, seed=5)
+    together = searched(name, norm)
     for view, found in zip(views, together, strict=True):
-        adversarial = found.adversarial
-        assert adversarial is not None
+        adversarial = flip(found)
         label = subject_of(classifier, view).predicted
         assert int(adversarial.logits.argmax()) != label
         assert torch.equal(classifier.serve(adversarial.picture[None])[0], adversarial.logits)
@@ -210,32 +237,92 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
         assert 0.99 * adversarial.distance <= adversarial.unflipped_distance < adversarial.distance
         below = (view + change * (adversarial.unflipped_distance / adversarial.distance) * 0.99).clamp(0, 1)
         assert int(classifier.serve(below[None])[0].argmax()) == label
-    alone = attack(classifier, views[1], name, norm, 6, seed=5).adversarial
-    first = together[1].adversarial
-    assert alone is not None
-    assert first is not None
-    assert torch.equal(alone.picture, first.picture)
+    alone = flip(attack(classifier, views[1], name, norm, 6, seed=5))
+    assert torch.equal(alone.picture, flip(together[1]).picture)
 
 
 # Auto-PGD begins anew with every target, and a larger budget has more of them: its distance may grow.
 @pytest.mark.parametrize(("name", "norm"), [(name, norm) for name, norm in ALL if name != "apgd"])
 def test_a_larger_budget_finds_no_larger_distance(
-    name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]
+    name: str,
+    norm: str,
+    classifier: Classifier,
+    views: list[Tensor],
+    searched: Callable[[str, str], list[Found]],
 ) -> None:
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
-    few, many = (attacked(classifier, views, name, norm, budget) for budget in (6, 24))
-    for small, large in zip(few, many, strict=True):
-        assert small.adversarial is not None
-        assert large.adversarial is not None
-        assert large.adversarial.distance <= small.adversarial.distance * 1.01
+    many = attacked(classifier, views, name, norm, 24, seed=5)
+    for small, large in zip(searched(name, norm), many, strict=True):
+        assert flip(large).distance <= flip(small).distance * 1.01
 
 
 def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes) -> None:
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
-    one, other = (attack(classifier, view, "square", "linf", 9, seed).adversarial for seed in (1, 2))
-    assert one is not None
-    assert other is not None
+    view, _ = classifier.see(dalmatian)
+    one, other = (flip(attack(classifier, view, "square", "linf", 9, seed)) for seed in (1, 2))
     assert not torch.equal(one.picture, other.picture)
+
+
+def sizes_tried(attack: MinimalAttack, norm: str) -> tuple[list[float], Found]:
+    """Sizes of the changes that an attack tries on a linear network, in multiples of the distance; not 0."""
+    seen: list[Tensor] = []
+
+    class Watched(nn.Linear):
+        def forward(self, pictures: Tensor) -> Tensor:
+            seen.extend(pictures.detach().clone())
+            return super().forward(pictures)
+
+    torch.manual_seed(1)
+    layer, picture = Watched(3 * SIDE * SIDE, 2), 0.3 + 0.4 * torch.rand(3, SIDE, SIDE)
+    classifier = classifier_of(nn.Sequential(nn.Flatten(), layer))
+    exact = exact_distance(layer, picture, norm)
+    seen.clear()
+    found = run_one(classifier, attack.run(Passes(Limits()), subject_of(classifier, picture), norm, 4))
+    sizes = [NORMS[norm].size(each.view_as(picture) - picture) / exact for each in seen]
+    return [size for size in sizes if size], found
+
+
+@pytest.mark.parametrize(
+    ("attack", "attributes", "norm", "first", "usual"),
+    [
+        (FMN, {"overshoot": 1.5}, "linf", 1.5, 1.02),
+        (IterativeFGSM, {"first_step": 0.25}, "linf", 0.25, 0.5),
+        (DeepFool, {"overshoot": 2.0}, "l2", 2.0, 1.02),
+        (APGD, {"growth": 3.0, "momentum": 0.5}, "linf", 1.5, 1.5 * 0.75),
+    ],
+)
+def test_a_subclass_takes_other_steps(
+    attack: type[MinimalAttack], attributes: dict[str, float], norm: str, first: float, usual: float
+) -> None:
+    for kind, expected in ((type("Changed", (attack,), attributes), first), (attack, usual)):
+        assert sizes_tried(kind(), norm)[0][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_subclass_of_ddn_grows_otherwise() -> None:
+    class Faster(DDN):
+        growth = 0.3
+        full_budget = 1
+
+    before, after, *_ = sizes_tried(Faster(), "l2")[0]
+    assert after / before == pytest.approx(1.3 if after > before else 0.7, rel=1e-3)
+
+
+def test_a_subclass_of_square_begins_with_another_radius() -> None:
+    class Wider(Square):
+        first_radius = MappingProxyType({"linf": 0.1})
+
+    wide, usual = sizes_tried(Wider(), "linf")[0][0], sizes_tried(Square(), "linf")[0][0]
+    assert wide / usual == pytest.approx(0.1 * 255, rel=1e-3)
+
+
+def test_a_subclass_refines_less() -> None:
+    class Coarse(FMN):
+        precision = 0.1
+
+    gaps = []
+    for attack in (Coarse(), FMN()):
+        _, found = sizes_tried(attack, "linf")
+        gaps.append(1 - flip(found).unflipped_distance / flip(found).distance)
+    assert 0.1 >= gaps[0] > 0.001
+    assert gaps[1] <= 0.0005
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -251,10 +338,11 @@ def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes
 def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) -> None:
     """On a linear network, where each of these attacks finds the distance but for its own overshoot."""
     import foolbox
+    from foolbox.models.pytorch import PyTorchModel
 
     classifier, _, picture = linear(1)
     label = subject_of(classifier, picture).predicted
-    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
+    model = PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
     # Foolbox's DDN begins at 1, from where a hundred steps do not lead to a distance as small as this.
     options = {"init_epsilon": 0.05} if peer == "DDNAttack" else {}
     search = getattr(foolbox.attacks, peer)(**options)
@@ -262,8 +350,7 @@ def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) ->
     assert bool(flipped[0])
     theirs = NORMS[norm].size(changed[0] - picture)
     name = "ddn" if peer == "DDNAttack" else "fmn" if "FMN" in peer else "deepfool"
-    ours = attack(classifier, picture, name, norm, 30).adversarial
-    assert ours is not None
+    ours = flip(attack(classifier, picture, name, norm, 30))
     # Foolbox's DeepFool also adds 1e-4 to each step; ours are bisected to one part in 2000.
     stabilised = 1.02e-4 if "DeepFool" in peer else 0
     assert ours.distance * 0.999 <= theirs <= ours.distance * slack + stabilised
@@ -294,8 +381,7 @@ def test_a_picture_on_the_boundary(name: str, norm: str, lead: float) -> None:
     assert subject_of(classifier, picture).predicted == 0
     assert lead == 0 or int(serving(picture[None])[0].argmax()) == 1
     found = attack(classifier, picture, name, norm, 12)
-    assert found.adversarial is not None
-    assert found.adversarial.distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
+    assert flip(found).distance < 1e-4 * math.sqrt(3 * SIDE * SIDE)
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
@@ -314,18 +400,18 @@ def test_what_is_no_answer_is_no_flip(name: str, norm: str) -> None:
 
 def test_a_constant_picture(classifier: Classifier) -> None:
     found = attack(classifier, torch.full((3, 224, 224), 0.5), "fmn", "l2", 9)
-    assert found.adversarial is not None
+    assert flip(found).distance > 0
 
 
 def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
-    import time
-
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
-    limits = Limits(deadline=time.time() + 2.0)
-    coroutine = ATTACKS["fmn"].run(Passes(limits), subject_of(classifier, view), "linf", 1000, to_deadline=True)
-    task = Task(coroutine, limits)
-    run(classifier, [task])
+    view, _ = classifier.see(dalmatian)
+    clock = Clock()
+    slow = slowed(classifier, clock)
+    subject = subject_of(slow, view)
+    limits = clock.limits(2.0)
+    task = Task(ATTACKS["fmn"].run(Passes(limits), subject, "linf", 1000, to_deadline=True), limits)
+    run(slow, [task])
     assert isinstance(task.outcome, Found)
-    assert task.outcome.adversarial is not None
-    assert 3 < task.outcome.gradient_evaluations < 100
-    assert time.time() < limits.deadline if limits.deadline else False
+    assert flip(task.outcome).distance > 0
+    assert 20 < task.outcome.gradient_evaluations < 40
+    assert limits.seconds_left() > 0

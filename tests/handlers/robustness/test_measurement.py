@@ -1,9 +1,9 @@
 """From what attacks find to the answer: distances, pictures of 8 bits, what speaks against them, and late deadlines."""
 
 import dataclasses
-import time
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,35 +11,34 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from linear import Watched, end, linear, picture, subject_of
+from clocks import Clock
+from explaining import subject_of
+from linear import Watched, linear, picture
 from whybox import v1
 from whybox.v1.errors import CancelledError, DeadlineExceededError
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run, run_one
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
-from whybox_handlers.robustness.measurement import measure_robustness
+from whybox_handlers.robustness.measurement import Measured, measure_robustness
 
 LEVEL = 1 / 255
 DISTANCE = 0.2 * LEVEL
 
 
-def begun(
-    classifier: Classifier, subject: Subject, limits: Limits | None = None, **options: object
-) -> tuple[v1.Robustness, Task[list[bytes]]]:
-    """The part, and what came of it."""
+def begun(classifier: Classifier, subject: Subject, limits: Limits | None = None, **options: Any) -> Task[Measured]:
+    """The measurement, done."""
     wanted = v1.RobustnessOptions(**{"norms": ["linf"], "budget": "9", "attack": "fmn"} | options)
-    part, limits = v1.Robustness(), limits or Limits()
-    task = Task(measure_robustness(part, classifier, subject, wanted, 0, Passes(limits)), limits)
+    limits = limits or Limits()
+    task = Task(measure_robustness(Case(classifier, subject), wanted, Passes(limits)), limits)
     run(classifier, [task])
-    return part, task
+    return task
 
 
-def measured(classifier: Classifier, subject: Subject, limits: Limits | None = None, **options: object) -> v1.Distance:
-    part, task = begun(classifier, subject, limits, **options)
-    task.result()
-    [distance] = part.distances
+def measured(classifier: Classifier, subject: Subject, **options: Any) -> v1.Distance:
+    [distance] = begun(classifier, subject, **options).result().part.distances
     return distance
 
 
@@ -121,20 +120,18 @@ def test_the_deadline_after_the_search_leaves_the_distance(passes: int, seconds:
     subject = subject_of(classifier, of)
     whole = measured(classifier, subject)
     last = watched.calls + calls_of_the_search(classifier, watched, subject) * 2 + passes
-    limits = Limits(time.time() + 600)
+    clock = Clock()
+    limits = clock.limits(600)
 
     def meanwhile(_: Tensor, logits: Tensor) -> Tensor:
         if watched.calls == last:
             # 50 ms are kept back before a deadline, and what is left is less than a pass like this takes.
-            time.sleep(0.05)
-            end(limits, seconds)
+            clock.leave(limits, seconds)
         return logits
 
     watched.meanwhile = meanwhile
-    part, task = begun(classifier, subject, limits)
-    assert isinstance(task.result(), list)
+    [distance] = begun(classifier, subject, limits).result().part.distances
     assert watched.calls == last, "nothing more is looked at"
-    [distance] = part.distances
     assert (distance.state, distance.distance) == ("found", whole.distance)
     assert distance.reliable, distance.reasons
     known = passes + (seconds > 0)
@@ -149,17 +146,18 @@ def test_the_deadline_before_the_second_norm_leaves_the_first() -> None:
     subject = subject_of(classifier, picture())
     before = watched.calls
     whole = measured(classifier, subject)
-    last, limits = 2 * watched.calls - before, Limits(time.time() + 600)
+    clock, last = Clock(), 2 * watched.calls - before
+    limits = clock.limits(600)
 
     def meanwhile(_: Tensor, logits: Tensor) -> Tensor:
         if watched.calls == last:
-            end(limits, -1)
+            clock.leave(limits, -1)
         return logits
 
     watched.meanwhile = meanwhile
-    part, task = begun(classifier, subject, limits, norms=["linf", "l2"])
-    assert len(task.result()) == 2
-    first, second = part.distances
+    found = begun(classifier, subject, limits, norms=["linf", "l2"]).result()
+    assert len(found.pictures) == 2
+    first, second = found.part.distances
     assert (first.norm, first.distance) == ("linf", whole.distance)
     assert (second.norm, second.state, second.searched_radius) == ("l2", "not_found", 0)
     assert second.stopped_by == "deadline"
@@ -168,9 +166,8 @@ def test_the_deadline_before_the_second_norm_leaves_the_first() -> None:
 
 def test_without_time_for_the_first_there_is_none() -> None:
     classifier, _ = linear(DISTANCE, picture())
-    part, task = begun(classifier, subject_of(classifier, picture()), Limits(time.time() - 1))
+    task = begun(classifier, subject_of(classifier, picture()), Clock().limits(-1))
     assert isinstance(task.outcome, DeadlineExceededError)
-    assert not part.distances
 
 
 def test_a_caller_who_is_gone_ends_it(tmp_path: Path) -> None:
@@ -186,7 +183,7 @@ def test_a_caller_who_is_gone_ends_it(tmp_path: Path) -> None:
         return logits
 
     watched.meanwhile = meanwhile
-    _, task = begun(classifier, subject, Limits(lease=lease))
+    task = begun(classifier, subject, Limits(lease=lease))
     assert isinstance(task.outcome, CancelledError)
     assert watched.calls == last
 
@@ -218,8 +215,8 @@ NEVER_TESTED = "never tested"
     [
         ("9", {}, []),
         ("9", {"distance_at_half_budget": 1.2 * DISTANCE}, []),
-        ("9", {"distance_at_half_budget": 1.4 * DISTANCE}, ["still gained much"]),
-        ("30", {"distance_at_half_budget": None, "gradient_evaluations": 30}, ["nothing was found in the first half"]),
+        ("9", {"distance_at_half_budget": 1.4 * DISTANCE}, ["still reduced the distance by much"]),
+        ("30", {"distance_at_half_budget": None, "gradient_evaluations": 30}, ["no flip was found in the first half"]),
         ("9", {"distance_at_half_budget": None, "gradient_evaluations": 0, "forward_evaluations": 90}, ["first half"]),
         ("9", {"distance_at_half_budget": None, "flip_met": False}, ["met no flip"]),
         # So few look around first.
@@ -231,12 +228,12 @@ NEVER_TESTED = "never tested"
         ("9", {"stopped_by": "deadline"}, ["before its budget was spent"]),
         # The time was the budget.
         ("deadline", {"stopped_by": "deadline"}, []),
-        ("deadline", {"stopped_by": "deadline", "adversarial": None}, ["nothing was found"]),
-        ("9", {"adversarial": None, "distance_at_half_budget": None}, ["nothing was found"]),
+        ("deadline", {"stopped_by": "deadline", "adversarial": None}, ["no flip was found up to"]),
+        ("9", {"adversarial": None, "distance_at_half_budget": None}, ["no flip was found up to"]),
     ],
 )
 def test_what_speaks_against_a_search(
-    budget: str, changed: dict[str, object], reasons: list[str], monkeypatch: pytest.MonkeyPatch
+    budget: str, changed: dict[str, Any], reasons: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier, _ = linear(DISTANCE, picture())
     subject = subject_of(classifier, picture())
@@ -259,7 +256,7 @@ def test_what_speaks_against_a_search(
         ({}, [], []),
         ({"pictures": 0}, [NEVER_TESTED], [NEVER_TESTED]),
         ({"repetition_difference": 0.1}, ["random"], ["random"]),
-        ({"radius_helps_share": 0.5}, ["larger change helps"], ["larger change helps"]),
+        ({"radius_helps_share": 0.5}, ["enlarging the change"], ["enlarging the change"]),
         ({"zero_gradient_share": 0.25}, ["zero almost everywhere"], []),
         ({"softmax_output": True}, ["probabilities instead of logits"], []),
         ({"black_box_better_share": 0.5}, ["gradients mislead"], []),

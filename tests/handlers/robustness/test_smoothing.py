@@ -1,7 +1,7 @@
 """Certificates: the statistics against scipy, the radius against the closed form of a linear model."""
 
 import math
-import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +12,17 @@ from scipy.stats import binomtest, norm
 from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
+from clocks import Clock, Slow
+from explaining import subject_of
 from whybox import v1
 from whybox.v1.errors import CancelledError, DeadlineExceededError, FailedPreconditionError
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
 from whybox_handlers.robustness import smoothing
+from whybox_handlers.robustness.draws import SELECTION_DRAWS, Draws
+from whybox_handlers.robustness.smoothing import Piece, certify
 
 SIGMA = 0.25
 ALPHA = 0.001
@@ -64,17 +68,15 @@ def test_noise_is_normal_and_its_own_in_every_draw_and_seed() -> None:
 
 
 class Linear(nn.Module):
-    """Two classes whose logits differ by w . x + b for pixel values x, and what a test wants done meanwhile."""
+    """Two classes whose logits differ by w . x + b for pixel values x."""
 
-    def __init__(self, margin: float = 0.0, seconds: float = 0.0) -> None:
+    def __init__(self, margin: float) -> None:
         super().__init__()
         self.weights = torch.linspace(-1, 1, 3 * 4 * 4)
         self.bias = margin * float(self.weights.norm()) - float(self.weights.sum()) / 2
-        self.seconds = seconds
         self.rows = 0
 
     def forward(self, inputs: Tensor) -> Tensor:
-        time.sleep(self.seconds)
         self.rows += len(inputs)
         mean, std = torch.tensor([0.5, 0.4, 0.45]).view(3, 1, 1), torch.tensor([0.25, 0.2, 0.3]).view(3, 1, 1)
         margins = (inputs * std + mean).flatten(1) @ self.weights + self.bias
@@ -84,38 +86,38 @@ class Linear(nn.Module):
 GREY = torch.full((3, 4, 4), 0.5)
 
 
-def linear(margin: float = 0.0, seconds: float = 0.0) -> tuple[Classifier, Linear]:
+def linear(margin: float = 0.0, *before: nn.Module) -> tuple[Classifier, Linear]:
     """A model whose boundary has the L2 distance `margin` from the grey picture, on the side of class 1."""
-    layer = Linear(margin, seconds)
-    classifier = classifier_of(network_of(layer))
+    layer = Linear(margin)
+    classifier = classifier_of(network_of(*before, layer))
     classifier.model.labels.extend(["cat", "dog"])
     return classifier, layer
-
-
-def subject(classifier: Classifier, picture: Tensor = GREY) -> Subject:
-    return Subject(picture, v1.View(), classifier.serve(picture[None])[0], None)
 
 
 def options(samples: int = 1000, sigma: float = SIGMA) -> v1.CertifiedOptions:
     return v1.CertifiedOptions(sigma=sigma, samples=samples, alpha=ALPHA)
 
 
+def begun(
+    case: Case, wanted: v1.CertifiedOptions, draws: Draws | None = None, limits: Limits | None = None
+) -> Task[Piece]:
+    """One piece of work, done."""
+    limits = limits or Limits()
+    task = Task(certify(case, wanted, Passes(limits), draws or Draws()), limits)
+    run(case.classifier, [task])
+    return task
+
+
 def certified(
-    classifier: Classifier,
-    wanted: v1.CertifiedOptions,
-    picture: Tensor = GREY,
-    seed: int = 0,
+    classifier: Classifier, wanted: v1.CertifiedOptions, picture: Tensor = GREY, seed: int = 0
 ) -> tuple[v1.Certified, int]:
-    """The certificate, and the pieces of work that it took."""
-    drawn = v1.Smoothing()
+    """The certificate, and the number of pieces of work that it took; draws travel between them as bytes."""
+    case, resume = Case(classifier, subject_of(classifier, picture), seed), b""
     for pieces in range(1, 100_000):
-        part = v1.Certified()
-        piece = smoothing.certify(part, drawn, classifier, subject(classifier, picture), wanted, seed, Passes(Limits()))
-        task = Task(piece, Limits())
-        run(classifier, [task])
-        assert isinstance(task.outcome, bool), task.outcome
-        if task.outcome:
-            return part, pieces
+        piece = begun(case, wanted, Draws.from_bytes(resume)).result()
+        if piece.final:
+            return piece.part, pieces
+        resume = piece.draws.to_bytes()
     raise AssertionError
 
 
@@ -164,14 +166,14 @@ def test_the_draws_that_choose_are_not_those_that_estimate() -> None:
     layer.rows = 0
     part, _ = certified(classifier, options(150))
     assert part.samples == 150
-    assert layer.rows - 1 == smoothing.SELECTION_DRAWS + 150  # and one look at the picture
+    assert layer.rows - 1 == SELECTION_DRAWS + 150  # and one look at the picture
     margins = [
         float((GREY + SIGMA * smoothing.noise(0, draw, GREY.shape)).flatten() @ layer.weights) + layer.bias
-        for draw in range(smoothing.SELECTION_DRAWS + 150)
+        for draw in range(SELECTION_DRAWS + 150)
     ]
     classes = [margin > 0 for margin in margins]
-    assert part.class_index == (sum(classes[: smoothing.SELECTION_DRAWS]) > smoothing.SELECTION_DRAWS / 2)
-    assert part.count == sum(one == part.class_index for one in classes[smoothing.SELECTION_DRAWS :])
+    assert part.class_index == (sum(classes[:SELECTION_DRAWS]) > SELECTION_DRAWS / 2)
+    assert part.count == sum(one == part.class_index for one in classes[SELECTION_DRAWS:])
 
 
 @pytest.mark.parametrize("batch", [1, 7, 16, 1000])
@@ -187,20 +189,13 @@ def test_how_the_work_is_cut_makes_no_difference(monkeypatch: pytest.MonkeyPatch
     assert pieces == (1 if seconds else math.ceil(400 / batch))
 
 
-def together(classifier: Classifier, pictures: Sequence[Tensor]) -> list[v1.Certified]:
-    parts = [v1.Certified() for _ in pictures]
-    tasks = [
-        Task(
-            smoothing.certify(
-                part, v1.Smoothing(), classifier, subject(classifier, picture), options(200), 5, Passes(Limits())
-            ),
-            Limits(),
-        )
-        for part, picture in zip(parts, pictures, strict=True)
-    ]
+def together(classifier: Classifier, pictures: Sequence[Tensor]) -> list[Piece]:
+    cases = [Case(classifier, subject_of(classifier, picture), 5) for picture in pictures]
+    tasks = [Task(certify(case, options(200), Passes(Limits()), Draws()), Limits()) for case in cases]
     run(classifier, tasks)
-    assert [task.outcome for task in tasks] == [True] * len(tasks)
-    return parts
+    pieces = [task.result() for task in tasks]
+    assert all(piece.final for piece in pieces)
+    return pieces
 
 
 def test_alone_or_in_a_batch_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +219,7 @@ def test_seeds_differ_and_repeat() -> None:
     assert len(set(counts)) >= 3
 
 
-def test_what_is_not_finite_is_of_no_class() -> None:
+def test_what_is_not_finite_is_of_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that breaks down on all that is redder than the picture, which half of the draws are."""
     classifier, layer = linear(10.0)
     answer = layer.forward
@@ -234,7 +229,7 @@ def test_what_is_not_finite_is_of_no_class() -> None:
         redder = inputs[:, 0].mean(dim=(1, 2)) > 1e-6
         return answer(inputs) + torch.where(redder, float("nan"), 0.0)[:, None]
 
-    layer.forward = break_down  # type: ignore[method-assign]
+    monkeypatch.setattr(layer, "forward", break_down)
     part, _ = certified(classifier, options(500))
     assert (part.class_index, part.state) == (1, "abstained")
     assert part.count == pytest.approx(part.samples / 2, abs=5 * math.sqrt(part.samples) / 2)
@@ -242,96 +237,104 @@ def test_what_is_not_finite_is_of_no_class() -> None:
 
 def test_without_any_finite_output_there_is_no_class() -> None:
     classifier, layer = linear(10.0)
-    looked = subject(classifier)
+    case = Case(classifier, subject_of(classifier, GREY))
     layer.bias = float("nan")
-    task = Task(
-        smoothing.certify(v1.Certified(), v1.Smoothing(), classifier, looked, options(500), 0, Passes(Limits())),
-        Limits(),
-    )
-    run(classifier, [task])
-    assert isinstance(task.outcome, FailedPreconditionError)
-    assert task.outcome.reason == "NOT_FINITE"
+    outcome = begun(case, options(500)).outcome
+    assert isinstance(outcome, FailedPreconditionError)
+    assert outcome.reason == "NOT_FINITE"
 
 
-def attempt(classifier: Classifier, limits: Limits, drawn: v1.Smoothing) -> tuple[v1.Certified, object]:
-    part = v1.Certified()
-    piece = smoothing.certify(part, drawn, classifier, subject(classifier), options(100_000), 0, Passes(limits))
-    task = Task(piece, limits)
-    run(classifier, [task])
-    return part, task.outcome
+def slow(seconds: float) -> tuple[Case, Clock]:
+    """A case whose network takes this time for each row, and the clock that tells it."""
+    clock = Clock()
+    classifier, _ = linear(0.5, Slow(clock, seconds))
+    return Case(classifier, subject_of(classifier, GREY)), clock
 
 
 def test_the_deadline_ends_it_with_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 60.0)
-    classifier, _ = linear(0.5, seconds=0.002)
-    deadline = time.time() + 0.6
-    drawn = v1.Smoothing()
-    part, outcome = attempt(classifier, Limits(deadline), drawn)
-    assert time.time() < deadline
-    assert outcome is True
+    case, clock = slow(0.0005)
+    limits = clock.limits(0.6)
+    part, draws, final, so_far = begun(case, options(100_000), limits=limits).result()
+    assert limits.seconds_left() > 0
+    assert final
+    assert so_far is None
     assert (part.state, part.stopped_by) == ("certified", "deadline")
-    assert 0 < part.samples == drawn.drawn - smoothing.SELECTION_DRAWS < part.wanted_samples
+    assert 900 < part.samples == draws.drawn - SELECTION_DRAWS < part.wanted_samples
     assert part.probability_lower_bound == smoothing.lower_bound(part.count, part.samples, ALPHA)
-    # As valid as a certificate for which so many were asked.
-    whole, _ = certified(classifier, options(part.samples))
+    # As valid as a certificate from as many draws that was asked for.
+    whole, _ = certified(case.classifier, options(part.samples))
     assert (whole.radius, whole.count) == (part.radius, part.count)
 
 
 def test_without_a_class_there_is_no_certificate() -> None:
-    classifier, _ = linear(0.5, seconds=0.02)
-    _, outcome = attempt(classifier, Limits(time.time() + 0.3), v1.Smoothing())
-    assert isinstance(outcome, DeadlineExceededError)
+    case, clock = slow(0.01)
+    assert isinstance(begun(case, options(100_000), limits=clock.limits(0.3)).outcome, DeadlineExceededError)
 
 
 def test_a_class_without_samples_abstains() -> None:
-    classifier, _ = linear(0.5)
-    drawn = v1.Smoothing(drawn=smoothing.SELECTION_DRAWS, selection={1: 60, 0: 40})
-    part = v1.Certified()
-    passes = Passes(Limits(time.time() + 0.01))
-    passes._seconds_per_row = 1.0
-    piece = smoothing.certify(part, drawn, classifier, subject(classifier), options(), 0, passes)
-    task = Task(piece, Limits())
-    run(classifier, [task])
-    assert task.outcome is True
+    case, clock = slow(1.0)
+    draws = Draws(SELECTION_DRAWS, Counter({1: 60, 0: 40}))
+    passes = Passes(clock.limits(1.04))
+    run(case.classifier, [Task(passes.logits(GREY[None]), Limits())])
+    task = Task(certify(case, options(), passes, draws), Limits())
+    run(case.classifier, [task])
+    part = task.result().part
+    assert task.result().final
     assert (part.state, part.samples, part.class_label, part.stopped_by) == ("abstained", 0, "dog", "deadline")
 
 
-def test_a_piece_ends_after_its_time_and_tells_what_is_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_ends_after_its_time() -> None:
+    """Of 20 ms a row, a second is over after the fourth batch of 16."""
+    case, clock = slow(0.02)
+    piece = begun(case, options(100_000), limits=clock.limits(600)).result()
+    assert (piece.final, piece.draws.drawn) == (False, 4 * 16)
+
+
+def test_a_piece_tells_what_it_proves_only_for_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 0.0)
-    classifier, _ = linear(0.5)
-    drawn = v1.Smoothing()
-    states = []
+    case, _ = slow(0.0)
+    draws = Draws()
+    seen, proven = [], []
     for _ in range(10):
-        part, outcome = attempt(classifier, Limits(), drawn)
-        assert outcome is False
-        states.append((part.state, part.samples))
-    # 16 draws each; what is proven is told before the end, for an end that comes early.
-    assert states[:6] == [("running", 0)] * 6
-    assert states[6:] == [("certified", 12), ("certified", 28), ("certified", 44), ("certified", 60)]
+        part, draws, final, so_far = begun(case, options(100_000), draws).result()
+        assert not final
+        assert part.state == "running"
+        # A caller who chose the end by them would not have their confidence.
+        assert not part.HasField("radius")
+        assert (part.probability_lower_bound, part.stopped_by) == (0, "")
+        assert (part.sigma, part.alpha, part.wanted_samples) == (SIGMA, pytest.approx(ALPHA), 100_000)
+        seen.append((part.class_label, part.samples, part.count))
+        proven.append(so_far and (so_far.state, so_far.samples, so_far.stopped_by))
+    # 16 draws each; the first 100 choose the class.
+    assert seen[:6] == [("", 0, 0)] * 6
+    assert [(label, samples) for label, samples, _ in seen[6:]] == [("dog", 12), ("dog", 28), ("dog", 44), ("dog", 60)]
+    assert proven[:6] == [None] * 6
+    assert proven[6:] == [("certified", samples, "deadline") for samples in (12, 28, 44, 60)]
 
 
 def test_of_equally_frequent_classes_the_first_is_chosen() -> None:
     classifier, _ = linear(100.0)
-    drawn = v1.Smoothing(drawn=smoothing.SELECTION_DRAWS, selection={1: 50, 0: 50})
-    part = v1.Certified()
-    task = Task(
-        smoothing.certify(part, drawn, classifier, subject(classifier), options(100), 0, Passes(Limits())), Limits()
-    )
-    run(classifier, [task])
+    draws = Draws(SELECTION_DRAWS, Counter({1: 50, 0: 50}))
+    part = begun(Case(classifier, subject_of(classifier, GREY)), options(100), draws).result().part
     assert (part.class_label, part.count, part.state) == ("cat", 0, "abstained")
 
 
-def test_work_ends_within_a_batch_when_the_caller_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("draws", [Draws(), Draws(7, Counter({3: 5})), Draws(150, Counter({0: 60, 999: 38}), 44)])
+def test_draws_travel_as_bytes(draws: Draws) -> None:
+    assert Draws.from_bytes(draws.to_bytes()) == draws
+
+
+def test_without_bytes_nothing_was_drawn() -> None:
+    assert Draws.from_bytes(b"") == Draws()
+
+
+def test_work_ends_within_a_batch_when_the_caller_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lease = tmp_path / "picture"
     lease.touch()
     classifier, layer = linear(0.5)
-    looked = subject(classifier)
-    drawn, part = v1.Smoothing(), v1.Certified()
+    case = Case(classifier, subject_of(classifier, GREY))
     layer.rows = 0
-    task = Task(
-        smoothing.certify(part, drawn, classifier, looked, options(100_000), 0, Passes(Limits(lease=lease))),
-        Limits(lease=lease),
-    )
     forward = layer.forward
 
     def leaving(inputs: Tensor) -> Tensor:
@@ -339,7 +342,6 @@ def test_work_ends_within_a_batch_when_the_caller_is_gone(tmp_path: Path) -> Non
             lease.unlink(missing_ok=True)
         return forward(inputs)
 
-    layer.forward = leaving  # type: ignore[method-assign]
-    run(classifier, [task])
-    assert isinstance(task.outcome, CancelledError)
+    monkeypatch.setattr(layer, "forward", leaving)
+    assert isinstance(begun(case, options(100_000), limits=Limits(lease=lease)).outcome, CancelledError)
     assert layer.rows <= 48

@@ -1,15 +1,18 @@
 """A picture and its adversarial neighbour, explained alike; what fails there leaves the distance alone."""
 
+import dataclasses
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
-from linear import Watched, end, linear, picture, subject_of
+from clocks import Clock
+from explaining import subject_of
+from linear import Watched, linear, picture
 from whybox import v1
 from whybox.v1.errors import (
     CancelledError,
@@ -18,7 +21,7 @@ from whybox.v1.errors import (
     InternalError,
     error_from_status,
 )
-from whybox_handlers.explanations import explaining as explanation
+from whybox_handlers.explanations import explaining
 from whybox_handlers.explanations.explainers import (
     EXPLAINERS,
     Attribution,
@@ -27,67 +30,67 @@ from whybox_handlers.explanations.explainers import (
 )
 from whybox_handlers.explanations.explaining import explain
 from whybox_handlers.explanations.maps.similarity import map_similarity
-from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.subject import Subject
+from whybox_handlers.models.case import Case
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run, run_one
-from whybox_handlers.robustness import twin as twin_module
+from whybox_handlers.robustness import twin
 from whybox_handlers.robustness.attacks import ATTACKS, Adversarial
-from whybox_handlers.robustness.measurement import measure_robustness
-from whybox_handlers.robustness.twin import twin
+from whybox_handlers.robustness.measurement import Measured, measure_robustness
+from whybox_handlers.robustness.twin import measure_twin
 
 DISTANCE = 0.02
 
 
+class Model(NamedTuple):
+    """A case, its serving network, and the picture's neighbour with another answer."""
+
+    case: Case
+    watched: Watched
+    adversarial: Adversarial
+
+
 @pytest.fixture
-def model() -> tuple[Classifier, Watched, Subject, Adversarial]:
-    """A model, a picture, and its neighbour with another answer."""
+def model() -> Model:
     classifier, watched = linear(DISTANCE, picture())
-    subject = subject_of(classifier, picture())
-    found = run_one(classifier, ATTACKS["fmn"].run(Passes(Limits()), subject, "linf", 9)).adversarial
+    case = Case(classifier, subject_of(classifier, picture()), seed=5, request_id="request-7")
+    found = run_one(classifier, ATTACKS["fmn"].run(Passes(Limits()), case.subject, "linf", 9)).adversarial
     assert found is not None
-    return classifier, watched, subject, found
+    return Model(case, watched, found)
 
 
-def register(monkeypatch: pytest.MonkeyPatch, explainer: Callable[..., object]) -> None:
-    row = Explainer(explainer, "", "", evaluations="forward")  # type: ignore[arg-type]
-    monkeypatch.setattr(explanation, "EXPLAINERS", {**EXPLAINERS, "saliency": row})
+def register(
+    monkeypatch: pytest.MonkeyPatch, explainer: Callable[[Passes, Question], Coroutine[Any, Any, Attribution]]
+) -> None:
+    row = Explainer(explainer, "", "", evaluations="forward")
+    monkeypatch.setattr(explaining, "EXPLAINERS", {**EXPLAINERS, "saliency": row})
 
 
-def measured(
-    classifier: Classifier, subject: Subject, limits: Limits, norms: tuple[str, ...] = ("linf",)
-) -> tuple[v1.Robustness, Task[list[bytes]]]:
+def measured(case: Case, limits: Limits | None = None, norms: tuple[str, ...] = ("linf",)) -> Task[Measured]:
+    """The distance with a twin by saliency, done."""
     options = v1.RobustnessOptions(norms=norms, budget="9", attack="fmn", twin="saliency")
-    part = v1.Robustness()
-    task = Task(measure_robustness(part, classifier, subject, options, 0, Passes(limits), "request-7"), limits)
-    run(classifier, [task])
-    return part, task
+    limits = limits or Limits()
+    task = Task(measure_robustness(case, options, Passes(limits), EXPLAINERS["saliency"].defaults("saliency")), limits)
+    run(case.classifier, [task])
+    return task
 
 
 @pytest.mark.parametrize(
-    ("method", "defaults"),
+    ("method", "changes"),
     [("saliency", {}), ("integrated_gradients", {"baseline": "black", "max_evaluations": 4, "tolerance": 0.5})],
 )
-def test_maps_are_those_of_each_picture_alone(
-    method: str, defaults: dict[str, object], model: tuple[Classifier, Watched, Subject, Adversarial]
-) -> None:
-    classifier, _, subject, adversarial = model
-    offered = {f"default_{name.removeprefix('max_')}": value for name, value in defaults.items()}
-    classifier.model.methods.add(name=method, options=list(defaults), **offered)
-    part = v1.Twin()
-    run_one(classifier, twin(part, classifier, subject, adversarial, method, 5, Passes(Limits())))
-    neighbour = subject_of(classifier, adversarial.picture)
-    maps = []
-    for of, target in ((subject, 0), (neighbour, 1), (neighbour, 0)):
-        alone = v1.Explanation(method=method, status={})
-        options = v1.ExplanationOptions(method=method, target_class=target, encodings=["uint8"], channels="sum")
-        options.MergeFrom(v1.ExplanationOptions(**defaults))
-        maps.append(run_one(classifier, explain(alone, classifier, of, options, 5, Passes(Limits()))).values)
-        if len(maps) < 3:
-            assert (part.before, part.after)[len(maps) - 1] == alone
+def test_maps_are_those_of_each_picture_alone(method: str, changes: dict[str, object], model: Model) -> None:
+    case, adversarial = model.case, model.adversarial
+    options = EXPLAINERS[method].defaults(method, **changes)
+    part = run_one(case.classifier, measure_twin(case, adversarial, options, Passes(Limits())))
+    neighbour = dataclasses.replace(case, subject=subject_of(case.classifier, adversarial.picture))
+    alone = []
+    for of, target in ((case, 0), (neighbour, 1), (neighbour, 0)):
+        options.target_class = target
+        alone.append(run_one(case.classifier, explain(of, options, Passes(Limits()))))
+    before, after, moved = (each.attribution.values for each in alone)
+    assert (part.before, part.after) == (alone[0].part, alone[1].part)
     assert part.HasField("status")
     assert part.status.code == 0
-    before, after, moved = maps
     assert part.same_class == map_similarity(before, moved)
     assert part.new_class == map_similarity(before, after)
     assert part.before.target_label == "cat"
@@ -109,11 +112,10 @@ def test_maps_are_those_of_each_picture_alone(
 def test_maps_that_fail_leave_the_distance(
     raised: Exception,
     told: type[Exception],
-    model: tuple[Classifier, Watched, Subject, Adversarial],
+    model: Model,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    classifier, _, subject, adversarial = model
     asked = []
 
     async def fail_the_second_time(passes: Passes, question: Question) -> Attribution:
@@ -123,10 +125,8 @@ def test_maps_that_fail_leave_the_distance(
         return await EXPLAINERS["saliency"].explain(passes, question)
 
     register(monkeypatch, fail_the_second_time)
-    part, task = measured(classifier, subject, Limits())
-    task.result()
-    [distance] = part.distances
-    assert distance.distance == adversarial.distance
+    [distance] = measured(model.case).result().part.distances
+    assert distance.distance == model.adversarial.distance
     assert distance.reliable, distance.reasons
     assert [field.name for field, _ in distance.twin.ListFields()] == ["status"], "nothing half done is left"
     error = error_from_status(distance.twin.status)
@@ -144,19 +144,13 @@ def test_maps_that_fail_leave_the_distance(
         assert not bugs
 
 
-def test_maps_that_cannot_be_compared_leave_the_distance(
-    model: tuple[Classifier, Watched, Subject, Adversarial], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classifier, _, subject, adversarial = model
-
+def test_maps_that_cannot_be_compared_leave_the_distance(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> v1.MapSimilarity:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(twin_module, "map_similarity", fail)
-    part, task = measured(classifier, subject, Limits())
-    task.result()
-    [distance] = part.distances
-    assert distance.distance == adversarial.distance
+    monkeypatch.setattr(twin, "map_similarity", fail)
+    [distance] = measured(model.case).result().part.distances
+    assert distance.distance == model.adversarial.distance
     assert type(error_from_status(distance.twin.status)) is InternalError
     assert not distance.twin.HasField("before")
 
@@ -164,83 +158,79 @@ def test_maps_that_cannot_be_compared_leave_the_distance(
 @pytest.mark.parametrize("gone", [False, True])
 def test_limits_end_the_maps(
     gone: bool,
-    model: tuple[Classifier, Watched, Subject, Adversarial],
+    model: Model,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     """A method that does not watch the clock: the deadline ends its maps, a caller who is gone the whole work."""
-    classifier, watched, subject, adversarial = model
-    lease = tmp_path / "lease"
+    clock, lease = Clock(), tmp_path / "lease"
     lease.touch()
-    limits = Limits(time.time() + 600, lease)
+    limits = clock.limits(600, lease)
 
     async def too_long(passes: Passes, question: Question) -> Attribution:
-        before = watched.calls
-        while watched.calls < before + 1000:
+        before = model.watched.calls
+        while model.watched.calls < before + 1000:
             await passes.logits(question.picture[None])
             if gone:
                 lease.unlink(missing_ok=True)
             else:
-                end(limits, -1)
+                clock.leave(limits, -1)
         raise AssertionError("nobody stopped it")
 
     register(monkeypatch, too_long)
-    part, task = measured(classifier, subject, limits)
+    task = measured(model.case, limits)
     if gone:
         assert isinstance(task.outcome, CancelledError)
         return
-    task.result()
-    [distance] = part.distances
-    assert distance.distance == adversarial.distance
+    [distance] = task.result().part.distances
+    assert distance.distance == model.adversarial.distance
     assert type(error_from_status(distance.twin.status)) is DeadlineExceededError
 
 
 @pytest.mark.parametrize("norms", [("linf",), ("linf", "l2")])
 def test_maps_share_the_time_that_is_left(
     norms: tuple[str, ...],
-    model: tuple[Classifier, Watched, Subject, Adversarial],
+    model: Model,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Methods that take what time there is are all given about as much."""
-    classifier, watched, subject, _ = model
+    clock = Clock()
     seconds = []
 
     def meanwhile(_: Tensor, logits: Tensor) -> Tensor:
-        time.sleep(0.002)
+        clock.turn(0.002)
         return logits
 
-    watched.meanwhile = meanwhile
+    model.watched.meanwhile = meanwhile
 
     async def as_long_as_it_may(passes: Passes, question: Question) -> Attribution:
-        started = time.perf_counter()
+        started = clock()
         while passes.grant(1):
             await passes.logits(question.picture[None])
-        seconds.append(time.perf_counter() - started)
+        seconds.append(clock() - started)
         return Attribution(question.picture[0], "relative", signed=False, stopped_by="deadline")
 
     register(monkeypatch, as_long_as_it_may)
-    deadline = time.time() + 1.0 * len(norms)
-    part, task = measured(classifier, subject, Limits(deadline), norms)
-    task.result()
-    assert time.time() < deadline
+    limits = clock.limits(1.0 * len(norms))
+    part = measured(model.case, limits, norms).result().part
+    assert limits.seconds_left() > 0
     assert [distance.state for distance in part.distances] == ["found"] * len(norms)
     for distance in part.distances:
         assert distance.twin.status.code == 0, distance.twin.status.message
         assert distance.twin.HasField("new_class")
     assert len(seconds) == 3 * len(norms)
     # The searches took next to nothing of their shares, which then go to what comes after them.
-    assert min(seconds) > 0.15
+    assert min(seconds) > 0.2
     for number in range(0, len(seconds), 3):
-        assert max(seconds[number : number + 3]) < 1.5 * min(seconds[number : number + 3])
+        assert max(seconds[number : number + 3]) < 1.1 * min(seconds[number : number + 3])
 
 
 def test_a_neighbour_without_an_answer_has_no_maps(
-    model: tuple[Classifier, Watched, Subject, Adversarial],
+    model: Model,
 ) -> None:
-    classifier, watched, subject, adversarial = model
-    watched.meanwhile = lambda _, logits: torch.full_like(logits, float("nan"))
-    part = v1.Twin()
-    run_one(classifier, twin(part, classifier, subject, adversarial, "saliency", 0, Passes(Limits())))
+    model.watched.meanwhile = lambda _, logits: torch.full_like(logits, float("nan"))
+    options = EXPLAINERS["saliency"].defaults("saliency")
+    part = run_one(model.case.classifier, measure_twin(model.case, model.adversarial, options, Passes(Limits())))
     error = error_from_status(part.status)
     assert isinstance(error, FailedPreconditionError)
     assert error.reason == "NOT_FINITE"

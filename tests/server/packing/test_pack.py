@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
@@ -15,24 +16,37 @@ from torch import Tensor
 import whybox_handlers
 from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS
+from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
-from whybox_handlers.packing import checks as packing_checks
-from whybox_handlers.replay import load_archive
+from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import read_manifest
-from whybox_server.packing import pack as pack_module
-from whybox_server.packing.pack import PackError, SpecError, pack
+from whybox_server.packing import pack
+from whybox_server.packing.pack import PackError, SpecError, pack_model
+
+
+@pytest.fixture(scope="session")
+def exported(archive: Path) -> bytes:
+    """The ONNX network of the default model."""
+    with zipfile.ZipFile(archive) as content:
+        return content.read("network.onnx")
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    """Packing without what takes longest: the export is the session's, and no method and no attack is tested."""
-    with zipfile.ZipFile(archive) as content:
-        onnx = content.read("network.onnx")
-    monkeypatch.setattr(pack_module, "export", lambda *_: onnx)
-    monkeypatch.setattr(pack_module, "randomise_methods", lambda *_: None)
-    monkeypatch.setattr(pack_module, "check_attacks", lambda *_: None)
+def quick(monkeypatch: pytest.MonkeyPatch, exported: bytes) -> None:
+    """Packing without its longest steps: the export is the session's, and no method and no attack is tested."""
+    monkeypatch.setattr(pack, "export", lambda *_: exported)
+    monkeypatch.setattr(pack, "randomise_methods", lambda *_: None)
+    monkeypatch.setattr(pack, "check_attacks", lambda *_: None)
+
+
+@pytest.fixture
+def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `quick`, and nothing is compared either: for tests of what is packed and when."""
+    request.getfixturevalue("quick")
+    monkeypatch.setattr(pack, "compare_logits", lambda *_: None)
+    monkeypatch.setattr(pack, "compare_maps", lambda *_: None)
 
 
 def test_the_archive_holds_what_was_promised(archive: Path) -> None:
@@ -94,7 +108,7 @@ def test_the_exported_network_has_logits_and_maps(archive: Path) -> None:
 def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:
     before = archive.stat()
     said: list[str] = []
-    packed = pack(spec_path, archive.parent, said.append)
+    packed = pack_model(spec_path, archive.parent, said.append)
     assert not packed.fresh
     assert not said
     assert packed.model == read_manifest(archive)
@@ -110,12 +124,12 @@ def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:
     ],
 )
 def test_a_wrong_export_is_refused(
-    spoil: object, words: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spoil: Callable[[Tensor], Tensor], words: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve = Classifier.serve
-    monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))  # type: ignore[operator]
+    monkeypatch.setattr(Classifier, "serve", lambda self, pictures: spoil(serve(self, pictures)))
     with pytest.raises(PackError, match=words):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
@@ -124,45 +138,47 @@ def test_a_wrong_export_is_refused(
 def test_a_map_that_is_not_captums_is_refused(
     method: str, spec_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peer = packing_checks.PEERS[method]
+    peer = PEERS[method]
 
     def spoilt(network: Differentiable, picture: Tensor, target: int) -> Tensor:
         theirs = peer(network, picture, target).detach()
         theirs.view(-1)[0] += 0.002 * (theirs.max() - theirs.min())
         return theirs
 
-    monkeypatch.setitem(packing_checks.PEERS, method, spoilt)
+    monkeypatch.setitem(PEERS, method, spoilt)
+    # The export is right, and comparing it on 20 pictures takes most of the time.
+    monkeypatch.setattr(pack, "compare_logits", lambda *_: None)
     with pytest.raises(PackError, match=f"{method}: the map differs from Captum's by 0.002 of its range"):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 def test_a_change_of_the_spec_packs_again(spec_path: Path, tmp_path: Path) -> None:
     entries = yaml.safe_load(spec_path.read_text())
     path = tmp_path / "model.yaml"
     for title, fresh in (("one", True), ("one", False), ("two", True)):
         path.write_text(yaml.safe_dump(entries | {"title": title}))
-        packed = pack(path, tmp_path, lambda _: None)
+        packed = pack_model(path, tmp_path, lambda _: None)
         assert (packed.fresh, packed.model.title) == (fresh, title)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
     entries = yaml.safe_load(spec_path.read_text())
     path = tmp_path / "model.yaml"
     for enable, offered in (([], False), (["guided_grad_cam"], True)):
         path.write_text(yaml.safe_dump(entries | {"methods": {"enable": enable}}))
-        packed = pack(path, tmp_path, lambda _: None)
+        packed = pack_model(path, tmp_path, lambda _: None)
         assert packed.fresh
         (method,) = (method for method in packed.model.methods if method.name == "guided_grad_cam")
         assert (method.unavailable == "") == offered
     path.write_text(yaml.safe_dump(entries | {"methods": {"enable": ["gradcam"]}}))
     with pytest.raises(SpecError, match=r"model\.yaml: methods\.enable: 'gradcam' is not one of saliency, "):
-        pack(path, tmp_path, lambda _: None)
+        pack_model(path, tmp_path, lambda _: None)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changed", "packs"),
     [
@@ -171,6 +187,7 @@ def test_a_spec_switches_methods_on(spec_path: Path, tmp_path: Path) -> None:
         ("handler.py", True),
         ("audits/robust_accuracy.py", False),
         ("replay.py", False),
+        ("notebook.py", False),
     ],
 )
 def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
@@ -182,7 +199,7 @@ def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
         source.write("# other code\n")
     monkeypatch.setattr(whybox_handlers, "__path__", [str(code)])
     shutil.copy(archive, tmp_path)
-    packed = pack(spec_path, tmp_path, lambda _: None)
+    packed = pack_model(spec_path, tmp_path, lambda _: None)
     assert packed.fresh is packs
     digests = (packed.model.digests.inputs_sha256, read_manifest(archive).digests.inputs_sha256)
     assert (digests[0] != digests[1]) is packs
@@ -205,14 +222,15 @@ def test_another_order_of_classes_is_refused(spec_path: Path, tmp_path: Path, mo
     def tied(network: Differentiable, pictures: Tensor) -> Tensor:
         logits = forward(network, pictures)
         best = logits.topk(2).indices
-        return logits.scatter(1, best[:, 1:], logits.max(dim=1, keepdim=True).values - 1e-4)
+        second: Tensor = logits.max(dim=1, keepdim=True).values - 1e-4
+        return logits.scatter(1, best[:, 1:], second)
 
     def swapped(classifier: Classifier, pictures: Tensor) -> Tensor:
-        logits = classifier.network(pictures)
+        logits: Tensor = classifier.network(pictures)
         best = logits.topk(2).indices
         return logits.scatter(1, best, logits.gather(1, best.flip(1)))
 
     monkeypatch.setattr(Differentiable, "forward", tied)
     monkeypatch.setattr(Classifier, "serve", torch.no_grad()(swapped))
     with pytest.raises(PackError, match="most probable classes differ"):
-        pack(spec_path, tmp_path, lambda _: None)
+        pack_model(spec_path, tmp_path, lambda _: None)

@@ -1,4 +1,4 @@
-"""Feature-based explanations: which parts of the picture spoke for a class.
+"""Feature-based explanations: the parts of the picture that speak for a class.
 
 One row of `EXPLAINERS` per method. To add one: write its module, add its row here, add its row to the table in
 tests/handlers/test_explainers.py.
@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from whybox import v1
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
 from whybox_handlers.explanations.explainers.deep_lift import deep_lift
 from whybox_handlers.explanations.explainers.example import NO_BANK, example
@@ -36,16 +37,17 @@ class Explainer:
         explain: Explains one picture; a coroutine that awaits nothing but passes.
         summary: One sentence for people.
         reference: The paper that defines the method.
-        evaluations: What it spends: "gradient" or "forward" evaluations.
-        default_evaluations: How many at most, unless the caller says otherwise; 0 for a method that always takes the
+        evaluations: The evaluations that it spends, "gradient" or "forward".
+        default_evaluations: At most this number, unless the caller says otherwise; 0 for a method that always takes the
             same number.
-        min_evaluations: With fewer it cannot work.
-        randomisation_evaluations: How many the randomisation test takes, where its usual few would make the map too
-            coarse to compare; 0 for others.
-        default_tolerance: Of a method that watches its residual, unless the caller says otherwise; None for others.
-        default_baseline: Of a method that takes a baseline, unless the caller says otherwise; empty for others.
+        min_evaluations: The least number with which it works.
+        randomisation_evaluations: The number for the randomisation test, if the usual few would make the map too coarse
+            to compare; 0 for the usual number.
+        default_tolerance: The residual that is good enough, unless the caller says otherwise; None for a method that
+            watches no residual.
+        default_baseline: Name of the baseline, unless the caller says otherwise; empty for a method that takes none.
         needs_maps: Whether it needs feature maps.
-        off_by_default: Why a model offers it only where its spec says so; empty for methods that are always offered.
+        off_by_default: Why a model offers it only if its spec says so; empty for methods that are always offered.
         unavailable: Why no model offers it; empty for methods that work.
     """
 
@@ -72,8 +74,24 @@ class Explainer:
         }
         return tuple(name for name, takes in taken.items() if takes)
 
+    def defaults(self, name: str, **changes: Any) -> v1.ExplanationOptions:
+        """The options of a request for this method with every default filled in, for work that passes no gateway.
+
+        Args:
+            name: Under which the method is registered.
+            changes: Options that differ from the defaults, by their names in `ExplanationOptions`.
+        """
+        filled: dict[str, Any] = {"method": name, "encodings": ["uint8"], "channels": "sum"}
+        if self.default_evaluations:
+            filled["max_evaluations"] = self.default_evaluations
+        if self.default_tolerance is not None:
+            filled["tolerance"] = self.default_tolerance
+        if self.default_baseline and "baseline_image" not in changes:
+            filled["baseline"] = self.default_baseline
+        return v1.ExplanationOptions(**(filled | changes))
+
     def unavailable_for(self, network: Differentiable, enabled: Collection[str], name: str) -> str:
-        """Why a model does not offer it, and what to do instead; empty where it does.
+        """Why a model does not offer it, and what to do instead; empty if it does.
 
         Args:
             network: The model's.
@@ -133,7 +151,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
     ),
     "gradient_shap": Explainer(
         gradient_shap,
-        "Integrated gradients by chance: random places between the picture and random baselines; values nearly add up.",
+        "Integrated gradients, estimated by random sampling over several baselines; values nearly add up.",
         "Lundberg & Lee, A Unified Approach to Interpreting Model Predictions, NeurIPS 2017, arXiv:1705.07874",
         default_evaluations=32,
         min_evaluations=4,
@@ -155,7 +173,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
     ),
     "occlusion": Explainer(
         occlusion,
-        "How much of the class's logit goes when a window slides over the picture; coarse and easy to understand.",
+        "How far the class's logit falls when a window hides part of the picture; coarse and easy to understand.",
         "Zeiler & Fergus, Visualizing and Understanding Convolutional Networks, 2013, arXiv:1311.2901",
         evaluations="forward",
         default_evaluations=169,
@@ -186,7 +204,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
     ),
     "example": Explainer(
         example,
-        "Known pictures that the network takes for the same thing.",
+        "Known pictures that look most alike to the network.",
         "Papernot & McDaniel, Deep k-Nearest Neighbors, 2018, arXiv:1803.04765",
         unavailable=NO_BANK,
     ),

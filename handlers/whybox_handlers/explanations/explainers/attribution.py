@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from whybox_handlers.passes.account import StoppedBy
+
 
 @dataclass(frozen=True)
 class Question:
@@ -65,7 +67,7 @@ class Attribution:
     values: Tensor
     units: str
     signed: bool
-    stopped_by: str = "done"
+    stopped_by: StoppedBy = "done"
     residual: float | None = None
     baseline_value: float | None = None
     complete: bool = False

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.account import Passes, StoppedBy
 
 # Forward passes per baseline before the first gradient: parts of the line on which the objective is compared.
 _PARTS = 8
@@ -52,13 +52,13 @@ async def integrated_gradients(passes: Passes, question: Question) -> Attributio
         residual = abs(integral.gap) / len(lines) / change
         trusted = integral.size >= len(lines) * (_TRUSTED - 1)
         if question.tolerance and trusted and residual <= question.tolerance:
-            stopped_by = "tolerance"
+            stopped_by: StoppedBy = "tolerance"
             break
         granted = passes.grant(_BATCH)
         if not granted:
-            stopped_by = passes.stopped_by
+            stopped_by = granted.stopped_by
             break
-        await _refine(passes, question, integral, granted)
+        await _refine(passes, question, integral, granted.count)
     values = integral.values() / len(lines)
     return Attribution(values, "logit", True, stopped_by, residual, baseline_value, complete=True)
 
@@ -169,7 +169,7 @@ async def _first(passes: Passes, question: Question, lines: Sequence[_Line], coa
     # The picture's own gradient comes first, and alone: it tells how many more there is time for.
     end_value, end_gradient = await passes.gradients(question.picture[None], question.objective)
     end = _Corner(1.0, float(end_value), end_gradient[0])
-    count = max(passes.grant(len(lines) * (_FIRST - 1)) // len(lines), 1)
+    count = max(passes.grant(len(lines) * (_FIRST - 1)).count // len(lines), 1)
     placed = [_places([*values.tolist(), question.value], count) for values in coarse]
     starts = torch.cat([line.at(torch.tensor(places)) for line, places in zip(lines, placed, strict=True)])
     values, gradients = await passes.gradients(starts, question.objective)

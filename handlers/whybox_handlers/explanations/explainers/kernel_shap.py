@@ -10,8 +10,8 @@ from torch import Tensor
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import removal
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
-from whybox_handlers.explanations.superpixels import superpixels
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.explanations.superpixels import segments_of
+from whybox_handlers.passes.account import Passes, StoppedBy
 
 # More do not make a map easier to read, and each asks for its evaluations.
 _MOST_PIECES = 50
@@ -38,8 +38,8 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     Raises:
         DeadlineExceededError: It came before there were pairs enough to fit.
     """
-    budget = removal.grant(passes, question, 2**_MOST_PIECES)
-    segments = superpixels(question.picture, _pieces(budget))
+    budget = removal.grant(passes, question, 2**_MOST_PIECES).count
+    segments = segments_of(question.picture, _pieces(budget))
     sizes = segments.flatten().bincount()
     pieces = len(sizes)
     baseline_value = await removal.value_of_baselines(passes, question)
@@ -48,14 +48,15 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     exact = pieces <= _MOST_EXACT_PIECES and 2**pieces - 1 <= budget
     pairs = 2 ** (pieces - 1) - 1 if exact else (budget - 1) // 2
     coalitions = (_all if exact else _drawn)(pieces, question.generator())
-    stopped_by = "done" if exact else "evaluations"
+    stopped_by: StoppedBy = "done" if exact else "evaluations"
     while pairs:
-        granted = removal.grant(passes, question, 2 * min(_BATCH, pairs)) // 2
-        if not granted:
-            stopped_by = passes.stopped_by
+        granted = removal.grant(passes, question, 2 * min(_BATCH, pairs))
+        drawn = granted.count // 2
+        if not drawn:
+            stopped_by = granted.stopped_by
             break
-        pairs -= granted
-        batch = torch.stack(list(islice(coalitions, granted)))
+        pairs -= drawn
+        batch = torch.stack(list(islice(coalitions, drawn)))
         kept = torch.cat([batch, ~batch])[:, segments].float()
         ours, others = (await removal.value_of(passes, question, kept)).chunk(2)
         fit.add(batch, (ours - others) / 2, _kernel(batch) if exact else torch.ones_like(ours))

@@ -8,7 +8,7 @@ from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import removal
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
 from whybox_handlers.models.local_network import Box
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.account import Passes, StoppedBy
 from whybox_handlers.passes.occluded import Occluded
 
 _BATCH = 16
@@ -30,16 +30,16 @@ async def occlusion(passes: Passes, question: Question) -> Attribution:
     """
     _, height, width = question.picture.shape
     baselines = len(question.baselines)
-    windows = grid(height, width, max(removal.grant(passes, question, height * width), 1))
+    windows = grid(height, width, max(removal.grant(passes, question, height * width).count, 1))
     occluded = Occluded(question.picture, question.baselines)
     drops, covers = torch.zeros(height, width, dtype=torch.float64), torch.zeros(height, width)
-    stopped_by = "done"
+    stopped_by: StoppedBy = "done"
     while windows:
-        batch = windows[: removal.grant(passes, question, min(_BATCH, len(windows)))]
-        if not batch:
-            stopped_by = passes.stopped_by
+        granted = removal.grant(passes, question, min(_BATCH, len(windows)))
+        if not granted:
+            stopped_by = granted.stopped_by
             break
-        windows = windows[len(batch) :]
+        batch, windows = windows[: granted.count], windows[granted.count :]
         boxes, fills = torch.tensor(batch).repeat(baselines, 1), torch.arange(baselines).repeat_interleave(len(batch))
         (logits,) = await passes.forward(occluded, boxes, fills)
         drop = question.value - question.objective_of(logits).double().view(baselines, -1).mean(dim=0)

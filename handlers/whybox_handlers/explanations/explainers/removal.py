@@ -1,10 +1,12 @@
 """The objective while parts of the picture are removed: what all forward-only explainers ask the network."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from whybox_handlers.explanations.explainers.attribution import Question
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.account import Grant, Passes
 
 
 async def value_of(passes: Passes, question: Question, kept: Tensor) -> Tensor:
@@ -30,10 +32,11 @@ async def value_of_baselines(passes: Passes, question: Question) -> float:
     return float(question.objective_of(await passes.logits(torch.stack(question.baselines))).double().mean())
 
 
-def grant(passes: Passes, question: Question, wanted: int) -> int:
-    """How many of `wanted` masks budget and deadline allow, each for all baselines; see `Passes.grant`."""
+def grant(passes: Passes, question: Question, wanted: int) -> Grant:
+    """The part of `wanted` masks, each for all baselines, that budget and deadline allow; see `Passes.grant`."""
     baselines = len(question.baselines)
-    return passes.grant(wanted * baselines) // baselines
+    granted = passes.grant(wanted * baselines)
+    return replace(granted, count=granted.count // baselines)
 
 
 def residual_of(values: Tensor, errors: Tensor) -> float:

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import removal
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.account import Passes, StoppedBy
 
 # Cells of a mask to each side, and the share of them that is kept: the paper's values for 224 x 224 pixels.
 _CELLS = 7
@@ -37,14 +37,14 @@ async def rise(passes: Passes, question: Question) -> Attribution:
     sums = _Sums(question.picture.shape[-2:])
     generator = question.generator()
     while granted := removal.grant(passes, question, _BATCH):
-        kept = masks(granted, question.picture.shape[-2:], generator)
+        kept = masks(granted.count, question.picture.shape[-2:], generator)
         # Taking a constant away changes no covariance; it keeps the sums of squares small.
         sums.add(kept, await removal.value_of(passes, question, kept) - question.value)
         if question.tolerance and sums.count >= _FEWEST and sums.residual() <= question.tolerance:
             return sums.attribution("tolerance")
     if not sums.count:
         raise errors.DeadlineExceededError("the deadline passed before the first masks; allow more time")
-    return sums.attribution(passes.stopped_by)
+    return sums.attribution(granted.stopped_by)
 
 
 def masks(count: int, size: torch.Size, generator: torch.Generator) -> Tensor:
@@ -102,6 +102,6 @@ class _Sums:
         """See `removal.residual_of`."""
         return removal.residual_of(self.map(), self.errors())
 
-    def attribution(self, stopped_by: str) -> Attribution:
+    def attribution(self, stopped_by: StoppedBy) -> Attribution:
         """What is known by now."""
         return Attribution(self.map().float(), "relative", signed=True, stopped_by=stopped_by, residual=self.residual())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whybox_handlers.passes.account import Passes
+from whybox_handlers.passes.account import Passes, StoppedBy
 
 BATCH = 4
 """Samples between two looks at the residual; fewer would tell no standard error worth the name."""
@@ -26,7 +26,7 @@ class SampleMean:
 
     values: Tensor
     residual: float
-    stopped_by: str
+    stopped_by: StoppedBy
 
 
 async def sample_mean(passes: Passes, tolerance: float, draw: Callable[[int], Awaitable[Tensor]]) -> SampleMean:
@@ -48,9 +48,10 @@ async def sample_mean(passes: Passes, tolerance: float, draw: Callable[[int], Aw
         residual = _residual(float((total / count).square().sum()), squares / count, count)
         if tolerance and residual <= tolerance:
             return SampleMean((total / count).float(), residual, "tolerance")
-        wanted = passes.grant(BATCH)
-        if not wanted:
-            return SampleMean((total / count).float(), residual, passes.stopped_by)
+        granted = passes.grant(BATCH)
+        if not granted:
+            return SampleMean((total / count).float(), residual, granted.stopped_by)
+        wanted = granted.count
 
 
 def _residual(square_of_mean: float, mean_of_squares: float, count: int) -> float:

@@ -1,10 +1,10 @@
-"""Maps as PNG files, in the colours that the client draws too."""
+"""Maps as PNG files, in the same colours as the client's."""
 
-from PIL import Image
 from torch import Tensor
 
 from whybox.v1 import heat_maps
 from whybox_handlers.explanations.explainers import Attribution
+from whybox_handlers.pictures.levels import image
 from whybox_handlers.pictures.png import png
 
 _OPACITY = 0.5
@@ -24,6 +24,5 @@ def heat_map(attribution: Attribution, picture: Tensor) -> bytes:
 
 def overlay(attribution: Attribution, picture: Tensor) -> bytes:
     """The map over the view in grey; arguments as for `heat_map`."""
-    levels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
     strengths = heat_maps.strengths(attribution.values.numpy(), signed=attribution.signed)
-    return png(heat_maps.lay_over(Image.fromarray(levels), strengths, _OPACITY, signed=attribution.signed))
+    return png(heat_maps.lay_over(image(picture), strengths, _OPACITY, signed=attribution.signed))

@@ -1,23 +1,21 @@
 """Likeness of two maps in the order of their values."""
 
-import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from torch import Tensor
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:
     """Spearman's rank correlation, -1 to 1; equal values share their mean rank.
 
-    0 where either map has one value everywhere: it orders nothing, so nothing agrees with it.
+    0 if either map has one value everywhere: it orders nothing, so nothing agrees with it.
 
     Args:
         one: Of any shape, not empty.
-        other: Of the same.
+        other: Of the same shape.
     """
-    ranks = [rankdata(values.double().numpy().ravel()) for values in (one, other)]
-    first, second = (each - each.mean() for each in ranks)
-    size = float(np.linalg.norm(first) * np.linalg.norm(second))
-    return float(first @ second) / size if size else 0.0
+    if is_constant(one) or is_constant(other):
+        return 0.0
+    return float(spearmanr(*(values.double().numpy().ravel() for values in (one, other))).statistic)
 
 
 def is_constant(values: Tensor) -> bool:

@@ -7,6 +7,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from whybox import v1
+from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
 
 _TOP = 0.05
@@ -17,15 +18,15 @@ _WINDOW = 7
 def map_similarity(one: Tensor, other: Tensor) -> v1.MapSimilarity:
     """SSIM, overlap of the 5 % largest values and rank correlation of two maps of one shape, [H, W] or [3, H, W].
 
-    For SSIM (Wang et al., IEEE TIP 2004) each map is scaled by its largest absolute value, so that its form alone
-    counts. It compares intensities: where there are negative values, both maps are lifted until the lowest value is 0,
-    or a map would be like its negative. It is the mean over windows of 7 x 7 cells; the cells of maps with fewer a side
-    are repeated until they fill one.
+    For SSIM (Wang et al., IEEE TIP 2004) each map is scaled by its largest absolute value, so that only its form
+    counts. SSIM compares intensities, so maps with negative values are both lifted until the lowest value is 0;
+    otherwise a map would resemble its negative. SSIM is the mean over windows of 7 x 7 cells; the cells of a map with
+    fewer than 7 cells a side are repeated until they fill one window.
 
-    1 means the same map, in all three. A map with one value everywhere orders nothing, though: its rank correlation
-    with any map is 0; and of equal values the first count as the largest.
+    1 means the same map, in all three. A map with one value everywhere orders nothing: its rank correlation with any
+    map is 0. Among equal values, the first count as the largest.
     """
-    first, second = (values.sum(dim=0) if values.dim() == 3 else values for values in (one, other))
+    first, second = (channels_summed(values) for values in (one, other))
     return v1.MapSimilarity(
         ssim=_ssim(first, second),
         top_overlap=top_overlap(first, second),

@@ -9,7 +9,7 @@ from whybox import v1
 
 
 def encode(array: NDArray[np.float32], dtype: str) -> v1.Tensor:
-    """Row-major, little-endian, compressed where that is shorter.
+    """Row-major, little-endian, compressed if that is shorter.
 
     Args:
         array: Finite values of any shape, not empty.

@@ -1,4 +1,4 @@
-"""The rescale rule of DeepLIFT, operation by operation; see `propagation.rescaled_multipliers`."""
+"""The rescale rule of DeepLIFT, operation by operation; see `rules.rescaled_multipliers`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from whybox_handlers.explanations.propagation.operations import (
     slope,
 )
 
-# Elementwise operations that only choose: their results are as exact as what they are given.
+# Elementwise operations that only choose between values: their results are as exact as their inputs.
 _CHOICES = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_max", "clip", "threshold"})
 
 
 class _Differences(TorchFunctionMode, ABC):
-    """What recording and rescaling share: which operation follows which rule."""
+    """Shared by recording and rescaling: the rule of each operation."""
 
     @abstractmethod
     def by_rule(self, rule: type["_Rule"], function: Function, *inputs: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class _Differences(TorchFunctionMode, ABC):
         if not call.activations or call.role is Role.METADATA:
             return call.plain()
         if not torch.is_grad_enabled():
-            # In torch.no_grad, or in an autograd function of the network's own, whose way back would be taken unseen.
+            # In torch.no_grad, or in an autograd function of the network's own, whose backward pass has no rule here.
             raise _no_rule(f"{call.title} where the network keeps gradients from it")
         if _is_linear(call):
             return call.plain()
@@ -76,17 +76,17 @@ class _Differences(TorchFunctionMode, ABC):
 
 
 def _is_linear(call: Call) -> bool:
-    """Whether differences go through as gradients do, with constants where this call has them."""
+    """Whether differences go through this call as gradients do, given which of its arguments are constants."""
     if call.role is Role.PRODUCT:
         return len(call.activations) == 1
     return call.role is Role.SUM or (call.role in (Role.LINEAR, Role.QUOTIENT) and call.activations == {0})
 
 
 class Recording(_Differences):
-    """The baseline's pass: keeps what each rule will compare with, in the order in which the network works.
+    """The baseline's pass: keeps the inputs that each rule compares with, in the order of the network's calls.
 
     Args:
-        recorded: Where to.
+        recorded: The inputs are appended here.
     """
 
     def __init__(self, recorded: list[tuple[Tensor, ...]]) -> None:
@@ -94,7 +94,7 @@ class Recording(_Differences):
         self._recorded = recorded
 
     def by_rule(self, rule: type["_Rule"], function: Function, *inputs: Tensor) -> Tensor:
-        """See above; the rule says nothing yet."""
+        """See `_Differences.by_rule`; the rule is not applied yet."""
         # Copies: the network may write over them.
         self._recorded.append(tuple(each.detach().clone() for each in inputs))
         result: Tensor = _NoWayBack.apply(rule, function, *inputs)
@@ -105,7 +105,7 @@ class Rescaling(_Differences):
     """The picture's pass.
 
     Args:
-        recorded: The baseline's.
+        recorded: From the baseline's pass.
     """
 
     def __init__(self, recorded: Sequence[tuple[Tensor, ...]]) -> None:
@@ -113,7 +113,7 @@ class Rescaling(_Differences):
         self._recorded = iter(recorded)
 
     def by_rule(self, rule: type["_Rule"], function: Function, *inputs: Tensor) -> Tensor:
-        """See above."""
+        """See `_Differences.by_rule`."""
         of_baseline = next(self._recorded, ())
         if [each.shape for each in of_baseline] != [each.shape for each in inputs]:
             raise _no_rule("an order of operations that depends on the picture")
@@ -129,23 +129,23 @@ def _no_rule(operation: str) -> FailedPreconditionError:
 
 
 class _Rule(torch.autograd.Function):
-    """What goes back through function(*inputs): multipliers where there were gradients.
+    """The way back through function(*inputs), with multipliers in place of gradients.
 
-    Takes the function, its inputs for the picture, and those for the baseline.
+    Takes the function, its inputs for the picture, and its inputs for the baseline.
     """
 
     @staticmethod
     def value(result: Any) -> Tensor:
-        """What the network is to get of the function's result."""
+        """The part of the function's result that the network gets."""
         value: Tensor = result
         return value
 
 
 class _NoWayBack(torch.autograd.Function):
-    """For a pass that nobody goes back through: it tells activations from constants, and keeps nothing.
+    """For a pass without a way back: it tells activations from constants, and keeps nothing.
 
-    An operation of torch's own would keep its input. Where that is then written over by the result, the two would keep
-    each other for ever.
+    An operation of torch's own would keep its input. If the result is then written over that input, the two would keep
+    each other in memory for ever.
     """
 
     @staticmethod
@@ -154,7 +154,7 @@ class _NoWayBack(torch.autograd.Function):
 
 
 class _Elementwise(_Rule):
-    """D(y) / D(z), in double precision: differences of nearby values keep few digits, and this multiplies the error."""
+    """D(y) / D(z), in double precision, because the quotient of two small differences keeps few digits."""
 
     @staticmethod
     def forward(ctx: Any, function: Function, z: Tensor, z0: Tensor) -> Tensor:
@@ -208,14 +208,14 @@ class _Product(_Rule):
 
 
 class _MaxPooling(_Rule):
-    """D(y) lies where the picture has its maximum if y grew, and where the baseline has its own if it fell.
+    """D(y) is assigned to the place of the picture's maximum if y grew, and to that of the baseline's if it fell.
 
     The function gives the largest elements of [..., h, w], and their places in h * w.
     """
 
     @staticmethod
     def value(result: Any) -> Tensor:
-        """The first of both."""
+        """The largest elements, without their places."""
         value: Tensor = result[0]
         return value
 

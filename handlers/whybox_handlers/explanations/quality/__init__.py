@@ -1,4 +1,4 @@
-"""How far one map can be trusted: measurements of it through the network, and the verdict on them."""
+"""How far one map can be trusted: its measurements through the network, and the verdict on them."""
 
 from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
@@ -8,41 +8,36 @@ from whybox_handlers.explanations.quality.stability import Repetition, sensitivi
 from whybox_handlers.explanations.quality.verdict import objections
 from whybox_handlers.passes.account import Passes
 
-__all__ = ["measure"]
+__all__ = ["measure_quality"]
 
 _EVALUATIONS = {
     "deletion": CURVE_EVALUATIONS,
     "insertion": CURVE_EVALUATIONS,
     "infidelity": INFIDELITY_EVALUATIONS,
 }
-"""What the measurements cost that do not repeat the method, in forward evaluations."""
+"""Cost of the measurements that do not repeat the method, in forward evaluations."""
 
 
-async def measure(
-    part: v1.Quality,
-    row: Explainer,
-    question: Question,
-    attribution: Attribution,
-    options: v1.ExplanationOptions,
-    passes: Passes,
-) -> None:
+async def measure_quality(
+    row: Explainer, question: Question, attribution: Attribution, options: v1.ExplanationOptions, passes: Passes
+) -> v1.Quality:
     """Makes the measurements that the options name, and says what speaks against the map.
 
-    A measurement for which the deadline leaves no time is left out; the map is not called reliable then.
+    A measurement for which the deadline leaves no time is left out, and the map is then not called reliable.
 
     Args:
-        part: What is filled in.
         row: The method that made the map.
-        question: What it answers.
+        question: The question of the map.
         attribution: The map.
         options: `quality` and `max_evaluations` are read.
         passes: Its limits hold; its account is left alone.
     """
+    part = v1.Quality()
     own = passes.unlimited()
     repetition = Repetition(row, question, options.max_evaluations or None, passes)
     late = []
     for name in options.quality:
-        if own.grant(_EVALUATIONS.get(name, 0)) < _EVALUATIONS.get(name, 0):
+        if own.grant(_EVALUATIONS.get(name, 0)).count < _EVALUATIONS.get(name, 0):
             late.append(name)
         elif name == "deletion":
             part.deletion.CopyFrom(await deletion(own, question, attribution))
@@ -66,3 +61,4 @@ async def measure(
     part.reliable = not part.reasons
     part.forward_evaluations = own.forward_evaluations + repetition.forward_evaluations
     part.gradient_evaluations = own.gradient_evaluations + repetition.gradient_evaluations
+    return part

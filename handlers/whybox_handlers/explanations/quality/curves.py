@@ -8,14 +8,14 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Question
-from whybox_handlers.explanations.maps.importance import displaced, importance
+from whybox_handlers.explanations.maps.pixels import displaced, importance
 from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.passes.account import Passes
 
 STEPS = 20
 """Pixels go in this many equal shares."""
 DISPLACEMENTS = 4
-"""Over so many places is `random_auc` averaged."""
+"""Number of random places over which `random_auc` is averaged."""
 CURVE_EVALUATIONS = (STEPS + 1) + DISPLACEMENTS * (STEPS - 1)
 """Forward evaluations of one curve; its two ends are the same in any order of the pixels."""
 
@@ -24,8 +24,8 @@ async def deletion(passes: Passes, question: Question, attribution: Attribution)
     """The target's probability while the pixels go, the most important first; a low area speaks for the map.
 
     Args:
-        passes: Are charged `CURVE_EVALUATIONS`.
-        question: What the map answers; `substitute` of it takes the place of the pixels.
+        passes: Is charged `CURVE_EVALUATIONS`.
+        question: The question of the map; its `substitute` replaces the pixels.
         attribution: The map.
     """
     return await _curve(passes, question, attribution, question.picture, substitute(question))
@@ -70,7 +70,7 @@ async def _curve(passes: Passes, question: Question, attribution: Attribution, s
 
 
 def _first(values: Tensor, counts: Tensor) -> Tensor:
-    """[N, H, W]: where the `counts` [N] largest values are; of equal ones the first, row by row."""
+    """[N, H, W]: the places of the `counts` [N] largest values; equal values count in the order of the rows."""
     order = values.flatten().argsort(descending=True, stable=True)
     ranks = torch.empty_like(order)
     ranks[order] = torch.arange(len(order))

@@ -1,4 +1,4 @@
-"""Infidelity: does the map foretell what the network says of a changed picture?
+"""Infidelity: does the map predict the network's answer to a changed picture?
 
 Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019, arXiv:1901.09392.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.explanations.explainers import Attribution, Question
-from whybox_handlers.explanations.maps.importance import displaced, importance
+from whybox_handlers.explanations.maps.pixels import displaced, importance
 from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.passes.account import Passes
 
@@ -21,11 +21,11 @@ _SMALLEST, _LARGEST = 1 / 8, 1 / 2
 _DISPLACEMENTS = 16
 """Random places; they cost no passes."""
 _ROUNDING = 1e-4
-"""Logits; the same picture in another batch may differ by a tenth of this."""
+"""In logits; the same picture in another batch may differ by a tenth of this."""
 
 
 class Infidelity(NamedTuple):
-    """Of a map and, for the same changes, of one with the same value everywhere and of the map at random places."""
+    """Infidelity of a map and, for the same changes, of a map with one value everywhere and of the map displaced."""
 
     of_map: float
     of_uniform: float
@@ -35,18 +35,18 @@ class Infidelity(NamedTuple):
 async def infidelity(passes: Passes, question: Question, attribution: Attribution) -> Infidelity | None:
     """Minimum over s >= 0 of E[(s * foretold - true)^2] / E[true^2] for random changes of the picture; 0 to 1.
 
-    A change puts `substitute` in place of a random square ("square removal" in the paper); `true` is by how much the
-    objective falls. A map whose values are logits, or relative, foretells the sum of its values over the square, a
-    gradient the sum of its products with the change of each pixel. The scaling s is the paper's, which makes units
-    comparable; it may not be negative, for then a map that calls everything wrong would be perfect.
+    A change puts `substitute` in place of a random square ("square removal" in the paper); `true` is the fall of the
+    objective. A map whose values are logits, or relative, foretells the sum of its values over the square. A gradient
+    foretells the sum of its products with the change of each pixel. The scaling s is the paper's, which makes units
+    comparable; it may not be negative, because then a map that gets every sign wrong would be perfect.
 
     Args:
-        passes: Are charged `INFIDELITY_EVALUATIONS`.
-        question: What the map answers.
+        passes: Is charged `INFIDELITY_EVALUATIONS`.
+        question: The question of the map.
         attribution: The map.
 
     Returns:
-        None where no change changed the objective, so that there was nothing to foretell.
+        None if no change of the picture changed the objective, so that there was nothing to predict.
     """
     picture, instead = question.picture, substitute(question)
     squares = _squares(picture, question.generator())
@@ -64,7 +64,7 @@ async def infidelity(passes: Passes, question: Question, attribution: Attributio
 
 
 def _foretold(attribution: Attribution, picture: Tensor, instead: Tensor) -> Tensor:
-    """[H, W]: what each pixel adds to the fall of the objective, as the map has it, when it is replaced."""
+    """[H, W]: the fall of the objective that the map predicts for replacing each pixel."""
     if attribution.units != "logit per pixel value" or attribution.values.dim() == 2:
         return importance(attribution, picture)
     change = picture - instead
@@ -87,7 +87,7 @@ def _squares(picture: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _unexplained(foretold: Tensor, true: Tensor) -> float:
-    """The share of the mean square that remains after the best scaling."""
+    """Share of the mean square that remains after the best scaling."""
     size = float(foretold.square().sum())
     common = float(foretold @ true)
     if not size or common <= 0:

@@ -1,4 +1,4 @@
-"""How much a map changes when the picture hardly does."""
+"""How much a map changes with a change of the picture that is hardly visible."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
+from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
 from whybox_handlers.explanations.maps.similarity import top_overlap
 from whybox_handlers.passes.account import Passes
@@ -18,18 +19,18 @@ _ROUNDING = 0.5 / 255
 
 
 class Repetition:
-    """The same method asked the same of a changed picture.
+    """The same method, asked the same question about changed pictures.
 
     Args:
         row: The method.
-        question: What it was asked. Baselines and seed stay, so that maps differ by the change of the picture alone.
+        question: Baselines and seed stay, so that maps differ only by the change of the picture.
         budget: As for the first map; None for no limit.
         passes: Its limits hold; its account is left alone.
 
     Attributes:
-        forward_evaluations: What the repetitions cost so far.
+        forward_evaluations: Cost of the repetitions so far.
         gradient_evaluations: The same.
-        late: Whether the deadline cut one of them short, so that it cannot be compared.
+        late: Whether the deadline cut a repetition short, so that it cannot be compared.
     """
 
     def __init__(self, row: Explainer, question: Question, budget: int | None, passes: Passes) -> None:
@@ -42,19 +43,14 @@ class Repetition:
         self.late = False
 
     async def values(self, radius: float, generator: torch.Generator) -> Tensor | None:
-        """The map's values after uniform noise of at most `radius`; None where there was no time for it."""
+        """The map's values after uniform noise of at most `radius`; None if there was no time for it."""
         picture = self.question.picture
         noise = radius * (2 * torch.rand(picture.shape, generator=generator) - 1)
         changed = (picture + noise).clamp(0, 1)
         own = self._passes.with_budget(self._budget, self._row.evaluations)
         looking = own.unlimited()
-        maps = None
-        if self.question.maps is None:
-            logits = await looking.logits(changed[None])
-        else:
-            logits, several = await looking.logits_and_maps(changed[None])
-            maps = several[0]
-        attribution = await self._row.explain(own, replace(self.question, picture=changed, logits=logits[0], maps=maps))
+        logits, maps = (await looking.look(changed[None])).row(0)
+        attribution = await self._row.explain(own, replace(self.question, picture=changed, logits=logits, maps=maps))
         self.forward_evaluations += own.forward_evaluations + looking.forward_evaluations
         self.gradient_evaluations += own.gradient_evaluations
         self.late |= attribution.stopped_by == "deadline"
@@ -67,7 +63,7 @@ async def sensitivity(repetition: Repetition, attribution: Attribution) -> float
     Yeh et al., arXiv:1901.09392. The maximum over a few random changes: a lower bound of the true one.
 
     Returns:
-        None where the map is 0 everywhere, or where time was over.
+        None if the map is 0 everywhere, or if time was over.
     """
     values = attribution.values.double()
     size = float(values.norm())
@@ -87,10 +83,10 @@ async def stability(repetition: Repetition, attribution: Attribution) -> v1.Stab
     """The map compared with that of the picture plus uniform noise of half a grey level.
 
     Returns:
-        None where time was over.
+        None if time was over.
     """
     changed = await repetition.values(_ROUNDING, repetition.question.generator())
     if changed is None:
         return None
-    before, after = (values.sum(dim=0) if values.dim() == 3 else values for values in (attribution.values, changed))
+    before, after = (channels_summed(values) for values in (attribution.values, changed))
     return v1.Stability(rank_correlation=rank_correlation(before, after), top_overlap=top_overlap(before, after))

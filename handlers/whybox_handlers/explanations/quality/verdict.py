@@ -1,22 +1,22 @@
-"""What speaks against a map: its measurements against limits."""
+"""What speaks against a map: its measurements, compared with limits."""
 
 from collections.abc import Collection, Iterator
 
 from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
-from whybox_handlers.explanations.maps.importance import importance
+from whybox_handlers.explanations.maps.pixels import importance
 from whybox_handlers.explanations.maps.ranks import is_constant
 
 MIN_ADVANTAGE = 1e-4
-"""Of areas and infidelities: less is made by rounding."""
+"""Least difference of areas and of infidelities that counts; rounding makes smaller ones."""
 MAX_SENSITIVITY = 1.0
-"""A map that changes by more than its own size says something else of a picture that people cannot tell apart."""
+"""A map that changes by more than its own size says something else about a picture that looks the same."""
 MIN_RANK_CORRELATION = 0.7
-"""Half of the ranks' variance (0.7^2) is the picture's; below, rounding to 8 bits decides more than the picture."""
+"""At 0.7 the picture explains half of the variance of the ranks (0.7^2); below, rounding to 8 bits explains more."""
 MIN_TOP_OVERLAP = 0.5
-"""Of what the map calls most important more than half may not depend on rounding."""
+"""Rounding may move at most half of the map's most important pixels."""
 MAX_GAP = 0.1
-"""Of the change that a complete map must explain it may miss a tenth: twice what path methods aim at by default."""
+"""A complete map may miss a tenth of the change that it must explain: three times the default aim of path methods."""
 
 
 def objections(
@@ -27,18 +27,18 @@ def objections(
     wanted: Collection[str],
     late: Collection[str],
 ) -> Iterator[str]:
-    """Sentences for people; none for a map against which nothing speaks.
+    """Sentences for people; none if nothing speaks against the map.
 
-    Curves and infidelity have no absolute limit, for the network and the picture set their scale: the map must beat
+    Curves and infidelity have no absolute limit, because the network and the picture set their scale: the map must beat
     itself at random places.
 
     Args:
         part: The measurements.
         row: The method.
-        question: What the map answers.
+        question: The question of the map.
         attribution: The map.
         wanted: Names of the measurements that were asked for.
-        late: Those for which there was no time.
+        late: Names of the measurements for which there was no time.
     """
     if is_constant(importance(attribution, question.picture)):
         yield "the map has the same value everywhere, so it points at nothing"
@@ -55,7 +55,7 @@ def objections(
     if part.HasField("infidelity"):
         if not part.infidelity <= part.random_infidelity - MIN_ADVANTAGE:
             yield (
-                f"the map foretells changes of the logit no better than the same map at random places "
+                f"the map predicts changes of the logit no better than the same map at random places "
                 f"(infidelity {part.infidelity:.3f} against {part.random_infidelity:.3f})"
             )
     elif "infidelity" in wanted and "infidelity" not in late:
@@ -82,7 +82,7 @@ def objections(
 
 
 def _incomplete(row: Explainer, question: Question, attribution: Attribution) -> Iterator[str]:
-    """What speaks against a map that did not reach what its method aims at; known without any measurement."""
+    """What speaks against a map that missed the aim of its method; known without any measurement."""
     if attribution.residual is not None:
         # A tolerance of 0 asks to spend everything, not to be exact.
         aim = question.tolerance or row.default_tolerance
@@ -96,6 +96,6 @@ def _incomplete(row: Explainer, question: Question, attribution: Attribution) ->
         gap = abs(float(attribution.values.double().sum()) - change)
         if gap > MAX_GAP * abs(change):
             yield (
-                f"the map's values miss the change of the logit that they should add up to by {gap:.3g} of "
+                f"the map's values miss the change of the logit that they should sum to by {gap:.3g} of "
                 f"{change:.3g} (more than {MAX_GAP:.0%})"
             )

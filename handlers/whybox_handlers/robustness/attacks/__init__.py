@@ -1,6 +1,7 @@
-"""Minimal adversarial changes: how little makes the model change its mind.
+"""Minimal adversarial changes: how small a change of the picture changes the predicted class.
 
-To add an attack: write its module, name it in `ATTACKS`, add its row to the table in tests/handlers/test_attacks.py.
+To add an attack: write its module, name it in `ATTACKS`, and add its row to the table in
+tests/handlers/robustness/test_attacks.py.
 """
 
 from collections.abc import Mapping

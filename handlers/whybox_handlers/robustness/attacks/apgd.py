@@ -8,36 +8,40 @@ from torch import Tensor
 from whybox_handlers.robustness.attacks.minimal import MinimalAttack
 from whybox_handlers.robustness.attacks.search import Search
 
-# The paper's nine targets, where the budget gives each of them so many steps.
-_TARGETS = 9
-_STEPS = 12
-# The paper's weight of the new step against the last one, and share of steps that must help.
-_MOMENTUM = 0.75
-_HELPING = 0.75
-# The ball is this much larger than the linear guess, and grows by as much while nothing flips; after a flip it is this
-# much smaller.
-_BEYOND = 1.5
-_SHRINK = 0.98
-
 
 class APGD(MinimalAttack):
     """Projected gradient steps against one runner-up after the other.
 
-    The step begins with twice the radius and is halved, with a new start from the best point, whenever too few of the
-    last steps have helped. Instead of a ball of fixed radius the search has one that shrinks with every flip, and grows
-    while there is none. The paper's loss is a ratio of differences of logits; here it is the numerator, the margin,
-    which near the boundary leads the same way.
+    The first step is twice the radius. The step is halved, and the walk starts again from the best point, whenever too
+    few of the last steps have lowered the margin. The paper's ball has a fixed radius; here it shrinks with every flip
+    and grows while there is none. The paper's loss is a ratio of differences of logits; here it is the numerator, the
+    margin, which near the boundary leads the same way.
+
+    Attributes:
+        targets: At most this many runners-up are attacked; the paper's number.
+        steps_per_target: Evaluations for each target; a smaller budget attacks fewer targets.
+        momentum: Weight of the new step against the last one, 0 to 1; the paper's value.
+        helping: Share of the last steps that must have lowered the margin, 0 to 1; the paper's value.
+        growth: The first radius in multiples of the linear estimate of the distance, and what it is multiplied by while
+            nothing flips.
+        shrink: The radius after a flip, in multiples of the smallest flip so far.
     """
 
     name = "apgd"
     summary = "Projected gradient steps of adaptive length against the runners-up, in a ball that shrinks."
     reference = "Croce and Hein, ICML 2020, arXiv:2003.01690"
+    targets: int = 9
+    steps_per_target: int = 12
+    momentum: float = 0.75
+    helping: float = 0.75
+    growth: float = 1.5
+    shrink: float = 0.98
 
     async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`."""
-        targets = search.rivals(max(1, min(_TARGETS, search.evaluations // _STEPS)))
+        targets = search.rivals(max(1, min(self.targets, search.evaluations // self.steps_per_target)))
         for remaining, target in zip(range(len(targets), 0, -1), targets, strict=True):
-            # The last target has all that is left, and one step more to notice that nothing is.
+            # The last target gets the rest of the budget, and one step more to find out that the budget is spent.
             steps = search.left + 1 if remaining == 1 else search.left // remaining
             await self._attack(search, target, steps)
 
@@ -47,7 +51,7 @@ class APGD(MinimalAttack):
         best, lowest = previous, math.inf
         [look] = await search.look_at_rivals(change, [target])
         best_look = look
-        radius = min(_BEYOND * look.ahead, search.smallest * _SHRINK)
+        radius = min(self.growth * look.ahead, search.smallest * self.shrink)
         length = 2 * radius
         checkpoint, helped, since = max(2, steps // 4), 0, 0
         for _ in range(steps - 1):
@@ -58,14 +62,14 @@ class APGD(MinimalAttack):
             if look.margin < lowest:
                 lowest, best, best_look = look.margin, change, look
             if look.flipped:
-                radius = min(radius, search.smallest * _SHRINK)
+                radius = min(radius, search.smallest * self.shrink)
             if since < checkpoint:
                 continue
             if math.isinf(search.smallest):
-                # Nothing flips in here: a larger ball, and steps that fit it.
-                radius, length = _BEYOND * radius, _BEYOND * length
+                # Nothing flips in this ball: a larger one, and longer steps.
+                radius, length = self.growth * radius, self.growth * length
             else:
-                if helped < _HELPING * since:
+                if helped < self.helping * since:
                     length /= 2
                     change = previous = best
                     look = best_look
@@ -76,5 +80,5 @@ class APGD(MinimalAttack):
         self, search: Search, change: Tensor, previous: Tensor, direction: Tensor, length: float, radius: float
     ) -> Tensor:
         plain = search.norm.projected(change + length * direction, radius)
-        mixed = change + _MOMENTUM * (plain - change) + (1 - _MOMENTUM) * (change - previous)
+        mixed = change + self.momentum * (plain - change) + (1 - self.momentum) * (change - previous)
         return search.boxed(search.norm.projected(mixed, radius))

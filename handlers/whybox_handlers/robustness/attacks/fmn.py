@@ -7,46 +7,52 @@ import torch
 from whybox_handlers.robustness.attacks.minimal import MinimalAttack
 from whybox_handlers.robustness.attacks.search import Search
 
-# Step length in multiples of the radius, first and last.
-_ALPHA = (2.0, 0.4)
-# Share by which the radius stays below the smallest flip so far, first and last.
-_GAMMA = (0.02, 0.005)
-# Until the first flip the radius goes a little beyond the linear guess, which mostly falls short.
-_BEYOND = 1.02
-# Weight of the gradients so far: signs of single gradients flicker along the boundary.
-_MEMORY = 0.5
-
 
 class FMN(MinimalAttack):
     """Walks along the decision boundary while the allowed radius follows it.
 
-    The paper shrinks the radius by a fixed share after a flip and lets it grow otherwise. Here it is set, at every
-    step, to where the linearised network has its boundary: with a dozen evaluations none is left for finding the order
-    of magnitude. Gradients are averaged, which halves what a dozen evaluations miss. The change is projected in every
-    norm (Foolbox 3.3 does not in L2).
+    The paper shrinks the radius by a fixed share after a flip and lets it grow otherwise. Here the radius is set, at
+    every step, to where the linearised network has its boundary: a dozen evaluations leave none for finding the order
+    of magnitude. Gradients are averaged, because the signs of single gradients flicker along the boundary; averaging
+    halves the excess over the smallest distance that a dozen evaluations leave. The change is projected in every norm
+    (Foolbox 3.3 does not project in L2).
+
+    Attributes:
+        step_lengths: First and last step, in multiples of the radius.
+        margins: First and last share by which the radius stays below the smallest flip so far.
+        overshoot: Until the first flip the radius is this multiple of the linear estimate, which is mostly too short.
+        memory: Weight of the gradients so far in the average, 0 (only the new one) to 1.
+        first_rivals: At most this many runners-up are looked at first, one evaluation for each.
+        share_for_first: At most this share of the budget is spent on them, 0 to 1.
     """
 
     name = "fmn"
     summary = "Walks along the decision boundary towards the picture, in few steps."
     reference = "Pintor et al., NeurIPS 2021, arXiv:2102.12827"
+    step_lengths: tuple[float, float] = (2.0, 0.4)
+    margins: tuple[float, float] = (0.02, 0.005)
+    overshoot: float = 1.02
+    memory: float = 0.5
+    first_rivals: int = 10
+    share_for_first: float = 0.4
 
     async def search(self, search: Search) -> None:
         """See `MinimalAttack.search`."""
         norm = search.norm
         change = torch.zeros_like(search.picture)
         average = torch.zeros_like(search.picture)
-        look = await search.look_at_nearest()
+        look = await search.look_at_nearest(self.first_rivals, self.share_for_first)
         while True:
             size = norm.size(change)
             boundary = size + look.ahead
             if look.flipped:
                 boundary = max(boundary, size / 2)
             if math.isfinite(search.smallest):
-                radius = min(boundary, search.smallest * (1 - annealed(_GAMMA, search.progress)))
+                radius = min(boundary, search.smallest * (1 - annealed(self.margins, search.progress)))
             else:
-                radius = boundary * _BEYOND
-            average = _MEMORY * average + (1 - _MEMORY) * look.gradient / look.steepness
-            step = annealed(_ALPHA, search.progress) * radius
+                radius = boundary * self.overshoot
+            average = self.memory * average + (1 - self.memory) * look.gradient / look.steepness
+            step = annealed(self.step_lengths, search.progress) * radius
             change = search.boxed(norm.projected(change - step * norm.steepest(average), radius))
             look = await search.look(change)
 

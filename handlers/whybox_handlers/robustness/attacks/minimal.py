@@ -1,4 +1,4 @@
-"""The template of every minimal attack: search, then refine and verify with the serving network."""
+"""The template of every minimal attack: search, then refinement and verification with the serving network."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,23 +14,6 @@ from whybox_handlers.passes.computations import serve_alone
 from whybox_handlers.robustness.attacks.norms import NORMS
 from whybox_handlers.robustness.attacks.search import Search, SearchEndedError, margin_of
 
-FORWARDS_PER_GRADIENT = 10
-"""What an attack without gradients may spend in the place of one gradient."""
-
-# The bracket around the boundary is closed to this share of the distance.
-_PRECISION = 0.0005
-# A change that the serving network does not confirm is followed so many times as far along its ray, and where the whole
-# search has seen no flip, so many times.
-_FURTHEST, _FURTHEST_WITHOUT_FLIP = 2.0, 64.0
-# ... and at least to this size: below it rounding decides, and two networks round differently.
-_BEYOND_ROUNDING = 1e-5
-_STRETCH = 0.002
-# The secant closes the bracket in four or five; after ten the boundary is not a simple crossing, and halves are safe.
-_SECANTS = 10
-_PROBES = 30
-# Of the time until the deadline: what the search may take; the rest is for refinement.
-_SHARE = 0.9
-
 
 @dataclass(frozen=True)
 class Adversarial:
@@ -38,10 +21,10 @@ class Adversarial:
 
     Attributes:
         picture: [3, H, W] in [0, 1]: the changed picture.
-        logits: What the serving network says of it, alone in its pass: [classes].
+        logits: [classes]: the serving network's answer to it, alone in its pass.
         distance: Size of the change in the attack's norm, for values in [0, 1].
-        unflipped_distance: A change of this size along the same direction does not flip the prediction; within 1 % of
-            `distance`, unless time ran out.
+        unflipped_distance: A change of this size in the same direction does not flip the prediction. It is within 1 %
+            of `distance`, unless time ran out.
     """
 
     picture: Tensor
@@ -55,15 +38,15 @@ class Found:
     """Outcome of an attack on one picture.
 
     Attributes:
-        adversarial: The smallest change that was found and verified; None where there is none.
+        adversarial: The smallest change that was found and verified; None if no flip was found.
         searched_radius: Largest size of change that was tried.
-        distance_at_half_budget: Best distance when half of the budget was spent, before refinement; None where there
-            was none yet.
+        distance_at_half_budget: Best distance when half of the budget was spent, before refinement; None if there was
+            no flip by then.
         gradient_evaluations: Passes of one picture forward and backward through the torch network.
         forward_evaluations: Passes of one picture through the serving network.
-        stopped_by: What ended the search: "evaluations", "deadline", "flat" (the network gave no direction) or
+        stopped_by: What ended the search: "evaluations", "deadline", "flat" (the gradient was 0 or not finite) or
             "converged" (the attack had no further step to make).
-        flip_met: Whether the search itself came upon a flip; else the change lies far along the ray of its last one.
+        flip_met: Whether the search itself met a flip; otherwise `adversarial` was found by enlarging its last change.
     """
 
     adversarial: Adversarial | None
@@ -78,12 +61,27 @@ class Found:
 class MinimalAttack(ABC):
     """Looks for the smallest change of a picture that changes the predicted class.
 
+    A subclass may set other values for any of the attributes.
+
     Attributes:
-        name: What requests call it.
+        name: Its name in requests.
         summary: One sentence for people.
         reference: The paper that defines it.
         norms: What it can minimise, names of `NORMS`.
-        evaluations: What it spends.
+        evaluations: What it spends: gradient evaluations, or forward evaluations of the serving network.
+        forwards_per_gradient: Forward evaluations that an attack without gradients gets in place of one gradient
+            evaluation.
+        search_share: Share of the time until the deadline that the search may take, 0 to 1; the rest is for refinement.
+        precision: Refinement ends when the bracket around the boundary is at most this share of the distance.
+        probes: At most this many forward evaluations are spent on each of the two rays that are refined.
+        secants: Each probe after this many halves the bracket. The secant closes it in four or five probes; after ten
+            the boundary is not a simple crossing, and halving is safe.
+        stretch: A ray without a flip so far is followed to the linear estimate of the crossing, enlarged by this share;
+            the share doubles with every probe.
+        furthest: A change that the serving network does not confirm is enlarged up to this factor.
+        furthest_without_flip: The same factor for a search that has met no flip.
+        beyond_rounding: A change is enlarged at least to this size in the attack's norm, for values in [0, 1]. Smaller
+            changes drown in rounding, which differs between the two networks.
     """
 
     name: str
@@ -91,6 +89,15 @@ class MinimalAttack(ABC):
     reference: str
     norms: tuple[str, ...] = tuple(NORMS)
     evaluations: Literal["gradient", "forward"] = "gradient"
+    forwards_per_gradient: int = 10
+    search_share: float = 0.9
+    precision: float = 0.0005
+    probes: int = 30
+    secants: int = 10
+    stretch: float = 0.002
+    furthest: float = 2.0
+    furthest_without_flip: float = 64.0
+    beyond_rounding: float = 1e-5
 
     async def run(
         self,
@@ -106,19 +113,19 @@ class MinimalAttack(ABC):
         """Attacks one picture.
 
         Args:
-            passes: Its limits hold; its account is left alone.
+            passes: The attack observes its limits, and keeps accounts of its own.
             subject: The picture, whose predicted class is attacked.
             norm: One of `norms`.
             evaluations: The budget in gradient evaluations, at least 1.
             to_deadline: Whether the budget is what the time allows, at most `evaluations`.
-            share: Of the time until the deadline, what may be spent here.
-            seed: Of attacks that draw.
+            share: Share of the time until the deadline that the attack may take, 0 to 1.
+            seed: Of attacks that draw random numbers.
 
         Raises:
-            WhyboxError: The caller is gone, or time is over before anything was tried.
+            WhyboxError: The caller is gone, or the deadline passed before the first evaluation.
         """
-        budget = evaluations if self.evaluations == "gradient" else evaluations * FORWARDS_PER_GRADIENT
-        own = passes.with_budget(budget, self.evaluations, share * _SHARE)
+        budget = evaluations if self.evaluations == "gradient" else evaluations * self.forwards_per_gradient
+        own = passes.with_budget(budget, self.evaluations, share * self.search_share)
         search = Search(NORMS[norm], subject, own, budget, seed=seed)
         try:
             if to_deadline:
@@ -128,7 +135,7 @@ class MinimalAttack(ABC):
         except SearchEndedError:
             pass
         refining = passes.with_budget(None, "forward", share)
-        adversarial = await _refine(refining, subject, search)
+        adversarial = await self._refine(refining, subject, search)
         return Found(
             adversarial=adversarial,
             searched_radius=search.searched_radius,
@@ -141,72 +148,70 @@ class MinimalAttack(ABC):
 
     @abstractmethod
     async def search(self, search: Search) -> None:
-        """Looks at changes until `search` says that it has ended, or there is nothing more to try."""
+        """Looks at changes until `search` raises a `SearchEndedError`, or returns when there is nothing more to try."""
 
+    async def _refine(self, passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
+        """The nearest flip along the rays of the last change, which was not looked at, and of the best one."""
+        nearest = None
+        furthest = self.furthest if search.best is not None else self.furthest_without_flip
+        for change, limit in ((search.last, search.smallest), (search.best, math.inf)):
+            if change is not None and (size := search.norm.size(change)):
+                # A flip farther away than one already known is of no use.
+                within = min(limit, nearest.distance if nearest else max(furthest * size, self.beyond_rounding))
+                nearest = await self._along_ray(passes, subject, search, change, within / size) or nearest
+        return nearest
 
-async def _refine(passes: Passes, subject: Subject, search: Search) -> Adversarial | None:
-    """The nearest flip along the rays of the last change, which came too late to be looked at, and of the best one."""
-    nearest = None
-    furthest = _FURTHEST if search.best is not None else _FURTHEST_WITHOUT_FLIP
-    for change, limit in ((search.last, search.smallest), (search.best, math.inf)):
-        if change is not None and (size := search.norm.size(change)):
-            # What is farther away than what is known already is of no use.
-            within = min(limit, nearest.distance if nearest else max(furthest * size, _BEYOND_ROUNDING))
-            nearest = await _along_ray(passes, subject, search, change, within / size) or nearest
-    return nearest
+    async def _along_ray(
+        self, passes: Passes, subject: Subject, search: Search, change: Tensor, furthest: float
+    ) -> Adversarial | None:
+        """Brackets the boundary between the picture and a point beyond it, every probe alone in its pass.
 
-
-async def _along_ray(
-    passes: Passes, subject: Subject, search: Search, change: Tensor, furthest: float
-) -> Adversarial | None:
-    """Brackets the boundary between the picture and a point beyond it, every probe alone in its pass.
-
-    None where the serving network confirms no flip up to `furthest` times the change, or has no time to.
-    """
-    # Fraction of the change and margin there, on both sides of the boundary.
-    low, low_margin = 0.0, margin_of(subject.logits, subject.predicted)
-    high, high_margin = math.inf, 0.0
-    fraction, flipped, at_flip = min(1.0, furthest), search.picture, subject.logits
-    for probe in range(_PROBES):
-        if not passes.grant(1):
-            break
-        candidate = torch.clamp(search.picture + fraction * change, 0, 1)
-        search.searched_radius = max(search.searched_radius, search.norm.size(candidate - search.picture))
-        [logits], *_ = await passes.forward(serve_alone, candidate[None])
-        margin = margin_of(logits, subject.predicted)
-        if subject.flips(logits):
-            high, high_margin, flipped, at_flip = fraction, margin, candidate, logits
-        else:
-            # Where the network gives no answer, its margin says nothing.
-            margin = margin if math.isfinite(margin) else low_margin
-            previous, low, low_margin = (low, low_margin), fraction, margin
-            if math.isinf(high):
-                # Ever longer: where rounding hides the slope, the line tells nothing.
-                fraction = max(_crossing(previous, (low, low_margin)), fraction) * (1 + _STRETCH * 2**probe)
-                if fraction > furthest:
-                    return None
-                continue
-        if high - low <= _PRECISION * high:
-            break
-        fraction = (low + high) / 2
-        if probe < _SECANTS:
-            # Aimed a little past the crossing, towards the end that is farther from it: so both ends close in.
-            crossing = _crossing((low, low_margin), (high, high_margin))
-            side = 1 if crossing - low > high - crossing else -1
-            aimed = crossing - side * _PRECISION / 3 * high
-            if low < aimed < high:
-                fraction = aimed
-    if math.isinf(high):
-        return None
-    return Adversarial(
-        flipped,
-        at_flip,
-        distance=search.norm.size(flipped - search.picture),
-        unflipped_distance=search.norm.size(torch.clamp(search.picture + low * change, 0, 1) - search.picture),
-    )
+        None if the serving network confirms no flip up to `furthest` times the change, or time is over before it does.
+        """
+        # Fraction of the change and margin there, on both sides of the boundary.
+        low, low_margin = 0.0, margin_of(subject.logits, subject.predicted)
+        high, high_margin = math.inf, 0.0
+        fraction, flipped, at_flip = min(1.0, furthest), search.picture, subject.logits
+        for probe in range(self.probes):
+            if not passes.grant(1):
+                break
+            candidate = torch.clamp(search.picture + fraction * change, 0, 1)
+            search.searched_radius = max(search.searched_radius, search.norm.size(candidate - search.picture))
+            [logits], *_ = await passes.forward(serve_alone, candidate[None])
+            margin = margin_of(logits, subject.predicted)
+            if subject.flips(logits):
+                high, high_margin, flipped, at_flip = fraction, margin, candidate, logits
+            else:
+                # A margin that is not finite says nothing.
+                margin = margin if math.isfinite(margin) else low_margin
+                previous, low, low_margin = (low, low_margin), fraction, margin
+                if math.isinf(high):
+                    # Ever longer, because rounding may hide the slope from which the crossing is estimated.
+                    fraction = max(_crossing(previous, (low, low_margin)), fraction) * (1 + self.stretch * 2**probe)
+                    if fraction > furthest:
+                        return None
+                    continue
+            if high - low <= self.precision * high:
+                break
+            fraction = (low + high) / 2
+            if probe < self.secants:
+                # Aimed a little past the crossing, towards the farther end, so that both ends close in.
+                crossing = _crossing((low, low_margin), (high, high_margin))
+                side = 1 if crossing - low > high - crossing else -1
+                aimed = crossing - side * self.precision / 3 * high
+                if low < aimed < high:
+                    fraction = aimed
+        if math.isinf(high):
+            return None
+        return Adversarial(
+            flipped,
+            at_flip,
+            distance=search.norm.size(flipped - search.picture),
+            unflipped_distance=search.norm.size(torch.clamp(search.picture + low * change, 0, 1) - search.picture),
+        )
 
 
 def _crossing(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Where the line through two points (position, value) crosses 0; the second position where it does not fall."""
+    """Position at which the line through two points (position, value) crosses 0; the second's if the line rises."""
     (left, above), (right, below) = one, other
     return left + (right - left) * above / (above - below) if above > below else right

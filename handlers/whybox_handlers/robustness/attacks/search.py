@@ -1,4 +1,4 @@
-"""One search for a minimal change: what it may spend, what it has tried, and the smallest flip so far."""
+"""One search for a minimal change: its budget, the changes that it has tried, and the smallest flip so far."""
 
 import math
 from dataclasses import dataclass
@@ -14,28 +14,25 @@ from whybox_handlers.robustness.attacks.norms import Norm
 SMALLEST = 1e-6
 """Smaller changes of pixel values are lost in float32."""
 
-# So many rivals are looked at first, but for no more than this share of the budget.
-_RIVALS = 10
-_SHARE_FOR_RIVALS = 0.4
-
 
 class SearchEndedError(Exception):
-    """Budget or time is spent: attacks need not count, they are stopped by this."""
+    """Budget or time is spent, or the gradient vanished. It stops an attack, which need not count evaluations."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the torch network says of one change.
+    """The torch network's answer to one change.
 
     Attributes:
-        margin: Lead of the label's logit over the rival's (over the best other one where none was named); negative
-            where the label is beaten.
+        margin: Lead of the label's logit over the rival's (over the best other logit if no rival was named), in logits;
+            negative if the rival is ahead.
         flipped: Whether the network's answer is another class than the label.
-        gradient: Of the margin, [3, H, W]; 0 where the box keeps the picture from going down it.
-        steepness: Its size in the dual norm: by how much, to first order, the best change of size 1 lowers the margin.
+        gradient: Of the margin, [3, H, W], in logits per pixel value; 0 for values that are at the edge of [0, 1] and
+            would have to leave it.
+        steepness: The gradient's dual norm: by how much, to first order, the best change of size 1 lowers the margin.
         direction: That change.
-        ahead: Size of the best change that, to first order, leads from here onto the boundary; negative where the
-            label is beaten.
+        ahead: Size of the best change that, to first order, leads from here onto the boundary; negative if the rival is
+            ahead.
     """
 
     margin: float
@@ -54,13 +51,13 @@ class Search:
         subject: The picture; its predicted class, the label, is to be flipped.
         passes: Its budget is the search's.
         evaluations: That budget, in the attack's kind of evaluations.
-        seed: Of attacks that draw.
+        seed: Of attacks that draw random numbers.
 
     Attributes:
-        best: The smallest change found that flips the answer; None where there is none.
-        smallest: Its size; infinite where there is none.
+        best: The smallest change found that flips the answer; None before the first flip.
+        smallest: Its size; infinite before the first flip.
         at_half: `smallest` when half of the budget was spent.
-        last: A change that came too late to be looked at.
+        last: The change that the attack proposed when the budget was spent; it was not looked at.
         searched_radius: Size of the largest change that was tried.
         stopped_by: What ended it: "evaluations", "deadline", "flat" or "converged".
         spent: Evaluations so far.
@@ -108,7 +105,7 @@ class Search:
         return [index for index in order if index != self.label][:count]
 
     async def fit(self) -> None:
-        """Makes the budget what the deadline leaves of it, as the time of a first evaluation tells."""
+        """Cuts the budget to what the deadline allows, judged by the time of a first evaluation."""
         if self._passes.unit == "gradient":
             await self.look(torch.zeros_like(self.picture))
         else:
@@ -117,21 +114,27 @@ class Search:
         self._fitted = True
 
     async def look(self, change: Tensor) -> Look:
-        """Spends one gradient evaluation on a change, against whichever class is then the nearest.
+        """Spends one gradient evaluation on a change, against the class with the best other logit there.
 
         Raises:
-            SearchEndedError: None is left, or the network gives no direction.
+            SearchEndedError: No evaluation is left, or the gradient is 0 or not finite.
         """
         [look] = await self.look_at_rivals(change, [ANY_RIVAL])
         return look
 
-    async def look_at_nearest(self) -> Look:
-        """Looks at the picture as it is, against the first few rivals as far as the budget allows; errors as in `look`.
+    async def look_at_nearest(self, most: int, share: float) -> Look:
+        """Looks at the unchanged picture against the first few rivals, and takes the nearest linearised boundary.
 
-        Of the rivals the one whose linearised boundary is the nearest: often it is not the runner-up, and what begins
-        towards a wrong one seldom comes back.
+        Often it is not the runner-up's, and a search that begins towards a farther boundary seldom comes back.
+
+        Args:
+            most: At most this many rivals are looked at, one evaluation for each.
+            share: At most this share of the budget is spent on them, 0 to 1; one rival is looked at in any case.
+
+        Raises:
+            SearchEndedError: As `look` does.
         """
-        rivals = self.rivals(max(1, min(_RIVALS, round(_SHARE_FOR_RIVALS * self.evaluations))))
+        rivals = self.rivals(max(1, min(most, round(share * self.evaluations))))
         looks = await self.look_at_rivals(torch.zeros_like(self.picture), rivals)
         return min(looks, key=lambda look: look.ahead)
 
@@ -139,10 +142,10 @@ class Search:
         """Spends one gradient evaluation for each rival.
 
         Returns:
-            A look for each rival against which the network gives a direction.
+            A look for each rival against which the gradient is finite and not 0.
 
         Raises:
-            SearchEndedError: Not enough are left, or there is no direction against any.
+            SearchEndedError: Fewer evaluations are left, or there is no such rival.
         """
         found = [look for look in await self._looks(change, rivals) if 0 < look.steepness < math.inf]
         if not found:
@@ -168,7 +171,7 @@ class Search:
         others = logits[0].clone()
         others[self.label] = -math.inf
         leads = [others.max() if rival == ANY_RIVAL else others[rival] for rival in rivals]
-        # At the edge of the box only one side is open.
+        # At the edge of [0, 1] a value can go only one way.
         shut = (changed <= 0, changed >= 1)
         return [
             self._described(float(logits[0, self.label] - lead), flipped, gradient, change, shut)
@@ -184,22 +187,23 @@ class Search:
         if 0 < steepness < math.inf:
             direction, ahead = -self.norm.steepest(gradient), margin / steepness
             if not change.any():
-                # The serving network has decided for the label, also where rounding makes torch see it beaten.
+                # The serving network has decided for the label, even if rounding makes torch see another class ahead.
                 ahead = max(abs(ahead), SMALLEST)
         return Look(margin, flipped, gradient, steepness, direction, ahead)
 
     def _grant(self, wanted: int, change: Tensor) -> None:
-        if self._passes.grant(wanted) < wanted:
+        granted = self._passes.grant(wanted)
+        if granted.count < wanted:
             self.last = change
-            # A budget that was made to fit the time is spent when the time is.
-            self.stopped_by = "deadline" if self._fitted else self._passes.stopped_by
+            # A budget that was cut to fit the time is spent when the time is over.
+            self.stopped_by = "deadline" if self._fitted else granted.stopped_by
             raise SearchEndedError
 
     def _note(self, change: Tensor, flipped: bool, cost: int) -> None:
         size = self.norm.size(change)
         self.searched_radius = max(self.searched_radius, size)
         self.spent += cost
-        # Where torch sees the label beaten in the picture itself, the serving network has decided otherwise.
+        # A flip of size 0 is none: the serving network has decided for the label in the picture itself.
         if flipped and 0 < size < self.smallest:
             self.best, self.smallest = change, size
         if 2 * self.spent <= self.evaluations:
@@ -207,7 +211,7 @@ class Search:
 
 
 def margin_of(logits: Tensor, label: int) -> float:
-    """Lead of the label's logit over the best other one; infinite where there is no other."""
+    """Lead of the label's logit over the best other one; infinite if there is no other class."""
     others = logits.clone()
     others[label] = -math.inf
     return float(logits[label] - others.max())

@@ -1,12 +1,12 @@
-"""Common corruptions and changes of geometry: what else than an attack changes the answer.
+"""Common corruptions and changes of geometry, which can change the answer without an attack.
 
 Noise, blur, weather and digital corruptions have the kinds and the strengths of ImageNet-C (Hendrycks and Dietterich,
-ICLR 2019, arXiv:1903.12261), made of what torch, torchvision and scikit-image offer: the packages that carry the
-original need a system with OpenGL, and draw from one generator for the whole process. Those of ImageNet-C that need
-photographs (frost) or a compiler (glass blur) are left out.
+ICLR 2019, arXiv:1903.12261). They are written anew with torch, torchvision and scikit-image: the packages that carry
+the original code need a system with OpenGL, and draw from one generator for the whole process. Frost, which needs
+photographs, and glass blur, which needs a compiler, are left out.
 
-To add one: write its function beside its kind, name it in that module's tuple, add its row to the table in
-tests/handlers/test_corruptions.py.
+To add a corruption: write its function in the module of its group, name it in that module's tuple, and add its row to
+the table in tests/handlers/robustness/test_corruptions.py.
 """
 
 from collections.abc import Mapping

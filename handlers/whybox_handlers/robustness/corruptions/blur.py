@@ -1,4 +1,4 @@
-"""Blur: out of focus, moved, and zoomed."""
+"""Blur: out of focus, in motion, and zooming."""
 
 import math
 from typing import NamedTuple
@@ -16,21 +16,21 @@ from whybox_handlers.robustness.corruptions.geometry import zoomed
 
 
 class Zooming(NamedTuple):
-    """Factors from 1 in equal steps: the last one, and the step."""
+    """Zoom factors from 1 up to about `furthest`, in equal steps of `step`."""
 
     furthest: float
     step: float
 
 
 class Motion(NamedTuple):
-    """A trail of `length` pixels whose weights fall off as a Gaussian of this deviation."""
+    """A trail that reaches 2 * `length` pixels; weights fall off as a Gaussian of this deviation in pixels."""
 
     length: int
     deviation: float
 
 
 class Lens(NamedTuple):
-    """A disk of this radius in pixels, its edge smoothed by a Gaussian of this deviation."""
+    """A disk of this radius in pixels; its edge is smoothed by a Gaussian of this deviation in pixels."""
 
     radius: int
     smoothing: float
@@ -53,7 +53,7 @@ def _motion(picture: Tensor, motion: Motion, generator: torch.Generator) -> Tens
 
 
 def _zoom(picture: Tensor, zooming: Zooming, _generator: torch.Generator) -> Tensor:
-    """The mean of the picture and of what a zoom lens sees on its way."""
+    """The mean of the picture and of its enlargements up to the last factor."""
     count = round((zooming.furthest - 1) / zooming.step)
     return torch.stack([picture, *(zoomed(picture, 1 + step * zooming.step) for step in range(count + 1))]).mean(dim=0)
 
@@ -65,10 +65,10 @@ def smoothed(picture: Tensor, deviation: float) -> Tensor:
 
 
 def trail(motion: Motion, angle: float) -> Tensor:
-    """The kernel of a motion, square and of odd side; it begins at the centre.
+    """The kernel of a motion, square and of odd side; the trail begins at the centre.
 
     Args:
-        motion: How far.
+        motion: Length and fall-off of the trail.
         angle: From the horizontal, radians.
     """
     steps = torch.arange(2 * motion.length + 1)
@@ -82,33 +82,33 @@ def trail(motion: Motion, angle: float) -> Tensor:
 
 
 def filtered(picture: Tensor, kernel: Tensor) -> Tensor:
-    """Each channel of [C, H, W] under a kernel of odd sides; beyond the edge the picture goes on as it ends."""
+    """Each channel of [C, H, W] filtered by a kernel of odd sides; beyond the edge the last pixels are repeated."""
     vertical, horizontal = (side // 2 for side in kernel.shape)
     padded = pad(picture, [horizontal, horizontal, vertical, vertical], mode="replicate")
-    # Kernels are large: by Fourier transform, ten times as fast as torch's convolution.
+    # Kernels are large, so a Fourier transform is ten times as fast as torch's convolution.
     return torch.from_numpy(fftconvolve(padded.numpy(), kernel[None].numpy(), mode="valid", axes=(1, 2)))
 
 
 BLUR = (
-    Corruption("gaussian_blur", "blur", "Out of focus, softly.", _gaussian, (1.0, 2.0, 3.0, 4.0, 6.0)),
+    Corruption("gaussian_blur", "blur", "Softly out of focus.", _gaussian, (1.0, 2.0, 3.0, 4.0, 6.0)),
     Corruption(
         "defocus_blur",
         "blur",
-        "Out of focus, as through an open lens.",
+        "Out of focus, as with a wide-open lens.",
         _defocus,
         (Lens(3, 0.1), Lens(4, 0.5), Lens(6, 0.5), Lens(8, 0.5), Lens(10, 0.5)),
     ),
     Corruption(
         "motion_blur",
         "blur",
-        "The camera moved.",
+        "The camera moved during the exposure.",
         _motion,
         (Motion(10, 3), Motion(15, 5), Motion(15, 8), Motion(15, 12), Motion(20, 15)),
     ),
     Corruption(
         "zoom_blur",
         "blur",
-        "The camera came nearer.",
+        "The lens zoomed in during the exposure.",
         _zoom,
         (Zooming(1.1, 0.01), Zooming(1.15, 0.01), Zooming(1.2, 0.02), Zooming(1.24, 0.02), Zooming(1.3, 0.03)),
     ),

@@ -1,4 +1,4 @@
-"""Changing one of hue, saturation and value."""
+"""Changes of hue, saturation or value."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def with_hsv(picture: Tensor, channel: int, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The picture with one channel changed, and cut to [0, 1].
+    """The picture with one of these channels changed and cut to [0, 1].
 
     Args:
         picture: [3, H, W] in [0, 1].
         channel: 0 is hue, 1 saturation, 2 value.
-        change: From the channel to what it becomes.
+        change: From the channel, [H, W] in [0, 1], to its new values.
     """
     hsv = rgb2hsv(picture.numpy(), channel_axis=0)
     hsv[channel] = change(torch.from_numpy(hsv[channel])).clamp(0, 1).numpy()

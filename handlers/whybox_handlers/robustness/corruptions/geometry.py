@@ -1,6 +1,6 @@
-"""Geometry: what a small step, turn or zoom of the camera does (Engstrom et al., arXiv:1712.02779).
+"""Geometry: a small shift, rotation or zoom of the camera (Engstrom et al., arXiv:1712.02779), and mirror images.
 
-What comes into view from outside is the mirror image of what lies inside.
+Pixels that come into view from outside are the mirror image of those inside.
 """
 
 import math
@@ -36,14 +36,14 @@ def _flip(picture: Tensor, dimension: int, _generator: torch.Generator) -> Tenso
 
 
 def zoomed(picture: Tensor, factor: float) -> Tensor:
-    """The picture as from nearer (factors above 1) or farther, of the same size."""
+    """The picture enlarged (factors above 1) or reduced about its centre, of the same size."""
     return _moved(picture, factor=factor)
 
 
 def _moved(picture: Tensor, *, degrees: float = 0, translation: Sequence[int] = (0, 0), factor: float = 1) -> Tensor:
     height, width = picture.shape[-2:]
     turn = math.radians(abs(degrees))
-    # How far outside the new corners lie, in sides.
+    # Distance of the new corners from the old edges, as a share of the side.
     outside = ((math.cos(turn) + math.sin(turn)) / factor - 1) / 2
     margins = (outside * side + abs(step) for side, step in zip((height, width), reversed(translation), strict=True))
     rows, columns = (max(0, math.ceil(margin)) for margin in margins)
@@ -55,11 +55,9 @@ def _moved(picture: Tensor, *, degrees: float = 0, translation: Sequence[int] = 
 
 
 GEOMETRY = (
-    Corruption(
-        "shift", "geometry", "A step aside: 2 to 10.7 % of the side.", _shift, (0.02, 0.04, 0.06, 0.08, 24 / 224)
-    ),
-    Corruption("zoom", "geometry", "A step nearer or back: 5 % to 50 %.", _zoom, (1.05, 1.1, 1.2, 1.35, 1.5)),
-    Corruption("rotation", "geometry", "Held aslant: 3 to 30 degrees.", _rotation, (3.0, 6.0, 12.0, 20.0, 30.0)),
-    Corruption("mirror", "geometry", "Left and right exchanged.", _flip, (2,)),
-    Corruption("upside_down", "geometry", "Top and bottom exchanged.", _flip, (1,)),
+    Corruption("shift", "geometry", "Shifted by 2 to 10.7 % of the side.", _shift, (0.02, 0.04, 0.06, 0.08, 24 / 224)),
+    Corruption("zoom", "geometry", "Enlarged or reduced by 5 to 50 %.", _zoom, (1.05, 1.1, 1.2, 1.35, 1.5)),
+    Corruption("rotation", "geometry", "Rotated by 3 to 30 degrees.", _rotation, (3.0, 6.0, 12.0, 20.0, 30.0)),
+    Corruption("mirror", "geometry", "Left and right are exchanged.", _flip, (2,)),
+    Corruption("upside_down", "geometry", "Top and bottom are exchanged.", _flip, (1,)),
 )

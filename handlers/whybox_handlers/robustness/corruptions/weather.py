@@ -1,4 +1,4 @@
-"""Weather, after a fashion: fog, snow and glare."""
+"""Weather, imitated: fog, snow and glare."""
 
 import math
 from collections.abc import Sequence
@@ -15,22 +15,22 @@ from whybox_handlers.robustness.corruptions.corruption import Corruption
 
 
 class Fog(NamedTuple):
-    """How much of it, and by which factor clouds of half the size are thinner."""
+    """Density of the fog, in multiples of white, and the factor by which clouds of half the size are thinner."""
 
     density: float
     smoothness: float
 
 
 class Snow(NamedTuple):
-    """Flakes: noise of this mean and deviation, enlarged, of which what exceeds the threshold falls.
+    """Falling flakes: enlarged noise, of which only the values above a threshold remain.
 
     Attributes:
-        mean: Of the noise.
-        deviation: Of the noise.
-        size: By which the noise is enlarged.
-        threshold: Lesser values are no flakes.
-        fall: Their trail.
-        colour: Share of the picture that keeps its colours; the rest turns pale.
+        mean: Mean of the noise, for values in [0, 1].
+        deviation: Standard deviation of the noise.
+        size: Factor by which the noise is enlarged.
+        threshold: Smaller values are no flakes.
+        fall: Trail of each flake.
+        colour: Weight of the picture's own colours, 0 to 1; the rest of the weight is a paler picture's.
     """
 
     mean: float
@@ -48,7 +48,7 @@ def _fog(picture: Tensor, fog: Fog, generator: torch.Generator) -> Tensor:
 
 
 def clouds(size: Sequence[int], smoothness: float, generator: torch.Generator) -> Tensor:
-    """[H, W] from 0 to 1: noise of all sizes, each half as large as the one before and thinner by `smoothness`."""
+    """[H, W] from 0 to 1: noise of many sizes, each half as large as the last, and thinner by `smoothness`."""
     octaves = math.ceil(math.log2(max(size)))
     sky = torch.zeros(1, 1, *size)
     for octave in range(1, octaves + 1):
@@ -63,7 +63,7 @@ def _snow(picture: Tensor, snow: Snow, generator: torch.Generator) -> Tensor:
     noise = snow.mean + snow.deviation * torch.randn(1, 1, *side, generator=generator)
     enlarged = interpolate(noise, size=(height, width), mode="bilinear", align_corners=True)[0]
     flakes = torch.where(enlarged < snow.threshold, 0.0, enlarged).clamp(0, 1)
-    # It falls down, up to 45 degrees aslant.
+    # Downwards, up to 45 degrees from the vertical.
     angle = math.pi / 4 + float(torch.rand(1, generator=generator)) * math.pi / 2
     falling = filtered(flakes, trail(snow.fall, angle))
     pale = torch.maximum(picture, functional.rgb_to_grayscale(picture) * 1.5 + 0.5)
@@ -78,14 +78,14 @@ WEATHER = (
     Corruption(
         "fog",
         "weather",
-        "Clouds between camera and scene.",
+        "Fog between camera and scene.",
         _fog,
         (Fog(1.5, 2), Fog(2, 2), Fog(2.5, 1.7), Fog(2.5, 1.5), Fog(3, 1.4)),
     ),
     Corruption(
         "snow",
         "weather",
-        "Falling flakes over a paler picture.",
+        "Falling snow over a paler picture.",
         _snow,
         (
             Snow(0.1, 0.3, 3, 0.5, Motion(10, 4), 0.8),
@@ -95,5 +95,5 @@ WEATHER = (
             Snow(0.55, 0.3, 2.5, 0.85, Motion(12, 12), 0.55),
         ),
     ),
-    Corruption("brightness", "weather", "Glare.", _brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    Corruption("brightness", "weather", "The whole picture is brighter.", _brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
 )

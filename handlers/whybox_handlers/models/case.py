@@ -1,0 +1,23 @@
+"""What every part of an answer is computed for."""
+
+from dataclasses import dataclass
+
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.subject import Subject
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture that one model is asked about.
+
+    Attributes:
+        classifier: The model.
+        subject: The picture, looked at.
+        seed: Seed of the request, for everything random.
+        request_id: Names the request in the log.
+    """
+
+    classifier: Classifier
+    subject: Subject
+    seed: int = 0
+    request_id: str = ""

@@ -271,7 +271,8 @@ class Written(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         z = self.first(self.convolutions[0](inputs))
         z = self.second(self.add(self.convolutions[1](z), z))
-        return self.head(self.convolutions[2](z).flatten(1))
+        logits: Tensor = self.head(self.convolutions[2](z).flatten(1))
+        return logits
 
 
 def _relu_by_statement(z: Tensor) -> Tensor:

@@ -169,7 +169,7 @@ def test_methods_that_read_maps_tell_why_a_transformer_has_none() -> None:
 def test_gradients_explain_a_transformer_and_deep_lift_names_what_it_cannot() -> None:
     torch.manual_seed(0)
     network = networks.build("torchvision/vit_b_32", CLASSES)
-    nn.init.normal_(network.head.heads.head.weight)
+    nn.init.normal_(network.head.get_parameter("heads.head.weight"))
     classifier = classifier_of(network)
     found = explained(classifier, "saliency", 224)
     assert found.values.shape == (3, 224, 224)

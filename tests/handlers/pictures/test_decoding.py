@@ -41,7 +41,8 @@ def smooth(channels: int) -> np.ndarray:
 
 
 def over_white(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    return colour * (alpha / 255) + 255 - alpha
+    laid: np.ndarray = colour * (alpha / 255) + 255 - alpha
+    return laid
 
 
 RGB = smooth(3)
@@ -485,7 +486,7 @@ def test_overshoot_is_clamped() -> None:
     stripes[:, 40:60] = 255
     for picture in (decode(encode(stripes, "PNG")), decode(encode(stripes, "PNG")) / 255):
         seen, _ = preprocess(picture, 256, 224)
-        assert (seen.min(), seen.max()) == (0, 1)
+        assert (float(seen.min()), float(seen.max())) == (0, 1)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (375, 500), (300, 300), (641, 97)])

@@ -179,11 +179,12 @@ def test_brute_force_in_two_dimensions(name: str, norm: str, seed: int) -> None:
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
 def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
-    always_the_first = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, 3))
-    nn.init.constant_(always_the_first[1].weight, 0)
+    always_the_first = nn.Linear(3 * SIDE * SIDE, 3)
+    nn.init.constant_(always_the_first.weight, 0)
     with torch.no_grad():
-        always_the_first[1].bias.copy_(torch.tensor([1.0, 0, 0]))
-    found = attack(classifier_of(always_the_first), torch.rand(3, SIDE, SIDE), name, norm, 10)
+        always_the_first.bias.copy_(torch.tensor([1.0, 0, 0]))
+    classifier = classifier_of(nn.Sequential(nn.Flatten(), always_the_first))
+    found = attack(classifier, torch.rand(3, SIDE, SIDE), name, norm, 10)
     assert found.adversarial is None
     assert found.distance_at_half_budget is None
     assert found.stopped_by == ("evaluations" if name == "square" else "flat")
@@ -246,14 +247,15 @@ def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes
 )
 def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) -> None:
     """On a linear network, where each of these attacks finds the distance but for its own overshoot."""
-    import foolbox
+    from foolbox import attacks
+    from foolbox.models.pytorch import PyTorchModel
 
     classifier, _, picture = linear(1)
     label = subject_of(classifier, picture).predicted
-    model = foolbox.PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
+    model = PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
     # Foolbox's DDN begins at 1, from where a hundred steps do not lead to a distance as small as this.
     options = {"init_epsilon": 0.05} if peer == "DDNAttack" else {}
-    search = getattr(foolbox.attacks, peer)(**options)
+    search = getattr(attacks, peer)(**options)
     _, changed, flipped = search(model, picture[None], torch.tensor([label]), epsilons=None)
     assert bool(flipped[0])
     theirs = NORMS[norm].size(changed[0] - picture)

@@ -282,8 +282,8 @@ def test_does_not_depend_on_how_the_function_is_written(method: str) -> None:
     assert isinstance(hidden, nn.Linear)
     assert isinstance(last, nn.Linear)
     with torch.no_grad():
-        hidden.weight /= 2
-        hidden.bias /= 2
+        hidden.weight.div_(2)
+        hidden.bias.div_(2)
         doubled = nn.Linear(16, 32)
         doubled.weight.copy_(torch.cat([torch.eye(16), torch.eye(16)]))
         doubled.bias.zero_()

@@ -1,7 +1,7 @@
-"""Operations of torch, by what they do to a difference of their inputs.
+"""Operations of torch, by their effect on a difference of their inputs.
 
 Torch has several functions for one operation: `torch.relu`, `Tensor.relu_`, `nn.functional.relu(..., inplace=True)`.
-A `Call` knows them all. What is not listed here it does not know: nobody shall take an unknown operation for linear.
+A `Call` knows all of them. An operation that is not listed here is unknown, and must not be treated as linear.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 
 
 class Role(Enum):
-    """What an operation does."""
+    """The effect of an operation."""
 
     METADATA = "tells shape, type or place, not values"
     LINEAR = "linear, up to a constant, in its first argument; the others are constants"
@@ -38,11 +38,11 @@ class Call:
         kwargs: Its arguments by name; None for none.
 
     Attributes:
-        name: Of the operation, without the marks of its variants; empty where it is not known.
-        args: Those by position, `input` among them.
-        role: What the operation does with these arguments; None where it is not known.
-        activations: Which arguments hold activations, by position or name. An activation is what depends on the
-            network's input, and so requires a gradient; the network's own parameters must not.
+        name: Name of the operation, without the marks of its variants; empty for an unknown operation.
+        args: The arguments by position, `input` among them.
+        role: The effect of the operation with these arguments; None if it is not known.
+        activations: The arguments that hold activations, by position or name. An activation depends on the network's
+            input, and so requires a gradient; the network's own parameters must not require one.
     """
 
     def __init__(self, function: Function, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> None:
@@ -66,7 +66,7 @@ class Call:
         return self._function(*self.args, **self._kwargs)
 
     def of_first(self, count: int, function: Function | None = None) -> Function:
-        """The operation as a function of its first arguments; it changes none, and does not keep those of this call.
+        """The operation as a function of its first arguments; it changes none of them, and keeps none of this call.
 
         Args:
             count: How many they are.
@@ -79,7 +79,7 @@ class Call:
         return lambda *inputs: called(*inputs, *rest, **kwargs)
 
     def written(self, result: Tensor) -> Tensor:
-        """What the network gets: the result; from a call that works in place, the first argument holding it."""
+        """The value for the network: the result; for a call that works in place, the first argument, which holds it."""
         if self._kwargs.get("inplace") or (self._operation and self._operation.in_place):
             written: Tensor = self.args[0].copy_(result)
             return written
@@ -143,14 +143,14 @@ _ATTRIBUTES: Mapping[Role, str] = {
 }
 # A function of the same name means the same in each of these, and takes the same arguments in the same order.
 _HOLDERS = (functional, torch, Tensor)
-# But for this one, whose order is its own.
+# This one takes them in another order.
 _STRANGER = torch.batch_norm
-# Linear only outside training: at which place they are told so, and what they take for granted.
+# Linear only outside training: the position of the argument `training`, and its default.
 _TRAINING = {"batch_norm": (5, False)} | dict.fromkeys(("dropout", "dropout1d", "dropout2d", "dropout3d"), (2, True))
 
 
 def _functions(name: str) -> list[Function]:
-    # Of what is not a function under such a name, torch.float is an example.
+    # Some names are not functions, for example torch.float.
     held = [getattr(holder, name, None) for holder in _HOLDERS]
     return [function for function in held if callable(function) and function is not _STRANGER]
 

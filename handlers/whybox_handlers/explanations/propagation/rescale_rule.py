@@ -23,7 +23,7 @@ _CHOICES = frozenset({"relu", "relu6", "hardtanh", "clamp", "clamp_min", "clamp_
 
 
 class _Differences(TorchFunctionMode, ABC):
-    """What recording and rescaling share: which operation follows which rule."""
+    """Shared by recording and rescaling: the rule of each operation."""
 
     @abstractmethod
     def by_rule(self, rule: type["_Rule"], function: Function, *inputs: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class _Differences(TorchFunctionMode, ABC):
         if not call.activations or call.role is Role.METADATA:
             return call.plain()
         if not torch.is_grad_enabled():
-            # In torch.no_grad, or in an autograd function of the network's own, whose way back would be taken unseen.
+            # In torch.no_grad, or in an autograd function of the network's own, whose way back no rule can see.
             raise _no_rule(f"{call.title} where the network keeps gradients from it")
         if _is_linear(call):
             return call.plain()
@@ -76,17 +76,17 @@ class _Differences(TorchFunctionMode, ABC):
 
 
 def _is_linear(call: Call) -> bool:
-    """Whether differences go through as gradients do, with constants where this call has them."""
+    """Whether differences go through as gradients do, given the constants of this call."""
     if call.role is Role.PRODUCT:
         return len(call.activations) == 1
     return call.role is Role.SUM or (call.role in (Role.LINEAR, Role.QUOTIENT) and call.activations == {0})
 
 
 class Recording(_Differences):
-    """The baseline's pass: keeps what each rule will compare with, in the order in which the network works.
+    """The baseline's pass: keeps the values that each rule compares with, in the order in which the network works.
 
     Args:
-        recorded: Where to.
+        recorded: The list that receives them.
     """
 
     def __init__(self, recorded: list[tuple[Tensor, ...]]) -> None:
@@ -94,7 +94,7 @@ class Recording(_Differences):
         self._recorded = recorded
 
     def by_rule(self, rule: type["_Rule"], function: Function, *inputs: Tensor) -> Tensor:
-        """See above; the rule says nothing yet."""
+        """See above; the rule is not applied yet."""
         # Copies: the network may write over them.
         self._recorded.append(tuple(each.detach().clone() for each in inputs))
         result: Tensor = _NoWayBack.apply(rule, function, *inputs)
@@ -129,23 +129,23 @@ def _no_rule(operation: str) -> FailedPreconditionError:
 
 
 class _Rule(torch.autograd.Function):
-    """What goes back through function(*inputs): multipliers where there were gradients.
+    """Passes multipliers back through function(*inputs), in place of gradients.
 
     Takes the function, its inputs for the picture, and those for the baseline.
     """
 
     @staticmethod
     def value(result: Any) -> Tensor:
-        """What the network is to get of the function's result."""
+        """The part of the function's result that the network gets."""
         value: Tensor = result
         return value
 
 
 class _NoWayBack(torch.autograd.Function):
-    """For a pass that nobody goes back through: it tells activations from constants, and keeps nothing.
+    """For a pass without a way back: it tells activations from constants, and keeps nothing.
 
-    An operation of torch's own would keep its input. Where that is then written over by the result, the two would keep
-    each other for ever.
+    An operation of torch's own would keep its input. If the result is then written over that input, the two would keep
+    each other alive for ever.
     """
 
     @staticmethod
@@ -171,7 +171,7 @@ class _Elementwise(_Rule):
 
 
 class _Choice(_Elementwise):
-    """The same, three times as fast, for operations that do not round."""
+    """As `_Elementwise`, three times as fast, for operations that do not round."""
 
     @staticmethod
     def forward(ctx: Any, function: Function, z: Tensor, z0: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ class _Product(_Rule):
 
 
 class _MaxPooling(_Rule):
-    """D(y) lies where the picture has its maximum if y grew, and where the baseline has its own if it fell.
+    """D(y) lies at the maximum of the picture if y grew, and at the maximum of the baseline if y fell.
 
     The function gives the largest elements of [..., h, w], and their places in h * w.
     """

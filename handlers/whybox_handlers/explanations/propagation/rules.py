@@ -1,12 +1,12 @@
-"""Other rules than the gradient's for the way back through a network.
+"""Rules of backpropagation other than the gradient.
 
-A rule is a `TorchFunctionMode`: while it is active, torch hands it every operation that the network calls, and it puts
-its own in the place of those that it treats differently. The network is not touched: no hooks are set and no modules
-changed, so a rule holds for its own thread alone, leaves no trace, and does not care whether an activation is a module
-or a function, works in place, or is used twice.
+A rule is a `TorchFunctionMode`: while it is active, torch gives it every operation that the network calls, and the rule
+replaces the operations that it treats differently. It sets no hooks and changes no modules, so it affects only its own
+thread and leaves no trace. An activation may be a module or a function, work in place, or be used twice.
 
-Hooks on modules do care. Captum's DeepLift refuses modules that are used twice, silently takes for linear all functions
-and such modules as it does not know (ReLU6), and does not add up where max pooling comes next to a ReLU.
+Hooks on modules are more limited. Captum's DeepLift refuses modules that are used twice, silently treats all functions
+and the modules that it does not know (ReLU6) as linear, and does not sum to the change of the output for max pooling
+next to a ReLU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,15 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.computations import differentiate
 
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "silu", "hardswish", "gelu", "mish"})
-"""What guided backpropagation treats differently; gates (sigmoid, hardsigmoid) and all else follow the gradient."""
+"""The operations that guided backpropagation changes; gates (sigmoid, hardsigmoid) and all others keep the gradient."""
 
 
 def guided_gradients(classifier: Classifier, pictures: Tensor, objectives: Tensor) -> tuple[Tensor, ...]:
     """Guided backpropagation (Springenberg et al., Striving for Simplicity, arXiv:1412.6806).
 
-    Through a rectifier y = f(z) goes, of the g that comes back, max(g, 0) * f'(z). For ReLU that is the paper's rule:
-    only where z > 0 and g > 0. For the others (see `RECTIFIERS`) the paper has none; this one keeps its idea, evidence
-    for and never against, and treats ReLU6 as flat above 6. Where f falls, as SiLU below -1.28, the sign changes.
+    A rectifier y = f(z) passes max(g, 0) * f'(z) of the gradient g back. For ReLU that is the paper's rule: g passes
+    only if z > 0 and g > 0. The paper has no rule for the others (see `RECTIFIERS`); this one keeps its idea, evidence
+    for and never against, and treats ReLU6 as flat above 6. If f falls, as SiLU does below -1.28, the sign changes.
 
     Args:
         classifier: The model.
@@ -39,7 +39,7 @@ def guided_gradients(classifier: Classifier, pictures: Tensor, objectives: Tenso
         objectives: [N, classes] weights of the logits.
 
     Returns:
-        As `passes.differentiate`: [N] objectives, and [N, 3, H, W] in no unit: their order and ratio mean something.
+        As `differentiate`: [N] objectives, and [N, 3, H, W] without a unit; only order and ratio mean something.
     """
     with _Guided():
         return differentiate(classifier, pictures, objectives)
@@ -50,14 +50,14 @@ def rescaled_multipliers(
 ) -> tuple[Tensor, ...]:
     """DeepLIFT with the rescale rule (Shrikumar et al., arXiv:1704.02685).
 
-    Multipliers m say how differences D from the baseline go through: D(objective) = sum of m * D(picture), exactly, as
-    it holds for each operation alone:
+    Multipliers m pass differences D from the baseline through the network: D(objective) = sum of m * D(picture). The
+    equation is exact, because it holds for each operation:
 
     * linear ones: their gradient;
-    * elementwise ones y = f(z): D(y) / D(z), and f'(z) where D(z) = 0;
+    * elementwise ones y = f(z): D(y) / D(z), and f'(z) if D(z) = 0;
     * products of two activations, as in squeeze-and-excitation: D(ab) = D(a) mean(b) + D(b) mean(a), where the mean is
       that of picture and baseline. This is the products' gradient half-way between the two;
-    * max pooling: D(y) lies where the picture has its maximum if y grew, and where the baseline has its own if it fell;
+    * max pooling: D(y) lies at the maximum of the picture if y grew, and at the maximum of the baseline if y fell;
     * layer normalisation: composed of these.
 
     Args:
@@ -76,7 +76,7 @@ def rescaled_multipliers(
     weights = objectives.to(classifier.device)
     recorded: list[tuple[Tensor, ...]] = []
     with Recording(recorded):
-        # Differentiable too: that is how activations are told from constants.
+        # Differentiable too: gradients tell activations from constants.
         logits = classifier.network(baselines.detach().to(classifier.device).requires_grad_())
     baseline_values = (logits.detach() * weights).sum(dim=1)
     inputs = pictures.detach().to(classifier.device).requires_grad_()

@@ -17,7 +17,7 @@ from whybox_handlers.robustness.attacks import ATTACKS, Found
 
 
 class ReplayError(ValueError):
-    """The receipt belongs to another picture or another model; names which."""
+    """The receipt does not fit the picture or the model; names what differs."""
 
 
 def load_archive(archive: Path, device: str = "cpu") -> Classifier:
@@ -65,13 +65,13 @@ def request(
 
 
 def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evaluations: int | None = None) -> Found:
-    """The search behind one distance of an answer, with the adversarial picture itself.
+    """Repeats the search of one distance of an answer, and returns the adversarial picture too.
 
     Args:
         replayed: From `request`; its robustness part was asked for.
         norm: One of its norms.
         classifier: The model that answered.
-        evaluations: `Distance.gradient_evaluations`, where the budget was the deadline; else the budget itself.
+        evaluations: `Distance.gradient_evaluations`, if the budget was the deadline; None for any other budget.
 
     Raises:
         ReplayError: The budget was the deadline, and `evaluations` is missing.
@@ -79,7 +79,7 @@ def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evalu
     options = replayed.robustness
     if evaluations is None:
         if not options.budget.isdigit():
-            raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations")
+            raise ReplayError("the budget was the deadline; give the distance's gradient_evaluations as `evaluations`")
         evaluations = int(options.budget)
     subject = Subject.of(classifier, replayed.image)
     chosen = ATTACKS[options.attack]

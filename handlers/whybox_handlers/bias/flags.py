@@ -8,13 +8,13 @@ ADVERSARIAL_CRITICISM = "adversarial_criticism"
 
 
 def not_audited(predicted: v1.ClassScore, attributes: Sequence[str]) -> v1.Bias:
-    """What can be said of a model without an audit: that nothing is known, for each attribute asked about.
+    """The flags of a model without an audit: for each attribute that was asked about, nothing is known.
 
     Args:
         predicted: The class that the flags speak about.
-        attributes: Names of annotated attributes; empty means whatever an audit looked at.
+        attributes: Names of annotated attributes; empty means all attributes of an audit.
     """
-    message = f"Nobody has audited this model version for bias in class {predicted.label!r}: nothing is known."
+    message = f"This model version was not audited for bias in class {predicted.label!r}: nothing is known."
     flags = [
         v1.BiasFlag(
             kind=ADVERSARIAL_CRITICISM,

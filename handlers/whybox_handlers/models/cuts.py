@@ -1,4 +1,4 @@
-"""Cuts: where an ONNX network can be taken apart so that a small change of its input stays small for a while.
+"""Cuts: tensors at which an ONNX network can be divided so that a small change of its input stays small.
 
 A cut is a tensor that all paths from the input to the output go through, reached by convolutions, pooling and
 element-wise operations alone: each of its cells depends on a window of the input.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import onnx
 
-# Operations whose output cell depends on the cells at the same place alone.
+# Operations whose output cell depends only on the input cells at the same place.
 _POINTWISE = {
     *("Add", "BatchNormalization", "Clip", "Div", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mul", "Relu"),
     *("Sigmoid", "Sub", "Tanh"),
@@ -34,7 +34,7 @@ class Reach(NamedTuple):
         )
 
     def since(self, first: "Reach") -> "Reach":
-        """What has to follow `first` to give this one."""
+        """The reach that has to follow `first` to give this one."""
         return Reach(
             self.stride // first.stride,
             (self.before - first.before) // first.stride,
@@ -50,8 +50,8 @@ class Reach(NamedTuple):
     def needed(self, wanted: range, length: int) -> range:
         """Input cells, of `length`, that give the wanted output cells as the whole input would.
 
-        They start at a multiple of the stride, so that the windows lie as they do on the whole input. Where they end
-        at the border the network's padding is the true one; elsewhere it spoils only cells that are not wanted.
+        They start at a multiple of the stride, so that the windows lie as they do on the whole input. At the border the
+        network's padding is the true one; elsewhere it affects only cells that are not wanted.
         """
         first = max(wanted.start * self.stride - self.before, 0)
         return range(first // self.stride * self.stride, min((wanted.stop - 1) * self.stride + self.after + 1, length))
@@ -62,9 +62,9 @@ class Cut:
     """One tensor.
 
     Attributes:
-        name: In the graph.
+        name: Its name in the graph.
         node: Position of the node that makes it.
-        channels: How many it has.
+        channels: Number of channels.
         reach: Into the graph's input, down and across.
     """
 
@@ -75,7 +75,7 @@ class Cut:
 
     @property
     def density(self) -> float:
-        """How many numbers it holds for each pixel of the input."""
+        """Numbers that it holds for each pixel of the input."""
         down, across = self.reach
         return self.channels / (down.stride * across.stride)
 
@@ -83,8 +83,8 @@ class Cut:
 def worthwhile(graph: onnx.GraphProto) -> list[Cut]:
     """Cuts at which to keep the maps of a whole picture, in order.
 
-    Those that hold fewer numbers than the picture and no more than those before, and whose cells depend on at most half
-    of the picture in each direction: beyond, nearly everything changes with everything.
+    A cut is chosen if it holds fewer numbers than the picture and no more than the cuts before, and if its cells depend
+    on at most half of the picture in each direction; deeper cells change with nearly every change of the picture.
     """
     _, channels, *sides = (dimension.dim_value for dimension in graph.input[0].type.tensor_type.shape.dim)
     chosen: list[Cut] = []
@@ -117,7 +117,7 @@ def part(model: onnx.ModelProto, first: str, last: str, nodes: range) -> bytes:
 def _cuts(graph: onnx.GraphProto, channels: int) -> Iterator[Cut]:
     weights = {weight.name: list(weight.dims) for weight in graph.initializer}
     last_use = {name: position for position, node in enumerate(graph.node) for name in node.input}
-    # All that a graph returns is used after its end.
+    # The outputs of a graph are used after its end.
     last_use |= {output.name: len(graph.node) for output in graph.output}
     known = {graph.input[0].name: Cut(graph.input[0].name, -1, channels, (Reach(), Reach()))}
     for position, node in enumerate(graph.node):
@@ -131,9 +131,9 @@ def _cuts(graph: onnx.GraphProto, channels: int) -> Iterator[Cut]:
 
 
 def _made(node: onnx.NodeProto, position: int, inputs: list[Cut], weights: dict[str, list[int]]) -> Cut | None:
-    """The tensor that a node makes of others; None where its cells may not depend on windows."""
+    """The tensor that a node makes of others; None if its cells may depend on more than windows."""
     constants = [weights[name] for name in node.input if name in weights]
-    # What is neither was computed in ways that were not followed.
+    # An input that is neither was computed in ways that were not followed.
     if not inputs or len(inputs) + len(constants) != sum(map(bool, node.input)):
         return None
     channels = max(each.channels for each in inputs)
@@ -158,7 +158,7 @@ def _made(node: onnx.NodeProto, position: int, inputs: list[Cut], weights: dict[
 
 
 def _window(node: onnx.NodeProto, constants: list[list[int]]) -> tuple[Reach, Reach] | None:
-    """The window of a convolution or of pooling; None for kinds that do not occur."""
+    """The window of a convolution or of pooling; None for kinds that are not supported."""
     given = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     kernel = given.get("kernel_shape") or (constants[0][2:] if constants else [])
     if len(kernel) != 2 or given.get("auto_pad", b"NOTSET") != b"NOTSET" or given.get("ceil_mode", 0):

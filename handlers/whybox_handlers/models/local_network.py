@@ -1,4 +1,4 @@
-"""The serving network for pictures that differ from a known one in a box: what stays the same is not computed again."""
+"""The serving network for pictures that differ from a known one in a box; unchanged parts are not computed again."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -32,16 +32,16 @@ class _Stage(NamedTuple):
 
 
 class LocalNetwork:
-    """An ONNX network in stages, of which all but the last recompute only what a change reaches.
+    """An ONNX network in stages; all but the last recompute only the cells that a change reaches.
 
-    The results are those of the whole network to rounding. Where the network has no cuts, there is but the last stage.
+    The results equal those of the whole network up to rounding. A network without cuts has only the last stage.
 
     Args:
         onnx_bytes: The serialized network: "pictures" [N, 3, H, W] to "logits".
         options: For its sessions, on the processor.
 
     Attributes:
-        stages: All but the last.
+        stages: All stages but the last.
     """
 
     def __init__(self, onnx_bytes: bytes, options: onnxruntime.SessionOptions) -> None:
@@ -61,18 +61,18 @@ class LocalNetwork:
         self._rest = session(kept[-1], "logits", len(graph.node))
 
     def settle(self, picture: Array) -> list[Array]:
-        """The maps at the cuts, [C, h, w] each, of a picture [3, H, W]: what `change` needs to know of it."""
+        """The maps at the cuts, [C, h, w] each, of a picture [3, H, W], for `change`."""
         maps = [picture]
         for stage in self.stages:
             maps.append(_run(stage.session, maps[-1][None])[0])
         return maps[1:]
 
     def change(self, pictures: Array, boxes: Sequence[Box], maps: Sequence[Array]) -> Array:
-        """The logits [N, classes] of pictures [N, 3, H, W] that differ, in a box each, from the one of the maps."""
+        """The logits [N, classes] of pictures [N, 3, H, W] that differ from the picture of the maps, each in a box."""
         return _run(self._rest, np.stack([self._last(*row, maps) for row in zip(pictures, boxes, strict=True)]))
 
     def _last(self, picture: Array, box: Box, maps: Sequence[Array]) -> Array:
-        """The maps at the last cut. For each picture alone: the crops of others have other sizes."""
+        """The maps at the last cut, for one picture alone: the crops of others have other sizes."""
         current, changed = picture, (range(box.top, box.bottom), range(box.left, box.right))
         for stage, known in zip(self.stages, maps, strict=True):
             current, changed = _patched(stage, current, changed, known)
@@ -82,7 +82,7 @@ class LocalNetwork:
 def _patched(
     stage: _Stage, inputs: Array, changed: tuple[range, range], known: Array
 ) -> tuple[Array, tuple[range, range]]:
-    """A stage's output for inputs that changed in some rows and columns since they gave `known`, and where it did."""
+    """A stage's output, and its changed rows and columns, for inputs that changed since they gave `known`."""
     rows, columns = (
         reach.changed(cells, length) for reach, cells, length in zip(stage.reach, changed, known.shape[1:], strict=True)
     )

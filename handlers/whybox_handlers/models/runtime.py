@@ -1,4 +1,4 @@
-"""What the numbers were computed with."""
+"""The libraries and the device that computed the numbers."""
 
 from importlib.metadata import version
 
@@ -12,7 +12,7 @@ _LIBRARIES = ("torch", "torchvision", "captum", "onnxruntime-gpu", "numpy", "pil
 def versions(classifier: Classifier) -> dict[str, str]:
     """Versions of the libraries that the results depend on, by name; "device", "provider" and number of "threads".
 
-    With another one of these the same request gives the same evidence up to rounding, which a search may amplify.
+    If one of these differs, the same request gives the same evidence up to rounding, which a search may amplify.
     """
     device = classifier.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,11 +18,10 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
 from clocks import Clock, Slow
-from explaining import explained, question_of, served, task_of
+from explaining import explained, question_of, task_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
 from whybox_handlers.models.classifier import Classifier, Differentiable
 from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding
 
 SIDE = 12
 CLASSES = 4
@@ -117,25 +115,16 @@ ANYTIME = [method for method, row in EXPLAINERS.items() if row.default_tolerance
 SEEDED = ("smooth_grad", "gradient_shap")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    # As in a worker: sums over another number of threads round differently.
-    torch.set_num_threads(1)
+@pytest.fixture(scope="module")
+def classifier(lite0: Classifier) -> Classifier:
+    """No test here needs what packing knows of the model."""
+    return lite0
 
 
 @pytest.fixture(scope="module")
-def classifier(spec_path: Path) -> Classifier:
-    return served(spec_path)
-
-
-@pytest.fixture(scope="module")
-def views(pictures: dict[Path, int], classifier: Classifier) -> list[tuple[Tensor, int]]:
+def views(all_views: Tensor, lite0: Classifier) -> list[tuple[Tensor, int]]:
     """Three real pictures as the model sees them, with the class it predicts."""
-    views = []
-    for path in list(pictures)[:3]:
-        view, _ = decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)
-        views.append((view, int(classifier.serve(view[None]).argmax())))
-    return views
+    return [(view, int(lite0.serve(view[None]).argmax())) for view in all_views[:3]]
 
 
 def convolutional() -> Classifier:

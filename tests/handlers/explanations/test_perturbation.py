@@ -4,7 +4,6 @@ import sys
 from dataclasses import replace
 from itertools import combinations
 from math import comb
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from torch.nn.functional import interpolate
 
 from architectures import CLASSES, classifier_of, network_of, random_pictures
 from clocks import Clock, Slow
-from explaining import explained, question_of, served, task_of
+from explaining import explained, question_of, task_of
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explanations.explainers.occlusion import grid
@@ -22,28 +21,16 @@ from whybox_handlers.explanations.superpixels import segments_of
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.local_network import Box
 from whybox_handlers.passes.scheduler import run
-from whybox_handlers.pictures import decoding
 
 SIDE = 21
 TARGET = 2
 FORWARD_ONLY = ("occlusion", "rise", "kernel_shap")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    # As in a worker: sums over another number of threads round differently.
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
-def lite0(spec_path: Path) -> Classifier:
-    return served(spec_path)
-
-
-@pytest.fixture(scope="module")
-def views(pictures: dict[Path, int]) -> list[Tensor]:
+def views(all_views: Tensor) -> list[Tensor]:
     """Two real pictures as the model sees them."""
-    return [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[3:5]]
+    return list(all_views[3:5])
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Networks that mask their gradients are caught; the real one is not."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from whybox_handlers.models.classifier import Classifier, TorchServing
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
-from whybox_handlers.pictures import decoding
 from whybox_handlers.robustness.measurement import measure_robustness
 
 
@@ -57,9 +55,8 @@ class Optimising(Wrapped):
 
 
 @pytest.fixture(scope="module")
-def views(pictures: dict[Path, int]) -> Tensor:
-    paths = list(pictures)[:2]
-    return torch.stack([decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in paths])
+def views(all_views: Tensor) -> Tensor:
+    return all_views[:2]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -24,7 +23,6 @@ from whybox_handlers.packing.randomisation import (
     randomised,
 )
 from whybox_handlers.passes.account import Passes
-from whybox_handlers.pictures import decoding
 
 
 def method_of(values: Callable[[Question], Tensor]) -> Explainer:
@@ -42,10 +40,8 @@ async def guided(passes: Passes, question: Question) -> Attribution:
 
 
 @pytest.fixture(scope="module")
-def views(pictures: dict[Path, int]) -> Tensor:
-    return torch.stack(
-        [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[:4]]
-    )
+def views(all_views: Tensor) -> Tensor:
+    return all_views[:4]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Attacks against closed forms, a brute force, Foolbox, and the real network that serves."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from whybox_handlers.models.classifier import Classifier, Differentiable, TorchS
 from whybox_handlers.models.networks import Network
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found
 
 # Evaluations with which each attack that follows gradients finds the closed form of a linear network.
@@ -191,9 +189,9 @@ def test_nothing_is_found_where_nothing_flips(name: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "norm"), ALL)
-def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]) -> None:
+def test_real_pictures(name: str, norm: str, classifier: Classifier, all_views: Tensor) -> None:
     """The verified flip, its size, the box, replay, and that neighbours in the batch change nothing."""
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
+    views = list(all_views[::7])
     together = attacked(classifier, views, name, norm, 6, seed=5)
     for view, found in zip(views, together, strict=True):
         adversarial = found.adversarial
@@ -217,9 +215,9 @@ def test_real_pictures(name: str, norm: str, classifier: Classifier, pictures: d
 # Auto-PGD begins anew with every target, and a larger budget has more of them: its distance may grow.
 @pytest.mark.parametrize(("name", "norm"), [(name, norm) for name, norm in ALL if name != "apgd"])
 def test_a_larger_budget_finds_no_larger_distance(
-    name: str, norm: str, classifier: Classifier, pictures: dict[Path, int]
+    name: str, norm: str, classifier: Classifier, all_views: Tensor
 ) -> None:
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::7]]
+    views = list(all_views[::7])
     few, many = (attacked(classifier, views, name, norm, budget) for budget in (6, 24))
     for small, large in zip(few, many, strict=True):
         assert small.adversarial is not None
@@ -227,8 +225,7 @@ def test_a_larger_budget_finds_no_larger_distance(
         assert large.adversarial.distance <= small.adversarial.distance * 1.01
 
 
-def test_another_seed_is_another_square(classifier: Classifier, dalmatian: bytes) -> None:
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+def test_another_seed_is_another_square(classifier: Classifier, view: Tensor) -> None:
     one, other = (attack(classifier, view, "square", "linf", 9, seed).adversarial for seed in (1, 2))
     assert one is not None
     assert other is not None
@@ -315,8 +312,7 @@ def test_a_constant_picture(classifier: Classifier) -> None:
     assert found.adversarial is not None
 
 
-def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, dalmatian: bytes) -> None:
-    view, _ = decoding.preprocess(decoding.decode(dalmatian), 256, 224)
+def test_the_deadline_ends_the_search_with_the_best_so_far(classifier: Classifier, view: Tensor) -> None:
     clock = Clock()
     slow = slowed(classifier, clock)
     subject = subject_of(slow, view)

@@ -23,7 +23,6 @@ from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
-from whybox_handlers.pictures import decoding
 from whybox_handlers.robustness import corruption_levels
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
@@ -38,11 +37,6 @@ from whybox_handlers.robustness.corruptions.weather import clouds
 GREY = torch.full((3, 64, 64), 0.5)
 # Where the mean of 64 x 64 x 3 draws of deviation 1 is, at five standard errors.
 FIVE_ERRORS = 5 / math.sqrt(3 * 64 * 64)
-
-
-@pytest.fixture
-def view(dalmatian: bytes) -> Tensor:
-    return decoding.preprocess(decoding.decode(dalmatian), 256, 224)[0]
 
 
 def spoilt(name: str, picture: Tensor, severity: int, seed: int = 0) -> Tensor:
@@ -250,9 +244,9 @@ def measured(
     return [task.result() for task in tasks]
 
 
-def test_answers_are_those_of_the_serving_network(classifier: Classifier, pictures: dict[Path, int]) -> None:
+def test_answers_are_those_of_the_serving_network(classifier: Classifier, all_views: Tensor) -> None:
     names = ["gaussian_noise", "contrast", "shift", "mirror"]
-    views = [decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)[0] for path in list(pictures)[::9]]
+    views = list(all_views[::9])
     parts = measured(classifier, views, names)
     for view, part in zip(views, parts, strict=True):
         label = int(classifier.serve(view[None])[0].argmax())

@@ -103,7 +103,7 @@ class Classifier:
         model: The manifest.
         network: The torch network, on `device`; float32.
         serving: The network that serves predictions.
-        device: Where `network` computes.
+        device: The device of `network`.
     """
 
     def __init__(self, model: v1.Model, network: Differentiable, serving: Serving, device: torch.device) -> None:

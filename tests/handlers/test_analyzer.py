@@ -304,7 +304,7 @@ def test_an_answer_comes_before_the_deadline_with_what_there_is(
     clock = Clock()
     work = explaining(dalmatian, {"method": method, "max_evaluations": 10_000, "tolerance": 0.0})
     work.deadline.FromNanoseconds(int((clock() + 2) * 1e9))
-    (result,) = Analyzer(slowed(classifier, clock), clock).answer([work])
+    (result,) = Analyzer(slowed(classifier, clock, served=0.04, differentiated=0.15), clock).answer([work])
     assert clock() < work.deadline.ToNanoseconds() / 1e9
     (part,) = result.response.explanations
     assert part.status.code == code_pb2.OK, part.status.message
@@ -336,7 +336,7 @@ def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictu
 
 
 def certifying(image: bytes, resume: bytes = b"", seed: int = 0) -> v1.Work:
-    options = v1.CertifiedOptions(sigma=0.05, samples=100, alpha=0.01)
+    options = v1.CertifiedOptions(sigma=0.05, samples=40, alpha=0.01)
     return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), resume=resume)
 
 
@@ -354,7 +354,7 @@ def test_a_certificate_alone_and_beside_other_work(
     assert [result.response for result in (together[0], together[2])] == [result.response for result in alone]
     for result in alone:
         assert result.response.certified.status.code == code_pb2.OK
-        assert result.response.certified.samples == 100
+        assert result.response.certified.samples == 40
         assert result.final
         assert not result.resume
         assert not result.HasField("so_far")
@@ -382,7 +382,7 @@ def test_a_certificate_takes_several_pieces_of_work(
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
     (rest,) = analyzer.answer([certifying(dalmatian, first.resume)])
     assert rest.final
-    assert rest.response.certified.samples == 100
+    assert rest.response.certified.samples == 40
     assert rest.response == whole.response
 
 

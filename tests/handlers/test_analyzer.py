@@ -335,6 +335,17 @@ def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictu
     assert second.response.robustness.distances[0].state == "found"
 
 
+def test_a_twin_is_explained_with_the_options_that_the_work_carries(analyzer: Analyzer, dalmatian: bytes) -> None:
+    options = v1.RobustnessOptions(norms=["linf"], budget="3", attack="fmn", twin="saliency")
+    twin = EXPLAINERS["saliency"].defaults("saliency", encodings=["float16"])
+    (result,) = analyzer.answer([v1.Work(request=request(dalmatian, robustness=options), twin=twin)])
+    (distance,) = result.response.robustness.distances
+    assert distance.twin.status.code == code_pb2.OK, distance.twin.status.message
+    assert distance.twin.before.attribution.dtype == "float16"
+    assert distance.twin.before.target_class == distance.predicted_class.index == 251
+    assert distance.twin.after.target_class == distance.adversarial_class.index
+
+
 def certifying(image: bytes, resume: bytes = b"", seed: int = 0) -> v1.Work:
     options = v1.CertifiedOptions(sigma=0.05, samples=40, alpha=0.01)
     return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), resume=resume)

@@ -423,3 +423,15 @@ def test_many_evaluations_do_not_fill_the_memory() -> None:
     assert found.residual < 1e-3
     fewer = explained(classifier, "integrated_gradients", question, 100)
     torch.testing.assert_close(found.values, fewer.values, rtol=1e-2, atol=1e-2 * float(fewer.values.abs().max()))
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_defaults_are_those_of_the_registry(method: str) -> None:
+    row = EXPLAINERS[method]
+    options = row.defaults(method, target_class=3, encodings=["float32"])
+    assert (options.method, options.channels, options.target_class) == (method, "sum", 3)
+    assert list(options.encodings) == ["float32"]
+    assert options.max_evaluations == row.default_evaluations
+    assert options.tolerance == (row.default_tolerance or 0)
+    assert options.baseline == row.default_baseline
+    assert not row.defaults(method, baseline_image=b"own").baseline

@@ -44,7 +44,8 @@ def linear(distance: float, of: Tensor) -> tuple[Classifier, Watched]:
     classifier = classifier_of(network_of(nn.Flatten(1), layer))
     # By how much each class must lag behind the first one; the third is out of reach.
     margins = [0.0, distance * slope(classifier), 100.0]
-    layer.bias -= classifier.serve(of[None])[0] + torch.tensor(margins)
+    with torch.no_grad():
+        layer.bias.sub_(classifier.serve(of[None])[0] + torch.tensor(margins))
     watched = Watched(classifier.serving)
     model = v1.Model(num_classes=len(LABELS), labels=LABELS, attack_check=v1.AttackCheck(pictures=1, planted=1))
     model.attack_check.planted_found = 1

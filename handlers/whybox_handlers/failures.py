@@ -1,4 +1,4 @@
-"""What went wrong, as callers and the log are told of it."""
+"""Errors, as the caller and the log are told about them."""
 
 import logging
 
@@ -10,7 +10,7 @@ _log = logging.getLogger(__name__)
 
 
 def note(status: Status, error: Exception, request_id: str) -> None:
-    """Fills in why something is missing; of a bug the caller learns no more than where the log has its cause."""
+    """Fills in why a part is missing. For a bug, the caller learns only the id under which the log has the cause."""
     if not isinstance(error, errors.WhyboxError):
         _log.error("request %s failed", request_id, exc_info=error)
         error = errors.InternalError(

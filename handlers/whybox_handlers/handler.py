@@ -12,7 +12,7 @@ from whybox_handlers.models.classifier import Classifier
 
 
 class Handler:
-    """What the entry stub of every archive hands to TorchServe.
+    """The service that the entry stub of every archive gives to TorchServe.
 
     It does not derive from TorchServe's BaseHandler, which runs without gradients and changes the precision of matrix
     products for the whole process on import.
@@ -23,10 +23,10 @@ class Handler:
         properties = context.system_properties
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
-        # Not only the first request but also the first readiness probe meets a loaded model.
+        # Loaded here, so that the first readiness probe already meets a loaded model.
         self._analyzer = Analyzer(Classifier.load(Path(properties["model_dir"]), device))
 
-    def handle(self, data: Sequence[Mapping[str, bytes]], _context: Any) -> list[bytes]:
+    def handle(self, data: Sequence[Mapping[str, bytes | bytearray]], _context: Any) -> list[bytes]:
         """Serialized `Work` under "request" in, serialized `WorkResult` out."""
         works = [v1.Work.FromString(bytes(item["request"])) for item in data]
         return [result.SerializeToString() for result in self._analyzer.answer(works)]

@@ -56,7 +56,7 @@ def request(
 
 
 def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evaluations: int | None = None) -> Found:
-    """The search behind one distance of an answer, with the adversarial picture itself.
+    """Repeats the search of one distance of an answer, and returns the adversarial picture too.
 
     Args:
         replayed: From `request`; it must have a robustness part.

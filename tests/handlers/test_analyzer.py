@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,12 +40,12 @@ from whybox_handlers.robustness import smoothing
 from whybox_handlers.robustness.draws import Draws
 
 
-def request(image: bytes, **parts: object) -> v1.AnalyzeRequest:
+def request(image: bytes, **parts: Any) -> v1.AnalyzeRequest:
     return v1.AnalyzeRequest(image=image, **parts)
 
 
 def everything(image: bytes) -> v1.AnalyzeRequest:
-    options = {"encodings": ["float32"], "channels": "sum"}
+    options: dict[str, Any] = {"encodings": ["float32"], "channels": "sum"}
     return request(
         image,
         prediction=v1.PredictionOptions(top_k=3),
@@ -72,8 +73,9 @@ def analyzer(classifier: Classifier) -> Analyzer:
 def test_all_parts_of_a_real_picture(analyzer: Analyzer, dalmatian: bytes) -> None:
     (result,) = analyzer.answer([v1.Work(request=everything(dalmatian))])
     answer = result.response
-    parts = [answer.prediction, *answer.explanations, answer.robustness, answer.bias]
-    assert [part.status.code for part in parts] == [code_pb2.OK] * 5
+    statuses = [answer.prediction.status, answer.robustness.status, answer.bias.status]
+    statuses += [part.status for part in answer.explanations]
+    assert [status.code for status in statuses] == [code_pb2.OK] * 5
     best = answer.prediction.classes[0]
     assert (best.index, best.label) == (251, "dalmatian")
     probabilities = [score.probability for score in answer.prediction.classes]
@@ -149,7 +151,7 @@ def test_a_part_that_fails_spoils_only_itself(
     assert gradients.status.code == result.response.robustness.status.code == code_pb2.OK
 
 
-def explaining(image: bytes, *wanted: dict[str, object], seed: int = 0) -> v1.Work:
+def explaining(image: bytes, *wanted: dict[str, Any], seed: int = 0) -> v1.Work:
     """Work on maps of one picture, with what the gateway would have filled in."""
     filled = []
     for options in wanted:
@@ -183,8 +185,7 @@ def test_the_same_map_alone_in_a_batch_and_from_eight_threads(analyzer: Analyzer
     together = maps(analyzer.answer(works))
     threaded: dict[int, list[NDArray[np.float32]]] = {}
     threads = [
-        threading.Thread(target=lambda i=i: threaded.update({i: maps(analyzer.answer([works[i]]))}))  # type: ignore[misc]
-        for i in range(8)
+        threading.Thread(target=lambda i=i: threaded.update({i: maps(analyzer.answer([works[i]]))})) for i in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -258,7 +259,7 @@ def test_pictures_and_regions_travel_where_asked_for(analyzer: Analyzer, dalmati
 
 
 def test_the_default_answer_is_small(analyzer: Analyzer, pictures: dict[Path, int]) -> None:
-    wanted = [
+    wanted: list[dict[str, Any]] = [
         {"method": name, "encodings": ["uint8"], "channels": "sum"}
         | ({"max_evaluations": max(row.min_evaluations, 8)} if row.default_evaluations else {})
         for name, row in EXPLAINERS.items()
@@ -303,7 +304,7 @@ def test_an_answer_comes_before_the_deadline_with_what_there_is(
     clock = Clock()
     work = explaining(dalmatian, {"method": method, "max_evaluations": 10_000, "tolerance": 0.0})
     work.deadline.FromNanoseconds(int((clock() + 2) * 1e9))
-    (result,) = Analyzer(slowed(classifier, clock), clock).answer([work])
+    (result,) = Analyzer(slowed(classifier, clock, served=0.04, differentiated=0.15), clock).answer([work])
     assert clock() < work.deadline.ToNanoseconds() / 1e9
     (part,) = result.response.explanations
     assert part.status.code == code_pb2.OK, part.status.message
@@ -334,8 +335,19 @@ def test_an_output_that_is_not_finite_is_no_answer(classifier: Classifier, pictu
     assert second.response.robustness.distances[0].state == "found"
 
 
+def test_a_twin_is_explained_with_the_options_that_the_work_carries(analyzer: Analyzer, dalmatian: bytes) -> None:
+    options = v1.RobustnessOptions(norms=["linf"], budget="3", attack="fmn", twin="saliency")
+    twin = EXPLAINERS["saliency"].defaults("saliency", encodings=["float16"])
+    (result,) = analyzer.answer([v1.Work(request=request(dalmatian, robustness=options), twin=twin)])
+    (distance,) = result.response.robustness.distances
+    assert distance.twin.status.code == code_pb2.OK, distance.twin.status.message
+    assert distance.twin.before.attribution.dtype == "float16"
+    assert distance.twin.before.target_class == distance.predicted_class.index == 251
+    assert distance.twin.after.target_class == distance.adversarial_class.index
+
+
 def certifying(image: bytes, resume: bytes = b"", seed: int = 0) -> v1.Work:
-    options = v1.CertifiedOptions(sigma=0.05, samples=100, alpha=0.01)
+    options = v1.CertifiedOptions(sigma=0.05, samples=40, alpha=0.01)
     return v1.Work(request=v1.AnalyzeRequest(image=image, certified=options, seed=seed), resume=resume)
 
 
@@ -353,7 +365,7 @@ def test_a_certificate_alone_and_beside_other_work(
     assert [result.response for result in (together[0], together[2])] == [result.response for result in alone]
     for result in alone:
         assert result.response.certified.status.code == code_pb2.OK
-        assert result.response.certified.samples == 100
+        assert result.response.certified.samples == 40
         assert result.final
         assert not result.resume
         assert not result.HasField("so_far")
@@ -381,7 +393,7 @@ def test_a_certificate_takes_several_pieces_of_work(
     monkeypatch.setattr(smoothing, "_PIECE_SECONDS", 600.0)
     (rest,) = analyzer.answer([certifying(dalmatian, first.resume)])
     assert rest.final
-    assert rest.response.certified.samples == 100
+    assert rest.response.certified.samples == 40
     assert rest.response == whole.response
 
 

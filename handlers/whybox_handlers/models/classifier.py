@@ -32,7 +32,7 @@ class Differentiable(nn.Module):
     Attributes:
         features: [N, 3, crop, crop] normalised pictures to the last feature maps, [N, C, h, w]; None for a network
             without such maps.
-        head: Those to [N, classes] logits.
+        head: The feature maps, or without them the pictures, to [N, classes] logits.
     """
 
     def __init__(self, network: networks.Network, mean: list[float], std: list[float]) -> None:
@@ -86,7 +86,7 @@ class Serving(Protocol):
 
     @property
     def provider(self) -> str:
-        """Where it computes, for example "CPUExecutionProvider"."""
+        """The provider that computes, for example "CPUExecutionProvider"."""
 
     @property
     def local(self) -> LocalNetwork | None:
@@ -103,7 +103,7 @@ class Classifier:
         model: The manifest.
         network: The torch network, on `device`; float32.
         serving: The network that serves predictions.
-        device: Where `network` computes.
+        device: The device of `network`.
     """
 
     def __init__(self, model: v1.Model, network: Differentiable, serving: Serving, device: torch.device) -> None:
@@ -174,14 +174,14 @@ class OnnxServing:
 
     Args:
         onnx: The serialized network: "pictures" to "logits" and perhaps "maps".
-        device: Where torch computes; ONNX Runtime shall compute there too.
+        device: The device of torch; ONNX Runtime computes there too if it can.
     """
 
     def __init__(self, onnx: bytes, device: torch.device) -> None:
         options = onnxruntime.SessionOptions()
-        # The worker's share of the machine is set once, by OMP_NUM_THREADS; torch has read it.
+        # OMP_NUM_THREADS sets the worker's share of the machine; torch has read it.
         options.intra_op_num_threads = torch.get_num_threads()
-        # Asked for only where torch sees a GPU: elsewhere ONNX Runtime would warn and fall back.
+        # CUDA only if torch sees a GPU: otherwise ONNX Runtime would warn and fall back.
         providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
         if device.type == "cuda":
             providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0}))
@@ -192,12 +192,12 @@ class OnnxServing:
 
     @property
     def provider(self) -> str:
-        """Where it computes, for example "CPUExecutionProvider"."""
+        """The provider that computes, for example "CPUExecutionProvider"."""
         return str(self._session.get_providers()[0])
 
     @cached_property
     def local(self) -> LocalNetwork | None:
-        """See `Serving`; made when it is first asked for, for it holds the weights once more."""
+        """See `Serving`; made on first use, because it holds a second copy of the weights."""
         if self.provider != "CPUExecutionProvider":
             return None
         local = LocalNetwork(self._onnx, self._options)
@@ -210,7 +210,7 @@ class OnnxServing:
 
 
 class TorchServing:
-    """The torch network in place of an exported one: for networks that are not packed."""
+    """The torch network in place of an exported one, for networks that are not packed."""
 
     provider = "torch"
     local = None

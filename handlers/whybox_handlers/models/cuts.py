@@ -1,4 +1,4 @@
-"""Cuts: where an ONNX network can be taken apart so that a small change of its input stays small for a while.
+"""Cuts: tensors at which an ONNX network can be divided so that a small change of its input stays small.
 
 A cut is a tensor that all paths from the input to the output go through. Only convolutions, pooling and element-wise
 operations lead to it, so each of its cells depends on a window of the input.
@@ -62,7 +62,7 @@ class Cut:
     """One tensor.
 
     Attributes:
-        name: In the graph.
+        name: Its name in the graph.
         node: Position of the node that makes it.
         channels: Number of its channels.
         reach: Its reach into the graph's input, down and across.

@@ -68,7 +68,7 @@ class LocalNetwork:
         return maps[1:]
 
     def change(self, pictures: Array, boxes: Sequence[Box], maps: Sequence[Array]) -> Array:
-        """The logits [N, classes] of pictures [N, 3, H, W] that differ, in a box each, from the one of the maps."""
+        """The logits [N, classes] of pictures [N, 3, H, W] that differ from the picture of the maps, each in a box."""
         return _run(self._rest, np.stack([self._last(*row, maps) for row in zip(pictures, boxes, strict=True)]))
 
     def _last(self, picture: Array, box: Box, maps: Sequence[Array]) -> Array:

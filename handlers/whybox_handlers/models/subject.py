@@ -17,7 +17,7 @@ class Subject:
 
     Attributes:
         picture: [3, crop, crop] in [0, 1].
-        view: Where that lies in the picture that was sent.
+        view: Its place in the picture that was sent.
         logits: [classes].
         maps: [C, h, w], the last feature maps; None for a network without such maps.
 

@@ -1,4 +1,4 @@
-"""Passes for pictures of which a box is occluded; where the network has cuts, they are not computed whole."""
+"""Passes for pictures with an occluded box; a network with cuts computes only the parts that change."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from whybox_handlers.models.local_network import Array, Box
 
 
 class Occluded:
-    """Computes the logits of one picture with something else in a box; see `passes.Compute`.
+    """Computes the logits of one picture with something else in a box; see `computations.Compute`.
 
     Args:
         picture: [3, H, W] in [0, 1].
-        fills: [3, H, W] each: what may stand in the box.
+        fills: [3, H, W] each: the contents of the box.
     """
 
     def __init__(self, picture: Tensor, fills: Sequence[Tensor]) -> None:
@@ -23,7 +23,7 @@ class Occluded:
         self._maps: Sequence[Array] | None = None
 
     def __call__(self, classifier: Classifier, boxes: Tensor, fills: Tensor) -> tuple[Tensor, ...]:
-        """[N, classes] logits for boxes [N, 4], as in `Box`, and the numbers [N] of what stands in them."""
+        """[N, classes] logits for boxes [N, 4], as in `Box`, and the numbers [N] of their fills."""
         pictures = self._picture.repeat(len(boxes), 1, 1, 1)
         places = [Box(*box) for box in boxes.tolist()]
         for picture, (top, left, bottom, right), fill in zip(pictures, places, fills.tolist(), strict=True):

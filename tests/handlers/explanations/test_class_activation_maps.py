@@ -1,31 +1,22 @@
 """Class activation maps against what they are made of."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from architectures import CLASSES, classifier_of, network_of, random_classifier, random_pictures
-from explaining import explained, question_of, served
+from explaining import explained, question_of
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.explanations.propagation.rules import guided_gradients
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.pictures import decoding
 
 SIDE, TARGET = 21, 1
 
 
 @pytest.fixture(scope="module")
-def lite0(spec_path: Path) -> Classifier:
-    return served(spec_path)
-
-
-@pytest.fixture(scope="module")
-def view(pictures: dict[Path, int]) -> Tensor:
-    """A real picture as the model sees it."""
-    return decoding.preprocess(decoding.decode(next(iter(pictures)).read_bytes()), 256, 224)[0]
+def view(all_views: Tensor) -> Tensor:
+    return all_views[0]
 
 
 def test_grad_cam_of_pooling_and_a_linear_layer_is_cam() -> None:

@@ -31,12 +31,6 @@ from whybox_handlers.pictures import decoding
 TARGET = 1
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    # As in a worker: sums over another number of threads round differently.
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="module")
 def lite0(spec_path: Path) -> Classifier:
     """EfficientNet-Lite0 with its real weights."""

@@ -31,7 +31,7 @@ from whybox_handlers.explanations.quality.infidelity import infidelity
 from whybox_handlers.explanations.quality.verdict import objections
 from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.account import Limits, Passes, StoppedBy
 from whybox_handlers.passes.scheduler import run_one
 
 SIDE = 8
@@ -160,7 +160,7 @@ def test_the_gradient_of_a_linear_network_stays(linear: Classifier, picture: Ten
     assert (part.forward_evaluations, part.gradient_evaluations) == (10, 5)
 
 
-def repeated(stopped_by: str = "done", factor: float = 1.0) -> Explainer:
+def repeated(stopped_by: StoppedBy = "done", factor: float = 1.0) -> Explainer:
     """A method whose map is the picture itself."""
 
     async def explain(_: Passes, question: Question) -> Attribution:
@@ -284,7 +284,7 @@ def test_what_takes_the_place_of_what_is_taken_away(picture: Tensor) -> None:
     assert substitute(QUESTION).equal(QUESTION.picture)
     torch.testing.assert_close(substitute(replace(QUESTION, picture=picture)), blur(picture))
     black, white = torch.zeros_like(picture), torch.ones_like(picture)
-    assert substitute(replace(QUESTION, baselines=(black, white))).unique().tolist() == [0.5]
+    assert substitute(replace(QUESTION, baselines=(black, white))).equal(torch.full_like(picture, 0.5))
 
 
 @pytest.mark.parametrize("levels", [3, 1000])

@@ -1,19 +1,16 @@
 """Passes near a known picture against whole passes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from architectures import CLASSES, classifier_of, network_of, random_pictures
-from explaining import served
 from whybox_handlers.models.classifier import Classifier, OnnxServing
 from whybox_handlers.models.local_network import Box
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.occluded import Occluded
-from whybox_handlers.pictures import decoding
 
 
 class Crooked(nn.Module):
@@ -55,9 +52,8 @@ def test_a_pass_near_a_known_picture_is_a_pass(side: int) -> None:
     assert_passes_are_whole(crooked(side), random_pictures(1, side)[0], boxes(side), minimum_stages=2)
 
 
-def test_a_pass_near_a_known_real_picture_is_a_pass(spec_path: Path, pictures: dict[Path, int]) -> None:
-    view, _ = decoding.preprocess(decoding.decode(next(iter(pictures)).read_bytes()), 256, 224)
-    assert_passes_are_whole(served(spec_path), view, boxes(224)[::3], minimum_stages=3)
+def test_a_pass_near_a_known_real_picture_is_a_pass(lite0: Classifier, all_views: Tensor) -> None:
+    assert_passes_are_whole(lite0, all_views[0], boxes(224)[::3], minimum_stages=3)
 
 
 def assert_passes_are_whole(

@@ -303,7 +303,7 @@ def test_a_piece_tells_what_it_proves_only_for_an_end(monkeypatch: pytest.Monkey
         # A caller who chose the end by them would not have their confidence.
         assert not part.HasField("radius")
         assert (part.probability_lower_bound, part.stopped_by) == (0, "")
-        assert (part.sigma, part.alpha, part.wanted_samples) == (SIGMA, pytest.approx(ALPHA), 100_000)
+        assert (part.sigma, part.alpha, part.wanted_samples) == (SIGMA, ALPHA, 100_000)
         seen.append((part.class_label, part.samples, part.count))
         proven.append(so_far and (so_far.state, so_far.samples, so_far.stopped_by))
     # 16 draws each; the first 100 choose the class.

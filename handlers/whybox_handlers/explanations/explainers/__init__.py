@@ -113,13 +113,13 @@ EXPLAINERS: Mapping[str, Explainer] = {
     ),
     "grad_cam": Explainer(
         grad_cam,
-        "Where the last convolution saw evidence for the class: a coarse map of regions, quick, positive only.",
+        "A coarse map of the regions in which the last convolution saw evidence for the class; quick, positive only.",
         "Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391",
         needs_maps=True,
     ),
     "hires_cam": Explainer(
         hires_cam,
-        "Where the last convolution raised the class: Grad-CAM without lighting places that the head did not use.",
+        "Places in which the last convolution raised the class; unlike Grad-CAM, none that the head did not use.",
         "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020, arXiv:2011.08891",
         needs_maps=True,
     ),

@@ -1,4 +1,4 @@
-"""What every explainer is asked and what it answers."""
+"""The question and the answer of every explainer."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from whybox_handlers.passes.account import StoppedBy
 
 @dataclass(frozen=True)
 class Question:
-    """Why does the network say so of this picture?
+    """A question to an explainer: why does the network give this answer?
 
     Attributes:
         picture: [3, H, W] in [0, 1].
-        objective: [classes]: weights of the logits; their weighted sum is explained. One 1 for "why this class?", a 1
-            and a -1 for "why this class rather than that one?".
+        objective: [classes]: weights of the logits, whose weighted sum is explained. A single 1 asks "why this class?",
+            a 1 and a -1 ask "why this class rather than that one?".
         logits: [classes] of the serving network for the picture.
-        maps: [C, h, w]: its last feature maps; None where it has none.
+        maps: [C, h, w]: its last feature maps; None for a network without such maps.
         baselines: [3, H, W] each: inputs that stand for "nothing there"; results are averaged over them. Empty for
             methods that take none.
-        tolerance: A method that watches its own residual may stop when that is at most this.
-        seed: Of everything random.
+        tolerance: A method that watches its residual may stop once the residual is at most this; 0 never stops it.
+        seed: For everything random.
     """
 
     picture: Tensor
@@ -53,15 +53,14 @@ class Attribution:
     """A map over the model's view of one picture, and what is needed to read it.
 
     Attributes:
-        values: [3, H, W] per pixel and channel, [H, W] per pixel, or [h, w] where the method gives one value per
-            region; float32, on the CPU.
-        units: What a value means: "logit" where values add up to a difference of logits, "logit per pixel value" for
-            gradients, "relative" where only order and ratio mean something.
+        values: [3, H, W] per pixel and channel, [H, W] per pixel, or [h, w] per region; float32, on the CPU.
+        units: What a value means: "logit" for values that sum to a difference of logits, "logit per pixel value" for
+            gradients, "relative" for values of which only order and ratio mean something.
         signed: Whether negative values speak against the target.
         stopped_by: "done", "tolerance", "evaluations" or "deadline".
-        residual: What the method watches, see `Explanation.residual` of the contract; None where it watches nothing.
+        residual: See `Explanation.residual` of the contract; None for a method that watches no residual.
         baseline_value: The objective for the baseline (the mean of several), in logits; None for methods without one.
-        complete: Whether the method promises that the values add up to the change of the objective from the baseline.
+        complete: Whether the method promises that the values sum to the change of the objective from the baseline.
     """
 
     values: Tensor

@@ -7,7 +7,7 @@ from whybox_handlers.explanations.explainers.attribution import Attribution, Que
 from whybox_handlers.explanations.propagation.rules import rescaled_multipliers
 from whybox_handlers.passes.account import Passes
 
-# How far values may miss their sum, as shares of their magnitudes and of the logits. Rounding stays well below.
+# Largest gap of the sum, as shares of the values' magnitudes and of the logits. Rounding stays well below.
 _MISSED_OF_VALUES = 1e-3
 _MISSED_OF_LOGITS = 1e-4
 
@@ -15,10 +15,10 @@ _MISSED_OF_LOGITS = 1e-4
 async def deep_lift(passes: Passes, question: Question) -> Attribution:
     """The multipliers of the rescale rule times x - b, for the picture x and a baseline b, [3, H, W], in logits.
 
-    Values add up to objective(x) - objective(b) but for rounding. One pass forward each for x and b, and one pass back.
+    Values sum to objective(x) - objective(b) up to rounding. The cost is a pass forward each for x and b, and one back.
 
     Raises:
-        FailedPreconditionError: The network has an operation that the rules do not know, or do not see.
+        FailedPreconditionError: The network has an operation that the rules do not know, or cannot see.
     """
     baselines = torch.stack(question.baselines)
     pictures = question.picture.expand_as(baselines)

@@ -1,4 +1,4 @@
-"""Example-based explanations: known pictures that the network takes for the same (Papernot & McDaniel, 1803.04765)."""
+"""Example-based explanations: known pictures that look most alike to the network (Papernot & McDaniel, 1803.04765)."""
 
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question

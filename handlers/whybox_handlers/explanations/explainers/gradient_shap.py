@@ -11,9 +11,9 @@ from whybox_handlers.passes.account import Passes
 async def gradient_shap(passes: Passes, question: Question) -> Attribution:
     """E[(x - b) * d objective / d x at b + a (x - b)], [3, H, W], in logits.
 
-    Over baselines b, drawn from those of the question with equal chances, and a, uniform in [0, 1]. In expectation the
-    values add up to objective(x) - E[objective(b)]; the convergence delta tells by how much this mean over samples
-    misses it. No noise is added to x: the values would add up to the change from a noisy picture instead.
+    The expectation is over baselines b, drawn from those of the question with equal chances, and a, uniform in [0, 1].
+    In expectation the values sum to objective(x) - E[objective(b)]; the convergence delta is the gap of this mean over
+    samples. No noise is added to x, because the values would then sum to the change from a noisy picture.
     """
     generator = question.generator()
     baselines = torch.stack(question.baselines)

@@ -1,8 +1,8 @@
 """Integrated gradients along the straight line from a baseline (Sundararajan et al., arXiv:1703.01365).
 
-A gradient costs as much as five forward passes, and networks change fast on small parts of the line. So a few forward
-passes tell first where the objective changes; then trapezoids are halved where they are worst, until their sum agrees
-with the change of the objective. Each gradient stays in use as a corner of two trapezoids.
+A gradient costs as much as five forward passes, and networks change fast on small parts of the line. A few forward
+passes first show where the objective changes. Then the worst trapezoids are halved until their sum agrees with the
+change of the objective. Each gradient stays in use as a corner of two trapezoids.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from whybox_handlers.passes.account import Passes, StoppedBy
 _PARTS = 8
 # Gradients per baseline before the first look at the residual.
 _FIRST = 8
-# Fewer gradients per baseline may meet a tolerance by luck: errors of some trapezoids cancel others'.
+# With fewer gradients per baseline a tolerance may be met by luck: errors of some trapezoids cancel others'.
 _TRUSTED = 16
 # Trapezoids halved between two looks at the residual.
 _BATCH = 4
@@ -29,16 +29,16 @@ _BATCH = 4
 _OPEN = 128
 # Error of the sum against error of the map, as shares of their totals, in the choice of the worst.
 _WEIGHT_OF_GAP = 0.5
-# In logits. Of a smaller change nothing can be asked: the serving network and torch differ by as much.
+# In logits. A smaller change cannot be explained: the serving network and torch differ by as much.
 _SMALLEST_CHANGE = 1e-3
 
 
 async def integrated_gradients(passes: Passes, question: Question) -> Attribution:
     """(x - b) * integral over t in [0, 1] of d objective / d x at b + t (x - b), [3, H, W], in logits.
 
-    For the picture x and the baseline b; the mean over several baselines, which share the picture's own gradient.
-    Values add up to objective(x) - objective(b) but for the convergence delta, and are never scaled to do so. The
-    residual is |delta| / |objective(x) - objective(b)|, where a change below a thousandth of a logit counts as one.
+    x is the picture and b the baseline; several baselines are averaged and share the picture's own gradient. Values sum
+    to objective(x) - objective(b) up to the convergence delta, and are never scaled to do so. The residual is
+    |delta| / |objective(x) - objective(b)|, in which a change below a thousandth of a logit counts as a thousandth.
     """
     lines = [_Line(question.picture, baseline) for baseline in question.baselines]
     places = torch.arange(_PARTS) / _PARTS
@@ -116,7 +116,7 @@ class _Trapezoid:
 
     @cached_property
     def doubt(self) -> float:
-        """By how much the integral depends on which of its corners it takes: bounds the error of the map."""
+        """The change of the integral between its two corners; bounds the error of the map."""
         return self.width * float((self.line.change * (self.right.gradient - self.left.gradient)).norm())
 
     def halves(self, middle: _Corner) -> "tuple[_Trapezoid, _Trapezoid]":
@@ -143,8 +143,8 @@ class _Integral:
         return total if self._closed is None else total + self._closed
 
     def worst(self, count: int) -> list[_Trapezoid]:
-        """Those to be halved next, at most `count`."""
-        # Of the error of the map and that of the sum, each as a share of its total.
+        """The trapezoids to be halved next, at most `count`."""
+        # By the error of the map and that of the sum, each as a share of its total.
         doubts = np.array([each.doubt for each in self._open])
         gaps = np.abs([each.gap for each in self._open])
         order = (-doubts / (doubts.sum() or 1) - _WEIGHT_OF_GAP * gaps / (gaps.sum() or 1)).argsort(kind="stable")
@@ -162,11 +162,11 @@ class _Integral:
 
 
 async def _first(passes: Passes, question: Question, lines: Sequence[_Line], coarse: Tensor) -> list[_Trapezoid]:
-    """Each line in as many trapezoids as are granted at first, narrow where the objective changes.
+    """Each line in as many trapezoids as are granted at first; they are narrow on parts where the objective changes.
 
-    That is told by `coarse`: [lines, _PARTS] objectives at equal distances from each baseline, without the picture's.
+    `coarse` tells these parts: [lines, _PARTS] objectives at equal distances from each baseline, without the picture's.
     """
-    # The picture's own gradient comes first, and alone: it tells how many more there is time for.
+    # The picture's own gradient comes first, and alone: its time tells how many more are possible.
     end_value, end_gradient = await passes.gradients(question.picture[None], question.objective)
     end = _Corner(1.0, float(end_value), end_gradient[0])
     count = max(passes.grant(len(lines) * (_FIRST - 1)).count // len(lines), 1)
@@ -185,7 +185,7 @@ async def _first(passes: Passes, question: Question, lines: Sequence[_Line], coa
 def _places(objectives: Sequence[float], count: int) -> list[float]:
     """The left ends of `count` parts of [0, 1], each with the same share of its length and of the objective's changes.
 
-    Length counts half: where the objective stays, because gradients cancel, there may be much on the map.
+    Length counts half: the map may have much to show where the objective stays, because gradients cancel.
 
     Args:
         objectives: At equal distances from 0 to 1.

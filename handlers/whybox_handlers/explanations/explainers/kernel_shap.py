@@ -13,12 +13,12 @@ from whybox_handlers.explanations.explainers.attribution import Attribution, Que
 from whybox_handlers.explanations.superpixels import segments_of
 from whybox_handlers.passes.account import Passes, StoppedBy
 
-# More do not make a map easier to read, and each asks for its evaluations.
+# More pieces do not make a map easier to read, and each needs its evaluations.
 _MOST_PIECES = 50
 _EVALUATIONS_PER_PIECE = 40
-# 65,536 coalitions: more than anybody waits for.
+# 65,536 coalitions; more would take too long.
 _MOST_EXACT_PIECES = 16
-# With fewer pairs of coalitions for each piece the regression follows their noise.
+# With fewer pairs of coalitions for each piece, the regression follows their noise.
 _PAIRS_PER_PIECE = 2
 _BATCH = 8
 
@@ -26,17 +26,17 @@ _BATCH = 8
 async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     """Shapley values of the game v(S) = objective(x in superpixels S, the baseline elsewhere), [H, W], in logits.
 
-    phi_i, the mean over all orders of the M superpixels of what i adds to v(those before it), is spread evenly over the
-    pixels of i; the map adds up to objective(x) - objective(b).
+    phi_i is the mean, over all orders of the M superpixels, of what i adds to v(those before it). It is spread evenly
+    over the pixels of i; the map sums to objective(x) - objective(b).
 
-    Where the evaluations suffice for all 2^M coalitions, phi is exact. Otherwise it is the least-squares fit of
+    phi is exact if the evaluations suffice for all 2^M coalitions. Otherwise it is the least-squares fit of
     v(S) = v(none) + sum of phi over S to coalitions drawn from the Shapley kernel, under the constraint that all of phi
-    add up to v(all) - v(none). Coalitions come in pairs with their complements (Covert & Lee, arXiv:2012.01536), which
-    takes the even part of the game out of the noise. The residual is the standard error by the jackknife that leaves
+    sum to v(all) - v(none). Coalitions come in pairs with their complements (Covert & Lee, arXiv:2012.01536), which
+    removes the even part of the game from the noise. The residual is the standard error by the jackknife that leaves
     out one pair at a time.
 
     Raises:
-        DeadlineExceededError: It came before there were pairs enough to fit.
+        DeadlineExceededError: The deadline passed before there were enough pairs to fit.
     """
     budget = removal.grant(passes, question, 2**_MOST_PIECES).count
     segments = segments_of(question.picture, _pieces(budget))
@@ -44,7 +44,7 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     pieces = len(sizes)
     baseline_value = await removal.value_of_baselines(passes, question)
     fit = _Fit(sizes, question.value - baseline_value)
-    # Nothing of the picture is the baseline, all of it has been seen: neither is in a pair.
+    # The baseline alone and the whole picture have been seen: neither is in a pair.
     exact = pieces <= _MOST_EXACT_PIECES and 2**pieces - 1 <= budget
     pairs = 2 ** (pieces - 1) - 1 if exact else (budget - 1) // 2
     coalitions = (_all if exact else _drawn)(pieces, question.generator())
@@ -65,7 +65,7 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
             break
     if stopped_by != "done" and not fit.determined:
         raise errors.DeadlineExceededError(
-            "the deadline passed before there were coalitions enough to fit; allow more time or lower max_evaluations"
+            "the deadline passed before there were enough coalitions to fit; allow more time or lower max_evaluations"
         )
     return Attribution(
         (fit.values() / sizes)[segments].float(),
@@ -79,7 +79,7 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
 
 
 def _pieces(budget: int) -> int:
-    """How many superpixels: as many as can be sampled well, or solved exactly if those are more."""
+    """The number of superpixels: as many as can be sampled well, or solved exactly if that is more."""
     sampled = min(budget // _EVALUATIONS_PER_PIECE, _MOST_PIECES)
     solved = min(budget.bit_length() - 1, _MOST_EXACT_PIECES)
     return max(sampled, solved, 1)
@@ -95,7 +95,7 @@ def _kernel(coalitions: Tensor) -> Tensor:
 
 
 def _all(pieces: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """One coalition, [M] bool, of each pair in which neither is empty; in random order, for those who must stop."""
+    """One coalition, [M] bool, of each pair in which neither is empty; in random order, because time may end."""
     bits = torch.arange(pieces)
     for number in torch.randperm(2 ** (pieces - 1) - 1, generator=generator):
         yield (number + 1 >> bits & 1).bool()

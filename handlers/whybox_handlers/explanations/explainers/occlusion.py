@@ -1,4 +1,4 @@
-"""Occlusion: what a sliding window takes away (Zeiler & Fergus, arXiv:1311.2901)."""
+"""Occlusion: the fall of the objective under a sliding window (Zeiler & Fergus, arXiv:1311.2901)."""
 
 from itertools import product
 
@@ -22,11 +22,11 @@ async def occlusion(passes: Passes, question: Question) -> Attribution:
     of a row or column may reach over the edge. If the deadline comes first, the windows so far, which cover the
     picture, make a coarser map.
 
-    What a window does not reach in the early feature maps is not computed again (see `LocalNetwork`); such a pass
-    counts as a whole evaluation, and that of the picture as it is goes with them.
+    The parts of the early feature maps that a window does not reach are not computed again (see `LocalNetwork`). Such a
+    pass counts as a whole evaluation; the pass of the unchanged picture is included in them.
 
     Raises:
-        DeadlineExceededError: It came before the windows covered the picture.
+        DeadlineExceededError: The deadline passed before the windows covered the picture.
     """
     _, height, width = question.picture.shape
     baselines = len(question.baselines)
@@ -54,7 +54,7 @@ async def occlusion(passes: Passes, question: Question) -> Attribution:
 
 
 def grid(height: int, width: int, most: int) -> list[Box]:
-    """The finest grid of at most `most` windows, from 1; those that together cover the picture come first.
+    """The finest grid of at most `most` windows, from 1; windows that together cover the picture come first.
 
     The stride is half the window, the same in both directions.
     """
@@ -68,7 +68,7 @@ def grid(height: int, width: int, most: int) -> list[Box]:
         if len(starts(height, stride)) * len(starts(width, stride)) <= most
     )
     rows, columns = starts(height, stride), starts(width, stride)
-    # Every other window, and the last: without overlap but for the last.
+    # Every other window, and the last one, which alone overlaps.
     tiling_rows, tiling_columns = {*rows[::2], rows[-1]}, {*columns[::2], columns[-1]}
     order = sorted(
         product(rows, columns), key=lambda corner: (corner[0] not in tiling_rows) + (corner[1] not in tiling_columns)

@@ -1,4 +1,4 @@
-"""The objective while parts of the picture are removed: what all forward-only explainers ask the network."""
+"""The objective with parts of the picture removed, as all forward-only explainers need it."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ async def value_of(passes: Passes, question: Question, kept: Tensor) -> Tensor:
     Costs one forward evaluation per mask and baseline.
 
     Args:
-        passes: Where the passes are spent.
+        passes: Are charged.
         question: With at least one baseline.
         kept: [N, H, W] in [0, 1]: 1 keeps the picture, 0 puts the baseline.
 
@@ -47,7 +47,7 @@ def residual_of(values: Tensor, errors: Tensor) -> float:
         errors: Their standard errors, of the same shape.
 
     Returns:
-        From 0, a map without error; infinite where there is error and nothing else.
+        From 0, a map without error; infinite if all values are 0 and their errors are not.
     """
     size, error = float(values.norm()), float(errors.norm())
     return error / size if size else float("inf" if error else 0)

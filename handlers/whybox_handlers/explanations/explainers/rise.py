@@ -1,4 +1,4 @@
-"""RISE: what random masks leave (Petsiuk et al., arXiv:1806.07421)."""
+"""RISE: the objective under random masks (Petsiuk et al., arXiv:1806.07421)."""
 
 from functools import cache
 
@@ -15,30 +15,30 @@ from whybox_handlers.passes.account import Passes, StoppedBy
 _CELLS = 7
 _KEPT = 0.5
 _BATCH = 16
-# Before these masks the standard error is itself too uncertain to stop by.
+# With fewer masks the standard error itself is too uncertain to stop by.
 _FEWEST = 128
 
 
 async def rise(passes: Passes, question: Question) -> Attribution:
     """E[f(m * x + (1 - m) * b) | m keeps the pixel] - E[f(m * x + (1 - m) * b)], [H, W], over random masks m.
 
-    Estimated as cov(f, m) / E[m]. The paper weights masks by the class's probability; here f is the objective in
-    logits, which does not saturate and has contrasts. Logits have no natural zero, so the mean of f is taken away: that
-    moves the paper's map by the same for all pixels, and takes the noise of that constant out. 0 is a pixel that makes
-    no difference.
+    The estimate is cov(f, m) / E[m]. The paper weights masks by the class's probability; here f is the objective in
+    logits, which does not saturate and allows contrasts. Logits have no natural zero, so the mean of f is subtracted.
+    This shifts the paper's map by the same amount at all pixels, and removes the noise of that constant. 0 is a pixel
+    that makes no difference.
 
     Masks are the paper's: 7 x 7 cells, each kept with probability 1/2, enlarged bilinearly to 8/7 of the picture and
     shifted at random. The residual is the standard error of the covariance as a share of the map; it falls with the
     root of the number of masks.
 
     Raises:
-        DeadlineExceededError: It came before the first masks.
+        DeadlineExceededError: The deadline passed before the first masks.
     """
     sums = _Sums(question.picture.shape[-2:])
     generator = question.generator()
     while granted := removal.grant(passes, question, _BATCH):
         kept = masks(granted.count, question.picture.shape[-2:], generator)
-        # Taking a constant away changes no covariance; it keeps the sums of squares small.
+        # Subtracting a constant changes no covariance, and keeps the sums of squares small.
         sums.add(kept, await removal.value_of(passes, question, kept) - question.value)
         if question.tolerance and sums.count >= _FEWEST and sums.residual() <= question.tolerance:
             return sums.attribution("tolerance")
@@ -103,5 +103,5 @@ class _Sums:
         return removal.residual_of(self.map(), self.errors())
 
     def attribution(self, stopped_by: StoppedBy) -> Attribution:
-        """What is known by now."""
+        """The map of the masks so far."""
         return Attribution(self.map().float(), "relative", signed=True, stopped_by=stopped_by, residual=self.residual())

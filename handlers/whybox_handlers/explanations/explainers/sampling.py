@@ -9,7 +9,7 @@ from torch import Tensor
 from whybox_handlers.passes.account import Passes, StoppedBy
 
 BATCH = 4
-"""Samples between two looks at the residual; fewer would tell no standard error worth the name."""
+"""Samples between two looks at the residual; fewer would not give a usable standard error."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SampleMean:
         values: [...] mean map; float32.
         residual: Standard error of the mean as a share of the mean, both as roots of sums of squares over the map:
             sqrt(sum_p s_p^2 / n) / sqrt(sum_p mean_p^2), with the unbiased variance s_p^2 of the n samples at place p.
-            0 for samples that are all the same; 1 where the noise is as strong as the map.
+            0 for samples that are all the same; 1 if the noise is as strong as the map.
         stopped_by: "tolerance", "evaluations" or "deadline".
     """
 
@@ -33,12 +33,12 @@ async def sample_mean(passes: Passes, tolerance: float, draw: Callable[[int], Aw
     """Draws batches until the residual is at most `tolerance` or the passes grant no more; at least one batch.
 
     Args:
-        passes: Grants the samples; each may cost one evaluation.
-        tolerance: The residual that is good enough; 0 for as many samples as are granted.
+        passes: Grants the samples, each at one evaluation.
+        tolerance: The residual that is good enough; 0 takes all samples that are granted.
         draw: Makes a number of new samples, [n, ...].
     """
     count, wanted = 0, BATCH
-    # In float64, for the variance is a difference of large sums.
+    # In float64, because the variance is a difference of large sums.
     total, squares = torch.zeros((), dtype=torch.float64), 0.0
     while True:
         samples = (await draw(wanted)).double()

@@ -14,9 +14,10 @@ _NOISE = 0.1
 async def smooth_grad(passes: Passes, question: Question) -> Attribution:
     """Mean over n of d objective / d x at x + 0.1 N(0, 1), [3, H, W], in logits per unit of pixel value.
 
-    The signed mean, not that of squares or of absolute values: it is the gradient of a defined function, the objective
-    smoothed by the noise, and where single gradients contradict each other it goes to 0 while the others would keep
-    their noise. Noisy pictures are not cut back to [0, 1], which would bias it at dark and bright pixels.
+    The mean is signed, not one of squares or of absolute values: it is the gradient of a defined function, the
+    objective smoothed by the noise. If single gradients contradict each other it goes to 0, while the other means
+    would keep their noise. Noisy pictures are not clamped to [0, 1]: that would bias the mean at dark and bright
+    pixels.
     """
     generator = question.generator()
 

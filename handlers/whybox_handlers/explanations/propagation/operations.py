@@ -1,4 +1,4 @@
-"""Operations of torch, by what they do to a difference of their inputs.
+"""Operations of torch, by their effect on a difference of their inputs.
 
 Torch has several functions for one operation: `torch.relu`, `Tensor.relu_`, `nn.functional.relu(..., inplace=True)`.
 A `Call` knows them all. An operation that is not listed here has no role, so that it is never taken for linear.
@@ -66,7 +66,7 @@ class Call:
         return self._function(*self.args, **self._kwargs)
 
     def of_first(self, count: int, function: Function | None = None) -> Function:
-        """The operation as a function of its first arguments; it changes none, and does not keep those of this call.
+        """The operation as a function of its first arguments; it changes none of them, and keeps none of this call.
 
         Args:
             count: Number of these arguments.

@@ -171,7 +171,7 @@ class _Elementwise(_Rule):
 
 
 class _Choice(_Elementwise):
-    """The same, three times as fast, for operations that do not round."""
+    """As `_Elementwise`, three times as fast, for operations that do not round."""
 
     @staticmethod
     def forward(ctx: Any, function: Function, z: Tensor, z0: Tensor) -> Tensor:

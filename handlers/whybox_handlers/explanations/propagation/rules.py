@@ -53,7 +53,7 @@ def rescaled_multipliers(
     This is exact, because it holds for each operation:
 
     * linear ones: their gradient;
-    * elementwise ones y = f(z): D(y) / D(z), and f'(z) where D(z) = 0;
+    * elementwise ones y = f(z): D(y) / D(z), and f'(z) if D(z) = 0;
     * products of two activations, as in squeeze-and-excitation: D(ab) = D(a) mean(b) + D(b) mean(a), where the mean is
       that of picture and baseline. This is the products' gradient half-way between the two;
     * max pooling: D(y) is assigned to the place of the picture's maximum if y grew, to the baseline's if it fell;

@@ -81,10 +81,6 @@ def test_of_a_real_network(
     assert 0 <= outcome.similarity <= 1
 
 
-def always(values: Tensor, _: Question) -> Tensor:
-    return values
-
-
 def test_maps_that_say_too_little_are_not_counted(classifier: Classifier, random: Classifier, views: Tensor) -> None:
     for coarse in (torch.zeros(7, 7), torch.arange(9.0).view(3, 3)):
         assert randomisation_test(always(coarse), classifier, random, views[:2]) is None

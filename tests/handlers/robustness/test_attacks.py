@@ -345,7 +345,7 @@ def test_foolbox_agrees_where_it_is_right(peer: str, norm: str, slack: float) ->
     model = PyTorchModel(classifier.network, bounds=(0, 1), device="cpu")
     # Foolbox's DDN begins at 1, from where a hundred steps do not lead to a distance as small as this.
     options = {"init_epsilon": 0.05} if peer == "DDNAttack" else {}
-    search = getattr(attacks, peer)(**options)
+    search = getattr(foolbox.attacks, peer)(**options)
     _, changed, flipped = search(model, picture[None], torch.tensor([label]), epsilons=None)
     assert bool(flipped[0])
     theirs = NORMS[norm].size(changed[0] - picture)

@@ -250,7 +250,7 @@ def measured(
     return [task.result() for task in tasks]
 
 
-def test_answers_are_those_of_the_serving_network(classifier: Classifier, all_views: Tensor) -> None:
+def test_answers_are_those_of_the_serving_network(classifier: Classifier, pictures: dict[Path, int]) -> None:
     names = ["gaussian_noise", "contrast", "shift", "mirror"]
     views = [classifier.see(path.read_bytes())[0] for path in list(pictures)[::9]]
     parts = measured(classifier, views, names)

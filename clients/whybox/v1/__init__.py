@@ -44,7 +44,7 @@ from whybox.v1.robustness_pb2 import (
     Transfer,
     Twin,
 )
-from whybox.v1.work_pb2 import Smoothing, Work, WorkResult
+from whybox.v1.work_pb2 import Work, WorkResult
 
 __all__ = [
     "AnalyzeRequest",
@@ -84,7 +84,6 @@ __all__ = [
     "Regions",
     "Robustness",
     "RobustnessOptions",
-    "Smoothing",
     "Stability",
     "Tensor",
     "Timings",

@@ -1,5 +1,7 @@
 """Names and bounds of the contract that the messages carry as plain strings and numbers; each stands here once."""
 
+from typing import Final
+
 BASELINES = ("black", "grey", "blur", "mean")
 """`ExplanationOptions.baseline`."""
 
@@ -28,7 +30,7 @@ BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
 
 DEFAULT_BUDGET = "standard"
 
-DEADLINE = "deadline"
+DEADLINE: Final = "deadline"
 """As `RobustnessOptions.budget`: what the time of the call allows. As `stopped_by`: the deadline ended the work."""
 
 MAX_BUDGET = 1000

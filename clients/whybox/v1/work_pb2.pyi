@@ -34,7 +34,6 @@ class Work(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     PICTURE_PATH_FIELD_NUMBER: _builtins.int
-    SMOOTHING_FIELD_NUMBER: _builtins.int
     TWIN_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
@@ -45,7 +44,9 @@ class Work(_message.Message):
     stops.
     """
     resume: _builtins.bytes
-    """For work in pieces: WorkResult.resume of the previous piece. Empty for the first piece."""
+    """For work in pieces: WorkResult.resume of the previous piece. Empty for the first piece. A worker
+    computes for about a second per piece, so that other work gets its turn and the caller sees progress.
+    """
     @_builtins.property
     def request(self) -> _analysis_pb2.AnalyzeRequest:
         """The validated request with every default filled in. It asks for the parts that this worker computes. If it is
@@ -55,12 +56,6 @@ class Work(_message.Message):
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
         """Time at which the worker stops. Methods that can end at any time end shortly before."""
-
-    @_builtins.property
-    def smoothing(self) -> Global___Smoothing:
-        """For a certificate: the samples that earlier pieces of work have drawn. A worker draws for about a second per piece,
-        so that other work gets its turn and the caller sees progress.
-        """
 
     @_builtins.property
     def twin(self) -> _explanation_pb2.ExplanationOptions:
@@ -75,69 +70,16 @@ class Work(_message.Message):
         request: _analysis_pb2.AnalyzeRequest | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
         picture_path: _builtins.str = ...,
-        smoothing: Global___Smoothing | None = ...,
         twin: _explanation_pb2.ExplanationOptions | None = ...,
         resume: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "smoothing", b"smoothing", "twin", b"twin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "twin", b"twin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "smoothing", b"smoothing", "twin", b"twin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "twin", b"twin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Work: _TypeAlias = Work  # noqa: Y015
-
-@_typing.final
-class Smoothing(_message.Message):
-    """The noisy pictures that have been classified so far."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class SelectionEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.int
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.int = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    DRAWN_FIELD_NUMBER: _builtins.int
-    SELECTION_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
-    drawn: _builtins.int
-    """Number of noisy pictures drawn so far."""
-    count: _builtins.int
-    """Number of pictures of the chosen class, among those that estimate its probability."""
-    @_builtins.property
-    def selection(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
-        """Number of pictures per class, among those that choose the class."""
-
-    def __init__(
-        self,
-        *,
-        drawn: _builtins.int = ...,
-        selection: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
-        count: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "drawn", b"drawn", "selection", b"selection"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Smoothing: _TypeAlias = Smoothing  # noqa: Y015
 
 @_typing.final
 class WorkResult(_message.Message):
@@ -146,22 +88,21 @@ class WorkResult(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
-    SMOOTHING_FIELD_NUMBER: _builtins.int
-    VIEW_PICTURE_FIELD_NUMBER: _builtins.int
-    ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     SO_FAR_FIELD_NUMBER: _builtins.int
+    VIEW_PICTURE_FIELD_NUMBER: _builtins.int
+    ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
     """Milliseconds that the worker spent."""
-    view_picture: _builtins.bytes
-    """If RobustnessOptions.transfer is set: the view in 8 bits as a PNG, for other models to predict."""
     final: _builtins.bool
     """Whether the work is done. If it is not, `response` is an interim answer for the caller, and the next piece of work
     carries `resume`.
     """
     resume: _builtins.bytes
     """If the work is not done: the state with which the next piece begins. Only the worker reads it."""
+    view_picture: _builtins.bytes
+    """If RobustnessOptions.transfer is set: the view in 8 bits as a PNG, for other models to predict."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why nothing was computed, for example because the picture cannot be decoded."""
@@ -171,11 +112,8 @@ class WorkResult(_message.Message):
         """The computed parts, with receipt.runtime filled in."""
 
     @_builtins.property
-    def smoothing(self) -> Global___Smoothing:
-        """If a certificate needs more samples: those drawn so far, for the next piece of work. `response.certified` then
-        holds the certificate from these samples, for the case that no time is left, or "running" while they do not yet
-        choose the class.
-        """
+    def so_far(self) -> _analysis_pb2.AnalyzeResponse:
+        """If the work is not done: the response to use if no time is left for another piece. Absent if there is none yet."""
 
     @_builtins.property
     def adversarial_pictures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
@@ -183,26 +121,21 @@ class WorkResult(_message.Message):
         empty for a norm without one.
         """
 
-    @_builtins.property
-    def so_far(self) -> _analysis_pb2.AnalyzeResponse:
-        """If the work is not done: the response to use if no time is left for another piece. Absent if there is none yet."""
-
     def __init__(
         self,
         *,
         status: _status_pb2.Status | None = ...,
         response: _analysis_pb2.AnalyzeResponse | None = ...,
         compute_ms: _builtins.float = ...,
-        smoothing: Global___Smoothing | None = ...,
-        view_picture: _builtins.bytes = ...,
-        adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
         final: _builtins.bool = ...,
         resume: _builtins.bytes = ...,
         so_far: _analysis_pb2.AnalyzeResponse | None = ...,
+        view_picture: _builtins.bytes = ...,
+        adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "smoothing", b"smoothing", "so_far", b"so_far", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "so_far", b"so_far", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "smoothing", b"smoothing", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

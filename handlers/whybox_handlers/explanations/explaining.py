@@ -6,6 +6,7 @@ import torch
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
+from whybox.v1.vocabulary import MAP_PICTURES
 from whybox_handlers.explanations.baselines import baselines_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explanations.maps import drawing, tensors
@@ -19,7 +20,6 @@ from whybox_handlers.passes.account import Passes
 _SHARE = 0.5
 # The pass that gave the subject its logits and feature maps.
 _FIRST_LOOK = 1
-_PICTURES = ("heat_map", "overlay", "regions")
 
 
 class Explained(NamedTuple):
@@ -123,7 +123,7 @@ def _encode(part: v1.Explanation, case: Case, options: v1.ExplanationOptions, at
     """Adds the map in each of the encodings that the options name."""
     values = channels_summed(attribution.values) if options.channels == "sum" else attribution.values
     for encoding in options.encodings:
-        if encoding not in _PICTURES:
+        if encoding not in MAP_PICTURES:
             part.attribution.CopyFrom(tensors.encode(values.numpy(), encoding))
     if "heat_map" in options.encodings:
         part.heat_map = drawing.heat_map(attribution, case.subject.picture)

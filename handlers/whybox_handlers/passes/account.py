@@ -13,6 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from whybox.v1 import errors
+from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.models.classifier import Served
 from whybox_handlers.passes.computations import Compute, differentiate, differentiate_head, differentiate_margin, serve
 
@@ -154,7 +155,7 @@ class Passes:
             granted = Grant(max(self._budget - self._spent, 0), "evaluations")
         seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
         if _CAUTION * granted.count * self._seconds_per_row > seconds:
-            granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), "deadline")
+            granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), DEADLINE)
         return granted
 
     def fit(self, wanted: int) -> int:

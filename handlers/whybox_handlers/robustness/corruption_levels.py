@@ -7,6 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1.errors import CancelledError, DeadlineExceededError
+from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.failures import note
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import is_answer
@@ -34,7 +35,7 @@ async def measure_corruptions(case: Case, names: Iterable[str], passes: Passes) 
     own = passes.with_budget(None, "forward", _SHARE)
     measured: list[v1.Corruption] = []
     for name in names:
-        late = bool(measured) and measured[-1].stopped_by == "deadline"
+        late = bool(measured) and measured[-1].stopped_by == DEADLINE
         described = v1.Corruption(name=name, group=CORRUPTIONS[name].group, status={})
         try:
             levels = [] if late else await _levels(case, CORRUPTIONS[name], own)
@@ -44,7 +45,7 @@ async def measure_corruptions(case: Case, names: Iterable[str], passes: Passes) 
             note(described.status, error, case.request_id)
         else:
             described.levels.extend(levels)
-            described.stopped_by = "" if len(levels) == len(CORRUPTIONS[name].strengths) else "deadline"
+            described.stopped_by = "" if len(levels) == len(CORRUPTIONS[name].strengths) else DEADLINE
             if flips := [level.severity for level in levels if level.flips]:
                 described.first_flip = flips[0]
         measured.append(described)

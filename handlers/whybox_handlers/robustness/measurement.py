@@ -7,6 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1.errors import DeadlineExceededError
+from whybox.v1.vocabulary import DEADLINE, MAX_BUDGET
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
@@ -21,10 +22,8 @@ from whybox_handlers.robustness.attacks import (
 )
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
 from whybox_handlers.robustness.twin import measure_twin
-from whybox_handlers.robustness.verdict import DEADLINE, judge
+from whybox_handlers.robustness.verdict import judge
 
-MAX_EVALUATIONS = 1000
-"""Gradient evaluations at most, also if the budget is the deadline."""
 # Times that the change is doubled until it survives rounding, and bisections of the last doubling.
 _ENLARGEMENTS = 7
 _HALVINGS = 4
@@ -90,7 +89,7 @@ def view_picture(subject: Subject) -> bytes:
 
 async def _search(case: Case, norm: str, options: v1.RobustnessOptions, passes: Passes, share: float) -> Found:
     to_deadline = options.budget == DEADLINE
-    evaluations = MAX_EVALUATIONS if to_deadline else int(options.budget)
+    evaluations = MAX_BUDGET if to_deadline else int(options.budget)
     attack = ATTACKS[options.attack]
     return await attack.run(
         passes, case.subject, norm, evaluations, to_deadline=to_deadline, share=share, seed=case.seed

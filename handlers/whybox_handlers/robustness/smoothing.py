@@ -10,12 +10,11 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox.v1.vocabulary import ABSTAINED, CERTIFIED, DEADLINE, RUNNING
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.subject import is_answer
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.robustness.draws import SELECTION_DRAWS, Draws
-
-RUNNING, CERTIFIED, ABSTAINED = "running", "certified", "abstained"
 
 # Draws between two looks at the clock.
 _BATCH = 16
@@ -108,7 +107,7 @@ async def certify(case: Case, options: v1.CertifiedOptions, passes: Passes, draw
             noisy = [picture + options.sigma * noise(case.seed, draw, picture.shape) for draw in numbers]
             logits = await passes.logits(torch.stack(noisy))
             draws = draws.with_answers(int(row.argmax()) if is_answer(row) else None for row in logits)
-        final = draws.drawn == wanted or granted.stopped_by == "deadline"
+        final = draws.drawn == wanted or granted.stopped_by == DEADLINE
         if passes.clock() >= until:
             break
     if final and not draws.class_is_chosen:
@@ -135,7 +134,7 @@ def _conclusion(case: Case, options: v1.CertifiedOptions, draws: Draws) -> v1.Ce
         count=draws.count,
         probability_lower_bound=probability,
         radius=proven,
-        stopped_by="" if draws.samples == options.samples else "deadline",
+        stopped_by="" if draws.samples == options.samples else DEADLINE,
     )
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 from whybox import v1
+from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.robustness.attacks import ATTACKS, Adversarial, Found
-
-DEADLINE = "deadline"
-"""The budget of a search that goes on as long as the call allows."""
 
 # The distance at half of the budget is at most this multiple of a settled distance.
 _SETTLED = 1.25
@@ -28,7 +26,7 @@ def judge(
     yield from objections_to_attacks(check, ATTACKS[options.attack].evaluations)
     if found.stopped_by == "flat":
         yield "the gradient vanished, so that the search had no direction; try an attack without gradients"
-    if found.stopped_by == "deadline" and options.budget != DEADLINE:
+    if found.stopped_by == DEADLINE and options.budget != DEADLINE:
         yield "the deadline ended the search before its budget was spent"
     if found.adversarial is None:
         yield "no flip was found up to `searched_radius`; a smaller flip may still exist"

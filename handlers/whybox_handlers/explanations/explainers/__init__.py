@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from whybox import v1
+from whybox.v1.vocabulary import CHANNELS, NUMBERS
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
 from whybox_handlers.explanations.explainers.deep_lift import deep_lift
 from whybox_handlers.explanations.explainers.example import NO_BANK, example
@@ -81,7 +82,7 @@ class Explainer:
             name: Under which the method is registered.
             changes: Options that differ from the defaults, by their names in `ExplanationOptions`.
         """
-        filled: dict[str, Any] = {"method": name, "encodings": ["uint8"], "channels": "sum"}
+        filled: dict[str, Any] = {"method": name, "encodings": NUMBERS[:1], "channels": CHANNELS[0]}
         if self.default_evaluations:
             filled["max_evaluations"] = self.default_evaluations
         if self.default_tolerance is not None:

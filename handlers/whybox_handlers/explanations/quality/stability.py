@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from whybox import v1
+from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.explanations.explainers import Attribution, Explainer, Question
 from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
@@ -53,7 +54,7 @@ class Repetition:
         attribution = await self._row.explain(own, replace(self.question, picture=changed, logits=logits, maps=maps))
         self.forward_evaluations += own.forward_evaluations + looking.forward_evaluations
         self.gradient_evaluations += own.gradient_evaluations
-        self.late |= attribution.stopped_by == "deadline"
+        self.late |= attribution.stopped_by == DEADLINE
         return None if self.late else attribution.values
 
 

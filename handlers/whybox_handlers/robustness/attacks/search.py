@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.passes.computations import ANY_RIVAL, serve_alone
@@ -196,7 +197,7 @@ class Search:
         if granted.count < wanted:
             self.last = change
             # A budget that was cut to fit the time is spent when the time is over.
-            self.stopped_by = "deadline" if self._fitted else granted.stopped_by
+            self.stopped_by = DEADLINE if self._fitted else granted.stopped_by
             raise SearchEndedError
 
     def _note(self, change: Tensor, flipped: bool, cost: int) -> None:

@@ -41,7 +41,7 @@ def question_of(
     objective = torch.zeros(len(served.logits))
     objective[target] = 1
     baselines = baselines or (torch.zeros_like(picture),)
-    return Question(picture, objective, *served, baselines, tolerance, seed)
+    return Question(picture, objective, *served, baselines, v1.ExplanationOptions(tolerance=tolerance), seed)
 
 
 def task_of(

@@ -1,8 +1,8 @@
 """Certificates: the request for one, and the answer."""
 
 from whybox import results, v1
-from whybox._messages.fields import error, plain
-from whybox.options import AnalyzeOptions
+from whybox._messages.fields import error, plain, same_named
+from whybox.options import AnalyzeOptions, SmoothingOptions
 
 
 def ask_certified(options: AnalyzeOptions) -> v1.CertifiedOptions:
@@ -13,7 +13,7 @@ def ask_certified(options: AnalyzeOptions) -> v1.CertifiedOptions:
     """
     if options.get("sigma") is None:
         raise ValueError("certified needs sigma, the standard deviation of the noise; there is no default")
-    return v1.CertifiedOptions(sigma=options["sigma"], samples=options.get("samples"), alpha=options.get("alpha"))
+    return v1.CertifiedOptions(**same_named(options, SmoothingOptions, v1.CertifiedOptions))
 
 
 def read_certified(message: v1.Certified, picture: bytes) -> results.Certified:  # noqa: ARG001 (as all readers)

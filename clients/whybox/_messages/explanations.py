@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whybox import results, v1
-from whybox._messages.fields import error, names, one, plain
+from whybox._messages.fields import error, names, one, plain, same_named
 from whybox._messages.masks import EMPTY_MASK, decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.tensors import EMPTY_MAP, decode
@@ -35,15 +35,8 @@ def ask_explanations(options: AnalyzeOptions) -> list[v1.ExplanationOptions]:
     classes = [_class("target", target) for target in targets]
     if not classes:
         raise ValueError("target must name at least one class; leave it out for the predicted class")
-    common = v1.ExplanationOptions(
-        **_class("contrast", options.get("contrast")),
-        **_baseline(options),
-        max_evaluations=options.get("max_evaluations"),
-        tolerance=options.get("tolerance"),
-        encodings=names(options.get("encodings")),
-        channels=options.get("channels") or "",
-        quality=_measurements(options),
-    )
+    same = same_named(options, MapOptions, v1.ExplanationOptions)
+    common = v1.ExplanationOptions(**same | _contrast(options) | _baseline(options) | _all_measurements(options))
     maps = [v1.ExplanationOptions(method=method, **chosen) for method in methods for chosen in classes]
     for one_map in maps:
         one_map.MergeFrom(common)
@@ -88,16 +81,19 @@ def _class(option: str, chosen: int | str | None) -> dict[str, Any]:
         raise TypeError(f"{option} must be a class's index or label, not {chosen!r}") from failure
 
 
+def _contrast(options: MapOptions) -> dict[str, Any]:
+    return _class("contrast", options.get("contrast"))
+
+
 def _baseline(options: MapOptions) -> dict[str, Any]:
     baseline = options.get("baseline")
     if baseline is None or isinstance(baseline, str):
-        return {"baseline": baseline or ""}
-    return {"baseline_image": encode(baseline, "baseline")}
+        return {}
+    return {"baseline": "", "baseline_image": encode(baseline, "baseline")}
 
 
-def _measurements(options: MapOptions) -> tuple[str, ...]:
-    chosen = names(options.get("quality"))
-    return MEASUREMENTS if ALL in chosen else chosen
+def _all_measurements(options: MapOptions) -> dict[str, Any]:
+    return {"quality": MEASUREMENTS} if ALL in names(options.get("quality")) else {}
 
 
 def _attribution(message: v1.Explanation) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The fields that messages of `whybox.v1` and values of `whybox.results` have in common."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -48,6 +48,21 @@ def error(status: Status) -> WhyboxError | None:
 def malformed(how: str) -> InternalError:
     """The error for an answer that breaks the contract; `how` goes on after "the server's answer"."""
     return InternalError(f"the server's answer {how}", reason="MALFORMED_ANSWER")
+
+
+def same_named(options: Mapping[str, Any], kind: type, message: type[Message]) -> dict[str, Any]:
+    """The options of a kind that were given and that bear the name of a field of the message, by that name.
+
+    Args:
+        options: As the caller gave them.
+        kind: The TypedDict that declares the options of the part.
+        message: The options of the part on the wire.
+    """
+    fields = message.DESCRIPTOR.fields_by_name
+    values = {name: options.get(name) for name in kind.__annotations__ if name in fields}
+    return {
+        name: names(value) if fields[name].is_repeated else value for name, value in values.items() if value is not None
+    }
 
 
 def names(given: Iterable[str] | str | None) -> tuple[str, ...]:

@@ -4,21 +4,16 @@ import dataclasses
 
 from whybox import results, v1
 from whybox._messages.explanations import read_explanation
-from whybox._messages.fields import error, names, one, plain
-from whybox.options import AnalyzeOptions
+from whybox._messages.fields import error, names, one, plain, same_named
+from whybox.options import AnalyzeOptions, AttackOptions
 
 
 def ask_robustness(options: AnalyzeOptions) -> v1.RobustnessOptions:
     """The options of robustness; those that were not given stay absent."""
+    same = same_named(options, AttackOptions, v1.RobustnessOptions)
     budget = options.get("budget")
     return v1.RobustnessOptions(
-        norms=names(options.get("norms")),
-        budget="" if budget is None else str(budget),
-        attack=options.get("attack") or "",
-        encodings=names(options.get("pictures")),
-        transfer=options.get("transfer") or False,
-        twin=options.get("twin") or "",
-        corruptions=names(options.get("corruptions")),
+        **same | {"budget": "" if budget is None else str(budget)}, encodings=names(options.get("pictures"))
     )
 
 

@@ -49,9 +49,9 @@ async def explain(case: Case, options: v1.ExplanationOptions, passes: Passes) ->
     part.forward_evaluations = _FIRST_LOOK + own.forward_evaluations
     part.gradient_evaluations = own.gradient_evaluations
     if options.quality:
-        part.quality.CopyFrom(await measure_quality(row, question, attribution, options, passes))
+        part.quality.CopyFrom(await measure_quality(row, question, attribution, passes))
     if "regions" in options.encodings:
-        part.regions.CopyFrom(await find_regions(case, question, attribution, options, passes))
+        part.regions.CopyFrom(await find_regions(case, question, attribution, passes))
     _encode(part, case, options, attribution)
     return Explained(part, attribution)
 
@@ -84,7 +84,7 @@ def question_of(case: Case, options: v1.ExplanationOptions) -> Question:
         subject.logits,
         subject.maps,
         baselines_of(options, subject.picture),
-        options.tolerance,
+        options,
         case.seed,
     )
 

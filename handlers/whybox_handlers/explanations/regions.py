@@ -22,9 +22,7 @@ _TOGETHER = 8
 """Sets tried in one pass while a set grows; at most one less is tried in vain."""
 
 
-async def find_regions(
-    case: Case, question: Question, attribution: Attribution, options: v1.ExplanationOptions, passes: Passes
-) -> v1.Regions:
+async def find_regions(case: Case, question: Question, attribution: Attribution, passes: Passes) -> v1.Regions:
     """Searches a smallest sufficient and a smallest necessary set of superpixels; see `Regions` of the contract.
 
     Superpixels are taken in two orders: by the map's density, and by how near each alone comes to the goal. In each
@@ -35,12 +33,12 @@ async def find_regions(
         case: Its classifier names the classes.
         question: The question of the map; its `substitute` replaces what is removed.
         attribution: The map.
-        options: `baseline` and `baseline_image` are read, to name the substitute.
         passes: Its limits hold; its account is left alone. Near the deadline only the first order is tried.
     """
     part = v1.Regions()
     own = passes.unlimited()
     pieces = _Pieces(question, own)
+    options = question.options
     part.baseline = "image" if options.baseline_image else options.baseline or "blur"
     part.segments = pieces.count
     if bool(pieces.margins(question.logits[None]) > 0):

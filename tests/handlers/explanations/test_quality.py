@@ -69,8 +69,9 @@ def logit_map(values: Tensor) -> Attribution:
 def measured(
     classifier: Classifier, row: Explainer, question: Question, attribution: Attribution, *names: str
 ) -> v1.Quality:
-    options = v1.ExplanationOptions(quality=names)
-    return run_one(classifier, measure_quality(row, question, attribution, options, Passes(Limits())))
+    options = v1.ExplanationOptions(quality=names, tolerance=question.options.tolerance)
+    asked = replace(question, options=options)
+    return run_one(classifier, measure_quality(row, asked, attribution, Passes(Limits())))
 
 
 @pytest.mark.parametrize("contrast", [False, True])
@@ -244,7 +245,7 @@ def test_a_picture_that_is_its_own_baseline(linear: Classifier) -> None:
     ],
 )
 def test_verdict(part: v1.Quality, words: str, picture: Tensor) -> None:
-    found = list(objections(part, repeated(), QUESTION, logit_map(picture), (), ()))
+    found = list(objections(part, repeated(), QUESTION, logit_map(picture), ()))
     assert len(found) == bool(words)
     assert all(words in reason for reason in found)
 
@@ -270,9 +271,8 @@ def test_incomplete_maps(attribution: dict[str, Any], tolerance: float, words: s
         objections(
             v1.Quality(),
             replace(repeated(), default_tolerance=0.05),
-            replace(QUESTION, tolerance=tolerance),
+            replace(QUESTION, options=v1.ExplanationOptions(tolerance=tolerance)),
             Attribution(values, "logit", True, **attribution),
-            (),
             (),
         )
     )

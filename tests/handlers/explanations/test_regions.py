@@ -60,8 +60,8 @@ def linear(seed: int) -> Classifier:
 def found(classifier: Classifier, question: Question, values: Tensor, baseline: str = "black") -> v1.Regions:
     attribution = Attribution(values, "relative", signed=True)
     case = Case(classifier, subject_of(classifier, question.picture))
-    options = v1.ExplanationOptions(baseline=baseline)
-    return run_one(classifier, regions.find_regions(case, question, attribution, options, Passes(Limits())))
+    asked = replace(question, options=v1.ExplanationOptions(baseline=baseline))
+    return run_one(classifier, regions.find_regions(case, asked, attribution, Passes(Limits())))
 
 
 def mask_of(region: v1.Region) -> Tensor:
@@ -197,8 +197,8 @@ def test_the_baseline_is_named(options: dict[str, Any], named_as: str) -> None:
     picture = random_pictures(1, SIDE)[0]
     case, question = Case(classifier, subject_of(classifier, picture)), question_of(classifier, picture, 0)
     attribution = Attribution(torch.zeros(3, 3), "relative", signed=False)
-    wanted = v1.ExplanationOptions(**options)
-    search = regions.find_regions(case, question, attribution, wanted, Passes(Limits()))
+    asked = replace(question, options=v1.ExplanationOptions(**options))
+    search = regions.find_regions(case, asked, attribution, Passes(Limits()))
     assert run_one(classifier, search).baseline == named_as
 
 

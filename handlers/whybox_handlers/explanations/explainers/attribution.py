@@ -1,10 +1,11 @@
 """The question and the answer of every explainer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from whybox import v1
 from whybox_handlers.passes.account import StoppedBy
 
 
@@ -20,7 +21,8 @@ class Question:
         maps: [C, h, w]: its last feature maps; None for a network without such maps.
         baselines: [3, H, W] each: inputs that stand for "nothing there"; results are averaged over them. Empty for
             methods that take none.
-        tolerance: A method that watches its residual may stop once the residual is at most this; 0 never stops it.
+        options: The options of the map, with every default filled in; a method reads those that it takes. It may stop
+            once its residual is at most `tolerance`; 0 never stops it.
         seed: For everything random.
     """
 
@@ -29,7 +31,7 @@ class Question:
     logits: Tensor
     maps: Tensor | None
     baselines: tuple[Tensor, ...] = ()
-    tolerance: float = 0.0
+    options: v1.ExplanationOptions = field(default_factory=v1.ExplanationOptions)
     seed: int = 0
 
     @property

@@ -26,5 +26,5 @@ async def gradient_shap(passes: Passes, question: Question) -> Attribution:
         return changes * gradients
 
     baseline_value = float(question.objective_of(await passes.logits(baselines)).mean())
-    mean = await sample_mean(passes, question.tolerance, draw)
+    mean = await sample_mean(passes, question.options.tolerance, draw)
     return Attribution(mean.values, "logit", True, mean.stopped_by, mean.residual, baseline_value, complete=True)

@@ -51,7 +51,7 @@ async def integrated_gradients(passes: Passes, question: Question) -> Attributio
     while True:
         residual = abs(integral.gap) / len(lines) / change
         trusted = integral.size >= len(lines) * (_TRUSTED - 1)
-        if question.tolerance and trusted and residual <= question.tolerance:
+        if question.options.tolerance and trusted and residual <= question.options.tolerance:
             stopped_by: StoppedBy = "tolerance"
             break
         granted = passes.grant(_BATCH)

@@ -60,7 +60,7 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
         kept = torch.cat([batch, ~batch])[:, segments].float()
         ours, others = (await removal.value_of(passes, question, kept)).chunk(2)
         fit.add(batch, (ours - others) / 2, _kernel(batch) if exact else torch.ones_like(ours))
-        if not exact and question.tolerance and fit.determined and fit.residual() <= question.tolerance:
+        if not exact and question.options.tolerance and fit.determined and fit.residual() <= question.options.tolerance:
             stopped_by = "tolerance"
             break
     if stopped_by != "done" and not fit.determined:

@@ -40,7 +40,7 @@ async def rise(passes: Passes, question: Question) -> Attribution:
         kept = masks(granted.count, question.picture.shape[-2:], generator)
         # Subtracting a constant changes no covariance, and keeps the sums of squares small.
         sums.add(kept, await removal.value_of(passes, question, kept) - question.value)
-        if question.tolerance and sums.count >= _FEWEST and sums.residual() <= question.tolerance:
+        if question.options.tolerance and sums.count >= _FEWEST and sums.residual() <= question.options.tolerance:
             return sums.attribution("tolerance")
     if not sums.count:
         raise errors.DeadlineExceededError("the deadline passed before the first masks; allow more time")

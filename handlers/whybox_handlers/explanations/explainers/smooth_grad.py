@@ -26,5 +26,5 @@ async def smooth_grad(passes: Passes, question: Question) -> Attribution:
         _, gradients = await passes.gradients(question.picture + _NOISE * noise, question.objective)
         return gradients
 
-    mean = await sample_mean(passes, question.tolerance, draw)
+    mean = await sample_mean(passes, question.options.tolerance, draw)
     return Attribution(mean.values, "logit per pixel value", True, mean.stopped_by, mean.residual)

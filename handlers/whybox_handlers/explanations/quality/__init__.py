@@ -18,10 +18,8 @@ _EVALUATIONS = {
 """Cost of the measurements that do not repeat the method, in forward evaluations."""
 
 
-async def measure_quality(
-    row: Explainer, question: Question, attribution: Attribution, options: v1.ExplanationOptions, passes: Passes
-) -> v1.Quality:
-    """Makes the measurements that the options name, and says what speaks against the map.
+async def measure_quality(row: Explainer, question: Question, attribution: Attribution, passes: Passes) -> v1.Quality:
+    """Makes the measurements that the question's options name, and says what speaks against the map.
 
     A measurement for which the deadline leaves no time is left out, and the map is then not called reliable.
 
@@ -29,14 +27,13 @@ async def measure_quality(
         row: The method that made the map.
         question: The question of the map.
         attribution: The map.
-        options: `quality` and `max_evaluations` are read.
         passes: Its limits hold; its account is left alone.
     """
     part = v1.Quality()
     own = passes.unlimited()
-    repetition = Repetition(row, question, options.max_evaluations or None, passes)
+    repetition = Repetition(row, question, question.options.max_evaluations or None, passes)
     late = []
-    for name in options.quality:
+    for name in question.options.quality:
         if own.grant(_EVALUATIONS.get(name, 0)).count < _EVALUATIONS.get(name, 0):
             late.append(name)
         elif name == "deletion":
@@ -57,7 +54,7 @@ async def measure_quality(
                 part.stability.CopyFrom(steady)
         if repetition.late and name in ("sensitivity", "stability"):
             late.append(name)
-    part.reasons.extend(objections(part, row, question, attribution, options.quality, late))
+    part.reasons.extend(objections(part, row, question, attribution, late))
     part.reliable = not part.reasons
     part.forward_evaluations = own.forward_evaluations + repetition.forward_evaluations
     part.gradient_evaluations = own.gradient_evaluations + repetition.gradient_evaluations

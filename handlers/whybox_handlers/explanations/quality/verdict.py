@@ -24,7 +24,6 @@ def objections(
     row: Explainer,
     question: Question,
     attribution: Attribution,
-    wanted: Collection[str],
     late: Collection[str],
 ) -> Iterator[str]:
     """Sentences for people; none if nothing speaks against the map.
@@ -35,9 +34,8 @@ def objections(
     Args:
         part: The measurements.
         row: The method.
-        question: The question of the map.
+        question: The question of the map, with the names of the measurements that were asked for.
         attribution: The map.
-        wanted: Names of the measurements that were asked for.
         late: Names of the measurements for which there was no time.
     """
     if is_constant(importance(attribution, question.picture)):
@@ -58,7 +56,7 @@ def objections(
                 f"the map predicts changes of the logit no better than the same map at random places "
                 f"(infidelity {part.infidelity:.3f} against {part.random_infidelity:.3f})"
             )
-    elif "infidelity" in wanted and "infidelity" not in late:
+    elif "infidelity" in question.options.quality and "infidelity" not in late:
         yield "infidelity cannot be measured: no change of the picture changed the logit"
     if part.sensitivity > MAX_SENSITIVITY:
         yield (
@@ -85,7 +83,7 @@ def _incomplete(row: Explainer, question: Question, attribution: Attribution) ->
     """What speaks against a map that missed the aim of its method; known without any measurement."""
     if attribution.residual is not None:
         # A tolerance of 0 asks to spend everything, not to be exact.
-        aim = question.tolerance or row.default_tolerance
+        aim = question.options.tolerance or row.default_tolerance
         if aim is not None and not attribution.residual <= aim:
             yield (
                 f"the method ended ({attribution.stopped_by}) with a residual of {attribution.residual:.1%}, above its "

@@ -1,5 +1,6 @@
 """Asking an explainer or an attack, as the analyzer asks it, with nothing else around."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -50,7 +51,10 @@ def task_of(
     """What `run` drives, and the account of what it spends; by default as much as the method's default."""
     row, limits = EXPLAINERS[method], limits or Limits()
     passes = Passes(limits, evaluations or row.default_evaluations or None, row.evaluations)
-    return Task(row.explain(passes, question), limits), passes
+    # What the question leaves open is the method's default, but for the tolerance, of which 0 is the question's.
+    options = row.defaults(method, tolerance=0.0)
+    options.MergeFrom(question.options)
+    return Task(row.explain(passes, replace(question, options=options)), limits), passes
 
 
 def explained(classifier: Classifier, method: str, question: Question, evaluations: int | None = None) -> Attribution:

@@ -102,11 +102,11 @@ def test_what_is_cut_or_was_another_picture_is_measured_again(
     [
         (["--budget", 3], "was begun with other settings (budget 2 instead of 3); start over with --fresh"),
         (["--norm", "l2"], "norms ['linf'] instead of ['l2']"),
-        (["--norm", "l1"], "error: --norm: 'l1' is not known; use one of linf, l2"),
+        (["--norm", "l1"], "error: --norm is 'l1'; it must be one of linf, l2"),
         (["--norm", "l2", "--norm", "l2"], "error: --norm names something twice"),
         (["--budget", "lavish"], "error: --budget: 'lavish' is no budget"),
         (["--budget", "deadline"], "error: --budget: an audit has no deadline"),
-        (["--attack", "no"], "error: --attack: 'no' is not known; use one of fmn"),
+        (["--attack", "no"], "error: --attack is 'no'; it must be one of fmn"),
         (["--attack", "ddn"], "error: --attack: ddn measures in l2, not in linf"),
         (["--model", "no"], "holds no no"),
         (["--labels", "no.csv"], "no.csv cannot be read"),

@@ -42,10 +42,14 @@ def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
+        ("whybox.v1", "httpx grpc PIL numpy rich typer whybox.client whybox.results whybox.options whybox.cli"),
         ("whybox", "torch torchvision onnxruntime starlette whybox_handlers whybox_server"),
         ("whybox.cli", "torch torchvision onnxruntime starlette whybox_handlers whybox_server"),
-        ("whybox_handlers.handler", "whybox_server starlette ts"),
-        ("whybox_server.serve", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
+        ("whybox_handlers.handler", "whybox_server starlette ts httpx typer whybox.client whybox.results"),
+        (
+            "whybox_server.serve",
+            "torch torchvision onnxruntime captum matplotlib whybox_handlers ts httpx whybox.client",
+        ),
         ("whybox_server.cli", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
     ],
 )

@@ -234,7 +234,6 @@ class Client:
 
     def _default_model(self, call: Call) -> str:
         if self._model is None:
-            # Two threads may both ask; they get the same answer.
             models = self._transport.list_models(call).models
             if not models:
                 raise FailedPreconditionError("the server serves no model; pack a model and start the server again")

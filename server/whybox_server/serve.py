@@ -18,7 +18,7 @@ from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import create_app
-from whybox_server.rpc import service as rpc
+from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
@@ -98,7 +98,7 @@ def _create_log_dir(log_dir: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
-    server = rpc.create_server(
+    server = create_server(
         gateway,
         metrics,
         # Twice, so that a picture somewhat too large is read and refused in our words, not in those of gRPC.

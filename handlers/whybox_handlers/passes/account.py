@@ -235,7 +235,7 @@ class Passes:
         Args:
             compute: The rule, see `explanations.propagation`.
             pictures: [N, 3, H, W] in [0, 1].
-            baselines: The same; one for each picture.
+            baselines: The same, one for each picture.
             objective: [classes]: weights of the logits.
         """
         objectives = objective.expand(len(pictures), -1)

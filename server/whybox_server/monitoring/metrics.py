@@ -121,7 +121,7 @@ class Metrics:
         Args:
             model: Name of a served model.
             part: "prediction", "explanation", "robustness", "bias" or "certified".
-            method: The explainer or attack, already validated; empty where the part has no choice.
+            method: The explainer, already validated; empty for a part without a choice.
             code: Canonical code of the part's status.
             seconds: From handing it to the worker pool until its answer.
         """

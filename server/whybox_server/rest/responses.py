@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from whybox.v1.errors import CancelledError
-from whybox_server.failures import as_whybox_error
+from whybox.v1.failures import as_whybox_error
 from whybox_server.rest.problems import problem
 
 NDJSON = "application/x-ndjson"

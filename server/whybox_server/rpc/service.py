@@ -12,8 +12,8 @@ from grpc_status import rpc_status
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
+from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox_server.failures import as_whybox_error
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.health import HealthService

@@ -68,7 +68,7 @@ def attack(
         budget: At most this many gradient evaluations, at least 1. An attack without gradients makes ten forward
             evaluations in place of each.
         attack: Name of the attack, a key of `ATTACKS`.
-        seed: Of attacks that draw random numbers.
+        seed: Seed of attacks that draw random numbers.
 
     Returns:
         The outcome. `adversarial` has the changed picture and its distance, an upper bound on the smallest one; it is
@@ -119,7 +119,7 @@ def explain(
             in [0, 1]; None for the method's default.
         max_evaluations: At most this many evaluations, of the kind that the method spends; None for its default.
         tolerance: The method may stop when its residual is at most this, from 0 to 1; None for its default.
-        seed: Of methods that draw random numbers.
+        seed: Seed of methods that draw random numbers.
 
     Returns:
         The map, its units, and why the method stopped.

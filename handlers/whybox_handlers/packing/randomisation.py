@@ -54,7 +54,7 @@ def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Class
     Args:
         classifier: The trained one; it is not changed.
         pictures: [N, 3, crop, crop] in [0, 1], two or more different ones.
-        seed: Of the weights.
+        seed: Seed of the weights.
 
     Raises:
         DeadNetworkError: The logits do not depend on the picture.

@@ -26,7 +26,7 @@ async def measure_corruptions(case: Case, names: Iterable[str], passes: Passes) 
 
     Args:
         case: Model, picture and seed.
-        names: Of `CORRUPTIONS`.
+        names: Names in `CORRUPTIONS`.
         passes: Its limits hold; its account is left alone.
 
     Raises:

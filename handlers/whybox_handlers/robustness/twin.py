@@ -19,7 +19,7 @@ async def measure_twin(case: Case, adversarial: Adversarial, options: v1.Explana
     Args:
         case: Model, picture and seed.
         adversarial: The picture's neighbour with another answer.
-        options: Of the maps, with every default filled in; the target class is set here.
+        options: Options of the maps, with every default filled in; the target class is set here.
         passes: Its limits hold, and the maps share its time; its account is left alone.
 
     Returns:

@@ -53,7 +53,7 @@ def objections_to_attacks(check: v1.AttackCheck, evaluations: str = "gradient") 
     """What the checks of packing say against attacks, for people.
 
     Args:
-        check: Of a model; one without pictures was never made.
+        check: The check of a model; one without pictures was never made.
         evaluations: What the attacks spend, "gradient" or "forward": some outcomes speak only against gradients.
     """
     if not check.pictures:

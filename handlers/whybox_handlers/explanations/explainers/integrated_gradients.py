@@ -189,7 +189,7 @@ def _places(objectives: Sequence[float], count: int) -> list[float]:
 
     Args:
         objectives: At equal distances from 0 to 1.
-        count: Of parts.
+        count: Number of parts.
     """
     changes = np.abs(np.diff(objectives))
     length = np.full(len(changes), 1 / len(changes))

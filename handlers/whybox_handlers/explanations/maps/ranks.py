@@ -10,8 +10,8 @@ def rank_correlation(one: Tensor, other: Tensor) -> float:
     0 if either map has one value everywhere: it orders nothing, so nothing agrees with it.
 
     Args:
-        one: Of any shape, not empty.
-        other: Of the same shape.
+        one: A map of any shape, not empty.
+        other: A map of the same shape.
     """
     if is_constant(one) or is_constant(other):
         return 0.0

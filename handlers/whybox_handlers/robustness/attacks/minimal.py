@@ -119,7 +119,7 @@ class MinimalAttack(ABC):
             evaluations: The budget in gradient evaluations, at least 1.
             to_deadline: Whether the budget is what the time allows, at most `evaluations`.
             share: Share of the time until the deadline that the attack may take, 0 to 1.
-            seed: Of attacks that draw random numbers.
+            seed: Seed of attacks that draw random numbers.
 
         Raises:
             WhyboxError: The caller is gone, or the deadline passed before the first evaluation.

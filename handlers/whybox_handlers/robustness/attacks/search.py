@@ -28,8 +28,8 @@ class Look:
         margin: Lead of the label's logit over the rival's (over the best other logit if no rival was named), in logits;
             negative if the rival is ahead.
         flipped: Whether the network's answer is another class than the label.
-        gradient: Of the margin, [3, H, W], in logits per pixel value; 0 for values that are at the edge of [0, 1] and
-            would have to leave it.
+        gradient: Gradient of the margin, [3, H, W], in logits per pixel value; 0 for values that are at the edge of
+            [0, 1] and would have to leave it.
         steepness: The gradient's dual norm: by how much, to first order, the best change of size 1 lowers the margin.
         direction: That change.
         ahead: Size of the best change that, to first order, leads from here onto the boundary; negative if the rival is
@@ -52,7 +52,7 @@ class Search:
         subject: The picture; its predicted class, the label, is to be flipped.
         passes: Its budget is the search's.
         evaluations: That budget, in the attack's kind of evaluations.
-        seed: Of attacks that draw random numbers.
+        seed: Seed of attacks that draw random numbers.
 
     Attributes:
         best: The smallest change found that flips the answer; None before the first flip.

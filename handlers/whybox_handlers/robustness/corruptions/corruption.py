@@ -39,7 +39,7 @@ class Corruption(Generic[StrengthT]):
         Args:
             picture: [3, H, W] in [0, 1].
             severity: From 1 to the number of `strengths`.
-            seed: Of corruptions that draw random numbers; all severities begin with the same draws.
+            seed: Seed of corruptions that draw random numbers; all severities begin with the same draws.
         """
         generator = torch.Generator().manual_seed(seed)
         spoilt = self.spoil(picture, self.strengths[severity - 1], generator)

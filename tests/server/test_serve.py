@@ -13,9 +13,9 @@ import zipfile
 import grpc
 import httpx
 import pytest
+from fake_torchserve import until
 from google.protobuf import json_format
 
-from fake_torchserve import until
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from google.protobuf import json_format
 
-from rest_requests import ALL_PARTS, MODEL, PICTURE, RAW, URL, request, scope
+from server.rest.sending import ALL_PARTS, MODEL, PICTURE, RAW, URL, request, scope
 from whybox import v1
 from whybox.v1 import errors
 

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from rest_requests import BASE64, FILES, URL, scope
+from server.rest.sending import BASE64, FILES, URL, scope
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 LIMIT = 100_000

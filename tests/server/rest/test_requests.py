@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rest_requests import (
+from server.rest.sending import (
     ALL_PARTS,
     BASE64,
     BASELINE,

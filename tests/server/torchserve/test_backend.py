@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
+from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.pools import PoolKind

@@ -4,7 +4,8 @@ import time
 import grpc
 import pytest
 
-from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
+from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.torchserve import pool as pool_module

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from fake_torchserve import until
+from server.waiting import until
 from whybox import v1
 from whybox_server.settings import Settings
 from whybox_server.torchserve import process as process_module

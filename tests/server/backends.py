@@ -94,7 +94,8 @@ class InTurn(FakeBackend):
     async def outcome(self, asked: Asked) -> Outcome:
         outcome = self.prediction if asked.kind is PoolKind.PREDICT else self.pieces.pop(0)
         if outcome is None:
-            return await asyncio.get_running_loop().create_future()
+            await asyncio.Event().wait()
+            raise AssertionError
         await asyncio.sleep(0)
         return outcome
 

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
@@ -111,4 +112,5 @@ async def test_a_reader_that_stops_ends_all(taken):
 
 
 async def test_no_sources_are_no_items():
-    assert [item async for item in merged([])] == []
+    sources: list[AsyncGenerator[int, None]] = []
+    assert [item async for item in merged(sources)] == []

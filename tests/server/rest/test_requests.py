@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -142,8 +143,8 @@ MEANINGS = [
 
 
 def as_json(options):
-    """The options as somebody who writes JSON writes them."""
-    fields = {}
+    """The options as they are written in JSON."""
+    fields: dict[str, list[Any]] = {}
     for name, value in options:
         if name in ("tolerance", "sigma", "alpha"):
             value = float(value)

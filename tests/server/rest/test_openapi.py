@@ -189,6 +189,8 @@ async def test_problems_are_as_described(http, gateway, error):
     assert ("Retry-After" in described["headers"]) == (error.retry_after is not None)
 
 
+# Values for the class of an explanation; the last ones are wrong.
+CLASSES: list[object] = [207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]]]
 IMAGE = {"image": "cGljdHVyZQ=="}
 
 
@@ -203,10 +205,7 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("explain", {"method": ["grad_cam", "integrated_gradients"], "max_evaluations": 3}),
         ("explain", {"max_evaluations": 1.5}),
         ("explain", {"steps": 3}),
-        *(
-            ("explain", {"target_class": value})
-            for value in (207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]])
-        ),
+        *(("explain", {"target_class": value}) for value in CLASSES),
         *(("explain", {"contrast_class": value}) for value in (207, "tench", [207], "")),
         *(("explain", {"tolerance": value}) for value in (0, 0.05, 1, -0.1, 1.1, "x", [0])),
         *(("explain", {"baseline": value}) for value in ("blur", ["blur"], 1)),

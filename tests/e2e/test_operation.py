@@ -79,17 +79,8 @@ def test_ndjson_streams_the_parts(server: Server, dalmatian: bytes) -> None:
 def test_the_command_draws_and_prints(server: Server, pictures: dict[Path, int], tmp_path: Path) -> None:
     picture = next(path for path, label in pictures.items() if label == 251)
     for url in (server.rest, server.grpc):
-        command: list[str | Path] = [
-            BIN / "whybox",
-            "analyze",
-            picture,
-            "--url",
-            url,
-            "--save",
-            tmp_path / "out",
-            "--budget",
-            "fast",
-        ]
+        options = ["--url", url, "--save", str(tmp_path / "out"), "--budget", "fast"]
+        command = [str(BIN / "whybox"), "analyze", str(picture), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "dalmatian" in done.stdout

@@ -38,7 +38,7 @@ class Whole:
     """Asks for the whole answer, where a test does the same with a `Stream`.
 
     Attributes:
-        messages: None: there is no answer before the last part.
+        messages: Empty, because there is no answer before the last part.
         task: Ends with the call.
     """
 

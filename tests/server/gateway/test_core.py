@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
 
 @pytest.mark.parametrize("order", [*permutations(JOBS)], ids=" ".join)
-async def test_whatever_is_ready_first_the_answer_has_the_order_of_the_request(gateway, backend, order):
+async def test_the_answer_has_the_order_of_the_request(gateway, backend, order):
     answering = analyze(gateway, EVERYTHING)
     for name in order:
         assert not answering.done()

@@ -50,7 +50,7 @@ def own_status(error, name):
 @pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("way", [raised, whole_result, own_status])
 @pytest.mark.parametrize("failing", JOBS)
-async def test_one_failed_part_never_spoils_the_others(gateway, backend, samples, failing, way, error):
+async def test_a_failed_part_does_not_affect_the_others(gateway, backend, samples, failing, way, error):
     backend.outcomes[failing] = way(error, failing)
     backend.release(*JOBS)
     answer = await analyze(gateway, EVERYTHING)
@@ -64,7 +64,7 @@ async def test_one_failed_part_never_spoils_the_others(gateway, backend, samples
     assert sum(count for labels, count in counted.items() if 'code="OK"' in labels) == 3
 
 
-async def test_what_the_model_cannot_do_spoils_its_part_alone(backend, metrics, spool):
+async def test_what_the_model_cannot_do_fails_only_its_part(backend, metrics, spool):
     model = v1.Model()
     model.CopyFrom(MODEL)
     model.num_classes = 1

@@ -112,7 +112,7 @@ async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, end):
     assert answer.certified.samples == (50 if end == [None] else 100)
 
 
-async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend):
+async def test_a_certificate_that_fails_midway_does_not_affect_the_others(gateway, backend):
     backend.pieces = [piece(50), FAILED]
     answer = await analyze(gateway, request(**PARTS))
     assert answer.HasField("prediction")
@@ -165,7 +165,7 @@ async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
     assert len(backend.cancelled) == 1
 
 
-async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
+async def test_a_model_with_one_class_fails_only_this_part(backend, metrics, spool):
     model = v1.Model(name="m", version="2", num_classes=1)
     gateway = Gateway([model], backend, metrics, spool, max_image_bytes=LIMIT)
     answer = await analyze(gateway, request(**PARTS))

@@ -1,3 +1,5 @@
+"""Items of several sources in one stream."""
+
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,3 +1,5 @@
+"""What a receipt tells, and that it replays the request."""
+
 import hashlib
 import json
 from importlib.metadata import version

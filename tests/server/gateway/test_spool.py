@@ -1,3 +1,5 @@
+"""Files of pictures that live as long as they are lent."""
+
 import shutil
 import stat
 

@@ -137,8 +137,8 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-@pytest.mark.parametrize(("picture", "spoilt"), [(VIEW, {0, 1}), (ADVERSARIAL, {0}), (OTHER_ADVERSARIAL, {1})])
-async def test_a_model_that_fails_spoils_its_own_entry_alone(failure, picture, spoilt):
+@pytest.mark.parametrize(("picture", "failed"), [(VIEW, {0, 1}), (ADVERSARIAL, {0}), (OTHER_ADVERSARIAL, {1})])
+async def test_a_model_that_fails_fails_only_its_own_entry(failure, picture, failed):
     backend = Looking([ADVERSARIAL, OTHER_ADVERSARIAL])
     backend.seen = {("a", picture): failure, ("c", ADVERSARIAL): 4}
     robustness = await ask(backend)
@@ -146,8 +146,8 @@ async def test_a_model_that_fails_spoils_its_own_entry_alone(failure, picture, s
     for index, distance in enumerate(robustness.distances):
         of_a, of_c = distance.transfers
         assert (of_a.model, of_a.version) == ("a", "2")
-        assert (of_a.status == GONE.to_status()) == (index in spoilt)
-        assert of_a.HasField("adversarial_class") == (index not in spoilt)
+        assert (of_a.status == GONE.to_status()) == (index in failed)
+        assert of_a.HasField("adversarial_class") == (index not in failed)
         assert of_c.HasField("status")
         assert (of_c.status.code, of_c.fooled) == (code_pb2.OK, index == 0)
 

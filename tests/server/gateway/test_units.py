@@ -1,3 +1,5 @@
+"""How a request is split into units of work, and what becomes of their answers."""
+
 from pathlib import Path
 from typing import Any
 

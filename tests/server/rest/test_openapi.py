@@ -1,3 +1,5 @@
+"""The OpenAPI document against what the server takes and answers."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""The gRPC service: answers, errors, deadlines, cancellation, health and reflection."""
+
 import asyncio
 import re
 from typing import Any

@@ -1,3 +1,5 @@
+"""The configuration that TorchServe is started with."""
+
 import json
 import re
 from pathlib import Path

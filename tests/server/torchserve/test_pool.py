@@ -1,3 +1,5 @@
+"""One pool over a TorchServe that answers, hangs, dies or babbles."""
+
 import asyncio
 from types import SimpleNamespace
 

@@ -1,3 +1,5 @@
+"""Options of a certificate: what is refused, and the defaults."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Options of an explanation: what is refused, the defaults, and equal spellings."""
+
 from typing import Any
 
 import pytest

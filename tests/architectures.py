@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from presence import present
 from whybox import v1
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
@@ -34,8 +35,7 @@ def random_classifier(architecture: str) -> Classifier:
     """An architecture of `CONVOLUTIONAL` whose activations neither die out nor explode."""
     torch.manual_seed(0)
     network = networks.build(architecture, CLASSES)
-    assert network.features is not None
-    whole = nn.Sequential(network.features, network.head).eval()
+    whole = nn.Sequential(present(network.features), network.head).eval()
     for layer in whole.modules():
         _randomise(layer)
     # Normalised by what this very network makes of pictures, as training does.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from presence import present
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier
 from whybox_server.packing.pack import pack_model
@@ -16,10 +17,8 @@ REPOSITORY = Path(__file__).parent.parent
 @pytest.fixture(scope="session")
 def pictures() -> dict[Path, int]:
     """The 20 real ImageNet pictures of the foolbox package, and the class that ImageNet gives each."""
-    spec = importlib.util.find_spec("foolbox")
-    assert spec is not None
-    assert spec.origin is not None
-    paths = sorted(Path(spec.origin).parent.glob("data/imagenet_*.jpg"))
+    origin = present(present(importlib.util.find_spec("foolbox")).origin)
+    paths = sorted(Path(origin).parent.glob("data/imagenet_*.jpg"))
     assert len(paths) == 20
     return {path: int(path.stem.split("_")[2]) for path in paths}
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from presence import present
+
 _BIN = Path(sys.executable).parent
 _STOP_SECONDS = 30
 
@@ -52,7 +54,7 @@ def serving(store: Path, log_dir: Path, **settings: str) -> Iterator[Server]:
         log_dir: Folder for its logs.
         settings: Further settings, as environment variables.
     """
-    command = [_BIN / "whybox-server", "serve", "--rest-port", "0", "--grpc-port", "0"]
+    command: list[str | Path] = [_BIN / "whybox-server", "serve", "--rest-port", "0", "--grpc-port", "0"]
     command += ["--model-store", store, "--log-dir", log_dir]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "200"} | settings
@@ -68,9 +70,7 @@ def serving(store: Path, log_dir: Path, **settings: str) -> Iterator[Server]:
                 raise AssertionError("the server ended before it was ready")
             text = "".join(said)
             rest, grpc = re.search(r"http://\S+", text), re.search(r"grpc://\S+", text)
-            assert rest is not None
-            assert grpc is not None
-            server = Server(process, rest[0], grpc[0], log_dir)
+            server = Server(process, present(rest)[0], present(grpc)[0], log_dir)
             family = server.family()
             yield server
         finally:

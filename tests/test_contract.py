@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
+from google.protobuf.message import Message
 from grpc_tools import protoc
 
 from whybox import v1
@@ -72,8 +73,8 @@ def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto
         (v1.BiasFlag, "kind state attribute class_index effect ci_low ci_high n q_value"),
     ],
 )
-def test_pinned_fields(message: type, fields: str) -> None:
-    assert set(fields.split()) <= set(message.DESCRIPTOR.fields_by_name)  # type: ignore[attr-defined]
+def test_pinned_fields(message: type[Message], fields: str) -> None:
+    assert set(fields.split()) <= set(message.DESCRIPTOR.fields_by_name)
 
 
 def test_pinned_methods() -> None:

@@ -12,14 +12,14 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def test_import_rules() -> None:
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command: list[str | Path] = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
 
 
 def test_no_modules_import_each_other() -> None:
-    """Imports for type checkers alone count too: who must read one module to understand another reads both."""
+    """Imports for type checkers alone count too: readers of one module need the other to understand it."""
     graph = grimp.build_graph("whybox", "whybox_handlers", "whybox_server", cache_dir=None)
     # Raises CycleError, which names the modules.
     TopologicalSorter({module: graph.find_modules_directly_imported_by(module) for module in graph.modules}).prepare()

@@ -1,8 +1,8 @@
 """`make bench`: smallest changes that flip the answer, found by Whybox and by Foolbox, in one process, on one thread.
 
 64 real pictures of `WHYBOX_DATA`, or the 20 of the foolbox package where that is not set. Each side's distances are
-confirmed by its own network. Excess is over the best distance that anyone found for the picture. Evaluations are passes
-of one picture forward and back.
+confirmed by its own network. Excess is over the best distance that any of them found for the picture. Evaluations are
+passes of one picture forward and back.
 
 `--quick` leaves out the ways that only the curves need. `--save DIR` says where the plots go.
 """
@@ -167,8 +167,8 @@ def ways_of(norm: str, classifier: Classifier, *, quick: bool) -> dict[str, Way]
     """By name; the figures in names are evaluations of Whybox, and steps of Foolbox."""
     counting, attacks = Counting(classifier.network).eval(), foolbox.attacks
     ways = {f"whybox {name}": whybox(classifier, "fmn", norm, budget) for name, budget in BUDGETS.items()}
+    fmn = attacks.LInfFMNAttack if norm == "linf" else attacks.L2FMNAttack
     if norm == "linf":
-        fmn = attacks.LInfFMNAttack
         ways |= {
             "Foolbox FMN-100": minimal(counting, norm, fmn()),
             "Foolbox DeepFool-50": minimal(counting, norm, attacks.LinfDeepFoolAttack()),
@@ -180,7 +180,6 @@ def ways_of(norm: str, classifier: Classifier, *, quick: bool) -> dict[str, Way]
             ),
         }
     else:
-        fmn = attacks.L2FMNAttack
         ways |= {
             "Foolbox FMN-100": minimal(counting, norm, fmn()),
             "Foolbox DDN-100": minimal(counting, norm, attacks.DDNAttack()),

@@ -9,6 +9,7 @@ import torch
 from captum.attr import InputXGradient, LayerGradCam, Saliency
 from google.protobuf import json_format
 
+from presence import present
 from servers import Server
 from whybox import Client, v1
 from whybox_handlers import replay
@@ -62,20 +63,16 @@ def test_the_adversarial_picture_comes_back_from_the_receipt(
     for path in list(pictures)[3::8]:
         image = path.read_bytes()
         analysis = client.analyze(image, parts=["prediction", "robustness"], budget="fast")
-        assert analysis.prediction is not None
-        assert analysis.robustness is not None
-        (distance,) = analysis.robustness.distances
+        (distance,) = present(analysis.robustness).distances
         receipt = json_format.ParseDict(json_format.MessageToDict(analysis.message.receipt), v1.Receipt())
-        found = replay.attack(replay.request(receipt, image, classifier), "linf", classifier).adversarial
-        assert found is not None
+        found = present(replay.attack(replay.request(receipt, image, classifier), "linf", classifier).adversarial)
         assert found.distance == distance.distance
         picture = view(image, classifier)
-        predicted = analysis.prediction.classes[0].index
+        predicted = present(analysis.prediction).classes[0].index
         change = found.picture - picture
         below = picture + change * (found.unflipped_distance / found.distance)
         classes = classifier.probabilities(torch.stack([picture, found.picture, below])).argmax(dim=1).tolist()
-        assert distance.adversarial_class is not None
-        assert classes == [predicted, distance.adversarial_class.index, predicted]
+        assert classes == [predicted, present(distance.adversarial_class).index, predicted]
 
 
 def test_rest_and_grpc_give_the_same_analysis(server: Server, dalmatian: bytes) -> None:

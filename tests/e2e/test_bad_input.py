@@ -15,6 +15,8 @@ from google.rpc import code_pb2
 from grpc_status import rpc_status
 from PIL import Image
 
+from messages import message
+from presence import present
 from servers import Server
 from whybox import Client, v1
 from whybox.v1 import analysis_pb2_grpc, errors
@@ -40,13 +42,21 @@ def huge_png() -> bytes:
 
 
 def request(image: bytes, model: str = MODEL, **parts: Any) -> v1.AnalyzeRequest:
-    return v1.AnalyzeRequest(model=model, image=image, **(parts or {"prediction": {}}))
+    return message(v1.AnalyzeRequest, model=model, image=image, **(parts or {"prediction": {}}))
 
 
 INVALID, NOT_FOUND = code_pb2.INVALID_ARGUMENT, code_pb2.NOT_FOUND
 
+Make = Callable[[bytes], v1.AnalyzeRequest]
+
+
+def asking(**parts: Any) -> Make:
+    """Makes a request for these parts of a good picture."""
+    return lambda good: request(good, **parts)
+
+
 # What is sent (made from a good picture) -> code, HTTP status, reason, field, words of the remedy.
-BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, str]] = {
+BAD: dict[str, tuple[Make, int, int, str, str, str]] = {
     "empty body": (lambda _: request(b""), INVALID, 400, "BAD_PICTURE", "image", "send"),
     "truncated JPEG": (lambda good: request(good[:9000]), INVALID, 400, "BAD_PICTURE", "image", "send the whole file"),
     "text": (lambda _: request(b"not a picture\n" * 9), INVALID, 400, "BAD_PICTURE", "image", "JPEG, PNG, WebP or GIF"),
@@ -62,7 +72,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
     ),
     "unknown model": (lambda good: request(good, "vgg"), NOT_FOUND, 404, "UNKNOWN_MODEL", "model", f"served: {MODEL}"),
     "unknown version": (
-        lambda good: v1.AnalyzeRequest(model=MODEL, version="9", image=good, prediction={}),
+        lambda good: request(good, version="9", prediction={}),
         NOT_FOUND,
         404,
         "UNKNOWN_VERSION",
@@ -70,7 +80,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         "1.0",
     ),
     "unknown method": (
-        lambda good: request(good, explanations=[{"method": "tarot"}]),
+        asking(explanations=[{"method": "tarot"}]),
         INVALID,
         400,
         "INVALID_REQUEST",
@@ -78,7 +88,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         "use one of saliency, grad_cam",
     ),
     "unknown norm": (
-        lambda good: request(good, robustness={"norms": ["l7"]}),
+        asking(robustness={"norms": ["l7"]}),
         INVALID,
         400,
         "INVALID_REQUEST",
@@ -86,7 +96,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         "use one of linf",
     ),
     "unknown budget": (
-        lambda good: request(good, robustness={"budget": "lavish"}),
+        asking(robustness={"budget": "lavish"}),
         INVALID,
         400,
         "INVALID_REQUEST",
@@ -95,7 +105,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
     ),
     **{
         f"budget {budget}": (
-            lambda good, budget=budget: request(good, robustness={"budget": budget}),
+            asking(robustness={"budget": budget}),
             INVALID,
             400,
             "INVALID_REQUEST",
@@ -106,7 +116,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
     },
     **{
         f"unknown {option}": (
-            lambda good, option=option, value=value: request(good, robustness={option: value}),
+            asking(robustness={option: value}),
             INVALID,
             400,
             "INVALID_REQUEST",
@@ -121,7 +131,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         )
     },
     "an attack that cannot measure in the norm": (
-        lambda good: request(good, robustness={"norms": ["linf"], "attack": "ddn"}),
+        asking(robustness={"norms": ["linf"], "attack": "ddn"}),
         INVALID,
         400,
         "INVALID_REQUEST",
@@ -129,7 +139,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
         "use one of fmn",
     ),
     "a certificate without a noise level": (
-        lambda good: request(good, certified={}),
+        asking(certified={}),
         INVALID,
         400,
         "INVALID_REQUEST",
@@ -138,7 +148,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
     ),
     **{
         f"target class {target}": (
-            lambda good, target=target: request(good, explanations=[{"method": "grad_cam", "target_class": target}]),
+            asking(explanations=[{"method": "grad_cam", "target_class": target}]),
             INVALID,
             400,
             "INVALID_REQUEST",
@@ -149,7 +159,7 @@ BAD: dict[str, tuple[Callable[[bytes], v1.AnalyzeRequest], int, int, str, str, s
     },
     **{
         f"top_k {top_k}": (
-            lambda good, top_k=top_k: request(good, prediction={"top_k": top_k}),
+            asking(prediction={"top_k": top_k}),
             INVALID,
             400,
             "INVALID_REQUEST",
@@ -203,11 +213,9 @@ def test_over_grpc(case: str, server: Server, dalmatian: bytes) -> None:
     options = [("grpc.max_send_message_length", 64 * 2**20)]
     with grpc.insecure_channel(server.grpc.removeprefix("grpc://"), options) as channel:
         stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
-        for call in (lambda: stub.Analyze(make(dalmatian)), lambda: list(stub.StreamAnalysis(make(dalmatian)))):
-            with pytest.raises(grpc.RpcError) as raised:
-                call()
-            status = rpc_status.from_call(raised.value)
-            assert status is not None
+        calls = stub.Analyze.future(make(dalmatian), timeout=60), stub.StreamAnalysis(make(dalmatian), timeout=60)
+        for call in calls:
+            status = present(rpc_status.from_call(call))
             error = errors.error_from_status(status)
             assert (status.code, error.reason, error.field or "") == (code, reason, field)
             assert words in error.message

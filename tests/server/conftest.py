@@ -1,8 +1,14 @@
-"""The transports over a gateway that answers what a test tells it to."""
+"""The transports over a gateway that answers what a test tells it to, and the temporary folders of a spool.
+
+Tests that take `http`, `channel` or `stub` ask the real REST or gRPC transport; `gateway` is what the transports ask. A
+test sets what it answers, and looks up what it was asked. The gateway's own tests have another `gateway`: see the
+conftest there.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 import httpx
@@ -10,9 +16,11 @@ import pytest
 from google.rpc import code_pb2
 from starlette.applications import Starlette
 
+from messages import message
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
+from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
 from whybox_server.rpc.service import create_server
@@ -48,7 +56,7 @@ def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:
     distance = answer.robustness.distances[0]
     distance.distance_8bit, distance.adversarial_picture, distance.reasons[:] = 0.004, b"\x89PNG", ["Late."]
     distance.transfers.add(model="other", fooled=True, adversarial_class=score)
-    distance.twin.MergeFrom(v1.Twin(before={"method": "grad_cam"}, same_class={"ssim": float("nan")}))
+    distance.twin.CopyFrom(message(v1.Twin, before={"method": "grad_cam"}, same_class={"ssim": float("nan")}))
     answer.robustness.corruptions.add(name="fog", group="weather", first_flip=2).levels.add(severity=2, flips=True)
     answer.bias.flags.add(kind="adversarial_criticism", state="flagged", effect=1.5, n=20)
     answer.bias.prototypes.add(id="a.jpg", distance=0.01)
@@ -75,8 +83,21 @@ def full_model() -> v1.Model:
 
 
 @dataclass
-class FakeGateway:
-    """Answers with `answer`, fails with `error` (in a stream: after `parts` messages), or waits until cancelled."""
+class FakeGateway(Gateway):
+    """A gateway without pools. It overrides all that the transports call, and has nothing of a real one's inside.
+
+    Attributes:
+        answer: What it answers.
+        error: What it raises instead; in a stream after the messages.
+        parts: Number of messages in a stream.
+        waits: Whether a call waits until it is cancelled; in a stream after the messages.
+        pools: State of each pool, by model and kind.
+        requests: The requests so far.
+        request_ids: Their ids.
+        timeouts: The seconds that their callers wait.
+        started: Set when the first call has come.
+        cancelled: Set when a call that waits was cancelled.
+    """
 
     answer: v1.AnalyzeResponse = field(default_factory=full_answer)
     error: BaseException | None = None
@@ -122,7 +143,7 @@ class FakeGateway:
         *,
         request_id: str,
         timeout: float,
-    ) -> AsyncIterator[v1.AnalyzeResponse]:
+    ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         self._note(request, request_id, timeout)
         async with asyncio.timeout(10):
             for _ in range(self.parts):
@@ -170,6 +191,21 @@ def samples(metrics: Metrics) -> Callable[[str], dict[str, float]]:
         return {labels.removeprefix(name): float(value) for labels, value in pairs}
 
     return read
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made, a spool's among them."""
+    root = tmp_path / "temporary"
+    root.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(root))
+    return root
+
+
+@pytest.fixture
+def spooled(temporary: Path) -> Callable[[], list[bytes]]:
+    """The pictures that lie in a spool now."""
+    return lambda: [path.read_bytes() for path in temporary.glob("*/*")]
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""Reading packed models, and what is said of files that are none."""
+
 import zipfile
 
 import pytest
@@ -46,8 +48,8 @@ BROKEN = {
     "bytes changed": lambda path: flipped(path, zipfile.ZIP_STORED),
     "bytes changed, compressed": lambda path: flipped(path, zipfile.ZIP_DEFLATED),
     "encrypted": encrypted,
-    "somebody else's zip": lambda path: zipped(path, package="{}"),
-    "somebody else's manifest": lambda path: zipped(path, manifest='{"runtime": "python", "model": {}}'),
+    "another program's zip": lambda path: zipped(path, package="{}"),
+    "another program's manifest": lambda path: zipped(path, manifest='{"runtime": "python", "model": {}}'),
     "manifest is a list": lambda path: zipped(path, manifest="[]"),
     "manifest is empty": lambda path: zipped(path, manifest="{}"),
     "manifest is no JSON": lambda path: zipped(path, manifest="{"),

@@ -1,3 +1,5 @@
+"""The `whybox-server` command: its help, its errors, and the demo."""
+
 import re
 import socket
 import subprocess

@@ -1,3 +1,5 @@
+"""Settings from arguments and from the environment, and their bounds."""
+
 from pathlib import Path
 
 import pytest

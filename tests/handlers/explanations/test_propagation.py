@@ -347,7 +347,7 @@ def test_unknown_operations_are_refused_by_name(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning")
 def test_operations_that_hide_are_found_by_what_is_missing() -> None:
     torch.manual_seed(0)
-    hidden = torch.jit.trace(nn.ReLU(), torch.rand(1, 20))  # type: ignore[no-untyped-call]
+    hidden = torch.jit.trace(nn.ReLU(), torch.rand(1, 20))
     classifier = classifier_of(network_of(nn.Flatten(), nn.Linear(48, 20), hidden, nn.Linear(20, CLASSES)))
     view = torch.rand(3, 4, 4)
     with pytest.raises(FailedPreconditionError, match=r"hides.*use integrated_gradients"):

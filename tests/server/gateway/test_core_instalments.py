@@ -3,117 +3,56 @@
 import asyncio
 import json
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from google.rpc import code_pb2
 
-from fake_torchserve import until
+from messages import message
+from server.backends import InTurn
+from server.gateway import calls
+from server.gateway.calls import IMAGE, LIMIT, analyze
+from server.waiting import settle
+from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.gateway import instalments
 from whybox_server.gateway.core import Gateway
-from whybox_server.gateway.spool import Spool
-from whybox_server.monitoring.metrics import Metrics
 
-MODEL = v1.Model(name="m", version="2", num_classes=10)
-IMAGE = b"picture"
-PARTS = {"prediction": {}, "certified": {"sigma": 0.25}}
+PARTS: dict[str, Any] = {"prediction": {}, "certified": {"sigma": 0.25}}
 
 
 def request(**parts):
-    return v1.AnalyzeRequest(model="m", image=IMAGE, seed=7, **parts)
+    return calls.request(seed=7, **parts)
 
 
 def piece(samples, *, final=False):
     part = {"state": "certified", "class_index": 3, "class_label": "cat", "radius": 0.1, "samples": samples}
-    response = v1.AnalyzeResponse(certified=part, receipt={"runtime": {"torch": "2.14"}})
+    response = message(v1.AnalyzeResponse, certified=part, receipt={"runtime": {"torch": "2.14"}})
     if final:
         return v1.WorkResult(response=response, compute_ms=1000, final=True)
-    running = v1.AnalyzeResponse(
-        certified={"state": "running", "class_index": 3, "samples": samples}, receipt=response.receipt
-    )
+    growing = {"state": "running", "class_index": 3, "samples": samples}
+    running = message(v1.AnalyzeResponse, certified=growing, receipt=response.receipt)
     response.certified.stopped_by = "deadline"
     return v1.WorkResult(response=running, so_far=response, resume=b"drawn", compute_ms=1000)
 
 
 PIECES = [piece(50), piece(90), piece(100, final=True)]
-
-
-class Backend:
-    """Both pools.
-
-    Attributes:
-        pieces: What is answered to the pieces of a certificate, an exception by raising it, None never.
-        prediction: The same, for a prediction.
-        works: What was handed in, but for predictions.
-    """
-
-    def __init__(self):
-        self.pieces = list(PIECES)
-        response = v1.AnalyzeResponse(prediction={"classes": [{"index": 3}]}, receipt={"runtime": {"onnxruntime": "1"}})
-        self.prediction = v1.WorkResult(response=response, compute_ms=5, final=True)
-        self.works = []
-        self.cancelled = 0
-
-    def pool(self, *_):
-        return self
-
-    def readiness(self):
-        return {"m": {"predict": "ready", "analyze": "ready"}}
-
-    async def submit(self, work, _timeout):
-        if work.request.HasField("certified"):
-            self.works.append(work)
-            answer = self.pieces.pop(0)
-        else:
-            answer = self.prediction
-        try:
-            await (asyncio.Event().wait() if answer is None else asyncio.sleep(0))
-        except asyncio.CancelledError:
-            self.cancelled += 1
-            raise
-        if isinstance(answer, Exception):
-            raise answer
-        copy = v1.WorkResult()
-        copy.CopyFrom(answer)
-        return copy
+PREDICTION = message(
+    v1.WorkResult,
+    response={"prediction": {"classes": [{"index": 3}]}, "receipt": {"runtime": {"onnxruntime": "1"}}},
+    compute_ms=5,
+    final=True,
+)
 
 
 @pytest.fixture
 def backend():
-    return Backend()
+    """Answers the pieces of a certificate in turn, at first with `PIECES`."""
+    return InTurn(PIECES, PREDICTION)
 
 
-@pytest.fixture
-def metrics():
-    return Metrics()
-
-
-@pytest.fixture
-def spooled(tmp_path, monkeypatch):
-    """The pictures that lie there now."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return lambda: [path.read_bytes() for path in tmp_path.glob("*/*")]
-
-
-@pytest.fixture
-def spool(spooled):
-    with Spool() as spool:
-        yield spool
-        assert spooled() == []
-
-
-@pytest.fixture
-def gateway(backend, metrics, spool):
-    return Gateway([MODEL], backend, metrics, spool, max_image_bytes=1000)
-
-
-async def analyze(gateway, asked, timeout=30):
-    return await gateway.analyze(asked, request_id="id-1", timeout=timeout)
-
-
-async def stream(gateway, asked, timeout=30):
-    async with aclosing(gateway.stream(asked, request_id="id-1", timeout=timeout)) as parts:
+async def stream(gateway, asked):
+    async with aclosing(gateway.stream(asked, request_id="id-1", timeout=30)) as parts:
         return [part async for part in parts]
 
 
@@ -151,9 +90,10 @@ async def test_a_certificate_alone_waits_for_nothing(gateway, backend):
     assert [work.request.seed for work in backend.works] == [7] * 3
 
 
+@in_virtual_time
 async def test_the_deadline_ends_it_with_what_was_drawn(gateway, backend):
     backend.pieces = [piece(50), None]
-    answer = await analyze(gateway, request(**PARTS), timeout=0.4)
+    answer = await analyze(gateway, request(**PARTS))
     assert (answer.certified.state, answer.certified.samples) == ("certified", 50)
     assert answer.certified.stopped_by == "deadline"
     assert [timing.compute_ms for timing in answer.timings.parts] == [5, 1000]
@@ -163,16 +103,16 @@ DIED = errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0)
 FAILED = errors.FailedPreconditionError("failed", reason="WHY", field="certified")
 
 
-@pytest.mark.parametrize("end", [[piece(100, final=True)], [None]], ids=["one takes over", "nobody does in time"])
-async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, monkeypatch, end):
-    monkeypatch.setattr(instalments, "_PAUSE_SECONDS", 0.01)
+@pytest.mark.parametrize("end", [[piece(100, final=True)], [None]], ids=["another takes over", "no other does in time"])
+@in_virtual_time
+async def test_a_worker_that_dies_takes_nothing_away(gateway, backend, end):
     backend.pieces = [piece(50), DIED, *end]
-    answer = await analyze(gateway, request(**PARTS), timeout=0.4)
+    answer = await analyze(gateway, request(**PARTS))
     assert answer.certified.state == "certified"
     assert answer.certified.samples == (50 if end == [None] else 100)
 
 
-async def test_one_that_fails_in_the_middle_spoils_itself_alone(gateway, backend):
+async def test_a_certificate_that_fails_midway_does_not_affect_the_others(gateway, backend):
     backend.pieces = [piece(50), FAILED]
     answer = await analyze(gateway, request(**PARTS))
     assert answer.HasField("prediction")
@@ -208,24 +148,26 @@ async def test_what_is_running_makes_no_success(gateway, backend):
 async def test_a_cancelled_call_ends_its_work(gateway, backend, spooled, pieces):
     backend.pieces = list(pieces)
     calling = asyncio.create_task(stream(gateway, request(**PARTS)))
-    await until(lambda: len(backend.works) == len(pieces))
+    await settle()
+    assert len(backend.works) == len(pieces)
     assert spooled() == [IMAGE]
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    assert backend.cancelled == 1
+    assert len(backend.cancelled) == 1
 
 
 async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
     backend.pieces = [piece(50), None]
     async with aclosing(gateway.stream(request(certified={"sigma": 1}), request_id="id-1", timeout=30)) as parts:
         await anext(parts)
-        await asyncio.sleep(0.01)
-    assert backend.cancelled == 1
+        await settle()
+    assert len(backend.cancelled) == 1
 
 
-async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
-    gateway = Gateway([v1.Model(name="m", version="2", num_classes=1)], backend, metrics, spool, max_image_bytes=1000)
+async def test_a_model_with_one_class_fails_only_this_part(backend, metrics, spool):
+    model = v1.Model(name="m", version="2", num_classes=1)
+    gateway = Gateway([model], backend, metrics, spool, max_image_bytes=LIMIT)
     answer = await analyze(gateway, request(**PARTS))
     assert answer.prediction.status.code == code_pb2.OK
     assert answer.certified.status.code == code_pb2.FAILED_PRECONDITION
@@ -236,9 +178,8 @@ async def test_one_class_spoils_this_part_alone(backend, metrics, spool):
 
 
 @pytest.mark.parametrize(("pieces", "code"), [(PIECES, "OK"), ([piece(50), FAILED], "FAILED_PRECONDITION")])
-async def test_it_is_counted_once(gateway, backend, metrics, pieces, code):
+async def test_it_is_counted_once(gateway, backend, samples, pieces, code):
     backend.pieces = list(pieces)
     await analyze(gateway, request(**PARTS))
-    lines = metrics.render()[0].decode().splitlines()
-    counted = [line for line in lines if line.startswith("whybox_parts_total") and "certified" in line]
-    assert counted == [f'whybox_parts_total{{code="{code}",method="",model="m",part="certified"}} 1.0']
+    counted = {labels: count for labels, count in samples("whybox_parts_total").items() if "certified" in labels}
+    assert counted == {f'{{code="{code}",method="",model="m",part="certified"}}': 1}

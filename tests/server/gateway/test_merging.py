@@ -1,15 +1,19 @@
+"""Items of several sources in one stream."""
+
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
+from server.waiting import settle
 from whybox_server.gateway.merging import merged
 
 
 class Source:
     """Yields its items, or raises those that are exceptions; each when it is let go on."""
 
-    def __init__(self, *items):
+    def __init__(self, *items: object) -> None:
         self._items = items
         self._turn = asyncio.Semaphore(0)
         self.ended = False
@@ -26,13 +30,8 @@ class Source:
                     raise item
                 yield item
         finally:
-            await asyncio.sleep(0)  # whoever ends it waits for its end
+            await asyncio.sleep(0)  # the reader that ends it waits for its end
             self.ended = True
-
-
-async def settle():
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 class Heard:
@@ -69,7 +68,7 @@ async def test_nothing_comes_before_the_first_have_ended(first, items):
     assert "".join(heard.items) == items
 
 
-async def test_sources_go_on_while_nobody_reads():
+async def test_sources_go_on_without_a_reader():
     source = Source(1, 2, 3)
     async with aclosing(merged([source.items()])) as items:
         source.go_on(3)
@@ -103,7 +102,7 @@ async def test_an_error_has_its_turn():
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-async def test_whoever_stops_reading_ends_all(taken):
+async def test_a_reader_that_stops_ends_all(taken):
     sources = [Source(1, 2), Source("x")]
     items = merged([source.items() for source in sources])
     sources[0].go_on()
@@ -115,4 +114,5 @@ async def test_whoever_stops_reading_ends_all(taken):
 
 
 async def test_no_sources_are_no_items():
-    assert [item async for item in merged([])] == []
+    sources: list[AsyncGenerator[int, None]] = []
+    assert [item async for item in merged(sources)] == []

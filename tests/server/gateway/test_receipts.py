@@ -1,19 +1,22 @@
+"""What a receipt tells, and that it replays the request."""
+
 import hashlib
 import json
 from importlib.metadata import version
 
 from google.protobuf import json_format
 
+from messages import message
 from whybox import v1
 from whybox_server.gateway.receipts import receipt
 
 DIGESTS = {f"{name}_sha256": name for name in ("weights", "onnx", "preprocessing", "labels", "inputs")}
-MODEL = v1.Model(name="m", version="1", digests=DIGESTS)
+MODEL = message(v1.Model, name="m", version="1", digests=DIGESTS)
 IMAGE = b"\xff\xd8 picture"
 
 
 def request(**parts):
-    return v1.AnalyzeRequest(model="m", version="1", **parts)
+    return message(v1.AnalyzeRequest, model="m", version="1", **parts)
 
 
 EVERYTHING = request(

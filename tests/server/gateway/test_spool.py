@@ -1,3 +1,5 @@
+"""Files of pictures that live as long as they are lent."""
+
 import shutil
 import stat
 
@@ -5,12 +7,7 @@ import pytest
 
 from whybox_server.gateway.spool import Spool
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """Where temporary folders are made."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("temporary")
 
 
 class Error(Exception):
@@ -40,32 +37,32 @@ def test_each_has_a_file_of_its_own():
         assert [path.read_bytes() for path in (one, two, three)] == pictures
 
 
-def test_somebody_else_may_have_removed_it():
+def test_another_program_may_have_removed_it():
     with Spool() as spool, spool.lent(b"picture") as path:
         path.unlink()
 
 
-def test_nobody_else_can_read_them():
+def test_no_other_user_can_read_them():
     with Spool() as spool, spool.lent(b"picture") as path:
         assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IRWXU
 
 
 @pytest.mark.parametrize("error", [None, Error])
-def test_nothing_is_left_behind(root, error):
+def test_nothing_is_left_behind(temporary, error):
     try:
         with Spool() as spool:
             # Still lent when the server stops.
             lent = [spool.lent(b"picture") for _ in range(3)]
             paths = [each.__enter__() for each in lent]
-            assert [path.parent for path in paths] == list(root.iterdir()) * 3
+            assert [path.parent for path in paths] == list(temporary.iterdir()) * 3
             if error:
                 raise error
     except Error:
         pass
-    assert list(root.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_folder_that_was_tidied_away_is_made_again(root):
+def test_a_folder_that_was_tidied_away_is_made_again(temporary):
     with Spool() as spool:
         with spool.lent(b"one") as path:
             pass
@@ -73,10 +70,10 @@ def test_a_folder_that_was_tidied_away_is_made_again(root):
         with spool.lent(b"two") as path:
             assert path.read_bytes() == b"two"
             assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IRWXU
-    assert list(root.iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_picture_that_cannot_be_written(root, monkeypatch):
+def test_a_picture_that_cannot_be_written(temporary, monkeypatch):
     def full(path, _):
         path.touch()
         raise OSError("no space left on device")
@@ -84,4 +81,4 @@ def test_a_picture_that_cannot_be_written(root, monkeypatch):
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with Spool() as spool, pytest.raises(OSError, match="no space"), spool.lent(b"picture"):
         pass
-    assert list(root.iterdir()) == []
+    assert list(temporary.iterdir()) == []

@@ -5,6 +5,9 @@ import asyncio
 import pytest
 from google.rpc import code_pb2
 
+from messages import message
+from server.backends import Asked, FakeBackend, Outcome
+from server.waiting import settle
 from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
@@ -24,74 +27,59 @@ def model(name):
     return v1.Model(name=name, version="2", num_classes=9, norms=norms, attacks=[attack], default_attack="fmn")
 
 
-class Backend:
+class Looking(FakeBackend):
     """The attacked model's worker answers with `result`; the others see in each picture what `seen` tells.
 
     Attributes:
         seen: Index of a class, or an error to raise, or a result, or an event to wait for, by model and picture;
             default: class 0.
-        works: What was asked of the pools of predictions, with the seconds that were left.
+        delay: Seconds that a prediction takes.
     """
 
-    def __init__(self, pictures):
+    def __init__(self, pictures: list[bytes]) -> None:
+        super().__init__()
         distances = [v1.Distance(norm=norm, state="found") for norm in ("linf", "l2")[: len(pictures)]]
         answer = v1.AnalyzeResponse(robustness=v1.Robustness(distances=distances))
         self.result = v1.WorkResult(response=answer, view_picture=VIEW, adversarial_pictures=pictures, final=True)
-        self.seen = {}
-        self.works = []
-        self.delay = 0
-        self.cancelled = []
+        self.seen: dict[tuple[str, bytes], int | Exception | v1.WorkResult | asyncio.Event] = {}
+        self.delay = 0.0
 
-    def pool(self, name, kind):
-        return Pool(self, name, kind)
-
-    def readiness(self):
-        return {}
-
-
-class Pool:
-    def __init__(self, backend, name, kind):
-        self.backend, self.name, self.kind = backend, name, kind
-
-    async def submit(self, work, timeout):
-        if self.kind is PoolKind.ANALYZE:
-            if not work.request.robustness.transfer:
+    async def outcome(self, asked: Asked) -> Outcome:
+        if asked.kind is PoolKind.ANALYZE:
+            if not asked.work.request.robustness.transfer:
                 # A worker sends pictures only for other models to look at.
-                self.backend.result.ClearField("adversarial_pictures")
-            return self.backend.result
-        assert work.request.model == self.name
-        self.backend.works.append((work, timeout))
-        try:
-            await asyncio.sleep(self.backend.delay)
-        except asyncio.CancelledError:
-            self.backend.cancelled.append(self.name)
-            raise
-        seen = self.backend.seen.get((self.name, work.request.image), 0)
-        if isinstance(seen, Exception):
-            raise seen
+                self.result.ClearField("adversarial_pictures")
+            return self.result
+        assert asked.work.request.model == asked.model
+        await asyncio.sleep(self.delay)
+        seen = self.seen.get((asked.model, asked.work.request.image), 0)
         if isinstance(seen, asyncio.Event):
             await seen.wait()
-        return seen if isinstance(seen, v1.WorkResult) else v1.WorkResult(response={"prediction": prediction(seen)})
+            seen = 0
+        if isinstance(seen, int):
+            return v1.WorkResult(response=v1.AnalyzeResponse(prediction=v1.Prediction(classes=[score(seen)])))
+        return seen
+
+    @property
+    def looks(self) -> list[Asked]:
+        """What the pools of predictions were asked."""
+        return [asked for asked in self.asked if asked.kind is PoolKind.PREDICT]
 
 
-def prediction(index):
-    return v1.Prediction(classes=[score(index)])
-
-
-def score(index):
+def score(index: int) -> v1.ClassScore:
     return v1.ClassScore(index=index, label=f"class {index}", probability=0.5)
 
 
 async def ask(backend, names=NAMES, timeout=30, **options):
     with Spool() as spool:
         gateway = Gateway(map(model, names), backend, Metrics(), spool, max_image_bytes=100)
-        options = v1.RobustnessOptions(**{"transfer": True, "norms": ["linf", "l2"], **options})
-        request = v1.AnalyzeRequest(model="b", image=b"picture", robustness=options)
+        robustness = {"transfer": True, "norms": ["linf", "l2"], **options}
+        request = message(v1.AnalyzeRequest, model="b", image=b"picture", robustness=robustness)
         return (await gateway.analyze(request, request_id="id-1", timeout=timeout)).robustness
 
 
 async def test_every_other_model_looks_at_the_view_and_at_each_adversarial_picture():
-    backend = Backend([ADVERSARIAL, OTHER_ADVERSARIAL])
+    backend = Looking([ADVERSARIAL, OTHER_ADVERSARIAL])
     backend.seen = {("a", ADVERSARIAL): 3, ("c", VIEW): 1, ("c", ADVERSARIAL): 1, ("c", OTHER_ADVERSARIAL): 2}
     robustness = await ask(backend)
     assert [[each.model for each in distance.transfers] for distance in robustness.distances] == [["a", "c"]] * 2
@@ -105,23 +93,24 @@ async def test_every_other_model_looks_at_the_view_and_at_each_adversarial_pictu
     ]
     assert {(each.version, each.status.code) for each in robustness.distances[0].transfers} == {("2", code_pb2.OK)}
     pictures = [VIEW, ADVERSARIAL, OTHER_ADVERSARIAL]
-    assert [work for work, _ in backend.works] == [
-        v1.Work(
+    assert [asked.work for asked in backend.looks] == [
+        message(
+            v1.Work,
             request_id="id-1",
-            request=v1.AnalyzeRequest(model=name, version="2", image=picture, prediction={"top_k": 1}),
+            request={"model": name, "version": "2", "image": picture, "prediction": {"top_k": 1}},
         )
         for name in ("a", "c")
         for picture in pictures
     ]
 
 
+@in_virtual_time
 async def test_they_look_at_the_same_time_and_in_the_time_that_is_left():
-    backend = Backend([ADVERSARIAL])
-    backend.delay = 0.05
-    async with asyncio.timeout(0.1):
-        await ask(backend, norms=["linf"], timeout=7)
-    assert len(backend.works) == 4
-    assert all(6 < left < 7 for _, left in backend.works)
+    backend = Looking([ADVERSARIAL])
+    backend.delay = 5
+    await ask(backend, norms=["linf"], timeout=7)
+    assert now() == 5
+    assert [asked.timeout for asked in backend.looks] == [7 - RESERVE_SECONDS] * 4
 
 
 @pytest.mark.parametrize(
@@ -133,9 +122,9 @@ async def test_they_look_at_the_same_time_and_in_the_time_that_is_left():
     ],
 )
 async def test_without_a_picture_there_is_nothing_to_look_at(pictures, shown):
-    backend = Backend(pictures)
+    backend = Looking(pictures)
     robustness = await ask(backend, names="ab")
-    assert [work.request.image for work, _ in backend.works] == shown
+    assert [asked.work.request.image for asked in backend.looks] == shown
     assert [len(distance.transfers) for distance in robustness.distances] == [bool(picture) for picture in pictures]
 
 
@@ -143,28 +132,28 @@ GONE = errors.UnavailableError("gone", retry_after=2.0)
 FAILURES = {
     "raised": GONE,
     "whole": v1.WorkResult(status=GONE.to_status()),
-    "part": v1.WorkResult(response={"prediction": {"status": GONE.to_status()}}),
+    "part": message(v1.WorkResult, response={"prediction": {"status": GONE.to_status()}}),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-@pytest.mark.parametrize(("picture", "spoilt"), [(VIEW, {0, 1}), (ADVERSARIAL, {0}), (OTHER_ADVERSARIAL, {1})])
-async def test_a_model_that_fails_spoils_its_own_entry_alone(failure, picture, spoilt):
-    backend = Backend([ADVERSARIAL, OTHER_ADVERSARIAL])
+@pytest.mark.parametrize(("picture", "failed"), [(VIEW, {0, 1}), (ADVERSARIAL, {0}), (OTHER_ADVERSARIAL, {1})])
+async def test_a_model_that_fails_fails_only_its_own_entry(failure, picture, failed):
+    backend = Looking([ADVERSARIAL, OTHER_ADVERSARIAL])
     backend.seen = {("a", picture): failure, ("c", ADVERSARIAL): 4}
     robustness = await ask(backend)
     assert robustness.status.code == code_pb2.OK
     for index, distance in enumerate(robustness.distances):
         of_a, of_c = distance.transfers
         assert (of_a.model, of_a.version) == ("a", "2")
-        assert (of_a.status == GONE.to_status()) == (index in spoilt)
-        assert of_a.HasField("adversarial_class") == (index not in spoilt)
+        assert (of_a.status == GONE.to_status()) == (index in failed)
+        assert of_a.HasField("adversarial_class") == (index not in failed)
         assert of_c.HasField("status")
         assert (of_c.status.code, of_c.fooled) == (code_pb2.OK, index == 0)
 
 
 async def test_a_picture_that_another_model_cannot_read_is_no_fault_of_the_request():
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     backend.seen = {("a", VIEW): errors.PictureError("too small")}
     robustness = await ask(backend, norms=["linf"], names="ab")
     [transfer] = robustness.distances[0].transfers
@@ -174,7 +163,7 @@ async def test_a_picture_that_another_model_cannot_read_is_no_fault_of_the_reque
 @pytest.mark.parametrize("timeout", [10, 0.05, 0, -0.2])
 @in_virtual_time
 async def test_a_busy_model_keeps_no_caller_waiting_beyond_the_deadline(timeout):
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     backend.delay = 30
     robustness = await ask(backend, norms=["linf"], timeout=timeout)
     # The answer has time to reach the caller.
@@ -185,14 +174,14 @@ async def test_a_busy_model_keeps_no_caller_waiting_beyond_the_deadline(timeout)
         assert transfer.status.code == code_pb2.DEADLINE_EXCEEDED
         assert f"{transfer.model} did not answer before the deadline" in transfer.status.message
     # Without time left no model is asked; else the models are told when they must have answered.
-    assert len(backend.works) == (4 if timeout > RESERVE_SECONDS else 0)
-    assert all(left <= timeout - RESERVE_SECONDS for _, left in backend.works)
-    assert len(backend.cancelled) == len(backend.works)
+    assert len(backend.looks) == (4 if timeout > RESERVE_SECONDS else 0)
+    assert all(asked.timeout <= timeout - RESERVE_SECONDS for asked in backend.looks)
+    assert len(backend.cancelled) == len(backend.looks)
 
 
 @in_virtual_time
 async def test_a_model_that_answered_in_time_is_heard():
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     backend.seen = {("a", ADVERSARIAL): asyncio.Event(), ("c", ADVERSARIAL): 4}
     robustness = await ask(backend, norms=["linf"], timeout=10)
     of_a, of_c = robustness.distances[0].transfers
@@ -201,13 +190,13 @@ async def test_a_model_that_answered_in_time_is_heard():
 
 BUGS = {
     "in the gateway": ZeroDivisionError("secret"),
-    "in the worker": v1.WorkResult(response={"prediction": {}}),
+    "in the worker": message(v1.WorkResult, response={"prediction": {}}),
 }
 
 
 @pytest.mark.parametrize("bug", BUGS.values(), ids=BUGS)
 async def test_a_bug_is_seen_and_loses_nothing(bug, caplog):
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     backend.seen = {("a", VIEW): bug, ("c", ADVERSARIAL): 4}
     robustness = await ask(backend, norms=["linf"])
     [distance] = robustness.distances
@@ -222,42 +211,41 @@ async def test_a_bug_is_seen_and_loses_nothing(bug, caplog):
         assert "secret" not in of_a.status.message
 
 
-async def test_a_caller_who_hangs_up_ends_the_looking():
-    backend = Backend([ADVERSARIAL])
+async def test_a_caller_that_hangs_up_ends_the_looking():
+    backend = Looking([ADVERSARIAL])
     backend.delay = 30
     asking = asyncio.create_task(ask(backend, norms=["linf"]))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert len(backend.works) == 4
+    await settle()
+    assert len(backend.looks) == 4
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert sorted(backend.cancelled) == ["a", "a", "c", "c"]
+    assert sorted(asked.model for asked in backend.cancelled) == ["a", "a", "c", "c"]
 
 
 async def test_no_model_looks_unless_asked():
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     robustness = await ask(backend, norms=["linf"], transfer=False)
-    assert backend.works == []
+    assert backend.looks == []
     assert not robustness.distances[0].transfers
 
 
 async def test_a_model_alone_has_no_other_that_could_look():
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     with pytest.raises(errors.FailedPreconditionError, match="the only model here"):
         await ask(backend, names="b", norms=["linf"])
 
 
 async def test_a_part_that_failed_is_left_as_it_is():
-    backend = Backend([])
+    backend = Looking([])
     backend.result.response.robustness.status.CopyFrom(GONE.to_status())
     with pytest.raises(errors.UnavailableError):
         await ask(backend)
-    assert backend.works == []
+    assert backend.looks == []
 
 
 async def test_the_pictures_between_gateway_and_workers_stay_there():
-    backend = Backend([ADVERSARIAL])
+    backend = Looking([ADVERSARIAL])
     robustness = await ask(backend, norms=["linf"])
     assert ADVERSARIAL not in robustness.SerializeToString()
     assert VIEW not in robustness.SerializeToString()

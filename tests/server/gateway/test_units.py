@@ -1,15 +1,21 @@
+"""How a request is split into units of work, and what becomes of their answers."""
+
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
+from messages import message
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.units import units
 from whybox_server.validation.explanations import ExplanationOptions
 
-COMMON = {"model": "m", "version": "1", "seed": 7}
+Parts = dict[str, Any]
+
+COMMON: Parts = {"model": "m", "version": "1", "seed": 7}
 PREDICTION, ROBUSTNESS, BIAS = {"top_k": 3}, {"norms": ["linf"], "budget": "12"}, {"attributes": ["age"]}
 CERTIFIED = {"sigma": 0.25, "samples": 1000, "alpha": 0.001}
 CAM, OTHER_CAM, THIRD_CAM = ({"method": "grad_cam", "target_class": index} for index in range(3))
@@ -17,7 +23,7 @@ PATH, OTHER_PATH = ({"method": "integrated_gradients", "target_class": index} fo
 PREDICT, ANALYZE = PoolKind.PREDICT, PoolKind.ANALYZE
 
 # What is asked for; and for each unit its pool, its parts, and the names that they have in the whole answer.
-SPLITS = {
+SPLITS: dict[str, tuple[Parts, list[tuple[PoolKind, Parts, list[str]]]]] = {
     "prediction": ({"prediction": PREDICTION}, [(PREDICT, {"prediction": PREDICTION}, ["prediction"])]),
     "bias alone": ({"bias": BIAS}, [(PREDICT, {"bias": BIAS}, ["bias"])]),
     "bias rests on the prediction": (
@@ -70,7 +76,7 @@ TABLE = pytest.mark.parametrize(("parts", "expected"), SPLITS.values(), ids=SPLI
 
 
 def split(parts):
-    return list(units(v1.AnalyzeRequest(**COMMON, **parts)))
+    return list(units(message(v1.AnalyzeRequest, **COMMON, **parts)))
 
 
 def kind_of(name):
@@ -80,7 +86,7 @@ def kind_of(name):
 @TABLE
 def test_splitting(parts, expected):
     assert [(unit.pool, unit.request) for unit in split(parts)] == [
-        (kind, v1.AnalyzeRequest(**COMMON, **part)) for kind, part, _ in expected
+        (kind, message(v1.AnalyzeRequest, **COMMON, **part)) for kind, part, _ in expected
     ]
 
 
@@ -121,7 +127,7 @@ def test_a_failed_unit_has_its_status_in_every_part_and_no_other(parts, expected
 def test_a_worker_that_answers_fewer_or_more_maps_is_not_believed(number):
     [unit] = split({"explanations": [CAM, OTHER_CAM]})
     with pytest.raises(ValueError, match="zip"):
-        unit.answered(v1.AnalyzeResponse(explanations=[{}] * number))
+        unit.answered(message(v1.AnalyzeResponse, explanations=[{}] * number))
 
 
 MODEL = v1.Model(
@@ -144,11 +150,11 @@ MODEL = v1.Model(
         ({"certified": CERTIFIED}, {"picture_path": "/spool/1"}),
         ({"robustness": ROBUSTNESS}, {"picture_path": "/spool/1"}),
     ],
-    ids=lambda each: " ".join(each),
+    ids=" ".join,
 )
 def test_a_prediction_is_sent_its_picture_and_an_analysis_where_it_lies(parts, sent):
     [unit] = split(parts)
-    asked = v1.AnalyzeRequest(**COMMON, **parts, image=sent.get("image", b""))
+    asked = message(v1.AnalyzeRequest, **COMMON, **parts, image=sent.get("image", b""))
     expected = v1.Work(request_id="id-1", request=asked, picture_path=sent.get("picture_path", ""))
     assert unit.work(b"picture", Path("/spool/1"), MODEL, "id-1") == expected
 
@@ -161,6 +167,6 @@ def test_a_twin_has_the_defaults_of_any_map(method, defaults):
     [unit] = split({"robustness": {"twin": method}})
     work = unit.work(b"picture", Path("/spool/1"), MODEL, "id-1")
     assert work.twin == v1.ExplanationOptions(method=method, encodings=["uint8"], channels="sum", **defaults)
-    asked = v1.AnalyzeRequest(explanations=[{"method": method}])
+    asked = message(v1.AnalyzeRequest, explanations=[{"method": method}])
     ExplanationOptions().fill(asked, MODEL)
     assert work.twin == asked.explanations[0]

@@ -1,3 +1,5 @@
+"""Counters, durations and gauges, and their bounded labels."""
+
 import asyncio
 from contextlib import nullcontext
 

@@ -1,10 +1,11 @@
 """How much a REST request may hold, and that no more of it is read."""
 
 import base64
+from typing import Any
 
 import pytest
 
-from rest_requests import BASE64, FILES, URL, scope
+from server.rest.sending import BASE64, FILES, URL, Sent, scope
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 LIMIT = 100_000
@@ -57,7 +58,7 @@ async def test_a_body_that_is_too_large_tells_what_it_may_hold(http, gateway, se
     response = await http.post(f"{URL}:explain", **sent)
     problem = response.json()
     assert (response.status_code, problem["reason"]) == (413, "BODY_TOO_LARGE")
-    # It was not read: nobody knows which of them is too large.
+    # It was not read, so it is not known which of them is too large.
     assert "errors" not in problem
     assert f"a picture of at most {LIMIT:,}, baselines of at most {MAX_BASELINE_BYTES:,} each" in problem["detail"]
     assert gateway.requests == []
@@ -81,7 +82,7 @@ async def test_few_bytes_cannot_ask_for_more_maps_than_memory_holds(http, gatewa
     many = {"method": ["m"] * 49, "target_class": [7] * 49}
     baseline = bytes(MAX_BASELINE_BYTES)
     files = FILES | {"baseline_image": ("b", baseline)}
-    sent = {
+    sent: dict[str, Sent] = {
         "query": {"files": files, "params": many},
         "form": {"files": files, "data": many},
         "json": {"json": {"image": BASE64, "baseline_image": base64.b64encode(baseline).decode(), **many}},
@@ -117,7 +118,7 @@ async def test_no_more_is_read_than_is_allowed(app):
             read += 1
             return {"type": "http.request", "body": bytes(1000), "more_body": True}
 
-        sent = []
+        sent: list[dict[str, Any]] = []
 
         async def send(message, sent=sent):
             sent.append(message)

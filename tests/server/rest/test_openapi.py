@@ -1,9 +1,14 @@
+"""The OpenAPI document against what the server takes and answers."""
+
 import json
+from typing import Any
 
 import jsonschema
 import pytest
 from google.rpc import error_details_pb2
 
+from messages import message
+from presence import present
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.parts import PARTS
@@ -13,7 +18,7 @@ from whybox_server.rest.openapi import document
 
 MODEL = "efficientnet-lite0"
 URL = f"/v1/models/{MODEL}"
-PICTURE = {"content": b"picture", "headers": {"Content-Type": "image/png"}}
+PICTURE: dict[str, Any] = {"content": b"picture", "headers": {"Content-Type": "image/png"}}
 DOCUMENT = document(max_image_bytes=100_000, max_timeout=120)
 
 
@@ -71,9 +76,9 @@ def test_every_route_is_described(app):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_field_of_a_part_can_be_asked_over_rest(part):
-    message = v1.AnalyzeRequest.DESCRIPTOR.fields_by_name[part].message_type
+    described = present(v1.AnalyzeRequest.DESCRIPTOR.fields_by_name[part].message_type)
     # A class may also be named, which fills the field beside it.
-    fields = {field.name for field in message.fields} - {"target_label", "contrast_label"}
+    fields = {field.name for field in described.fields} - {"target_label", "contrast_label"}
     assert {option.field_name for option in PARTS[part].options.options} == fields
 
 
@@ -126,8 +131,10 @@ ANSWERS = {
 @pytest.mark.parametrize("action", ACTIONS)
 async def test_every_kind_of_answer_is_described(http, gateway, action):
     gateway.parts = 1
-    part = {"robustness": {"distances": [{"adversarial_picture": b"png"}]}}
-    gateway.answer = v1.AnalyzeResponse(**part if action == "robustness" else {"explanations": [{"overlay": b"png"}]})
+    part: dict[str, Any] = {"explanations": [{"overlay": b"png"}]}
+    if action == "robustness":
+        part = {"robustness": {"distances": [{"adversarial_picture": b"png"}]}}
+    gateway.answer = message(v1.AnalyzeResponse, **part)
     kinds = ANSWERS.get(action, {"application/json"})
     content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["responses"]["200"]["content"]
     assert set(content) == kinds
@@ -184,6 +191,8 @@ async def test_problems_are_as_described(http, gateway, error):
     assert ("Retry-After" in described["headers"]) == (error.retry_after is not None)
 
 
+# Values for the class of an explanation; the last ones are wrong.
+CLASSES: list[object] = [207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]]]
 IMAGE = {"image": "cGljdHVyZQ=="}
 
 
@@ -198,10 +207,7 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("explain", {"method": ["grad_cam", "integrated_gradients"], "max_evaluations": 3}),
         ("explain", {"max_evaluations": 1.5}),
         ("explain", {"steps": 3}),
-        *(
-            ("explain", {"target_class": value})
-            for value in (207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]])
-        ),
+        *(("explain", {"target_class": value}) for value in CLASSES),
         *(("explain", {"contrast_class": value}) for value in (207, "tench", [207], "")),
         *(("explain", {"tolerance": value}) for value in (0, 0.05, 1, -0.1, 1.1, "x", [0])),
         *(("explain", {"baseline": value}) for value in ("blur", ["blur"], 1)),

@@ -1,3 +1,5 @@
+"""Errors as problem documents of RFC 9457."""
+
 import pytest
 
 from whybox.v1 import errors

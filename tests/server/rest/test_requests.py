@@ -2,10 +2,11 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
 
-from rest_requests import (
+from server.rest.sending import (
     ALL_PARTS,
     BASE64,
     BASELINE,
@@ -142,8 +143,8 @@ MEANINGS = [
 
 
 def as_json(options):
-    """The options as somebody who writes JSON writes them."""
-    fields = {}
+    """The options as they are written in JSON."""
+    fields: dict[str, list[Any]] = {}
     for name, value in options:
         if name in ("tolerance", "sigma", "alpha"):
             value = float(value)
@@ -225,6 +226,12 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
     assert gateway.requests == [request(**PARTS, **more)]
 
 
+# Values in JSON that an option does not take.
+NO_POSITIVE_NUMBERS: list[object] = [True, None, 0, 10**400, []]
+NO_SHARES: list[object] = [True, None, -0.1, 2, 10**400, []]
+NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
+
+
 # action, what is sent, status, field, what the detail says
 @pytest.mark.parametrize(
     ("action", "sent", "status", "field", "says"),
@@ -248,7 +255,7 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         ),
         *(
             ("certify", {"json": {"image": BASE64, "sigma": value}}, 400, "sigma", "number above 0")
-            for value in (True, None, 0, 10**400, [])
+            for value in NO_POSITIVE_NUMBERS
         ),
         ("certify", RAW | {"params": {"samples": "1e3"}}, 400, "samples", "integer"),
         ("certify", RAW | {"params": {"sigma": ["1", "2"]}}, 400, "sigma", "given twice"),
@@ -323,12 +330,12 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
         ("explain", {"json": {"image": BASE64, "channels": "\ud800"}}, 400, "channels", "Unicode"),
         *(
             ("explain", {"json": {"image": BASE64, "target_class": value}}, 400, "target_class", "index or the name")
-            for value in (True, None, 1.5, [], [1, True], {}, "")
+            for value in NO_CLASSES
         ),
         ("explain", {"json": {"image": BASE64, "target_class": "\ud800"}}, 400, "target_class", "Unicode"),
         *(
             ("explain", {"json": {"image": BASE64, "tolerance": value}}, 400, "tolerance", "from 0 to 1")
-            for value in (True, None, -0.1, 2, 10**400, [])
+            for value in NO_SHARES
         ),
         ("explain", {"json": {"image": BASE64, "encodings": ["uint8"]}}, 400, "encodings", "encoding"),
         # baselines

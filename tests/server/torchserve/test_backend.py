@@ -1,12 +1,13 @@
 """The supervision of a TorchServe that starts, answers and ends as a test tells it to."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
-from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from messages import message
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
+from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.pools import PoolKind
@@ -20,20 +21,19 @@ STARTING, READY, RECOVERING = (
     {name: dict.fromkeys(("predict", "analyze"), state) for name in ("a", "b")}
     for state in ("starting", "ready", "recovering")
 )
-BACKOFF = (0.0, 0.1, 0.2)
+# No other pause has one of these lengths.
+BACKOFF = (0.001, 0.011, 0.021)
 
 
 class FakeProcess:
     """One start of TorchServe.
 
     Attributes:
-        began: `time.monotonic()` of the start.
         stopped: Whether it was stopped, as every process must be that was started.
     """
 
     def __init__(self, address, token):
         self.address = address
-        self.began = time.monotonic()
         self.stopped = False
         self._token = token
         self._ended = asyncio.Event()
@@ -60,22 +60,25 @@ class Launcher:
 
     Attributes:
         processes: Every process that was started.
+        events: Every pause before a start, in seconds, and "start" for every start, in order.
         plans: For each start to come, what happens instead of a good one.
     """
 
-    def __init__(self, torchserve):
+    def __init__(self, torchserve: FakeTorchServe) -> None:
         self.torchserve = torchserve
-        self.processes = []
-        self.plans = []
+        self.processes: list[FakeProcess] = []
+        self.events: list[float | str] = []
+        self.plans: list[str | Exception | None] = []
 
     async def start(self, archives, settings):
         assert archives == ARCHIVES
         assert isinstance(settings, Settings)
+        self.events.append("start")
         plan = self.plans.pop(0) if self.plans else None
         await asyncio.sleep(0)
         if isinstance(plan, Exception):
             raise plan
-        self.torchserve.probes = {"mute": hangs, "babbles": babbles}.get(plan, answers)
+        self.torchserve.probes = {"mute": hangs, "babbles": babbles}.get(plan or "", answers)
         begins = plan not in ("ends", "never begins")
         process = FakeProcess(self.torchserve.address, f"token {len(self.processes)}" if begins else None)
         self.processes.append(process)
@@ -100,6 +103,14 @@ def launcher(torchserve, monkeypatch):
         monkeypatch.setattr(backend_module, name, 0.01)
     for name in ("_PAUSE_READY", "_PAUSE_NOT_READY"):
         monkeypatch.setattr(pool_module, name, 0.02)
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds in BACKOFF:
+            launcher.events.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
     return launcher
 
 
@@ -122,7 +133,7 @@ async def _nothing_remains(launcher):
 
 
 def work():
-    return v1.Work(request={"model": "a", "prediction": {}})
+    return message(v1.Work, request={"model": "a", "prediction": {}})
 
 
 async def becomes(backend, state):
@@ -145,6 +156,12 @@ async def test_every_model_has_its_pools(backend, launcher, torchserve):
 
 
 async def test_restart_after_death(backend, launcher, torchserve, restarts, caplog):
+    async def called(times):
+        await until(lambda: len(torchserve.calls) == times)
+
+    async def stopped(process):
+        await until(lambda: process.stopped)
+
     async with backend.running():
         for life in range(3):
             await becomes(backend, READY)
@@ -152,12 +169,12 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             process = launcher.processes[-1]
             torchserve.behaviour = hangs
             waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
-            await until(lambda life=life: len(torchserve.calls) == life + 1)
+            await called(life + 1)
             process.die()
             with pytest.raises(errors.UnavailableError) as caught:
                 await waiting
             assert caught.value.reason == "WORKER_DIED"
-            await until(lambda process=process: process.stopped)
+            await stopped(process)
         await becomes(backend, READY)
         torchserve.behaviour = answers
         assert await backend.pool("a", PoolKind.PREDICT).submit(work(), 5) == RESULT
@@ -168,18 +185,17 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
 async def test_each_failure_in_a_row_waits_longer_and_a_success_ends_the_row(backend, launcher, restarts):
     launcher.plans = ["ends", OSError("too many open files"), "ends", "ends", None, "ends"]
     async with backend.running():
-        began = time.monotonic()
         await becomes(backend, READY)
-        # 0.1 s after the first failure, then 0.2 s each.
-        assert time.monotonic() - began >= 0.1 + 3 * 0.2
+        first, second, third = BACKOFF
+        assert launcher.events == [first, "start", second, "start", *(third, "start") * 3]
         # A start that failed has made no process, and ended none.
         assert (len(launcher.processes), restarts) == (4, [1, 2, 3])
+        # The supervision looks at the pools more often: it has seen them ready.
         await asyncio.sleep(0.05)
-        died = time.monotonic()
+        launcher.events.clear()
         launcher.processes[3].die()
         await until(lambda: len(launcher.processes) == 6)
-        assert launcher.processes[4].began - died < 0.1
-        assert launcher.processes[5].began - launcher.processes[4].began >= 0.1
+        assert launcher.events == [first, "start", second, "start"]
         await becomes(backend, READY)
     assert restarts == [1, 2, 3, 4, 5]
 

@@ -1,3 +1,5 @@
+"""The configuration that TorchServe is started with."""
+
 import json
 import re
 from pathlib import Path
@@ -43,7 +45,7 @@ def configured(store=Path("/store"), settings=SETTINGS, names=("a", "b")):
     return java_properties(properties(archives, FOLDER, Ports(inference=7070, management=7071), settings))
 
 
-def test_nobody_else_is_listened_to():
+def test_only_this_machine_is_listened_to():
     entries = configured()
     for name in ("inference", "management", "metrics"):
         assert entries[f"{name}_address"].startswith(f"unix:{FOLDER}/")

@@ -1,17 +1,22 @@
+"""One pool over a TorchServe that answers, hangs, dies or babbles."""
+
 import asyncio
-import time
+from types import SimpleNamespace
 
 import grpc
 import pytest
 
-from fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs, until
+from messages import message
+from presence import present
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
+from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.torchserve import pool as pool_module
 from whybox_server.torchserve.pool import Pool, PoolState
 
 LIMIT = 3
-WORK = v1.Work(request_id="id-1", request={"model": "m", "image": b"picture", "prediction": {"top_k": 3}})
+WORK = message(v1.Work, request_id="id-1", request={"model": "m", "image": b"picture", "prediction": {"top_k": 3}})
 
 
 @pytest.fixture(autouse=True)
@@ -68,17 +73,22 @@ def submit(pool, timeout=5):
     return asyncio.create_task(pool.submit(work, timeout))
 
 
+def state_of(pool: Pool) -> PoolState:
+    """For a state that a call changes unseen by mypy."""
+    return pool.state
+
+
 async def reaches(pool, state):
     await until(lambda: pool.state is state)
 
 
-async def test_work_and_result_travel_whole(ready, torchserve):
-    before = time.time()
+async def test_work_and_result_travel_whole(ready, torchserve, monkeypatch):
+    monkeypatch.setattr(pool_module, "time", SimpleNamespace(time_ns=lambda: 1_000_000_000_123_456_789))
     result = await submit(ready, timeout=5)
     [(name, work, metadata)] = torchserve.calls
     assert result == RESULT
     assert name == "m-predict"
-    assert before + 5 <= work.deadline.ToNanoseconds() / 1e9 <= time.time() + 5
+    assert work.deadline.ToNanoseconds() == 1_000_000_005_123_456_789
     work.ClearField("deadline")
     assert work == WORK
     assert (metadata["authorization"], metadata["protocol"]) == ("Bearer secret", "gRPC")
@@ -108,11 +118,11 @@ async def test_starting_ready_recovering_ready(watched, torchserve):
 async def test_a_restarted_torchserve_has_another_address_and_token(watched, torchserve):
     await reaches(watched, PoolState.READY)
     watched.disconnect()
-    assert watched.state is PoolState.RECOVERING
+    assert state_of(watched) is PoolState.RECOVERING
     second = FakeTorchServe()
     async with second.running(), grpc.aio.insecure_channel(second.address) as channel:
         watched.connect(channel, "another")
-        assert watched.state is PoolState.STARTING
+        assert state_of(watched) is PoolState.STARTING
         await reaches(watched, PoolState.READY)
         assert await submit(watched) == RESULT
         assert second.calls[0][2]["authorization"] == "Bearer another"
@@ -127,15 +137,18 @@ async def test_a_pool_that_never_answered_stays_starting(watched, torchserve):
     assert watched.state is PoolState.STARTING
 
 
-async def test_since_is_the_last_change(watched, torchserve):
+async def test_since_is_the_last_change(watched, torchserve, monkeypatch):
+    seconds = 100.0
+    monkeypatch.setattr(pool_module, "time", SimpleNamespace(monotonic=lambda: seconds))
     await reaches(watched, PoolState.READY)
-    since = watched.since
-    await until(lambda: len(torchserve.probed) > 3)
-    assert watched.since == since
+    assert watched.since == 100
+    seconds = 200
+    probed = len(torchserve.probed)
+    await until(lambda: len(torchserve.probed) > probed + 3)
+    assert watched.since == 100
     torchserve.probes = dies
-    before = time.monotonic()
     await reaches(watched, PoolState.RECOVERING)
-    assert before <= watched.since <= time.monotonic()
+    assert watched.since == 200
 
 
 @pytest.mark.parametrize("state", [PoolState.STARTING, PoolState.RECOVERING])
@@ -143,7 +156,7 @@ async def test_what_is_not_ready_is_sent_nothing(pool, torchserve, state):
     pool.state = state
     with pytest.raises(errors.UnavailableError, match=f"m-predict are {state}; try again") as caught:
         await submit(pool)
-    assert caught.value.retry_after > 0
+    assert present(caught.value.retry_after) > 0
     assert torchserve.calls == []
 
 
@@ -152,7 +165,7 @@ async def test_a_pool_without_torchserve_is_unavailable():
     pool.state = PoolState.READY
     with pytest.raises(errors.UnavailableError) as caught:
         await submit(pool)
-    assert caught.value.retry_after > 0
+    assert present(caught.value.retry_after) > 0
 
 
 async def cancelled(work):
@@ -184,8 +197,8 @@ async def test_the_limit_counts_what_torchserve_holds(ready, torchserve, timeout
             await work
     with pytest.raises(errors.OverloadedError, match=f"{LIMIT} requests wait") as caught:
         await submit(ready)
-    assert caught.value.retry_after > 0
-    # Silence behind work that nobody awaits any more is not death.
+    assert present(caught.value.retry_after) > 0
+    # Silence behind work without a caller is not death.
     probing = asyncio.create_task(ready._probe())
     await asyncio.sleep(0.3)
     assert (ready.state, probing.done(), torchserve.cancelled) == (PoolState.READY, False, 0)
@@ -215,7 +228,7 @@ async def test_a_dead_worker(ready, torchserve):
     with pytest.raises(errors.UnavailableError, match="that had this request died") as caught:
         await submit(ready)
     assert (caught.value.reason, ready.state) == ("WORKER_DIED", PoolState.RECOVERING)
-    assert caught.value.retry_after > 0
+    assert present(caught.value.retry_after) > 0
     # What TorchServe says is for the log.
     assert "InternalServerException" not in caught.value.message
     torchserve.behaviour = answers
@@ -255,7 +268,7 @@ async def test_an_answer_that_cannot_be_read_is_our_bug(watched, torchserve, cap
 
 
 async def test_a_channel_that_closes_looks_like_a_dead_worker(watched, torchserve, channel):
-    """grpc.aio says "cancelled", but nobody has cancelled the caller or the watch."""
+    """grpc.aio says "cancelled", although neither the caller nor the watch was cancelled."""
     await reaches(watched, PoolState.READY)
     torchserve.behaviour = torchserve.probes = hangs
     work, probed = submit(watched), len(torchserve.probed)

@@ -1,7 +1,10 @@
+"""Options of a certificate: what is refused, and the defaults."""
+
 import math
 
 import pytest
 
+from messages import message
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError
 from whybox_server.validation.certified import CertifiedOptions
@@ -11,7 +14,7 @@ OPTIONS = CertifiedOptions()
 
 
 def filled(**options):
-    request = v1.AnalyzeRequest(certified=options)
+    request = message(v1.AnalyzeRequest, certified=options)
     OPTIONS.fill(request, MODEL)
     return request.certified
 
@@ -58,7 +61,7 @@ def test_defaults_and_ends_of_the_ranges(options, expected):
 
 
 def test_one_class_has_nothing_to_certify():
-    request = v1.AnalyzeRequest(certified={"sigma": 1})
+    request = message(v1.AnalyzeRequest, certified={"sigma": 1})
     OPTIONS.check_possible(request, MODEL, [])
     with pytest.raises(FailedPreconditionError, match="m has one class") as caught:
         OPTIONS.check_possible(request, v1.Model(name="m", num_classes=1), [])

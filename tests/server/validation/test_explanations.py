@@ -1,5 +1,10 @@
+"""Options of an explanation: what is refused, the defaults, and equal spellings."""
+
+from typing import Any
+
 import pytest
 
+from messages import message
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
 from whybox.v1.vocabulary import BASELINES, CHANNELS, ENCODINGS, MAP_PICTURES, MEASUREMENTS, NUMBERS
@@ -7,7 +12,7 @@ from whybox_server.validation.explanations import MAX_BASELINE_BYTES, Explanatio
 
 # "crane" is a bird and a machine, as in ImageNet.
 LABELS = ["tench", "golden retriever", "crane", "tabby", "tiger cat", "crane", "jeep", "maillot", "7", "dog"]
-PATH_METHOD = {
+PATH_METHOD: dict[str, Any] = {
     "options": ["baseline", "max_evaluations", "tolerance"],
     "default_evaluations": 64,
     "min_evaluations": 4,
@@ -127,7 +132,7 @@ def test_an_error_fits_into_a_header_whatever_was_sent(name):
 
 
 # What each method is given where the request leaves it open.
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "grad_cam": {},
     "path": {"baseline": "grey", "max_evaluations": 64, "tolerance": 0.05},
     "sampling": {"max_evaluations": 1000},
@@ -142,7 +147,7 @@ def test_every_default(method):
     assert filled(method=method) == expected
 
 
-COMPLETE = {"encodings": ["uint8"], "channels": "sum", **DEFAULTS["path"]}
+COMPLETE: dict[str, Any] = {"encodings": ["uint8"], "channels": "sum", **DEFAULTS["path"]}
 
 # Values at a boundary, in options that leave nothing to fill in.
 ACCEPTED = {
@@ -204,9 +209,10 @@ def test_options_that_differ_stay_different(one, other):
 
 
 def test_what_is_not_possible():
-    possible = v1.AnalyzeRequest(explanations=[{"method": "grad_cam"}, {"method": "path"}])
+    possible = message(v1.AnalyzeRequest, explanations=[{"method": "grad_cam"}, {"method": "path"}])
     ExplanationOptions().check_possible(possible, MODEL, [])
+    impossible = message(v1.AnalyzeRequest, explanations=[{"method": "absent"}])
     with pytest.raises(FailedPreconditionError) as caught:
-        ExplanationOptions().check_possible(v1.AnalyzeRequest(explanations=[{"method": "absent"}]), MODEL, [])
+        ExplanationOptions().check_possible(impossible, MODEL, [])
     assert (caught.value.reason, caught.value.field) == ("METHOD_UNAVAILABLE", "explanations")
     assert caught.value.message == "m cannot be explained with absent: this network has no maps; use path"

@@ -1,3 +1,5 @@
+"""Whole requests: what is refused, the defaults, and equal spellings."""
+
 import pytest
 
 from whybox import v1

@@ -1,3 +1,5 @@
+"""Options of robustness: what is refused, the defaults, and what a model cannot do."""
+
 import pytest
 
 from whybox import v1

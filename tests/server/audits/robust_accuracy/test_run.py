@@ -17,7 +17,7 @@ import pytest
 from google.protobuf import json_format
 from typer.testing import CliRunner, Result
 
-import quick_audits
+from server.audits.robust_accuracy import quick_audits
 from whybox import v1
 from whybox_server.audits.dataset import Labelled
 from whybox_server.audits.journal import Record

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from presence import present
 from whybox_server.audits.dataset import DataSet, Labelled
 from whybox_server.audits.journal import Outcome, Record
 from whybox_server.audits.robust_accuracy.figure import draw
@@ -46,8 +47,7 @@ def test_the_curve_of_hand_made_records() -> None:
     assert (norm.curve.accuracy <= norm.curve.high).all()
     # At 1, 2, 4 and 8 grey levels of 255 nothing has changed yet: all distances are larger.
     assert (norm.customary.accuracy * 6).round(9).tolist() == [4, 4, 4, 4]
-    assert norm.median is not None
-    assert norm.median.value == pytest.approx(0.3)  # of 0.1, 0.2, 0.4 and a censored distance
+    assert present(norm.median).value == pytest.approx(0.3)  # of 0.1, 0.2, 0.4 and a censored distance
     assert (norm.censored, norm.unreliable) == (1, 1)
 
 

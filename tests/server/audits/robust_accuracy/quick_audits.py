@@ -8,6 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from unittest.mock import patch
 
 from whybox_server.audits import audit
 from whybox_server.audits.dataset import Labelled
@@ -36,5 +37,5 @@ def _record(picture: Labelled, text: str) -> Record:
 
 if __name__ == "__main__":
     # Pickled by its name, which is that of this file also in the processes that measure.
-    audit.measure_batch = measure_batch  # type: ignore[attr-defined]
-    app()
+    with patch.object(audit, "measure_batch", measure_batch):
+        app()

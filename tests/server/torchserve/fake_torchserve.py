@@ -35,13 +35,6 @@ async def babbles(_work: v1.Work, _context: Context) -> bytes:
     return b'{"code": 500, "message": "Prediction failed"}'
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Waits for what shall become true by itself."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
 class FakeTorchServe(grpc.GenericRpcHandler):
     """Answers by `behaviour`; probes, which ask for nothing, by `probes`.
 

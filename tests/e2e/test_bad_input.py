@@ -186,7 +186,15 @@ BAD_REST: dict[str, tuple[str, str, Callable[[bytes], bytes], dict[str, str], in
     "top_k": (":predict", "top_k=0", bytes, {"Content-Type": "image/jpeg"}, 400, "prediction.top_k", "1 to 1000"),
     "no number": (":predict", "top_k=five", bytes, {"Content-Type": "image/jpeg"}, 400, "top_k", "integer"),
     "typo": (":predict", "topk=5", bytes, {"Content-Type": "image/jpeg"}, 400, "topk", "top_k"),
-    "method": (":explain", "method=tarot", bytes, {"Content-Type": "image/jpeg"}, 400, "explanations[0].method", "must"),
+    "method": (
+        ":explain",
+        "method=tarot",
+        bytes,
+        {"Content-Type": "image/jpeg"},
+        400,
+        "explanations[0].method",
+        "one of",
+    ),
     "norm": (":robustness", "norm=l7", bytes, {"Content-Type": "image/jpeg"}, 400, "robustness.norms", "linf"),
     "JSON": (":predict", "", lambda _: b"{", {"Content-Type": "application/json"}, 400, "", "JSON"),
     "base64": (

@@ -127,6 +127,31 @@ async def test_between_them_the_deadline_is_the_callers(stub, gateway):
     assert 30 < seconds < 102
 
 
+@pytest.mark.parametrize(
+    ("sent", "deadline", "seconds"),
+    [("5", None, 5), ("5", 100, 5), ("0.25", 100, 0.25), ("1e2", None, 100), ("500", None, 120), ("500", 1000, 120)],
+)
+async def test_a_caller_may_say_how_long_it_waits(stub, gateway, sent, deadline, seconds):
+    """Its own deadline then allows for the way of the answer as well."""
+    await stub.Analyze(REQUEST, timeout=deadline, metadata=(("x-whybox-timeout", sent),))
+    assert gateway.timeouts == [seconds]
+
+
+async def test_a_caller_cannot_wait_beyond_its_deadline(stub, gateway):
+    await stub.Analyze(REQUEST, timeout=50, metadata=(("x-whybox-timeout", "60"),))
+    [seconds] = gateway.timeouts
+    assert 30 < seconds < 50.1
+
+
+@pytest.mark.parametrize("sent", ["", "0", "-1", "nan", "inf", "soon", "5s"])
+async def test_a_time_that_is_none(stub, gateway, sent):
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Analyze(REQUEST, metadata=(("x-whybox-timeout", sent),))
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "x-whybox-timeout must be a number of seconds above 0" in caught.value.details()
+    assert gateway.requests == []
+
+
 @pytest.mark.parametrize("parts", [None, 0, 2], ids=["unary", "stream", "begun stream"])
 async def test_cancelling_the_call_cancels_the_work(stub, gateway, samples, parts):
     gateway.waits, gateway.parts = True, parts or 0

@@ -148,7 +148,7 @@ async def test_a_time_that_is_none(stub, gateway, sent):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Analyze(REQUEST, metadata=(("x-whybox-timeout", sent),))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "x-whybox-timeout must be a number of seconds above 0" in caught.value.details()
+    assert "x-whybox-timeout must be a number of seconds above 0" in present(caught.value.details())
     assert gateway.requests == []
 
 

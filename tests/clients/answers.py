@@ -2,7 +2,7 @@
 
 import io
 import zlib
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,6 @@ from PIL import Image
 
 from whybox import v1
 from whybox.v1.errors import InternalError
-
-_ValueT = TypeVar("_ValueT")
-
-
-def present(value: _ValueT | None) -> _ValueT:
-    """The value, which the test knows to be there."""
-    assert value is not None
-    return value
 
 
 def png(pixels: NDArray[Any]) -> bytes:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from google.protobuf.json_format import ParseDict
 
-from clients.answers import present
 from clients.gateways import FakeGateway, Ports
+from presence import present
 from whybox import Client, FailedPreconditionError, InternalError, v1
 from whybox.v1.errors import OverloadedError
 

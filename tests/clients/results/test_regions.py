@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.answers import present
+from presence import present
 from whybox import Explanation, Regions, v1
 from whybox._messages.reading import read_analysis
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from google.protobuf.message import Message
 
-from clients.answers import present
+from presence import present
 from whybox import Analysis, Distance, Explanation, InternalError, OverloadedError, WhyboxError, v1
 from whybox._messages.models import read_model
 from whybox._messages.reading import read_analysis

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from clients.answers import present
+from presence import present
 from whybox import Analysis, contact_sheet, v1
 from whybox._messages.reading import read_analysis
 

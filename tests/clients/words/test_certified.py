@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from clients.answers import present
+from presence import present
 from whybox import Certified, v1
 from whybox._messages.reading import read_analysis
 from whybox._words.certified import certified_words

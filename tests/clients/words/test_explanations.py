@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients.answers import present
+from presence import present
 from whybox import Explanation, v1
 from whybox._messages.models import read_model
 from whybox._messages.pictures import encode

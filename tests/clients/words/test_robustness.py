@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from clients.answers import present
+from presence import present
 from whybox import Corruption, Distance, Robustness, Twin, v1
 from whybox._messages.models import read_model
 from whybox._messages.reading import read_analysis

@@ -5,13 +5,17 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 from grpc_tools import protoc
 
 from whybox import v1
-from whybox.v1 import analysis_pb2
+from whybox._messages.tensors import decode
+from whybox.v1 import analysis_pb2, vocabulary
+from whybox_handlers.explanations.baselines import BASELINES
+from whybox_handlers.explanations.maps.tensors import encode
 
 REPOSITORY = Path(__file__).parents[1]
 PROTOS = sorted(path.relative_to(REPOSITORY / "protos") for path in REPOSITORY.glob("protos/whybox/v1/*.proto"))
@@ -82,3 +86,13 @@ def test_pinned_methods() -> None:
     assert service.full_name == "whybox.v1.AnalysisService"
     streams = {method.name: method.server_streaming for method in service.methods}
     assert streams == {"Analyze": False, "StreamAnalysis": True, "ListModels": False, "GetModel": False}
+
+
+def test_the_baselines_of_the_contract_are_those_of_the_registry() -> None:
+    assert tuple(BASELINES) == vocabulary.BASELINES
+
+
+@pytest.mark.parametrize("encoding", vocabulary.NUMBERS)
+def test_a_map_travels_in_every_encoding_of_numbers(encoding: str) -> None:
+    values = np.array([[0.0, 0.5], [0.25, 1.0]], np.float32)
+    np.testing.assert_allclose(decode(encode(values, encoding)), values, atol=1 / 255)

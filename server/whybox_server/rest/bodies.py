@@ -10,24 +10,22 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
 from whybox_server.rest.actions import PICTURE_FILES
-from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
+from whybox_server.rest.cut_off import is_cut_off
+from whybox_server.rest.forms import read_form, text_of
+from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, UnsupportedMediaTypeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large
 
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20
-_MAX_FIELD_BYTES = 64 * 2**10
-_MAX_FORM_FIELDS = 100
 
 _WAYS = (
-    "as the body (Content-Type image/* or application/octet-stream), as the file field `image` of a "
+    "as the body (Content-Type image/* or application/octet-stream), as the part `image` of a "
     "multipart/form-data form, or in base64 as the field `image` of an application/json object"
 )
 
@@ -57,6 +55,7 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         PictureTooLargeError: It has more than `max_image_bytes` bytes.
         BodyTooLargeError: A form or JSON has more bytes than the largest right one.
         UnsupportedMediaTypeError: The Content-Type is none of the three.
+        IncompleteBodyError: The body ended early.
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
     """
@@ -89,8 +88,9 @@ async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
 
 async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
     """The body as it arrives, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
-    declared = request.headers.get("content-length", "")
-    if re.fullmatch("[0-9]{1,19}", declared) and int(declared) > limit:
+    header = request.headers.get("content-length", "")
+    declared = int(header) if re.fullmatch("[0-9]{1,19}", header) else None
+    if declared is not None and declared > limit:
         raise too_large
     size = 0
     try:
@@ -102,41 +102,28 @@ async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> Async
                 yield chunk
     except ClientDisconnect:
         raise CancelledError("the caller went away while sending its request") from None
+    if is_cut_off(request.scope) or (declared is not None and size < declared):
+        promised = "the last chunk" if declared is None else f"the {declared:,} that Content-Length declares"
+        message = f"the body ends after {size:,} bytes, before {promised}; send all of it"
+        raise IncompleteBodyError(message)
 
 
 async def _form(request: Request, max_image_bytes: int) -> Body:
     limit = max_image_bytes + MAX_BASELINE_BYTES + _ROOM_FOR_OPTIONS
     async with aclosing(_chunks(request, limit, _body_too_large(limit, max_image_bytes))) as chunks:
-        parser = MultiPartParser(
-            request.headers,
-            chunks,
-            max_files=len(PICTURE_FILES),
-            max_fields=_MAX_FORM_FIELDS,
-            max_part_size=_MAX_FIELD_BYTES,
-        )
-        # The size is bounded already: keep the picture in memory instead of writing it to disk.
-        parser.spool_max_size = limit + 1
-        try:
-            form = await parser.parse()
-        except (MultiPartException, UnicodeError) as exc:
-            raise InvalidRequestError(f"the form cannot be read: {str(exc).rstrip('.')}") from None
+        parts = await read_form(request.headers["content-type"], chunks, PICTURE_FILES)
     files: dict[str, bytes] = {}
     fields = []
-    try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name not in PICTURE_FILES or name in files:
-                    what = (
-                        "is given twice" if name in files else f"must be text; files are {' and '.join(PICTURE_FILES)}"
-                    )
-                    raise InvalidRequestError(f"{name} {what}", field=name)
-                files[name] = await value.read()
-            elif name in PICTURE_FILES:
-                raise PictureError(f"{name} must be a file of the form, with a filename", field=name)
-            else:
-                fields.append((name, value))
-    finally:
-        await form.close()
+    for part in parts:
+        if part.name in PICTURE_FILES:
+            if part.name in files:
+                raise InvalidRequestError(f"{part.name} is given twice", field=part.name)
+            files[part.name] = bytes(part.content)
+        elif part.is_file:
+            message = f"{part.name} must be text; files are {' and '.join(PICTURE_FILES)}"
+            raise InvalidRequestError(message, field=part.name)
+        else:
+            fields.append((part.name, text_of(part)))
     return _body(files, form=tuple(fields))
 
 

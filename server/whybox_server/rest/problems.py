@@ -34,6 +34,12 @@ class BodyTooLargeError(InvalidRequestError):
     default_reason = "BODY_TOO_LARGE"
 
 
+class IncompleteBodyError(InvalidRequestError):
+    """The body ended before all of it had come."""
+
+    default_reason = "INCOMPLETE_BODY"
+
+
 class MethodNotAllowedError(InvalidRequestError):
     """The path exists, but not for this method."""
 

@@ -78,8 +78,6 @@ class FakeGateway:
         return self.models
 
     def get_model(self, name: str, version: str = "") -> v1.Model:
-        if self.error is not None:
-            raise self.error
         for model in self.models:
             if model.name == name and version in ("", model.version):
                 return model

@@ -96,8 +96,10 @@ def _analysis(
 ) -> Handler:
     async def handle(request: Request) -> Response:
         state = request.state
-        state.call.model = request.path_params["model"]
-        message, asked = await read_request(request, action, max_image_bytes)
+        name = state.call.model = request.path_params["model"]
+        # Before the body is read, so that no picture is uploaded for an answer that needs none.
+        model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
+        message, asked = await read_request(request, action, model, max_image_bytes)
         timeout = min(asked or default_timeout, max_timeout)
         if action.is_streamed and NDJSON in accepted(request):
             parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)

@@ -139,7 +139,7 @@ async def _json(request: Request, max_image_bytes: int) -> Body:
         raise InvalidRequestError(f"the body is not valid JSON: {why}") from None
     if not isinstance(fields, dict):
         raise InvalidRequestError("the body must be a JSON object")
-    return _body({name: _decoded(name, fields.pop(name, "")) for name in PICTURE_FILES}, json=fields)
+    return _body({name: _decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
 
 
 def _body(files: Mapping[str, bytes], **fields: Any) -> Body:
@@ -149,6 +149,8 @@ def _body(files: Mapping[str, bytes], **fields: Any) -> Body:
 
 
 def _decoded(name: str, base64_text: object) -> bytes:
+    if base64_text is None:
+        return b""
     if not isinstance(base64_text, str):
         raise PictureError(f"{name} must be a string in base64", field=name)
     try:

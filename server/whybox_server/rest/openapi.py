@@ -10,7 +10,7 @@ from whybox.v1.request_ids import PATTERN
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import problems
 from whybox_server.rest.actions import ACTIONS, ANALYZE, Action
-from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
+from whybox_server.rest.json_schema import Schema, answer_schemas, nullable, reference, request_schemas
 from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.responses import NDJSON
 from whybox_server.rest.values import MAX_VALUES
@@ -65,7 +65,9 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
             "version": version("whybox"),
             "summary": "Predictions of an image classifier, each with its evidence.",
             "description": f"A picture may have at most {max_image_bytes} bytes; no request is worked on for more than "
-            f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`.",
+            f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`. "
+            "In JSON, an option that is null is left out, and 3.0 is an integer. In a query or a form, a boolean is "
+            "true or false in upper or lower case, and an integer has digits alone, or a fraction of zeros.",
         },
         "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
         | _reading_paths(),
@@ -126,7 +128,7 @@ def _analysis(action: Action) -> dict[str, Any]:
             "content": {
                 "image/*": {"schema": _FILE},
                 "application/octet-stream": {"schema": _FILE},
-                "multipart/form-data": {"schema": _fields(action, _FILE)},
+                "multipart/form-data": {"schema": _form(action)},
                 "application/json": {"schema": _json_body(action)},
             },
         },
@@ -208,20 +210,38 @@ def _query(option: Option[Any]) -> dict[str, Any]:
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
 
 
-def _fields(action: Action, image: Schema) -> Schema:
-    """Pictures and options as the fields of an object, in a form or in JSON."""
-    pictures = _IMAGE | {option.name: option.description for option in action.pictures}
-    properties: dict[str, Any] = {name: image | {"description": what} for name, what in pictures.items()}
-    for option in action.options:
-        one = dict(option.kind.schema)
-        several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
-        schema = {"oneOf": [one, several]} if option.repeatable else one
-        properties[option.name] = schema | {"description": option.description}
-    return {"type": "object", "required": ["image"], "properties": properties, "additionalProperties": False}
+def _form(action: Action) -> Schema:
+    """Pictures and options as parts of a form."""
+    pictures = _pictures(action, _FILE)
+    return _object(pictures | {option.name: _of_body(option) for option in action.options})
+
+
+def _flat_json(action: Action) -> Schema:
+    """Pictures and options as fields of a JSON object, in which all but the picture may be null."""
+    options = {option.name: nullable(_of_body(option)) for option in action.options}
+    pictures = _pictures(action, _BASE64)
+    others = {name: nullable(schema) for name, schema in pictures.items() if name not in _IMAGE}
+    return _object(pictures | others | options)
+
+
+def _object(properties: dict[str, Schema]) -> Schema:
+    return {"type": "object", "required": [*_IMAGE], "properties": properties, "additionalProperties": False}
+
+
+def _pictures(action: Action, image: Schema) -> dict[str, Schema]:
+    described = _IMAGE | {option.name: option.description for option in action.pictures}
+    return {name: image | {"description": what} for name, what in described.items()}
+
+
+def _of_body(option: Option[Any]) -> Schema:
+    one = dict(option.kind.schema)
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
+    schema = {"oneOf": [one, several]} if option.repeatable else one
+    return schema | {"description": option.description}
 
 
 def _json_body(action: Action) -> Schema:
-    flat = _fields(action, _BASE64)
+    flat = _flat_json(action)
     if action.name != ANALYZE:
         return flat
     request = v1.AnalyzeRequest.DESCRIPTOR
@@ -234,9 +254,9 @@ def _json_body(action: Action) -> Schema:
             | {
                 "title": "Parts",
                 "description": "Only the parts that are spelled out are computed.",
-                "properties": parts["properties"] | {"image": image, "timeout": dict(TIMEOUT.kind.schema)},
+                "properties": parts["properties"] | {"image": image, "timeout": nullable(dict(TIMEOUT.kind.schema))},
                 "required": ["image"],
-                "anyOf": [{"required": [part]} for part in PARTS],
+                "anyOf": [{"required": [part], "properties": {part: {"not": {"type": "null"}}}} for part in PARTS],
             },
         ]
     }

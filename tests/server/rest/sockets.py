@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +80,7 @@ class Port:
     number: int
 
     @asynccontextmanager
-    async def connect(self) -> Any:
+    async def connect(self) -> AsyncIterator[Connection]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.number)
         try:
             yield Connection(reader, writer)

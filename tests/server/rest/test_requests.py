@@ -210,6 +210,69 @@ async def test_no_baseline_is_left_empty(http, gateway, sent, action, meaning):
     assert gateway.requests == [request(**meaning)]
 
 
+# action, an option as it is sent, the request that it means
+SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+    *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in ("3", "3.0", "3.000", "03")),
+    *(("predict", {"seed": value}, {"prediction": {}, "seed": 7}) for value in ("7", "7.0")),
+    *(
+        ("robustness", {"transfer": value}, {"robustness": {"transfer": True}})
+        for value in ("true", "True", "TRUE", True)
+    ),
+    *(("robustness", {"transfer": value}, {"robustness": {}}) for value in ("false", "False", "FALSE", False)),
+    *(("robustness", {"budget": value}, {"robustness": {"budget": "30"}}) for value in ("30", "30.0")),
+    *(
+        ("explain", {"target_class": value}, {"explanations": [{"method": "grad_cam", "target_label": value}]})
+        for value in ("207.0", "1e2", "True", "null")
+    ),
+]
+JSON_SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+    *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in (3, 3.0)),
+    ("predict", {"top_k": 1e2}, {"prediction": {"top_k": 100}}),
+    ("predict", {"seed": 7.0}, {"prediction": {}, "seed": 7}),
+    ("robustness", {"budget": 30.0}, {"robustness": {"budget": "30"}}),
+    ("explain", {"target_class": 207.0}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
+    ("explain", {"target_class": [207.0]}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
+    ("certify", {"sigma": 1}, {"certified": {"sigma": 1.0}}),
+    # null is as if the option were left out
+    *(
+        ("predict", {name: None}, {"prediction": {}})
+        for name in ("top_k", "seed", "version", "timeout", "baseline_image")
+    ),
+    *(
+        ("explain", {name: None}, GRAD_CAM)
+        for name in ("method", "target_class", "contrast_class", "tolerance", "encoding", "baseline", "baseline_image")
+    ),
+    *(
+        ("robustness", {name: None}, {"robustness": {}})
+        for name in ("transfer", "norm", "budget", "attack", "picture", "twin", "corruption")
+    ),
+    ("certify", {"sigma": 0.5, "alpha": None, "samples": None}, {"certified": {"sigma": 0.5}}),
+    ("analyze", {"top_k": None, "sigma": None, "method": None}, ALL_PARTS),
+    (
+        "analyze",
+        {"prediction": {"top_k": None}, "explanations": None, "robustness": None, "model": None, "seed": None},
+        {"prediction": {}},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("action", "sent", "meaning"),
+    [
+        *((action, RAW | {"params": options}, meaning) for action, options, meaning in SPELLINGS),
+        *(
+            (action, {"json": {"image": BASE64, **options}}, meaning)
+            for action, options, meaning in (*SPELLINGS, *JSON_SPELLINGS)
+        ),
+        ("predict", {"json": {"image": BASE64, "top_k": None}, "params": {"top_k": 2}}, {"prediction": {"top_k": 2}}),
+    ],
+)
+async def test_a_value_is_what_its_schema_says_however_it_is_spelled(http, gateway, action, sent, meaning):
+    response = await http.post(f"{URL}:{action}", **sent)
+    assert response.status_code == 200, response.text
+    assert gateway.requests == [request(**meaning)]
+
+
 PARTS = {
     "prediction": {"top_k": 2},
     "explanations": [
@@ -227,9 +290,9 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
 
 
 # Values in JSON that an option does not take.
-NO_POSITIVE_NUMBERS: list[object] = [True, None, 0, 10**400, []]
-NO_SHARES: list[object] = [True, None, -0.1, 2, 10**400, []]
-NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
+NO_POSITIVE_NUMBERS: list[object] = [True, [None], 0, 10**400, []]
+NO_SHARES: list[object] = [True, [None], -0.1, 2, 10**400, []]
+NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
 
 
 # action, what is sent, status, field, what the detail says
@@ -241,8 +304,39 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         ("predict", RAW | {"params": {"method": "grad_cam"}}, 400, "method", "unknown option"),
         ("predict", RAW | {"params": {"top_k": "five"}}, 400, "top_k", "integer"),
         ("predict", RAW | {"params": {"top_k": ""}}, 400, "top_k", "integer"),
-        ("predict", RAW | {"params": {"top_k": "2147483648"}}, 400, "top_k", "2147483647"),
-        ("predict", RAW | {"params": {"top_k": "1_0"}}, 400, "top_k", "integer"),
+        ("predict", RAW | {"params": {"top_k": "2147483648"}}, 400, "top_k", "must be an integer from 1 to 1000"),
+        *(
+            ("predict", RAW | {"params": {"top_k": value}}, 400, "top_k", "must be an integer from 1 to 1000")
+            for value in (
+                "1_0",
+                "1e2",
+                " 5",
+                "5 ",
+                "+5",
+                "5.",
+                ".0",
+                "3.5",
+                "3.0e0",
+                "0x5",
+                "\u0665",
+                "null",
+                "NaN",
+                "1" * 11,
+            )
+        ),
+        *(
+            ("predict", {"json": {"image": BASE64, "top_k": value}}, 400, "top_k", "must be an integer from 1 to 1000")
+            for value in (1e300, 2**31, "x", {}, [1])
+        ),
+        *(
+            ("robustness", RAW | {"params": {"transfer": value}}, 400, "transfer", "true or false")
+            for value in ("1", "0", "on", "", " true", "null", "None")
+        ),
+        *(
+            ("explain", RAW | {"params": {"max_evaluations": value}}, 400, "max_evaluations", "from 1 to 10000")
+            for value in ("0", "10001", "many")
+        ),
+        ("explain", RAW | {"params": {"contrast_class": "-2147483649"}}, 400, "contrast_class", "from 0 to 999"),
         ("robustness", RAW | {"params": {"transfer": "yes"}}, 400, "transfer", "true or false"),
         ("robustness", RAW | {"params": {"transfer": ["true", "true"]}}, 400, "transfer", "given twice"),
         ("robustness", {"json": {"image": BASE64, "transfer": 1}}, 400, "transfer", "true or false"),
@@ -281,7 +375,13 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         ("explain", RAW | {"params": {"dtype": "uint8"}}, 400, "dtype", "encoding"),
         ("explain", RAW | {"params": {"target_class": ""}}, 400, "target_class", "index or the name"),
         ("explain", RAW | {"params": {"target_class": ["cat", ""]}}, 400, "target_class", "index or the name"),
-        ("explain", RAW | {"params": {"target_class": "2147483648"}}, 400, "target_class", "2147483647"),
+        (
+            "explain",
+            RAW | {"params": {"target_class": "2147483648"}},
+            400,
+            "target_class",
+            "must be an integer from 0 to 999",
+        ),
         ("explain", RAW | {"params": {"target_class": "1" * 20}}, 400, "target_class", "integer"),
         ("explain", RAW | {"params": {"contrast_class": ["1", "2"]}}, 400, "contrast_class", "given twice"),
         ("explain", RAW | {"params": {"baseline": ["black", "grey"]}}, 400, "baseline", "given twice"),
@@ -317,7 +417,7 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         # options in JSON
         ("predict", {"json": {"image": BASE64, "top_k": 1.5}}, 400, "top_k", "integer"),
         ("predict", {"json": {"image": BASE64, "top_k": True}}, 400, "top_k", "integer"),
-        ("predict", {"json": {"image": BASE64, "top_k": None}}, 400, "top_k", "integer"),
+        ("predict", {"json": {"image": BASE64, "top_k": [None]}}, 400, "top_k", "integer from 1 to 1000"),
         *(
             ("explain", {"json": {"image": BASE64, name: [1]}}, 400, name, "must be")
             for name in ("version", "seed", "timeout", "contrast_class", "baseline", "tolerance", "channels")
@@ -345,7 +445,11 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
             for sent in WITH_BASELINE.values()
         ),
         ("explain", {"json": {"image": BASE64, "baseline_image": 3}}, 400, "baseline_image", "string in base64"),
-        ("explain", {"json": {"image": BASE64, "baseline_image": None}}, 400, "baseline_image", "string in base64"),
+        ("explain", {"json": {"image": None}}, 400, "image", "no picture"),
+        ("predict", {"json": {"image": BASE64, "colour": None}}, 400, "colour", "unknown option"),
+        ("predict", {"json": {"image": BASE64, "model": None}}, 400, "model", "unknown option"),
+        ("analyze", {"json": {"image": BASE64, "bias": None}}, 400, "bias", "is null"),
+        ("analyze", {"json": {"image": BASE64, "bias": None, "prediction": None}}, 400, "prediction", "is null"),
         ("explain", {"json": {"image": BASE64, "baseline_image": "%%%"}}, 400, "baseline_image", "not valid base64"),
         ("explain", {"json": {"baseline_image": BASE64}}, 400, "image", "no picture"),
         ("explain", {"files": {"baseline_image": FILES["baseline_image"]}}, 400, "image", "no picture"),

@@ -17,12 +17,13 @@ from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
+from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.middleware import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
-from whybox_server.rest.responses import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
+from whybox_server.rest.responses import NDJSON, PartsResponse, message_response, unless_disconnected
 from whybox_server.rest.values import read_values
 from whybox_server.validation.request import VERSION
 
@@ -101,17 +102,22 @@ def _analysis(
         model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
         message, asked = await read_request(request, action, model, max_image_bytes)
         timeout = min(asked or default_timeout, max_timeout)
-        if action.is_streamed and NDJSON in accepted(request):
+        kind = preferred(request.headers.getlist("accept"), _kinds(action))
+        if kind == NDJSON:
             parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
             return PartsResponse(parts, request)
-        as_png = action.name in DRAWN and PNG in accepted(request)
-        if as_png:
+        if kind == PNG:
             ask_for_picture(message)
         work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
         answer = await unless_disconnected(request.receive, work)
-        return picture_response(answer) if as_png else message_response(answer)
+        return picture_response(answer) if kind == PNG else message_response(answer)
 
     return handle
+
+
+def _kinds(action: Action) -> list[str]:
+    """The kinds of answers that an action has beside JSON."""
+    return [kind for kind, has in ((NDJSON, action.is_streamed), (PNG, action.name in DRAWN)) if has]
 
 
 def _reading(gateway: Gateway) -> list[Route]:

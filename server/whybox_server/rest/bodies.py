@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
 from whybox_server.rest.actions import PICTURE_FILES
 from whybox_server.rest.cut_off import is_cut_off
+from whybox_server.rest.encodings import encoding_of, packed_limit, unpacked
 from whybox_server.rest.forms import read_form, text_of
 from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, UnsupportedMediaTypeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
@@ -55,6 +56,7 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         PictureTooLargeError: It has more than `max_image_bytes` bytes.
         BodyTooLargeError: A form or JSON has more bytes than the largest right one.
         UnsupportedMediaTypeError: The Content-Type is none of the three.
+        UnsupportedEncodingError: The Content-Encoding is none that is unpacked.
         IncompleteBodyError: The body ended early.
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
@@ -87,7 +89,24 @@ async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
 
 
 async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
+    """The body as it was before it was compressed, as it arrives, cut off where it exceeds `limit`."""
+    encoding = encoding_of(",".join(request.headers.getlist("content-encoding")))
+    if encoding:
+        arriving = _arriving(request, packed_limit(limit), too_large)
+        body = unpacked(arriving, encoding)
+    else:
+        arriving = body = _arriving(request, limit, too_large)
+    size = 0
+    async with aclosing(arriving), aclosing(body):
+        async for chunk in body:
+            size += len(chunk)
+            if size > limit:
+                raise too_large
+            yield chunk
+
+
+async def _arriving(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
+    """The body as it was sent, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
     header = request.headers.get("content-length", "")
     declared = int(header) if re.fullmatch("[0-9]{1,19}", header) else None
     if declared is not None and declared > limit:

@@ -46,6 +46,12 @@ _PROBLEM: Schema = {
     },
 }
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
+_CONTENT_ENCODING = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is compressed. The limits of size hold for what it unpacks to.",
+    "schema": {"type": "string", "enum": [*problems.ENCODINGS]},
+}
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
@@ -101,7 +107,7 @@ def _analysis(action: Action) -> dict[str, Any]:
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
     if action.name in DRAWN:
-        content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action.name]}."}}
+        content[PNG] = {"schema": _FILE | {"description": f"If Accept prefers `{PNG}` to JSON: {DRAWN[action.name]}."}}
     if action.is_streamed:
         failure = {
             "type": "object",
@@ -111,9 +117,9 @@ def _analysis(action: Action) -> dict[str, Any]:
         content[NDJSON] = {
             "schema": {
                 "type": "string",
-                "description": "With `Accept: application/x-ndjson`: one AnalyzeResponse per line, the prediction "
-                'first; a certificate is repeated while it is "running". An error after the first line is the last '
-                'line, {"error": <Problem>}.',
+                "description": "If Accept prefers `application/x-ndjson` to JSON: one AnalyzeResponse per line, the "
+                'prediction first; a certificate is repeated while it is "running". An error after the first line is '
+                'the last line, {"error": <Problem>}.',
                 "contentMediaType": "application/json",
                 "contentSchema": {"oneOf": [response["schema"], failure]},
             }
@@ -122,7 +128,7 @@ def _analysis(action: Action) -> dict[str, Any]:
         "operationId": action.name,
         "summary": action.summary,
         "tags": ["analysis"],
-        "parameters": [_MODEL, _REQUEST_ID, *(_query(option) for option in action.options)],
+        "parameters": [_MODEL, _REQUEST_ID, _CONTENT_ENCODING, *(_query(option) for option in action.options)],
         "requestBody": {
             "required": True,
             "content": {

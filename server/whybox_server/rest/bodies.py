@@ -1,7 +1,5 @@
 """The three ways to send a picture: as the body itself, as a form, or inside JSON."""
 
-import base64
-import binascii
 import json
 import re
 from collections import Counter
@@ -14,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
 from whybox_server.rest.actions import PICTURE_FILES
+from whybox_server.rest.base64_text import decoded
 from whybox_server.rest.cut_off import is_cut_off
 from whybox_server.rest.encodings import encoding_of, packed_limit, unpacked
 from whybox_server.rest.forms import read_form, text_of
@@ -158,26 +157,13 @@ async def _json(request: Request, max_image_bytes: int) -> Body:
         raise InvalidRequestError(f"the body is not valid JSON: {why}") from None
     if not isinstance(fields, dict):
         raise InvalidRequestError("the body must be a JSON object")
-    return _body({name: _decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
+    return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
 
 
 def _body(files: Mapping[str, bytes], **fields: Any) -> Body:
     # A browser sends a form whose file was not chosen with an empty one.
     pictures = {name: content for name, content in files.items() if content and name != "image"}
     return Body(files.get("image", b""), pictures, **fields)
-
-
-def _decoded(name: str, base64_text: object) -> bytes:
-    if base64_text is None:
-        return b""
-    if not isinstance(base64_text, str):
-        raise PictureError(f"{name} must be a string in base64", field=name)
-    try:
-        return base64.b64decode(base64_text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise PictureError(
-            f"{name} is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`", field=name
-        ) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest.actions import ANALYZE, Action
+from whybox_server.rest.base64_text import of_message
 from whybox_server.rest.bodies import Body, read_body
 from whybox_server.rest.values import read_values
 from whybox_server.validation.request import COMMON
@@ -97,7 +98,16 @@ def _check_unmixed(given: Iterable[str], parts: Mapping[str, Any]) -> None:
         raise InvalidRequestError(message, field=mixed[0])
 
 
+def _check_baselines(explanations: object) -> None:
+    """Checks the pictures inside of the parts, and takes white space out of them."""
+    for index, options in enumerate(explanations if isinstance(explanations, list) else ()):
+        for name in ("baseline_image", "baselineImage"):
+            if isinstance(options, dict) and options.get(name) is not None:
+                options[name] = of_message(f"explanations[{index}].{name}", options[name])
+
+
 def _add_parts(message: v1.AnalyzeRequest, parts: Mapping[str, Any]) -> None:
+    _check_baselines(parts.get("explanations"))
     for name, value in parts.items():
         try:
             # One by one, so that an error can name the part.

@@ -1,5 +1,6 @@
 """What a REST request means, in whichever way it is sent, and what is said of one that means nothing."""
 
+import base64
 import json
 import re
 from typing import Any
@@ -273,6 +274,34 @@ async def test_a_value_is_what_its_schema_says_however_it_is_spelled(http, gatew
     assert gateway.requests == [request(**meaning)]
 
 
+# Base64 as MIME breaks it into lines, as PEM does, and as people paste it.
+SPACED = {
+    "mime": lambda text: "\r\n".join(text[start : start + 76] for start in range(0, len(text), 76)) + "\r\n",
+    "pem": lambda text: "\n".join(text[start : start + 4] for start in range(0, len(text), 4)),
+    "pasted": lambda text: f"  {text[:3]}\t{text[3:]} \n",
+}
+
+
+@pytest.mark.parametrize("spaced", SPACED.values(), ids=SPACED)
+async def test_white_space_in_base64_is_skipped(http, gateway, spaced):
+    picture = bytes(range(256))
+    text = spaced(base64.b64encode(picture).decode())
+    for body in ({"baseline_image": text}, {"explanations": [{"method": "rise", "baseline_image": text}]}):
+        response = await http.post(f"{URL}:analyze", json={"image": text, **body})
+        assert response.status_code == 200, response.text
+        asked = gateway.requests.pop()
+        assert asked.image == picture
+        assert [options.baseline_image for options in asked.explanations] == [picture]
+
+
+@pytest.mark.parametrize("text", ["_-8=", "_-8", "/+8=", "/+8", " /+\n8"])
+async def test_a_picture_inside_of_a_part_has_either_alphabet(http, gateway, text):
+    body = {"image": BASE64, "explanations": [{"method": "rise", "baseline_image": text}]}
+    response = await http.post(f"{URL}:analyze", json=body)
+    assert response.status_code == 200, response.text
+    assert gateway.requests[0].explanations[0].baseline_image == b"\xff\xef"
+
+
 PARTS = {
     "prediction": {"top_k": 2},
     "explanations": [
@@ -504,6 +533,20 @@ NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
         ("predict", {"json": {"image": 3}}, 400, "image", "string"),
         ("predict", {"json": {"image": "%%%"}}, 400, "image", "base64"),
         ("predict", {"json": {"image": BASE64.rstrip("=") + "\n"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": BASE64 + "\u00a0"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": BASE64 + "\x00"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": " \r\n"}}, 400, "image", "no picture"),
+        *(
+            (
+                "analyze",
+                {"json": {"image": BASE64, "explanations": [{}, {"method": "rise", name: value}]}},
+                400,
+                f"explanations[1].{name}",
+                "base64",
+            )
+            for name in ("baseline_image", "baselineImage")
+            for value in ("%%%", "data:image/png;base64," + BASE64, BASE64[:4] + "!" + BASE64[4:], 3, ["AAAA"])
+        ),
         ("predict", {"json": {"image": "data:image/png;base64," + BASE64}}, 400, "image", "base64"),
         ("predict", {"json": {"image": "ä"}}, 400, "image", "base64"),
         ("predict", {"files": {"photo": ("a.jpg", PICTURE)}}, 400, "photo", "files are image and baseline_image"),

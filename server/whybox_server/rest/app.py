@@ -1,18 +1,20 @@
 """The REST application: routes, and nothing that a route would not need."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Scope
 
 from whybox import v1
+from whybox.v1.request_ids import HEADER
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
@@ -49,7 +51,13 @@ class _Route(Route):
 
 
 def create_app(
-    gateway: Gateway, metrics: Metrics, *, max_image_bytes: int, default_timeout: float, max_timeout: float
+    gateway: Gateway,
+    metrics: Metrics,
+    *,
+    max_image_bytes: int,
+    default_timeout: float,
+    max_timeout: float,
+    cors_origins: Sequence[str] = (),
 ) -> Starlette:
     """The application.
 
@@ -59,6 +67,7 @@ def create_app(
         max_image_bytes: Largest encoded picture that is read; a larger one is refused with 413.
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
+        cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
     """
     description = json.dumps(document(max_image_bytes=max_image_bytes, max_timeout=max_timeout)).encode()
 
@@ -85,11 +94,28 @@ def create_app(
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(CallMiddleware, metrics=metrics)],
+        # CORS comes first, so that scripts can read errors too.
+        middleware=[*_cors(cors_origins), Middleware(CallMiddleware, metrics=metrics)],
         exception_handlers={HTTPException: routing_problem},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """What lets scripts of other origins call the server; without origins browsers keep them from it."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            # Browsers send an origin without a slash at its end.
+            allow_origins=[origin.rstrip("/") for origin in origins],
+            allow_methods=("GET", "POST"),
+            allow_headers=("Content-Type", "Content-Encoding", HEADER),
+            expose_headers=(HEADER, "Retry-After"),
+        )
+    ]
 
 
 def _analysis(

@@ -18,8 +18,9 @@ from whybox_server.validation.options import Option
 from whybox_server.validation.request import TIMEOUT, VERSION
 
 _SPELLINGS = (
-    "In JSON, an option that is null is left out, 3.0 is an integer, and white space in base64 is skipped. In a query or "
-    "a form, a boolean is true or false in upper or lower case, and an integer has digits alone, or a fraction of zeros."
+    "In JSON, an option that is null is left out, 3.0 is an integer, and white space in base64 is skipped. In a query "
+    "or a form, a boolean is true or false in upper or lower case, and an integer has digits alone or a fraction of "
+    "zeros."
 )
 _FILE = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "contentEncoding": "base64"}
@@ -76,7 +77,7 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
             "summary": "Predictions of an image classifier, each with its evidence.",
             "description": f"A picture may have at most {max_image_bytes} bytes; no request is worked on for more than "
             f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`. "
-            f"{_SPELLINGS}",
+            + _SPELLINGS,
         },
         "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
         | _reading_paths(),

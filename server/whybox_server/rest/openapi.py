@@ -7,24 +7,20 @@ from typing import Any
 from whybox import v1
 from whybox.v1.errors import UnavailableError
 from whybox.v1.request_ids import PATTERN
-from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import problems
-from whybox_server.rest.actions import ACTIONS, ANALYZE, Action
-from whybox_server.rest.json_schema import Schema, answer_schemas, nullable, reference, request_schemas
+from whybox_server.rest.actions import ACTIONS, Action
+from whybox_server.rest.bodies.schemas import FILE, body_schemas
+from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.responses import NDJSON
-from whybox_server.rest.values import MAX_VALUES
 from whybox_server.validation.options import Option
-from whybox_server.validation.request import TIMEOUT, VERSION
+from whybox_server.validation.request import VERSION
 
 _SPELLINGS = (
     "In JSON, an option that is null is left out, 3.0 is an integer, and white space in base64 is skipped. In a query "
     "or a form, a boolean is true or false in upper or lower case, and an integer has digits alone or a fraction of "
     "zeros."
 )
-_FILE = {"type": "string", "format": "binary"}
-_BASE64 = {"type": "string", "contentEncoding": "base64"}
-_IMAGE = {"image": "The encoded picture: JPEG, PNG, WebP or GIF."}
 _STRING = {"type": "string"}
 _PROBLEM: Schema = {
     "type": "object",
@@ -111,7 +107,7 @@ def _analysis(action: Action) -> dict[str, Any]:
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
     if action.name in DRAWN:
-        content[PNG] = {"schema": _FILE | {"description": f"If Accept prefers `{PNG}` to JSON: {DRAWN[action.name]}."}}
+        content[PNG] = {"schema": FILE | {"description": f"If Accept prefers `{PNG}` to JSON: {DRAWN[action.name]}."}}
     if action.is_streamed:
         failure = {
             "type": "object",
@@ -135,12 +131,7 @@ def _analysis(action: Action) -> dict[str, Any]:
         "parameters": [_MODEL, _REQUEST_ID, _CONTENT_ENCODING, *(_query(option) for option in action.options)],
         "requestBody": {
             "required": True,
-            "content": {
-                "image/*": {"schema": _FILE},
-                "application/octet-stream": {"schema": _FILE},
-                "multipart/form-data": {"schema": _form(action)},
-                "application/json": {"schema": _json_body(action)},
-            },
+            "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
         },
         "responses": _responses(content, _STATUSES),
     }
@@ -218,55 +209,3 @@ def _query(option: Option[Any]) -> dict[str, Any]:
     one = dict(option.kind.schema)
     schema = {"type": "array", "items": one} if option.repeatable else one
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
-
-
-def _form(action: Action) -> Schema:
-    """Pictures and options as parts of a form."""
-    pictures = _pictures(action, _FILE)
-    return _object(pictures | {option.name: _of_body(option) for option in action.options})
-
-
-def _flat_json(action: Action) -> Schema:
-    """Pictures and options as fields of a JSON object, in which all but the picture may be null."""
-    options = {option.name: nullable(_of_body(option)) for option in action.options}
-    pictures = _pictures(action, _BASE64)
-    others = {name: nullable(schema) for name, schema in pictures.items() if name not in _IMAGE}
-    return _object(pictures | others | options)
-
-
-def _object(properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "required": [*_IMAGE], "properties": properties, "additionalProperties": False}
-
-
-def _pictures(action: Action, image: Schema) -> dict[str, Schema]:
-    described = _IMAGE | {option.name: option.description for option in action.pictures}
-    return {name: image | {"description": what} for name, what in described.items()}
-
-
-def _of_body(option: Option[Any]) -> Schema:
-    one = dict(option.kind.schema)
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
-    schema = {"oneOf": [one, several]} if option.repeatable else one
-    return schema | {"description": option.description}
-
-
-def _json_body(action: Action) -> Schema:
-    flat = _flat_json(action)
-    if action.name != ANALYZE:
-        return flat
-    request = v1.AnalyzeRequest.DESCRIPTOR
-    image = flat["properties"]["image"]
-    parts = request_schemas((request,))[request.full_name]
-    return {
-        "oneOf": [
-            flat | {"title": "Options"},
-            parts
-            | {
-                "title": "Parts",
-                "description": "Only the parts that are spelled out are computed.",
-                "properties": parts["properties"] | {"image": image, "timeout": nullable(dict(TIMEOUT.kind.schema))},
-                "required": ["image"],
-                "anyOf": [{"required": [part], "properties": {part: {"not": {"type": "null"}}}} for part in PARTS],
-            },
-        ]
-    }

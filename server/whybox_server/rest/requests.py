@@ -10,8 +10,8 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest.actions import ANALYZE, Action
-from whybox_server.rest.base64_text import of_message
-from whybox_server.rest.bodies import Body, read_body
+from whybox_server.rest.bodies.base64_text import of_message
+from whybox_server.rest.bodies.reading import Body, read_body
 from whybox_server.rest.values import read_values
 from whybox_server.validation.request import COMMON
 

@@ -10,7 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from server.rest.sockets import Port
-from whybox_server.rest.cut_off import CutOffProtocol
+from whybox_server.rest.bodies.cut_off import CutOffProtocol
 
 
 class _Server(uvicorn.Server):

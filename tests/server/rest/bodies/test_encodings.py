@@ -13,7 +13,7 @@ import pytest
 from server.conftest import MAX_IMAGE_BYTES, FakeGateway
 from server.rest.sending import BASE64, PICTURE, URL
 from server.rest.sockets import Port, form, post
-from whybox_server.rest.encodings import unpacked
+from whybox_server.rest.bodies.encodings import unpacked
 
 FORM = "multipart/form-data; boundary=XbX"
 

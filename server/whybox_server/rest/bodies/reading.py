@@ -12,10 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
 from whybox_server.rest.actions import PICTURE_FILES
-from whybox_server.rest.base64_text import decoded
-from whybox_server.rest.cut_off import is_cut_off
-from whybox_server.rest.encodings import encoding_of, packed_limit, unpacked
-from whybox_server.rest.forms import read_form, text_of
+from whybox_server.rest.bodies.base64_text import decoded
+from whybox_server.rest.bodies.cut_off import is_cut_off
+from whybox_server.rest.bodies.encodings import encoding_of, packed_limit, unpacked
+from whybox_server.rest.bodies.forms import read_form, text_of
 from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, UnsupportedMediaTypeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large

@@ -1,8 +1,12 @@
 """Which kind of answer a caller gets."""
 
+from typing import Any
+
+import httpx
 import pytest
 
 from messages import message
+from server.conftest import FakeGateway
 from server.rest.sending import PICTURE, RAW, URL
 from whybox import v1
 from whybox_server.rest.accept import preferred
@@ -50,7 +54,7 @@ JSON, PNG, NDJSON = "application/json", "image/png", "application/x-ndjson"
         (",,image/png,", PNG),
     ],
 )
-def test_the_highest_weight_wins(accept, kind):
+def test_the_highest_weight_wins(accept: str, kind: str) -> None:
     assert preferred([accept], [PNG]) == kind
     # Several headers are one list.
     assert preferred(accept.split(","), [PNG]) == kind
@@ -63,14 +67,13 @@ def test_the_highest_weight_wins(accept, kind):
 @pytest.mark.parametrize(
     ("weight", "wins"), [("", True), (";q=1", True), (";q=0.9", True), (";q=0.4", False), (";q=0", False)]
 )
-async def test_the_weights_are_honoured_for_every_kind(http, gateway, action, kind, weight, wins):
+async def test_the_weights_are_honoured_for_every_kind(
+    http: httpx.AsyncClient, gateway: FakeGateway, action: str, kind: str, weight: str, wins: bool
+) -> None:
     gateway.parts = 1
-    part = {"distances": [{"state": "found", "adversarial_picture": b"png"}]}
-    gateway.answer = message(
-        v1.AnalyzeResponse,
-        explanations=[{"overlay": b"png"}],
-        **({"robustness": part} if action == "robustness" else {}),
-    )
+    change = {"distances": [{"state": "found", "adversarial_picture": b"png"}]}
+    part: dict[str, Any] = {"robustness": change} if action == "robustness" else {"explanations": [{"overlay": b"png"}]}
+    gateway.answer = message(v1.AnalyzeResponse, **part)
     headers = RAW["headers"] | {"Accept": f"{kind}{weight}, application/json;q=0.5"}
     response = await http.post(f"{URL}:{action}", content=PICTURE, headers=headers)
     assert response.status_code == 200, response.text

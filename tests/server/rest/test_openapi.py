@@ -1,6 +1,8 @@
 """The OpenAPI document against what the server takes and answers."""
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import jsonschema
@@ -126,6 +128,31 @@ ANSWERS = {
     "certify": {"application/json", "application/x-ndjson"},
     "analyze": {"application/json", "application/x-ndjson"},
 }
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_bodies_may_be_compressed_as_described(http, action):
+    parameters = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["parameters"]
+    [described] = [parameter for parameter in parameters if parameter.get("name") == "Content-Encoding"]
+    assert described["in"] == "header"
+    compressed = {"gzip": gzip.compress, "deflate": zlib.compress}
+    assert described["schema"]["enum"] == [*compressed]
+    for name, compress in compressed.items():
+        headers = PICTURE["headers"] | {"Content-Encoding": name}
+        response = await http.post(f"{URL}:{action}", content=compress(PICTURE["content"]), headers=headers)
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_a_form_is_taken_as_it_is_described(http, action):
+    """As generated clients send it: binary parts without a filename, every other part as text."""
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["requestBody"]["content"]
+    properties = content["multipart/form-data"]["schema"]["properties"]
+    binary = {name for name, schema in properties.items() if schema.get("format") == "binary"}
+    assert binary == {"image", *(option.name for option in ACTIONS[action].pictures)}
+    parts = dict.fromkeys(binary, (None, b"picture", "application/octet-stream"))
+    response = await http.post(f"{URL}:{action}", files=parts, data={"seed": "1", "timeout": "2.5"})
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -5,7 +5,7 @@ import json
 import os
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -14,6 +14,8 @@ from server.conftest import MAX_IMAGE_BYTES, FakeGateway
 from server.rest.sending import BASE64, PICTURE, URL
 from server.rest.sockets import Port, form, post
 from whybox_server.rest.bodies.encodings import unpacked
+
+Pack = Callable[[bytes], bytes]
 
 FORM = "multipart/form-data; boundary=XbX"
 
@@ -28,7 +30,7 @@ def two_members(data: bytes) -> bytes:
 
 
 # The value of Content-Encoding and how a body is compressed for it.
-PACKED = {
+PACKED: dict[str, tuple[str, Pack]] = {
     "gzip": ("gzip", gzip.compress),
     "any case": (" GZip ", gzip.compress),
     "old name": ("x-gzip", gzip.compress),
@@ -50,7 +52,9 @@ BODIES = {
 
 @pytest.mark.parametrize(("body", "content_type"), BODIES.values(), ids=BODIES)
 @pytest.mark.parametrize(("encoding", "pack"), PACKED.values(), ids=PACKED)
-async def test_a_compressed_body_is_unpacked(port, gateway, encoding, pack, body, content_type):
+async def test_a_compressed_body_is_unpacked(
+    port: Port, gateway: FakeGateway, encoding: str, pack: Pack, body: bytes, content_type: str
+) -> None:
     answer = await port.exchange(post("predict", pack(body), content_type, {"Content-Encoding": encoding}))
     assert answer.status == 200, answer.body
     assert [asked.image for asked in gateway.requests] == [PICTURE]
@@ -71,7 +75,9 @@ LIMIT_JSON = json.dumps({"image": "A" * 50 * 2**20}).encode()
     ids=["one byte too many", "raw", "zeros for json", "json", "form"],
 )
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-async def test_a_bomb_is_refused(port, gateway, encoding, pack, unpacks_to, content_type, reason):
+async def test_a_bomb_is_refused(
+    port: Port, gateway: FakeGateway, encoding: str, pack: Pack, unpacks_to: bytes, content_type: str, reason: str
+) -> None:
     answer = await port.exchange(post("predict", pack(unpacks_to), content_type, {"Content-Encoding": encoding}))
     assert (answer.status, answer.json["reason"]) == (413, reason)
     assert gateway.requests == []
@@ -126,7 +132,9 @@ WHOLE = gzip.compress(PICTURE)
         ("deflate", b"x", 400, "INCOMPLETE_BODY", "ends before its deflate"),
     ],
 )
-async def test_what_cannot_be_unpacked_is_refused(port, gateway, encoding, body, status, reason, says):
+async def test_what_cannot_be_unpacked_is_refused(
+    port: Port, gateway: FakeGateway, encoding: str, body: bytes, status: int, reason: str, says: str
+) -> None:
     answer = await port.exchange(post("predict", body, headers={"Content-Encoding": encoding}))
     assert (answer.status, answer.json["reason"]) == (status, reason), answer.json
     assert says in answer.json["detail"]
@@ -137,7 +145,7 @@ async def test_what_cannot_be_unpacked_is_refused(port, gateway, encoding, body,
 @pytest.mark.parametrize("pack", [zlib.compress, raw_deflate])
 @pytest.mark.parametrize("size", [1, 2, 7, 2**16])
 @pytest.mark.parametrize("data", [b"", b"a", bytes(3 * 2**16), bytes(3 * 2**16 + 100), os.urandom(2**17 + 1)])
-async def test_chunks_of_any_size_unpack_to_the_same(pack, size, data):
+async def test_chunks_of_any_size_unpack_to_the_same(pack: Pack, size: int, data: bytes) -> None:
     packed = pack(data)
 
     async def chunks() -> AsyncIterator[bytes]:

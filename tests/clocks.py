@@ -32,8 +32,8 @@ class Clock:
         self.now += limits.seconds_left() - seconds
 
     def limits(self, seconds: float, lease: Path | None = None) -> Limits:
-        """The limits of work that begins now and must be done after `seconds`."""
-        return Limits(self.now + seconds, lease, self)
+        """The limits of work that begins now, must be done after `seconds`, and aims at a little less."""
+        return Limits(self.now + seconds, lease, self, aim=self.now + seconds - 0.05)
 
 
 class Slow(nn.Module):

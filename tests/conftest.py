@@ -14,6 +14,15 @@ from whybox_server.packing.pack import pack_model
 REPOSITORY = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As in a worker: sums over another number of threads round differently.
+
+    On a busy machine several threads also wait for each other most of the time, and packing takes minutes.
+    """
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def pictures() -> dict[Path, int]:
     """The 20 real ImageNet pictures of the foolbox package, and the class that ImageNet gives each."""
@@ -44,6 +53,4 @@ def archive(spec_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def classifier(archive: Path) -> Classifier:
-    # As in a worker: sums over another number of threads round differently.
-    torch.set_num_threads(1)
     return load_archive(archive)

@@ -8,6 +8,7 @@ import typer
 from whybox._commands import certify, shared
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
+from whybox._messages.requests import implied_parts
 from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
 from whybox.options import ALL_PARTS
 from whybox.v1.vocabulary import (
@@ -185,6 +186,11 @@ def analyze(
     --twin, the maps of both pictures go to .before.png and .after.png.
     """
     options = shared.given(locals())
+    if parts:
+        # A person who types an option of a part wants that part.
+        options["parts"] = implied_parts(options)
+    if sigma is None and (samples or alpha or "certified" in (parts or ())):
+        raise typer.BadParameter("a certificate needs a level of noise; there is no default", param_hint="--sigma")
     if target:
         options["target"] = [_class(name) for name in target]
     if contrast is not None:

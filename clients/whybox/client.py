@@ -78,12 +78,12 @@ class Client:
         call = self._address(request, options)
         return read_stream(self._transport.stream(request, call), request.image)
 
-    def predict(self, image: ImageInput, *, top_k: int = 5, **call: Unpack[CallOptions]) -> Prediction:
+    def predict(self, image: ImageInput, *, top_k: int | None = None, **call: Unpack[CallOptions]) -> Prediction:
         """The most probable classes.
 
         Args:
             image: The picture.
-            top_k: Number of classes to return.
+            top_k: Number of classes to return; None for 5, or all classes of a model with fewer.
             **call: See `CallOptions`.
         """
         return _computed(self.analyze(image, parts="prediction", top_k=top_k, **known(call, CallOptions)).prediction)

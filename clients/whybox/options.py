@@ -134,7 +134,7 @@ class AnalyzeOptions(ExplainOptions, AttackOptions, SmoothingOptions, total=Fals
     Attributes:
         parts: Parts to compute, some of "prediction", "explanations", "robustness", "bias" and "certified". Default:
             the first four; all five when `sigma` is given.
-        top_k: Number of classes to return, most probable first. Default: 5.
+        top_k: Number of classes to return, most probable first. Default: 5, or all classes of a model with fewer.
         methods: Methods to explain with; see `ModelInfo.methods`. Default: "grad_cam".
         attributes: Annotated attributes whose bias is reported. Default: all attributes of the audit.
     """

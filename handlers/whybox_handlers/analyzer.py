@@ -39,8 +39,10 @@ class _Item:
 
     @classmethod
     def of(cls, work: v1.Work, clock: Clock) -> "_Item":
-        deadline = work.deadline.ToNanoseconds() / 1e9 if work.HasField("deadline") else None
-        return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None, clock))
+        deadline, aim = (
+            getattr(work, name).ToNanoseconds() / 1e9 if work.HasField(name) else None for name in ("deadline", "aim")
+        )
+        return cls(work, Limits(deadline, Path(work.picture_path) if work.picture_path else None, clock, aim))
 
 
 @dataclass(frozen=True)

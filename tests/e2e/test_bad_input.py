@@ -85,7 +85,7 @@ BAD: dict[str, tuple[Make, int, int, str, str, str]] = {
         400,
         "INVALID_REQUEST",
         "explanations[0].method",
-        "use one of saliency, grad_cam",
+        "must be one of saliency, grad_cam",
     ),
     "unknown norm": (
         asking(robustness={"norms": ["l7"]}),
@@ -93,7 +93,7 @@ BAD: dict[str, tuple[Make, int, int, str, str, str]] = {
         400,
         "INVALID_REQUEST",
         "robustness.norms",
-        "use one of linf",
+        "must be one of linf",
     ),
     "unknown budget": (
         asking(robustness={"budget": "lavish"}),
@@ -124,9 +124,9 @@ BAD: dict[str, tuple[Make, int, int, str, str, str]] = {
             words,
         )
         for option, value, words in (
-            ("attack", "magic", "use one of fmn"),
-            ("twin", "tarot", "use one of saliency"),
-            ("encodings", ["video"], "use one of adversarial"),
+            ("attack", "magic", "must be one of fmn"),
+            ("twin", "tarot", "must be one of saliency"),
+            ("encodings", ["video"], "must be one of adversarial"),
             ("corruptions", ["fogg"], "did you mean 'fog'?"),
         )
     },
@@ -186,7 +186,15 @@ BAD_REST: dict[str, tuple[str, str, Callable[[bytes], bytes], dict[str, str], in
     "top_k": (":predict", "top_k=0", bytes, {"Content-Type": "image/jpeg"}, 400, "prediction.top_k", "1 to 1000"),
     "no number": (":predict", "top_k=five", bytes, {"Content-Type": "image/jpeg"}, 400, "top_k", "integer"),
     "typo": (":predict", "topk=5", bytes, {"Content-Type": "image/jpeg"}, 400, "topk", "top_k"),
-    "method": (":explain", "method=tarot", bytes, {"Content-Type": "image/jpeg"}, 400, "explanations[0].method", "use"),
+    "method": (
+        ":explain",
+        "method=tarot",
+        bytes,
+        {"Content-Type": "image/jpeg"},
+        400,
+        "explanations[0].method",
+        "one of",
+    ),
     "norm": (":robustness", "norm=l7", bytes, {"Content-Type": "image/jpeg"}, 400, "robustness.norms", "linf"),
     "JSON": (":predict", "", lambda _: b"{", {"Content-Type": "application/json"}, 400, "", "JSON"),
     "base64": (

@@ -20,12 +20,6 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.pictures.decoding import decode, preprocess
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """As in a worker: sums over another number of threads round differently."""
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def lite0(spec_path: Path) -> Classifier:
     """The default model with its real weights, as it serves, without the checks of packing."""

@@ -1,6 +1,7 @@
 """Worker pools that answer what a test tells them to."""
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ class Asked:
         model: Name of the pool's model.
         kind: Kind of the pool.
         work: A copy of the work.
-        timeout: Seconds until the deadline.
+        seconds: Until the worker must stop.
+        aim: The same, until work that can end at any time plans to be done.
     """
 
     model: str
     kind: PoolKind
     work: v1.Work
-    timeout: float
+    seconds: float
+    aim: float
 
 
 class FakeBackend(ABC):
@@ -72,10 +75,13 @@ class _FakePool:
     def __init__(self, backend: FakeBackend, model: str, kind: PoolKind) -> None:
         self._backend, self._model, self._kind = backend, model, kind
 
-    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+    async def submit(self, work: v1.Work) -> v1.WorkResult:
         kept = v1.Work()
         kept.CopyFrom(work)
-        return await self._backend.submit(Asked(self._model, self._kind, kept, timeout))
+        seconds, aim = (each.ToNanoseconds() / 1e9 - time.time() for each in (kept.deadline, kept.aim))
+        kept.ClearField("deadline")
+        kept.ClearField("aim")
+        return await self._backend.submit(Asked(self._model, self._kind, kept, seconds, aim))
 
 
 class InTurn(FakeBackend):

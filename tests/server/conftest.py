@@ -153,6 +153,9 @@ class FakeGateway(Gateway):
             if self.error:
                 raise self.error
 
+    def learn_sending(self, seconds: float) -> None:
+        """What an answer took to be sent is of no interest here."""
+
     def list_models(self) -> list[v1.Model]:
         if self.error:
             raise self.error

@@ -1,11 +1,11 @@
 """From the arguments of `Client` to the requests of `whybox.v1`."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from whybox._messages.fields import names
 from whybox._messages.parts import PARTS, Part
-from whybox.options import MAX_MESSAGE_BYTES, AnalyzeOptions
+from whybox.options import MAX_MESSAGE_BYTES, AnalyzeOptions, PartName
 from whybox.v1 import AnalyzeRequest
 from whybox.v1.errors import PictureTooLargeError
 
@@ -43,6 +43,14 @@ def analysis_request(picture: bytes, options: AnalyzeOptions) -> AnalyzeRequest:
             field="image",
         )
     return request
+
+
+def implied_parts(options: AnalyzeOptions) -> list[PartName]:
+    """The parts that the options name, and those that one of the options is for."""
+    chosen = names(options.get("parts"))
+    given = {option for option, value in options.items() if value is not None}
+    implied = [part.name for part in PARTS if part.name not in chosen and given.intersection(part.options)]
+    return [*cast("tuple[PartName, ...]", chosen), *implied]
 
 
 def _wanted(options: AnalyzeOptions) -> list[Part]:

@@ -13,6 +13,7 @@ from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListMode
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox.v1.request_ids import HEADER
+from whybox.v1.vocabulary import TIMEOUT_KEY
 
 _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -38,12 +39,12 @@ class GrpcTransport:
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
         """See `Transport`."""
         with self._errors(call):
-            return self._stub.Analyze(request, timeout=call.timeout, metadata=_metadata(call))
+            return self._stub.Analyze(request, timeout=call.patience, metadata=_metadata(call))
 
     def stream(self, request: AnalyzeRequest, call: Call) -> Generator[AnalyzeResponse, None, None]:
         """See `Transport`."""
         with self._errors(call):
-            answers = self._stub.StreamAnalysis(request, timeout=call.timeout, metadata=_metadata(call))
+            answers = self._stub.StreamAnalysis(request, timeout=call.patience, metadata=_metadata(call))
             try:
                 yield from answers
             finally:
@@ -53,12 +54,12 @@ class GrpcTransport:
     def list_models(self, call: Call) -> ListModelsResponse:
         """See `Transport`."""
         with self._errors(call):
-            return self._stub.ListModels(ListModelsRequest(), timeout=call.timeout, metadata=_metadata(call))
+            return self._stub.ListModels(ListModelsRequest(), timeout=call.patience, metadata=_metadata(call))
 
     def get_model(self, request: GetModelRequest, call: Call) -> Model:
         """See `Transport`."""
         with self._errors(call):
-            return self._stub.GetModel(request, timeout=call.timeout, metadata=_metadata(call))
+            return self._stub.GetModel(request, timeout=call.patience, metadata=_metadata(call))
 
     def close(self) -> None:
         """See `Transport`."""
@@ -99,4 +100,4 @@ def _too_many_bytes(url: str, details: str) -> WhyboxError:
 
 
 def _metadata(call: Call) -> tuple[tuple[str, str], ...]:
-    return ((HEADER, call.request_id),)
+    return ((HEADER, call.request_id), (TIMEOUT_KEY, f"{call.timeout:.3f}"))

@@ -95,7 +95,7 @@ class RestTransport:
     @contextmanager
     def _sent(self, method: str, path: str, call: Call, *, accept: str, **content: Any) -> Iterator[httpx.Response]:
         headers = {"accept": f"{accept}, {_PROBLEM}", HEADER: call.request_id}
-        with self._http.stream(method, path, headers=headers, timeout=call.timeout, **content) as response:
+        with self._http.stream(method, path, headers=headers, timeout=call.patience, **content) as response:
             yield response
 
     @contextmanager

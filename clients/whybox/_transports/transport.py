@@ -8,6 +8,8 @@ from typing import Protocol
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
 from whybox.v1.request_ids import is_usable, new_request_id
 
+_TRAVEL_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Call:
@@ -29,6 +31,11 @@ class Call:
             raise ValueError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
         if not is_usable(self.request_id):
             raise ValueError(f"request_id must be 1 to 128 characters of A-Z a-z 0-9 . _ -, not {self.request_id!r}")
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which the client gives up: the answer, which the server times to `timeout`, has to travel."""
+        return self.timeout + _TRAVEL_SECONDS
 
 
 class Transport(Protocol):

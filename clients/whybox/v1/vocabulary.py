@@ -2,6 +2,9 @@
 
 from typing import Final
 
+TIMEOUT_KEY = "x-whybox-timeout"
+"""Metadata of a gRPC call: seconds that the caller waits, where its own deadline allows for the way as well."""
+
 BASELINES = ("black", "grey", "blur", "mean")
 """`ExplanationOptions.baseline`."""
 

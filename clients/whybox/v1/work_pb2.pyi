@@ -36,6 +36,7 @@ class Work(_message.Message):
     PICTURE_PATH_FIELD_NUMBER: _builtins.int
     TWIN_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
+    AIM_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request, for the worker's log."""
     picture_path: _builtins.str
@@ -55,12 +56,18 @@ class Work(_message.Message):
 
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """Time at which the worker stops. Methods that can end at any time end shortly before."""
+        """Time at which the worker stops: a later answer does not reach the caller any more."""
 
     @_builtins.property
     def twin(self) -> _explanation_pb2.ExplanationOptions:
         """Options of the maps that RobustnessOptions.twin asks for, with every default filled in. The worker chooses their
         target. Absent without a twin.
+        """
+
+    @_builtins.property
+    def aim(self) -> _timestamp_pb2.Timestamp:
+        """Time by which methods that can end at any time plan to be done; a little before `deadline`, because the last pass
+        may be slower than those before it.
         """
 
     def __init__(
@@ -72,10 +79,11 @@ class Work(_message.Message):
         picture_path: _builtins.str = ...,
         twin: _explanation_pb2.ExplanationOptions | None = ...,
         resume: _builtins.bytes = ...,
+        aim: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "request", b"request", "twin", b"twin"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aim", b"aim", "deadline", b"deadline", "request", b"request", "twin", b"twin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "twin", b"twin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aim", b"aim", "deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "twin", b"twin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

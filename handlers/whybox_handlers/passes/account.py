@@ -23,8 +23,6 @@ Clock = Callable[[], float]
 StoppedBy = Literal["", "done", "tolerance", "evaluations", "deadline", "flat", "converged"]
 """What ended a method: see `stopped_by` of the contract's messages; "" is nothing."""
 
-# Seconds kept back, before a deadline, for what comes after the last pass.
-_RESERVE_SECONDS = 0.05
 # The factor by which the next passes may be slower than the last ones; and many passes, on average.
 _CAUTION = 1.5
 _PLANNED_CAUTION = 1.1
@@ -35,14 +33,16 @@ class Limits:
     """How long a piece of work may go on.
 
     Attributes:
-        deadline: Time of the clock, in seconds; None for no deadline.
+        deadline: Time of the clock, in seconds, at which the work is stopped; None for no deadline.
         lease: A file that is removed when the caller is gone; None for a caller that stays.
         clock: Tells the time. It measures durations too: a clock that is set anew moves the deadline as well.
+        aim: Time by which methods that can end at any time plan to be done; None for the deadline itself.
     """
 
     deadline: float | None = None
     lease: Path | None = None
     clock: Clock = time.time
+    aim: float | None = None
 
     def check(self) -> None:
         """Raises if the work must stop.
@@ -59,6 +59,10 @@ class Limits:
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinite without one."""
         return math.inf if self.deadline is None else self.deadline - self.clock()
+
+    def seconds_to_plan(self) -> float:
+        """Seconds until the aim or, without one, until the deadline; infinite without either."""
+        return self.seconds_left() if self.aim is None else self.aim - self.clock()
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Passes:
         budget: Evaluations that may be spent; None for no limit.
         unit: The evaluations that the budget counts.
         share: Share of the time until the deadline that `grant` gives away, 0 to 1; the rest is for what comes after.
-        kept_back: Seconds before the deadline that are not shared at all.
+        kept_back: Seconds before the aim that are not shared at all.
 
     Attributes:
         unit: The evaluations that the budget counts.
@@ -114,12 +118,12 @@ class Passes:
         budget: int | None = None,
         unit: Literal["gradient", "forward"] = "gradient",
         share: float = 1.0,
-        kept_back: float = _RESERVE_SECONDS,
+        kept_back: float = 0.0,
     ) -> None:
         self._limits = limits
         self._kept_back = kept_back
         if limits.deadline is not None:
-            self._kept_back += (1 - share) * max(limits.seconds_left() - kept_back, 0.0)
+            self._kept_back += (1 - share) * max(limits.seconds_to_plan() - kept_back, 0.0)
         self._budget = budget
         self.unit = unit
         self._seconds_per_row = 0.0
@@ -153,7 +157,7 @@ class Passes:
         granted = Grant(wanted, "")
         if self._budget is not None and self._budget - self._spent < wanted:
             granted = Grant(max(self._budget - self._spent, 0), "evaluations")
-        seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
+        seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         if _CAUTION * granted.count * self._seconds_per_row > seconds:
             granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), DEADLINE)
         return granted
@@ -163,7 +167,7 @@ class Passes:
 
         For methods that plan ahead. The passes so far, at least one, tell the time of the others.
         """
-        seconds = max(self._limits.seconds_left() - self._kept_back, 0.0)
+        seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         left = seconds / (_PLANNED_CAUTION * self._seconds_per_row) if self._seconds_per_row else math.inf
         self._budget = int(min(self._spent + left, wanted))
         return self._budget

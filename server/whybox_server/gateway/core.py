@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
-from whybox_server.gateway.deadlines import now
+from whybox_server.gateway.deadlines import Deadline, Reserve
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
@@ -42,6 +42,7 @@ class Gateway:
         self._metrics = metrics
         self._spool = spool
         self._max_image_bytes = max_image_bytes
+        self._reserve = Reserve()
         metrics.watch_pools(self.readiness)
 
     async def analyze(self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float) -> v1.AnalyzeResponse:
@@ -79,6 +80,7 @@ class Gateway:
         self, request: v1.AnalyzeRequest, request_id: str, timeout: float
     ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
+        deadline = self._reserve.deadline(timeout)
         model = self.get_model(request.model, request.version)
         picture, asked = detached(request)
         asked = validated(asked, picture, model, OPTIONS, self._max_image_bytes)
@@ -89,7 +91,7 @@ class Gateway:
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:
             sources = [
-                self._answers(unit, unit.work(picture, path, model, request_id), model, timeout) for unit in planned
+                self._answers(unit, unit.work(picture, path, model, request_id), model, deadline) for unit in planned
             ]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
             first = 1 if planned[0].pool is PoolKind.PREDICT else 0
@@ -98,6 +100,10 @@ class Gateway:
                     part.response.MergeFrom(common)
                     part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
+
+    def learn_sending(self, seconds: float) -> None:
+        """Learns what an answer took to be written and sent: later answers set out as much earlier."""
+        self._reserve.learn(seconds)
 
     def list_models(self) -> list[v1.Model]:
         """The served models without their labels, by name."""
@@ -134,14 +140,14 @@ class Gateway:
         return self._backend.readiness()
 
     async def _answers(
-        self, unit: Unit, work: v1.Work, model: v1.Model, timeout: float
+        self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
     ) -> AsyncGenerator[_Answered, None]:
         """Has one unit done, and tells how far it is; only an error that condemns the whole request is raised."""
         started = time.perf_counter()
         error: WhyboxError | None = None
         compute_ms = 0.0
         try:
-            async with aclosing(self._results(unit, work, model, timeout)) as results:
+            async with aclosing(self._results(unit, work, model, deadline)) as results:
                 async for result in results:
                     compute_ms += result.compute_ms
                     response = result.response
@@ -162,19 +168,17 @@ class Gateway:
         yield _Answered(response, error)
 
     async def _results(
-        self, unit: Unit, work: v1.Work, model: v1.Model, timeout: float
+        self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
     ) -> AsyncGenerator[v1.WorkResult, None]:
         """What the workers answer to each piece of a unit, completed by its parts."""
-        end = now() + timeout
         others = [other for other in self._models.values() if other.name != model.name]
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
-        async with aclosing(in_instalments(self._backend.pool(model.name, unit.pool), work, timeout)) as results:
+        async with aclosing(in_instalments(self._backend.pool(model.name, unit.pool), work, deadline)) as results:
             async for result in results:
                 if result.final:
                     for part in unit.parts:
-                        left = end - now()
-                        await part.finish(result, others, self._backend, request_id=work.request_id, timeout=left)
+                        await part.finish(result, others, self._backend, request_id=work.request_id, deadline=deadline)
                 yield result
 
 

@@ -8,15 +8,15 @@ from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox.v1.errors import DeadlineExceededError, UnavailableError, error_from_status
-from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within, now
+from whybox_server.gateway.deadlines import Deadline
 from whybox_server.gateway.pools import Pool
 
-_LATE = "the deadline passed before the work was done; allow more time"
+_LATE = "the deadline passed before the work was done; allow more time, or ask for less"
 # Pause before a piece is asked for again that no worker could make.
 _PAUSE_SECONDS = 0.5
 
 
-async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGenerator[v1.WorkResult, None]:
+async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> AsyncGenerator[v1.WorkResult, None]:
     """Has work done, piece after piece until a result is final.
 
     Most work is done in one piece. The deadline ends other work with what `WorkResult.so_far` tells by then, also where
@@ -26,7 +26,7 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
     Args:
         pool: Where the pieces are made.
         work: The first piece.
-        timeout: Seconds until the deadline.
+        deadline: Of the call.
 
     Yields:
         The result of each piece, with its own computing time; the last one is final.
@@ -34,9 +34,8 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
     Raises:
         WhyboxError: A piece failed, or time was over before there was anything to answer.
     """
-    end = now() + timeout - RESERVE_SECONDS
-    result = await pool.submit(work, timeout)
-    _check(result.status)
+    async with deadline.awaited(_LATE):
+        result = await _submitted(pool, work, deadline)
     so_far: v1.AnalyzeResponse | None = None
     while not result.final:
         if result.HasField("so_far"):
@@ -44,7 +43,7 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
         work = _next(work, result.resume)
         yield result
         try:
-            result = await _piece(pool, work, end)
+            result = await _piece(pool, work, deadline)
         except DeadlineExceededError:
             if so_far is None:
                 raise
@@ -52,18 +51,24 @@ async def in_instalments(pool: Pool, work: v1.Work, timeout: float) -> AsyncGene
     yield result
 
 
-async def _piece(pool: Pool, work: v1.Work, end: float) -> v1.WorkResult:
+async def _piece(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult:
     """What a worker answers, asked as often as it takes until one can."""
-    async with ending_within(end - now(), _LATE):
+    async with deadline.awaited(_LATE):
         while True:
             try:
-                result = await pool.submit(work, end - now())
-                _check(result.status)
+                result = await _submitted(pool, work, deadline)
                 for status in _part_statuses(result.response):
                     _check(status)
                 return result
             except UnavailableError:
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _submitted(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult:
+    deadline.stamp(work)
+    result = await pool.submit(work)
+    _check(result.status)
+    return result
 
 
 def _check(status: Status) -> None:

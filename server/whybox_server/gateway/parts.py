@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from whybox import v1
+from whybox_server.gateway.deadlines import Deadline
 from whybox_server.gateway.pools import Backend, PoolKind
 from whybox_server.gateway.transfer import fill_transfers
 from whybox_server.validation.bias import BiasOptions
@@ -51,7 +52,7 @@ def _with_twin(work: v1.Work, model: v1.Model) -> None:
 
 
 async def _done(
-    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, timeout: float
+    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, deadline: Deadline
 ) -> None:
     """Leaves the result as the worker made it."""
 
@@ -73,7 +74,7 @@ class Part:
         split: From a request for this part alone to its units of work.
         prepare: Adds what a worker needs beyond the request. Called with the work and the model.
         finish: Completes what a worker answered, in the result itself. Called with the result, the other served models
-            and the backend; it ends within `timeout` seconds.
+            and the backend; it ends before the deadline's `answer`.
     """
 
     name: str

@@ -17,7 +17,7 @@ class PoolKind(StrEnum):
 class Pool(Protocol):
     """Workers that do one kind of work for one model; see `torchserve.pool.Pool`."""
 
-    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+    async def submit(self, work: v1.Work) -> v1.WorkResult:
         """Has one unit of work done."""
 
 

@@ -9,12 +9,12 @@ from google.rpc.status_pb2 import Status
 from whybox import v1
 from whybox.v1.errors import InternalError, error_from_status
 from whybox.v1.failures import as_whybox_error
-from whybox_server.gateway.deadlines import RESERVE_SECONDS, ending_within, now
+from whybox_server.gateway.deadlines import Deadline
 from whybox_server.gateway.pools import Backend, PoolKind
 
 
 async def fill_transfers(
-    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, timeout: float
+    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, deadline: Deadline
 ) -> None:
     """Fills in what every other model makes of each adversarial picture; a distance without one gets nothing.
 
@@ -29,7 +29,7 @@ async def fill_transfers(
         others: The other served models, in the order of the entries.
         backend: Their pools of predictions are asked, all at once.
         request_id: Id of the call, for the logs.
-        timeout: Seconds until the deadline; this ends a little before it. Without any left no model is asked.
+        deadline: Of the call. Without time left no model is asked.
     """
     if not result.adversarial_pictures:
         return
@@ -38,17 +38,16 @@ async def fill_transfers(
     if not fooling:
         return
     pictures = [result.view_picture, *(picture for _, picture in fooling)]
-    end = now() + timeout - RESERVE_SECONDS
 
     async def look(model: v1.Model, picture: bytes) -> v1.ClassScore | Status:
         request = v1.AnalyzeRequest(
             model=model.name, version=model.version, image=picture, prediction=v1.PredictionOptions(top_k=1)
         )
         work = v1.Work(request_id=request_id, request=request)
-        left = end - now()
+        deadline.stamp(work)
         try:
-            async with ending_within(left, f"{model.name} did not answer before the deadline; allow more time"):
-                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, left))
+            async with deadline.awaited(f"{model.name} did not answer before the deadline; allow more time"):
+                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work))
         except Exception as error:  # noqa: BLE001 (what was found so far is not lost by a bug)
             return as_whybox_error(error, request_id).to_status()
 

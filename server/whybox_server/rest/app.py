@@ -1,6 +1,7 @@
 """The REST application: routes, and nothing that a route would not need."""
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
@@ -136,7 +137,10 @@ def _analysis(
             ask_for_picture(message)
         work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
         answer = await unless_disconnected(request.receive, work)
-        return picture_response(answer) if kind == PNG else message_response(answer)
+        answered = time.perf_counter()
+        response = picture_response(answer) if kind == PNG else message_response(answer)
+        gateway.learn_sending(time.perf_counter() - answered)
+        return response
 
     return handle
 

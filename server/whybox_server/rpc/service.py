@@ -1,9 +1,10 @@
 """The gRPC transport: `whybox.v1.AnalysisService` over the gateway, one place where errors become status codes."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -12,11 +13,14 @@ from grpc_status import rpc_status
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
+from whybox.v1.errors import InvalidRequestError
 from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
+from whybox.v1.vocabulary import TIMEOUT_KEY
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.health import HealthService
+from whybox_server.validation.request import TIMEOUT
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
@@ -35,7 +39,9 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
     async def Analyze(self, request: v1.AnalyzeRequest, context: Context) -> v1.AnalyzeResponse:  # noqa: N802
         """All parts in one answer."""
         async with self._answering("Analyze", request.model, context) as call_id:
-            return await self._gateway.analyze(request, request_id=call_id, timeout=self._timeout(context))
+            answer = await self._gateway.analyze(request, request_id=call_id, timeout=self._timeout(context))
+            self._learn_sending(context)
+            return answer
 
     async def StreamAnalysis(  # noqa: N802
         self, request: v1.AnalyzeRequest, context: Context
@@ -61,11 +67,20 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         async with self._answering("GetModel", request.model, context):
             return self._gateway.get_model(request.model, request.version)
 
+    def _learn_sending(self, context: Context) -> None:
+        answered = time.perf_counter()
+
+        def done(_: Context) -> None:
+            self._gateway.learn_sending(time.perf_counter() - answered)
+
+        context.add_done_callback(cast("Any", done))  # its stub names no type that a function has
+
     def _answering(self, method: str, model: str, context: Context) -> "_Answering":
         return _Answering(self._metrics, method, model, context)
 
     def _timeout(self, context: Context) -> float:
-        return min(_seconds_left(context.time_remaining(), self._default_timeout), self._max_timeout)
+        sent = dict(context.invocation_metadata() or ()).get(TIMEOUT_KEY)
+        return min(_seconds(sent, context.time_remaining(), self._default_timeout), self._max_timeout)
 
 
 class _Answering:
@@ -91,9 +106,25 @@ class _Answering:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
 
 
-def _seconds_left(remaining: float | None, default: float) -> float:
-    # None where the caller set no deadline.
-    return default if remaining is None else max(remaining, 0.0)
+def _seconds(sent: str | bytes | None, remaining: float | None, default: float) -> float:
+    """Seconds that a caller waits.
+
+    Args:
+        sent: `x-whybox-timeout` of the call, for callers whose deadline allows for the way of the answer as well.
+        remaining: Seconds until the call's deadline; None for a call without one.
+        default: For a caller that says nothing.
+
+    Raises:
+        InvalidRequestError: `sent` is not a number above 0.
+    """
+    seconds = default if remaining is None else max(remaining, 0.0)
+    if sent is None:
+        return seconds
+    try:
+        asked: float = TIMEOUT.kind.read(sent if isinstance(sent, str) else sent.decode(errors="replace"))
+    except ValueError as error:
+        raise InvalidRequestError(f"{TIMEOUT_KEY} {error}", field=TIMEOUT_KEY) from None
+    return asked if remaining is None else min(asked, seconds)
 
 
 def create_server(

@@ -9,7 +9,6 @@ from enum import StrEnum
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from whybox import v1
 from whybox.v1 import errors
@@ -22,8 +21,6 @@ _METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _PROBE_SECONDS = 10.0
 _PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
 _RETRY_AFTER = 2.0
-# What the worker is given beyond the deadline to say itself that it has passed.
-_GRACE_SECONDS = 0.5
 
 
 class PoolState(StrEnum):
@@ -68,17 +65,15 @@ class Pool:
         self._call = None
         self._set(PoolState.RECOVERING)
 
-    async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
+    async def submit(self, work: v1.Work) -> v1.WorkResult:
         """Has one unit of work done.
 
         Args:
-            work: Its `deadline` is filled in here.
-            timeout: Seconds until the deadline.
+            work: The worker stops at its `deadline`. It is for the caller not to wait any longer.
 
         Raises:
             OverloadedError: As many requests as may wait do wait.
             UnavailableError: The workers are starting, or the one that had this work died.
-            DeadlineExceededError: No answer in time.
             InternalError: The answer cannot be read.
         """
         if self.state is not PoolState.READY:
@@ -90,17 +85,11 @@ class Pool:
                 f"{self._limit} requests wait for the workers of {self._name} already; try again in a moment",
                 retry_after=_RETRY_AFTER,
             )
-        deadline = Timestamp()
-        deadline.FromNanoseconds(time.time_ns() + int(timeout * 1e9))
-        work.deadline.CopyFrom(deadline)
         sending = asyncio.create_task(self._send(work))
         self._held.add(sending)
         sending.add_done_callback(self._release)
         # TorchServe keeps a job whose caller has gone: it counts until it is answered.
-        done, _ = await asyncio.wait([sending], timeout=timeout + _GRACE_SECONDS)
-        if not done:
-            message = f"no answer from {self._name} within {timeout:.3g} s; allow more time or ask for less"
-            raise errors.DeadlineExceededError(message)
+        await asyncio.wait([sending])
         return sending.result()
 
     @property

@@ -138,3 +138,24 @@ def test_json_is_all_of_standard_output(run: Callable[..., Result], answer: v1.A
     assert body["prediction"]["classes"][0]["label"] == "golden retriever"
     assert len(body["explanations"]) == len(answer.explanations)
     assert "wrote maps/dog.grad_cam.png" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ("--part bias", {"bias"}),
+        ("--part robustness --method rise", {"robustness", "explanations"}),
+        ("--part bias --target 3", {"bias", "explanations"}),
+        ("--part bias --transfer", {"bias", "robustness"}),
+        ("--part bias --corruption all --top-k 1", {"bias", "robustness", "prediction"}),
+        ("--part bias --sigma 1", {"bias", "certified"}),
+        ("--part explanations --method rise", {"explanations"}),
+    ],
+)
+def test_an_option_implies_its_part(
+    run: Callable[..., Result], gateway: FakeGateway, arguments: str, parts: set[str]
+) -> None:
+    result = run("analyze", "dog.png", *arguments.split())
+    assert result.exit_code == 0, result.output
+    [request] = gateway.requests
+    assert {field.name for field, _ in request.ListFields()} - {"model", "image"} == parts

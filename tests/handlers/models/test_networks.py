@@ -28,11 +28,6 @@ MAPS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def torchvisions(name: str) -> nn.Module:
     """Torchvision's own network, with other random weights than the next one's."""
     network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=CLASSES)

@@ -12,7 +12,6 @@ from google.protobuf import json_format
 from google.rpc import code_pb2
 
 from messages import message
-from server.backends import Asked
 from server.gateway.calls import IMAGE, LIMIT, MODEL, Stream, analyze, request
 from server.gateway.jobs import EVERYTHING, EXPLANATIONS, JOBS
 from server.waiting import settle
@@ -117,15 +116,17 @@ async def test_each_pool_is_handed_its_part_and_no_more(gateway, backend, tempor
         "robustness": ("analyze", {"robustness": FILLED.robustness}),
     }
     places = {"predict": "", "analyze": path}
-    assert backend.jobs == {
-        name: Asked(
+    assert {name: (asked.model, asked.kind, asked.work) for name, asked in backend.jobs.items()} == {
+        name: (
             "m",
             PoolKind(kind),
             message(v1.Work, request_id="id-1", request=common | part, picture_path=places[kind]),
-            12.5,
         )
         for name, (kind, part) in expected.items()
     }
+    # Each is told when to stop, and when to plan to: before the caller is answered, before it hangs up.
+    for asked in backend.jobs.values():
+        assert 0 < asked.aim < asked.seconds < 12.5 - 0.05 * 12.5
 
 
 # Maps of one method come from one worker, in one answer.

@@ -12,7 +12,7 @@ from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.core import Gateway
-from whybox_server.gateway.deadlines import RESERVE_SECONDS, now
+from whybox_server.gateway.deadlines import now
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -110,7 +110,8 @@ async def test_they_look_at_the_same_time_and_in_the_time_that_is_left():
     backend.delay = 5
     await ask(backend, norms=["linf"], timeout=7)
     assert now() == 5
-    assert [asked.timeout for asked in backend.looks] == [7 - RESERVE_SECONDS] * 4
+    # Their time began with the call.
+    assert [asked.seconds for asked in backend.looks] == pytest.approx([6.5625] * 4, abs=0.05)
 
 
 @pytest.mark.parametrize(
@@ -160,23 +161,21 @@ async def test_a_picture_that_another_model_cannot_read_is_no_fault_of_the_reque
     assert transfer.status.code == code_pb2.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("timeout", [10, 0.05, 0, -0.2])
+@pytest.mark.parametrize(("timeout", "answer"), [(10, 9.5), (1, 0.7), (0.2, 0.1)])
 @in_virtual_time
-async def test_a_busy_model_keeps_no_caller_waiting_beyond_the_deadline(timeout):
+async def test_a_busy_model_keeps_no_caller_waiting_beyond_the_deadline(timeout, answer):
     backend = Looking([ADVERSARIAL])
     backend.delay = 30
     robustness = await ask(backend, norms=["linf"], timeout=timeout)
     # The answer has time to reach the caller.
-    assert now() == max(timeout - RESERVE_SECONDS, 0)
+    assert now() == pytest.approx(answer)
     [distance] = robustness.distances
     assert (robustness.status.code, distance.state) == (code_pb2.OK, "found")
     for transfer in distance.transfers:
         assert transfer.status.code == code_pb2.DEADLINE_EXCEEDED
         assert f"{transfer.model} did not answer before the deadline" in transfer.status.message
-    # Without time left no model is asked; else the models are told when they must have answered.
-    assert len(backend.looks) == (4 if timeout > RESERVE_SECONDS else 0)
-    assert all(asked.timeout <= timeout - RESERVE_SECONDS for asked in backend.looks)
-    assert len(backend.cancelled) == len(backend.looks)
+    assert len(backend.looks) == len(backend.cancelled) == 4
+    assert all(asked.seconds < answer for asked in backend.looks)
 
 
 @in_virtual_time

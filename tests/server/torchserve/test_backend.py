@@ -146,13 +146,13 @@ async def test_every_model_has_its_pools(backend, launcher, torchserve):
         await becomes(backend, READY)
         for name in ("a", "b"):
             for kind in PoolKind:
-                assert await backend.pool(name, kind).submit(work(), 5) == RESULT
+                assert await backend.pool(name, kind).submit(work()) == RESULT
     assert [name for name, *_ in torchserve.calls] == ["a-predict", "a-analyze", "b-predict", "b-analyze"]
     assert {metadata["authorization"] for *_, metadata in torchserve.calls} == {"Bearer token 0"}
     assert len(launcher.processes) == 1
     assert backend.readiness() == RECOVERING
     with pytest.raises(errors.UnavailableError):
-        await backend.pool("a", PoolKind.PREDICT).submit(work(), 5)
+        await backend.pool("a", PoolKind.PREDICT).submit(work())
 
 
 async def test_restart_after_death(backend, launcher, torchserve, restarts, caplog):
@@ -168,7 +168,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             assert restarts == list(range(1, life + 1))
             process = launcher.processes[-1]
             torchserve.behaviour = hangs
-            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
+            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work()))
             await called(life + 1)
             process.die()
             with pytest.raises(errors.UnavailableError) as caught:
@@ -177,7 +177,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             await stopped(process)
         await becomes(backend, READY)
         torchserve.behaviour = answers
-        assert await backend.pool("a", PoolKind.PREDICT).submit(work(), 5) == RESULT
+        assert await backend.pool("a", PoolKind.PREDICT).submit(work()) == RESULT
     assert [metadata["authorization"] for *_, metadata in torchserve.calls] == [f"Bearer token {i}" for i in range(4)]
     assert caplog.messages.count("TorchServe ended with status 137") == 3
 

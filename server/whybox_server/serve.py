@@ -125,6 +125,7 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         max_image_bytes=settings.max_image_bytes,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
+        cors_origins=settings.cors_origins,
     )
     config = uvicorn.Config(
         app, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=int(_DRAIN_SECONDS)

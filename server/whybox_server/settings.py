@@ -61,7 +61,13 @@ class Settings(BaseSettings):
         default=20 * 2**20, ge=1024, description="Largest encoded picture that a request may send, in bytes."
     )
 
-    @field_validator("models", mode="before")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins of web pages whose scripts may call REST, such as https://app.example.com, separated by"
+        " commas; * allows every page. Empty allows none but the server's own.",
+    )
+
+    @field_validator("models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

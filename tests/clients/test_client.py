@@ -222,6 +222,7 @@ def test_models(client: Client) -> None:
 
 
 def test_model_names_are_escaped(client: Client, gateway: FakeGateway, picture: bytes) -> None:
+    gateway.models = [v1.Model(name="b c?d%20")]
     client.predict(picture, model="b c?d%20")
     assert gateway.sent.model == "b c?d%20"
 

@@ -2,28 +2,31 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Scope
 
 from whybox import v1
+from whybox.v1.request_ids import HEADER
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
+from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.middleware import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
-from whybox_server.rest.responses import NDJSON, PartsResponse, accepted, message_response, unless_disconnected
+from whybox_server.rest.responses import NDJSON, PartsResponse, message_response, unless_disconnected
 from whybox_server.rest.values import read_values
 from whybox_server.validation.request import VERSION
 
@@ -49,7 +52,13 @@ class _Route(Route):
 
 
 def create_app(
-    gateway: Gateway, metrics: Metrics, *, max_image_bytes: int, default_timeout: float, max_timeout: float
+    gateway: Gateway,
+    metrics: Metrics,
+    *,
+    max_image_bytes: int,
+    default_timeout: float,
+    max_timeout: float,
+    cors_origins: Sequence[str] = (),
 ) -> Starlette:
     """The application.
 
@@ -59,6 +68,7 @@ def create_app(
         max_image_bytes: Largest encoded picture that is read; a larger one is refused with 413.
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
+        cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
     """
     description = json.dumps(document(max_image_bytes=max_image_bytes, max_timeout=max_timeout)).encode()
 
@@ -85,11 +95,28 @@ def create_app(
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(CallMiddleware, metrics=metrics)],
+        # CORS comes first, so that scripts can read errors too.
+        middleware=[*_cors(cors_origins), Middleware(CallMiddleware, metrics=metrics)],
         exception_handlers={HTTPException: routing_problem},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """What lets scripts of other origins call the server; without origins browsers keep them from it."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            # Browsers send an origin without a slash at its end.
+            allow_origins=[origin.rstrip("/") for origin in origins],
+            allow_methods=("GET", "POST"),
+            allow_headers=("Content-Type", "Content-Encoding", HEADER),
+            expose_headers=(HEADER, "Retry-After"),
+        )
+    ]
 
 
 def _analysis(
@@ -97,23 +124,30 @@ def _analysis(
 ) -> Handler:
     async def handle(request: Request) -> Response:
         state = request.state
-        state.call.model = request.path_params["model"]
-        message, asked = await read_request(request, action, max_image_bytes)
+        name = state.call.model = request.path_params["model"]
+        # Before the body is read, so that no picture is uploaded for an answer that needs none.
+        model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
+        message, asked = await read_request(request, action, model, max_image_bytes)
         timeout = min(asked or default_timeout, max_timeout)
-        if action.is_streamed and NDJSON in accepted(request):
+        kind = preferred(request.headers.getlist("accept"), _kinds(action))
+        if kind == NDJSON:
             parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
             return PartsResponse(parts, request)
-        as_png = action.name in DRAWN and PNG in accepted(request)
-        if as_png:
+        if kind == PNG:
             ask_for_picture(message)
         work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
-        response = picture_response(answer) if as_png else message_response(answer)
+        response = picture_response(answer) if kind == PNG else message_response(answer)
         gateway.learn_sending(time.perf_counter() - answered)
         return response
 
     return handle
+
+
+def _kinds(action: Action) -> list[str]:
+    """The kinds of answers that an action has beside JSON."""
+    return [kind for kind, has in ((NDJSON, action.is_streamed), (PNG, action.name in DRAWN)) if has]
 
 
 def _reading(gateway: Gateway) -> list[Route]:

@@ -58,8 +58,16 @@ def answer_schemas(roots: Iterable[Descriptor]) -> dict[str, Schema]:
 
 
 def request_schemas(roots: Iterable[Descriptor]) -> dict[str, Schema]:
-    """Schemas of messages as they are taken in: no field is needed, and none may be unknown."""
+    """Schemas of messages as they are taken in: no field is needed, each may be null, and none may be unknown."""
     return _schemas(roots, answered=False)
+
+
+def nullable(schema: Schema) -> Schema:
+    """The schema of a value that may also be null, which is as if it were left out; it keeps the description."""
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {
+        "anyOf": [{name: what for name, what in schema.items() if name not in described}, {"type": "null"}]
+    } | described
 
 
 def _schemas(roots: Iterable[Descriptor], *, answered: bool) -> dict[str, Schema]:
@@ -79,6 +87,7 @@ def _schemas(roots: Iterable[Descriptor], *, answered: bool) -> dict[str, Schema
         }
         required = [field.name for field in message.fields if not field.has_presence]
         if not answered:
+            schema["properties"] = {name: nullable(value) for name, value in schema["properties"].items()}
             schema["additionalProperties"] = False
         elif required:
             schema["required"] = required

@@ -31,20 +31,32 @@ class CallMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call_id = usable_or_new(Headers(scope=scope).get(HEADER))
+        headers = Headers(scope=scope)
+        call_id = usable_or_new(headers.get(HEADER))
         started = False
+        # Such a caller sends its body only when it is asked to, by the first `receive`.
+        holds_back = headers.get("expect", "").lower() == "100-continue"
+
+        async def receive_body() -> Message:
+            nonlocal holds_back
+            holds_back = False
+            return await receive()
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)[HEADER] = call_id
+                sent = MutableHeaders(scope=message)
+                sent[HEADER] = call_id
+                if holds_back:
+                    # The body never comes: the next request would be taken for it.
+                    sent["Connection"] = "close"
             await send(message)
 
         with self._count(scope["path"].removeprefix(scope.get("root_path", ""))) as call:
             scope.setdefault("state", {}).update(request_id=call_id, call=call)
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive_body, send_with_id)
             except Exception as exc:
                 if started:
                     raise

@@ -7,19 +7,20 @@ from typing import Any
 from whybox import v1
 from whybox.v1.errors import UnavailableError
 from whybox.v1.request_ids import PATTERN
-from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import problems
-from whybox_server.rest.actions import ACTIONS, ANALYZE, Action
+from whybox_server.rest.actions import ACTIONS, Action
+from whybox_server.rest.bodies.schemas import FILE, body_schemas
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.responses import NDJSON
-from whybox_server.rest.values import MAX_VALUES
 from whybox_server.validation.options import Option
-from whybox_server.validation.request import TIMEOUT, VERSION
+from whybox_server.validation.request import VERSION
 
-_FILE = {"type": "string", "format": "binary"}
-_BASE64 = {"type": "string", "contentEncoding": "base64"}
-_IMAGE = {"image": "The encoded picture: JPEG, PNG, WebP or GIF."}
+_SPELLINGS = (
+    "In JSON, an option that is null is left out, 3.0 is an integer, and white space in base64 is skipped. In a query "
+    "or a form, a boolean is true or false in upper or lower case, and an integer has digits alone or a fraction of "
+    "zeros."
+)
 _STRING = {"type": "string"}
 _PROBLEM: Schema = {
     "type": "object",
@@ -46,6 +47,12 @@ _PROBLEM: Schema = {
     },
 }
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
+_CONTENT_ENCODING = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is compressed. The limits of size hold for what it unpacks to.",
+    "schema": {"type": "string", "enum": [*problems.ENCODINGS]},
+}
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
@@ -65,7 +72,8 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
             "version": version("whybox"),
             "summary": "Predictions of an image classifier, each with its evidence.",
             "description": f"A picture may have at most {max_image_bytes} bytes; no request is worked on for more than "
-            f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`.",
+            f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`. "
+            + _SPELLINGS,
         },
         "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
         | _reading_paths(),
@@ -99,7 +107,7 @@ def _analysis(action: Action) -> dict[str, Any]:
     response = {"schema": reference(v1.AnalyzeResponse.DESCRIPTOR)}
     content: dict[str, Any] = {"application/json": response}
     if action.name in DRAWN:
-        content[PNG] = {"schema": _FILE | {"description": f"With `Accept: {PNG}`: {DRAWN[action.name]}."}}
+        content[PNG] = {"schema": FILE | {"description": f"If Accept prefers `{PNG}` to JSON: {DRAWN[action.name]}."}}
     if action.is_streamed:
         failure = {
             "type": "object",
@@ -109,9 +117,9 @@ def _analysis(action: Action) -> dict[str, Any]:
         content[NDJSON] = {
             "schema": {
                 "type": "string",
-                "description": "With `Accept: application/x-ndjson`: one AnalyzeResponse per line, the prediction "
-                'first; a certificate is repeated while it is "running". An error after the first line is the last '
-                'line, {"error": <Problem>}.',
+                "description": "If Accept prefers `application/x-ndjson` to JSON: one AnalyzeResponse per line, the "
+                'prediction first; a certificate is repeated while it is "running". An error after the first line is '
+                'the last line, {"error": <Problem>}.',
                 "contentMediaType": "application/json",
                 "contentSchema": {"oneOf": [response["schema"], failure]},
             }
@@ -120,15 +128,10 @@ def _analysis(action: Action) -> dict[str, Any]:
         "operationId": action.name,
         "summary": action.summary,
         "tags": ["analysis"],
-        "parameters": [_MODEL, _REQUEST_ID, *(_query(option) for option in action.options)],
+        "parameters": [_MODEL, _REQUEST_ID, _CONTENT_ENCODING, *(_query(option) for option in action.options)],
         "requestBody": {
             "required": True,
-            "content": {
-                "image/*": {"schema": _FILE},
-                "application/octet-stream": {"schema": _FILE},
-                "multipart/form-data": {"schema": _fields(action, _FILE)},
-                "application/json": {"schema": _json_body(action)},
-            },
+            "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
         },
         "responses": _responses(content, _STATUSES),
     }
@@ -206,37 +209,3 @@ def _query(option: Option[Any]) -> dict[str, Any]:
     one = dict(option.kind.schema)
     schema = {"type": "array", "items": one} if option.repeatable else one
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}
-
-
-def _fields(action: Action, image: Schema) -> Schema:
-    """Pictures and options as the fields of an object, in a form or in JSON."""
-    pictures = _IMAGE | {option.name: option.description for option in action.pictures}
-    properties: dict[str, Any] = {name: image | {"description": what} for name, what in pictures.items()}
-    for option in action.options:
-        one = dict(option.kind.schema)
-        several = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
-        schema = {"oneOf": [one, several]} if option.repeatable else one
-        properties[option.name] = schema | {"description": option.description}
-    return {"type": "object", "required": ["image"], "properties": properties, "additionalProperties": False}
-
-
-def _json_body(action: Action) -> Schema:
-    flat = _fields(action, _BASE64)
-    if action.name != ANALYZE:
-        return flat
-    request = v1.AnalyzeRequest.DESCRIPTOR
-    image = flat["properties"]["image"]
-    parts = request_schemas((request,))[request.full_name]
-    return {
-        "oneOf": [
-            flat | {"title": "Options"},
-            parts
-            | {
-                "title": "Parts",
-                "description": "Only the parts that are spelled out are computed.",
-                "properties": parts["properties"] | {"image": image, "timeout": dict(TIMEOUT.kind.schema)},
-                "required": ["image"],
-                "anyOf": [{"required": [part]} for part in PARTS],
-            },
-        ]
-    }

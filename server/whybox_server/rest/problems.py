@@ -20,6 +20,8 @@ from whybox.v1.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+ENCODINGS = ("gzip", "deflate")
+"""What a body may be compressed with."""
 
 
 class UnsupportedMediaTypeError(InvalidRequestError):
@@ -28,10 +30,22 @@ class UnsupportedMediaTypeError(InvalidRequestError):
     default_reason = "UNSUPPORTED_MEDIA_TYPE"
 
 
+class UnsupportedEncodingError(UnsupportedMediaTypeError):
+    """The body's Content-Encoding is none that is unpacked."""
+
+    default_reason = "UNSUPPORTED_ENCODING"
+
+
 class BodyTooLargeError(InvalidRequestError):
     """The form or the JSON, all in all, has more bytes than any right request needs."""
 
     default_reason = "BODY_TOO_LARGE"
+
+
+class IncompleteBodyError(InvalidRequestError):
+    """The body ended before all of it had come."""
+
+    default_reason = "INCOMPLETE_BODY"
 
 
 class MethodNotAllowedError(InvalidRequestError):
@@ -103,5 +117,7 @@ def problem_response(error: WhyboxError, request_id: str, headers: Mapping[str, 
     headers = dict(headers or {})
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, UnsupportedEncodingError):
+        headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     # ASCII, because a message may quote what was sent, and JSON can carry half of a surrogate pair.
     return Response(json.dumps(details), details["status"], headers, MEDIA_TYPE)

@@ -10,15 +10,22 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest.actions import ANALYZE, Action
-from whybox_server.rest.bodies import Body, read_body
+from whybox_server.rest.bodies.base64_text import of_message
+from whybox_server.rest.bodies.reading import Body, read_body
 from whybox_server.rest.values import read_values
 from whybox_server.validation.request import COMMON
 
 
 async def read_request(
-    request: Request, action: Action, max_image_bytes: int
+    request: Request, action: Action, model: v1.Model, max_image_bytes: int
 ) -> tuple[v1.AnalyzeRequest, float | None]:
     """Reads the picture and the options of `POST /v1/models/{model}:{action}`.
+
+    Args:
+        request: The request.
+        action: What it asks for.
+        model: The model in its path.
+        max_image_bytes: Largest encoded picture that is read.
 
     Returns:
         The request, unvalidated as to what its values mean for a model, and the seconds that the caller will wait if it
@@ -28,14 +35,16 @@ async def read_request(
         InvalidRequestError: Something in it cannot be understood.
         CancelledError: The caller went away while sending.
     """
-    model: str = request.path_params["model"]
+    query = request.query_params.multi_items()
+    # What is wrong in the address is told before the picture is uploaded.
+    read_values(action.options, query, model=model)
     body = await read_body(request, max_image_bytes)
     pictures = _pictures(action, body)
-    spelled_out = _take_parts(body.json, model) if action.name == ANALYZE else {}
+    spelled_out = _take_parts(body.json, model.name) if action.name == ANALYZE else {}
     sent = (*body.form, *_scalars(action, body.json))
-    given = read_values(action.options, request.query_params.multi_items(), sent)
+    given = read_values(action.options, query, sent, model)
     message = v1.AnalyzeRequest(
-        model=model, version=given.get("version", ""), image=body.picture, seed=given.get("seed", 0)
+        model=model.name, version=given.get("version", ""), image=body.picture, seed=given.get("seed", 0)
     )
     if spelled_out:
         _check_unmixed(given.keys() | pictures.keys(), spelled_out)
@@ -60,19 +69,25 @@ def _names(options: Iterable[Any]) -> set[str]:
 
 def _take_parts(fields: dict[str, Any], model: str) -> dict[str, Any]:
     """Takes the parts out of a body that is an AnalyzeRequest in JSON; such a body may repeat the model's name."""
-    parts = {name: fields.pop(name) for name in PARTS if name in fields}
-    if parts and fields.pop("model", model) != model:
+    named = {name: fields.pop(name) for name in PARTS if name in fields}
+    parts = {name: part for name, part in named.items() if part is not None}
+    if named and not parts:
+        first = next(iter(named))
+        message = f"{first} is null; give at least one part an object, such as {{}}, or leave all of them out"
+        raise InvalidRequestError(message, field=first)
+    if parts and fields.pop("model", model) not in (model, None):
         raise InvalidRequestError(f"model differs from the one in the path, {model}", field="model")
     return parts
 
 
 def _scalars(action: Action, fields: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """An array is a repeated option."""
+    """An array is a repeated option; an option that is null is left out."""
+    known = _names(action.options)
     repeatable = _names(option for option in action.options if option.repeatable)
     for name, value in fields.items():
         if isinstance(value, list) and value and name in repeatable:
             yield from ((name, item) for item in value)
-        else:
+        elif value is not None or name not in known:
             yield name, value
 
 
@@ -83,7 +98,16 @@ def _check_unmixed(given: Iterable[str], parts: Mapping[str, Any]) -> None:
         raise InvalidRequestError(message, field=mixed[0])
 
 
+def _check_baselines(explanations: object) -> None:
+    """Checks the pictures inside of the parts, and takes white space out of them."""
+    for index, options in enumerate(explanations if isinstance(explanations, list) else ()):
+        for name in ("baseline_image", "baselineImage"):
+            if isinstance(options, dict) and options.get(name) is not None:
+                options[name] = of_message(f"explanations[{index}].{name}", options[name])
+
+
 def _add_parts(message: v1.AnalyzeRequest, parts: Mapping[str, Any]) -> None:
+    _check_baselines(parts.get("explanations"))
     for name, value in parts.items():
         try:
             # One by one, so that an error can name the part.

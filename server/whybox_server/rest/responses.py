@@ -27,12 +27,6 @@ def render(message: Message) -> bytes:
     return _dump(fields)
 
 
-def accepted(request: Request) -> set[str]:
-    """Media types that the caller names, in lower case, without their parameters."""
-    kinds = ",".join(request.headers.getlist("accept")).split(",")
-    return {kind.partition(";")[0].strip().lower() for kind in kinds}
-
-
 def _dump(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 

@@ -8,7 +8,7 @@ from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
 from whybox.v1.vocabulary import ALL, BASELINES, CHANNELS, DEFAULT_METHOD, ENCODINGS, MEASUREMENTS, NUMBERS
 from whybox_server.validation.checks import did_you_mean, quoted
-from whybox_server.validation.kinds import CLASS, PICTURE, TEXT, integer, name_of, number
+from whybox_server.validation.kinds import CLASS, PICTURE, TEXT, Kind, class_of, integer, name_of, number
 from whybox_server.validation.options import Given, Option, PartOptions, check_kind, write_class, write_options
 
 MAX_EXPLANATIONS = 16
@@ -23,6 +23,10 @@ _CLASSES: tuple[tuple[_Index, _Label], ...] = (
 )
 # Each of these makes a map of its own; the others are for all maps.
 _PER_MAP = ("method", "target_class")
+
+
+def _class_of(model: v1.Model) -> Kind:
+    return class_of(integer(0, model.num_classes - 1))
 
 
 def _quoted(names: Collection[str]) -> str:
@@ -45,11 +49,13 @@ class ExplanationOptions(PartOptions):
             CLASS,
             "Index or name of the class to explain; one map for each. Default: the predicted class.",
             repeatable=True,
+            ranged=_class_of,
         ),
         Option[v1.Method](
             "contrast_class",
             CLASS,
             "Index or name of another class: the map then tells why the target rather than this class.",
+            ranged=_class_of,
         ),
         Option[v1.Method](
             "baseline",
@@ -67,7 +73,7 @@ class ExplanationOptions(PartOptions):
         ),
         Option[v1.Method](
             "max_evaluations",
-            integer(),
+            integer(1, MAX_EVALUATIONS),
             "The most that each method may spend, in the evaluations that it counts. Default: the method's "
             "`default_evaluations`.",
             narrow=lambda method: integer(method.min_evaluations, MAX_EVALUATIONS),

@@ -1,7 +1,8 @@
 """Kinds of single values: how each is read from text or JSON, and its JSON Schema.
 
 A reader takes a string (of a query or a form) or a scalar of JSON, and returns the value; a ValueError says what would
-be right.
+be right. It takes all that the schema takes, and strings that spell it: 3.0 is an integer, as it is in JSON Schema, and
+"True" is a boolean, as Python writes it. A string with an exponent or a space is no integer.
 """
 
 import math
@@ -15,6 +16,7 @@ MAX_CHARACTERS = 1000
 
 _INT32 = (-(2**31), 2**31 - 1)
 _NUMBER = re.compile(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?")
+_INTEGER = re.compile(r"(-?[0-9]{1,10})(\.0{1,10})?")
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,24 @@ def name_of(names: Collection[str]) -> Kind:
     return Kind(read, {"type": "string", "enum": list(names)})
 
 
+def _whole(value: object) -> object:
+    """An integer, where the value is one or spells one."""
+    if isinstance(value, str) and (spelled := _INTEGER.fullmatch(value)):
+        return int(spelled[1])
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 def integer(low: int = _INT32[0], high: int = _INT32[1]) -> Kind:
     """A whole number from `low` to `high`."""
 
     def read(value: object) -> int:
-        if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
-            value = int(value)
+        value = _whole(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"must be an integer from {low} to {high}")
         return value
 
-    if (low, high) == _INT32:
-        return Kind(read, {"type": "integer", "format": "int32"})
     return Kind(read, {"type": "integer", "minimum": low, "maximum": high})
 
 
@@ -102,8 +110,8 @@ def _range(low: float, above: float, high: float, below: float) -> str:
 
 
 def _boolean(value: object) -> bool:
-    if value in ("true", "false"):
-        value = value == "true"
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     if not isinstance(value, bool):
         raise ValueError("must be true or false")
     return value
@@ -112,22 +120,30 @@ def _boolean(value: object) -> bool:
 BOOLEAN = Kind(_boolean, {"type": "boolean"})
 
 
-def _class(value: object) -> int | str:
-    # What looks like a number is an index.
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError("must be the index or the name of a class")
-    if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
-        return _text(value)
-    index: int = integer().read(value)
-    return index
+def class_of(indices: Kind) -> Kind:
+    """A class, by its name or by its index, which is of the kind `indices`."""
+
+    def read(value: object) -> int | str:
+        if isinstance(value, float):
+            value = _whole(value)
+        if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+            raise ValueError("must be the index or the name of a class")
+        # Digits are an index; "3.0" may be a name.
+        if isinstance(value, str) and not re.fullmatch("-?[0-9]+", value):
+            return _text(value)
+        index: int = indices.read(value)
+        return index
+
+    return Kind(read, {"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_CHARACTERS})
 
 
-CLASS = Kind(_class, {"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_CHARACTERS})
+CLASS = class_of(integer())
 
 
 def _text_or_integer(value: object) -> str:
     # A number of evaluations is a number to people who write JSON, and a string in the message.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+    whole = _whole(value)
+    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else _text(value)
 
 
 TEXT_OR_INTEGER = Kind(_text_or_integer, {"type": ["string", "integer"]})

@@ -29,6 +29,8 @@ class Option(Generic[SubjectT]):
         field: The field of the part's message that holds it; empty where that has the same name.
         repeatable: Whether it may be given several times (in JSON: as an array); its field is a repeated one.
         narrow: The kind as far as the model, or the method, narrows it; None where they do not.
+        ranged: The kind with the range that the model sets, for messages about a value that cannot be read; None where
+            `kind` has the range.
         default: What the model, or the method, fills in where the option is left open; None where it stays open.
         taken: Whether the model, or the method, takes the option at all.
     """
@@ -39,6 +41,7 @@ class Option(Generic[SubjectT]):
     field: str = ""
     repeatable: bool = False
     narrow: Callable[[SubjectT], Kind] | None = None
+    ranged: Callable[[v1.Model], Kind] | None = None
     default: Callable[[SubjectT], Any] | None = None
     taken: Callable[[SubjectT], bool] = lambda _: True
 
@@ -46,6 +49,23 @@ class Option(Generic[SubjectT]):
     def field_name(self) -> str:
         """The field of the part's message that holds it."""
         return self.field or self.name
+
+    def read(self, value: object, model: v1.Model | None) -> Any:
+        """One value as it came over REST.
+
+        Args:
+            value: Text, or a scalar of JSON.
+            model: The model that is asked; None where no model is.
+
+        Raises:
+            ValueError: Says what would be right, in the model's range.
+        """
+        try:
+            return self.kind.read(value)
+        except ValueError:
+            if self.ranged is not None and model is not None:
+                self.ranged(model).read(value)
+            raise
 
     def write(self, message: Message, value: Any) -> None:
         """Puts a value, as `kind` reads it (of a repeatable option a tuple), into the part's message."""

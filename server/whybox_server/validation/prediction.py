@@ -1,10 +1,14 @@
 """What can be asked of the prediction."""
 
 from whybox import v1
-from whybox_server.validation.kinds import integer
+from whybox_server.validation.kinds import Kind, integer
 from whybox_server.validation.options import Option, PartOptions
 
 _DEFAULT_TOP_K = 5
+
+
+def _number_of_classes(model: v1.Model) -> Kind:
+    return integer(1, model.num_classes)
 
 
 class PredictionOptions(PartOptions):
@@ -17,7 +21,8 @@ class PredictionOptions(PartOptions):
             integer(),
             f"Number of classes to return, most probable first. Default: {_DEFAULT_TOP_K}, or all classes of a model "
             "that has fewer.",
-            narrow=lambda model: integer(1, model.num_classes),
+            narrow=_number_of_classes,
+            ranged=_number_of_classes,
             default=lambda model: min(_DEFAULT_TOP_K, model.num_classes),
         ),
     )

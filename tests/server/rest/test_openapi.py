@@ -1,6 +1,8 @@
 """The OpenAPI document against what the server takes and answers."""
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import jsonschema
@@ -129,6 +131,31 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("action", ACTIONS)
+async def test_bodies_may_be_compressed_as_described(http, action):
+    parameters = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["parameters"]
+    [described] = [parameter for parameter in parameters if parameter.get("name") == "Content-Encoding"]
+    assert described["in"] == "header"
+    compressed = {"gzip": gzip.compress, "deflate": zlib.compress}
+    assert described["schema"]["enum"] == [*compressed]
+    for name, compress in compressed.items():
+        headers = PICTURE["headers"] | {"Content-Encoding": name}
+        response = await http.post(f"{URL}:{action}", content=compress(PICTURE["content"]), headers=headers)
+        assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_a_form_is_taken_as_it_is_described(http, action):
+    """As generated clients send it: binary parts without a filename, every other part as text."""
+    content = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["requestBody"]["content"]
+    properties = content["multipart/form-data"]["schema"]["properties"]
+    binary = {name for name, schema in properties.items() if schema.get("format") == "binary"}
+    assert binary == {"image", *(option.name for option in ACTIONS[action].pictures)}
+    parts = dict.fromkeys(binary, (None, b"picture", "application/octet-stream"))
+    response = await http.post(f"{URL}:{action}", files=parts, data={"seed": "1", "timeout": "2.5"})
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("action", ACTIONS)
 async def test_every_kind_of_answer_is_described(http, gateway, action):
     gateway.parts = 1
     part: dict[str, Any] = {"explanations": [{"overlay": b"png"}]}
@@ -192,7 +219,7 @@ async def test_problems_are_as_described(http, gateway, error):
 
 
 # Values for the class of an explanation; the last ones are wrong.
-CLASSES: list[object] = [207, "tench", [207, "tench"], "", 1.5, True, None, [], [[]]]
+CLASSES: list[object] = [207, 207.0, "tench", [207, "tench"], None, "", 1.5, True, [None], [], [[]]]
 IMAGE = {"image": "cGljdHVyZQ=="}
 
 
@@ -202,6 +229,12 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("predict", {"top_k": 3, "seed": 1, "timeout": 2.5, "version": "1"}),
         ("predict", {"top_k": "3"}),
         ("predict", {"top_k": 3.5}),
+        ("predict", {"top_k": 3.0}),
+        ("predict", {"top_k": 1e2}),
+        ("predict", {"top_k": 1e300}),
+        ("predict", {"top_k": None, "seed": None, "timeout": None, "version": None}),
+        ("predict", {"image": None}),
+        ("predict", {"colour": None}),
         ("predict", {"colour": 1}),
         ("explain", {"method": "grad_cam"}),
         ("explain", {"method": ["grad_cam", "integrated_gradients"], "max_evaluations": 3}),
@@ -217,6 +250,9 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("explain", {"method": "m" * 1001}),
         ("explain", {"baseline_image": "cGljdHVyZQ=="}),
         ("explain", {"baseline_image": 3}),
+        ("explain", {"baseline_image": None, "baseline": None, "method": None}),
+        ("explain", {"max_evaluations": 0}),
+        ("explain", {"max_evaluations": 10_001}),
         *(
             (action, {"baseline_image": "cGljdHVyZQ=="})
             for action in ("predict", "robustness", "bias", "certify", "analyze")
@@ -247,6 +283,13 @@ IMAGE = {"image": "cGljdHVyZQ=="}
         ("analyze", {"robustness": {"encodings": ["change"], "twin": "grad_cam", "transfer": True}}),
         ("analyze", {"prediction": {"top_k": 1}, "explanations": [{"method": "grad_cam"}], "seed": 3}),
         ("analyze", {"prediction": {"colour": 1}}),
+        ("analyze", {"prediction": {"top_k": None}, "explanations": None, "seed": None, "timeout": None}),
+        ("analyze", {"prediction": {"top_k": 3.0}, "model": None}),
+        ("analyze", {"prediction": None, "bias": None}),
+        ("analyze", {"prediction": None, "top_k": 1}),
+        ("analyze", {"model": None}),
+        ("analyze", {"explanations": [None]}),
+        ("analyze", {"explanations": [{"method": "grad_cam", "tolerance": None, "encodings": [None]}]}),
         ("analyze", {"prediction": {}, "top_k": 1}),
         ("analyze", {"prediction": {}, "baseline_image": "cGljdHVyZQ=="}),
         ("analyze", {"explanations": [{"target_label": "tench", "baseline_image": "cGljdHVyZQ==", "tolerance": 0.5}]}),

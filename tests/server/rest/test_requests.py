@@ -1,5 +1,6 @@
 """What a REST request means, in whichever way it is sent, and what is said of one that means nothing."""
 
+import base64
 import json
 import re
 from typing import Any
@@ -210,6 +211,97 @@ async def test_no_baseline_is_left_empty(http, gateway, sent, action, meaning):
     assert gateway.requests == [request(**meaning)]
 
 
+# action, an option as it is sent, the request that it means
+SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+    *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in ("3", "3.0", "3.000", "03")),
+    *(("predict", {"seed": value}, {"prediction": {}, "seed": 7}) for value in ("7", "7.0")),
+    *(
+        ("robustness", {"transfer": value}, {"robustness": {"transfer": True}})
+        for value in ("true", "True", "TRUE", True)
+    ),
+    *(("robustness", {"transfer": value}, {"robustness": {}}) for value in ("false", "False", "FALSE", False)),
+    *(("robustness", {"budget": value}, {"robustness": {"budget": "30"}}) for value in ("30", "30.0")),
+    *(
+        ("explain", {"target_class": value}, {"explanations": [{"method": "grad_cam", "target_label": value}]})
+        for value in ("207.0", "1e2", "True", "null")
+    ),
+]
+JSON_SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+    *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in (3, 3.0)),
+    ("predict", {"top_k": 1e2}, {"prediction": {"top_k": 100}}),
+    ("predict", {"seed": 7.0}, {"prediction": {}, "seed": 7}),
+    ("robustness", {"budget": 30.0}, {"robustness": {"budget": "30"}}),
+    ("explain", {"target_class": 207.0}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
+    ("explain", {"target_class": [207.0]}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
+    ("certify", {"sigma": 1}, {"certified": {"sigma": 1.0}}),
+    # null is as if the option were left out
+    *(
+        ("predict", {name: None}, {"prediction": {}})
+        for name in ("top_k", "seed", "version", "timeout", "baseline_image")
+    ),
+    *(
+        ("explain", {name: None}, GRAD_CAM)
+        for name in ("method", "target_class", "contrast_class", "tolerance", "encoding", "baseline", "baseline_image")
+    ),
+    *(
+        ("robustness", {name: None}, {"robustness": {}})
+        for name in ("transfer", "norm", "budget", "attack", "picture", "twin", "corruption")
+    ),
+    ("certify", {"sigma": 0.5, "alpha": None, "samples": None}, {"certified": {"sigma": 0.5}}),
+    ("analyze", {"top_k": None, "sigma": None, "method": None}, ALL_PARTS),
+    (
+        "analyze",
+        {"prediction": {"top_k": None}, "explanations": None, "robustness": None, "model": None, "seed": None},
+        {"prediction": {}},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("action", "sent", "meaning"),
+    [
+        *((action, RAW | {"params": options}, meaning) for action, options, meaning in SPELLINGS),
+        *(
+            (action, {"json": {"image": BASE64, **options}}, meaning)
+            for action, options, meaning in (*SPELLINGS, *JSON_SPELLINGS)
+        ),
+        ("predict", {"json": {"image": BASE64, "top_k": None}, "params": {"top_k": 2}}, {"prediction": {"top_k": 2}}),
+    ],
+)
+async def test_a_value_is_what_its_schema_says_however_it_is_spelled(http, gateway, action, sent, meaning):
+    response = await http.post(f"{URL}:{action}", **sent)
+    assert response.status_code == 200, response.text
+    assert gateway.requests == [request(**meaning)]
+
+
+# Base64 as MIME breaks it into lines, as PEM does, and as people paste it.
+SPACED = {
+    "mime": lambda text: "\r\n".join(text[start : start + 76] for start in range(0, len(text), 76)) + "\r\n",
+    "pem": lambda text: "\n".join(text[start : start + 4] for start in range(0, len(text), 4)),
+    "pasted": lambda text: f"  {text[:3]}\t{text[3:]} \n",
+}
+
+
+@pytest.mark.parametrize("spaced", SPACED.values(), ids=SPACED)
+async def test_white_space_in_base64_is_skipped(http, gateway, spaced):
+    picture = bytes(range(256))
+    text = spaced(base64.b64encode(picture).decode())
+    for body in ({"baseline_image": text}, {"explanations": [{"method": "rise", "baseline_image": text}]}):
+        response = await http.post(f"{URL}:analyze", json={"image": text, **body})
+        assert response.status_code == 200, response.text
+        asked = gateway.requests.pop()
+        assert asked.image == picture
+        assert [options.baseline_image for options in asked.explanations] == [picture]
+
+
+@pytest.mark.parametrize("text", ["_-8=", "_-8", "/+8=", "/+8", " /+\n8"])
+async def test_a_picture_inside_of_a_part_has_either_alphabet(http, gateway, text):
+    body = {"image": BASE64, "explanations": [{"method": "rise", "baseline_image": text}]}
+    response = await http.post(f"{URL}:analyze", json=body)
+    assert response.status_code == 200, response.text
+    assert gateway.requests[0].explanations[0].baseline_image == b"\xff\xef"
+
+
 PARTS = {
     "prediction": {"top_k": 2},
     "explanations": [
@@ -227,9 +319,9 @@ async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
 
 
 # Values in JSON that an option does not take.
-NO_POSITIVE_NUMBERS: list[object] = [True, None, 0, 10**400, []]
-NO_SHARES: list[object] = [True, None, -0.1, 2, 10**400, []]
-NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
+NO_POSITIVE_NUMBERS: list[object] = [True, [None], 0, 10**400, []]
+NO_SHARES: list[object] = [True, [None], -0.1, 2, 10**400, []]
+NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
 
 
 # action, what is sent, status, field, what the detail says
@@ -241,8 +333,39 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         ("predict", RAW | {"params": {"method": "grad_cam"}}, 400, "method", "unknown option"),
         ("predict", RAW | {"params": {"top_k": "five"}}, 400, "top_k", "integer"),
         ("predict", RAW | {"params": {"top_k": ""}}, 400, "top_k", "integer"),
-        ("predict", RAW | {"params": {"top_k": "2147483648"}}, 400, "top_k", "2147483647"),
-        ("predict", RAW | {"params": {"top_k": "1_0"}}, 400, "top_k", "integer"),
+        ("predict", RAW | {"params": {"top_k": "2147483648"}}, 400, "top_k", "must be an integer from 1 to 1000"),
+        *(
+            ("predict", RAW | {"params": {"top_k": value}}, 400, "top_k", "must be an integer from 1 to 1000")
+            for value in (
+                "1_0",
+                "1e2",
+                " 5",
+                "5 ",
+                "+5",
+                "5.",
+                ".0",
+                "3.5",
+                "3.0e0",
+                "0x5",
+                "\u0665",
+                "null",
+                "NaN",
+                "1" * 11,
+            )
+        ),
+        *(
+            ("predict", {"json": {"image": BASE64, "top_k": value}}, 400, "top_k", "must be an integer from 1 to 1000")
+            for value in (1e300, 2**31, "x", {}, [1])
+        ),
+        *(
+            ("robustness", RAW | {"params": {"transfer": value}}, 400, "transfer", "true or false")
+            for value in ("1", "0", "on", "", " true", "null", "None")
+        ),
+        *(
+            ("explain", RAW | {"params": {"max_evaluations": value}}, 400, "max_evaluations", "from 1 to 10000")
+            for value in ("0", "10001", "many")
+        ),
+        ("explain", RAW | {"params": {"contrast_class": "-2147483649"}}, 400, "contrast_class", "from 0 to 999"),
         ("robustness", RAW | {"params": {"transfer": "yes"}}, 400, "transfer", "true or false"),
         ("robustness", RAW | {"params": {"transfer": ["true", "true"]}}, 400, "transfer", "given twice"),
         ("robustness", {"json": {"image": BASE64, "transfer": 1}}, 400, "transfer", "true or false"),
@@ -281,7 +404,13 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         ("explain", RAW | {"params": {"dtype": "uint8"}}, 400, "dtype", "encoding"),
         ("explain", RAW | {"params": {"target_class": ""}}, 400, "target_class", "index or the name"),
         ("explain", RAW | {"params": {"target_class": ["cat", ""]}}, 400, "target_class", "index or the name"),
-        ("explain", RAW | {"params": {"target_class": "2147483648"}}, 400, "target_class", "2147483647"),
+        (
+            "explain",
+            RAW | {"params": {"target_class": "2147483648"}},
+            400,
+            "target_class",
+            "must be an integer from 0 to 999",
+        ),
         ("explain", RAW | {"params": {"target_class": "1" * 20}}, 400, "target_class", "integer"),
         ("explain", RAW | {"params": {"contrast_class": ["1", "2"]}}, 400, "contrast_class", "given twice"),
         ("explain", RAW | {"params": {"baseline": ["black", "grey"]}}, 400, "baseline", "given twice"),
@@ -317,7 +446,7 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         # options in JSON
         ("predict", {"json": {"image": BASE64, "top_k": 1.5}}, 400, "top_k", "integer"),
         ("predict", {"json": {"image": BASE64, "top_k": True}}, 400, "top_k", "integer"),
-        ("predict", {"json": {"image": BASE64, "top_k": None}}, 400, "top_k", "integer"),
+        ("predict", {"json": {"image": BASE64, "top_k": [None]}}, 400, "top_k", "integer from 1 to 1000"),
         *(
             ("explain", {"json": {"image": BASE64, name: [1]}}, 400, name, "must be")
             for name in ("version", "seed", "timeout", "contrast_class", "baseline", "tolerance", "channels")
@@ -345,11 +474,14 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
             for sent in WITH_BASELINE.values()
         ),
         ("explain", {"json": {"image": BASE64, "baseline_image": 3}}, 400, "baseline_image", "string in base64"),
-        ("explain", {"json": {"image": BASE64, "baseline_image": None}}, 400, "baseline_image", "string in base64"),
+        ("explain", {"json": {"image": None}}, 400, "image", "no picture"),
+        ("predict", {"json": {"image": BASE64, "colour": None}}, 400, "colour", "unknown option"),
+        ("predict", {"json": {"image": BASE64, "model": None}}, 400, "model", "unknown option"),
+        ("analyze", {"json": {"image": BASE64, "bias": None}}, 400, "bias", "is null"),
+        ("analyze", {"json": {"image": BASE64, "bias": None, "prediction": None}}, 400, "prediction", "is null"),
         ("explain", {"json": {"image": BASE64, "baseline_image": "%%%"}}, 400, "baseline_image", "not valid base64"),
         ("explain", {"json": {"baseline_image": BASE64}}, 400, "image", "no picture"),
         ("explain", {"files": {"baseline_image": FILES["baseline_image"]}}, 400, "image", "no picture"),
-        ("explain", {"files": FILES | {"baseline_image": (None, "black")}}, 400, "baseline_image", "must be a file"),
         (
             "explain",
             {"files": [("image", ("a", PICTURE)), *[("baseline_image", ("b", BASELINE))] * 2]},
@@ -401,9 +533,22 @@ NO_CLASSES: list[object] = [True, None, 1.5, [], [1, True], {}, ""]
         ("predict", {"json": {"image": 3}}, 400, "image", "string"),
         ("predict", {"json": {"image": "%%%"}}, 400, "image", "base64"),
         ("predict", {"json": {"image": BASE64.rstrip("=") + "\n"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": BASE64 + "\u00a0"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": BASE64 + "\x00"}}, 400, "image", "base64"),
+        ("predict", {"json": {"image": " \r\n"}}, 400, "image", "no picture"),
+        *(
+            (
+                "analyze",
+                {"json": {"image": BASE64, "explanations": [{}, {"method": "rise", name: value}]}},
+                400,
+                f"explanations[1].{name}",
+                "base64",
+            )
+            for name in ("baseline_image", "baselineImage")
+            for value in ("%%%", "data:image/png;base64," + BASE64, BASE64[:4] + "!" + BASE64[4:], 3, ["AAAA"])
+        ),
         ("predict", {"json": {"image": "data:image/png;base64," + BASE64}}, 400, "image", "base64"),
         ("predict", {"json": {"image": "ä"}}, 400, "image", "base64"),
-        ("predict", {"files": {"image": (None, "text")}}, 400, "image", "file"),
         ("predict", {"files": {"photo": ("a.jpg", PICTURE)}}, 400, "photo", "files are image and baseline_image"),
         ("predict", {"files": [("image", ("a", PICTURE)), ("image", ("b", PICTURE))]}, 400, "image", "given twice"),
         ("predict", {"files": [("image", ("a", PICTURE))] * 3}, 400, None, "Too many files"),

@@ -1,7 +1,5 @@
 """The three ways to send a picture: as the body itself, as a form, or inside JSON."""
 
-import base64
-import binascii
 import json
 import re
 from collections import Counter
@@ -10,24 +8,24 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from whybox.v1.errors import CancelledError, InvalidRequestError, PictureError, WhyboxError
 from whybox_server.rest.actions import PICTURE_FILES
-from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
+from whybox_server.rest.bodies.base64_text import decoded
+from whybox_server.rest.bodies.cut_off import is_cut_off
+from whybox_server.rest.bodies.encodings import encoding_of, packed_limit, unpacked
+from whybox_server.rest.bodies.forms import read_form, text_of
+from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, UnsupportedMediaTypeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large
 
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20
-_MAX_FIELD_BYTES = 64 * 2**10
-_MAX_FORM_FIELDS = 100
 
 _WAYS = (
-    "as the body (Content-Type image/* or application/octet-stream), as the file field `image` of a "
+    "as the body (Content-Type image/* or application/octet-stream), as the part `image` of a "
     "multipart/form-data form, or in base64 as the field `image` of an application/json object"
 )
 
@@ -57,6 +55,8 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         PictureTooLargeError: It has more than `max_image_bytes` bytes.
         BodyTooLargeError: A form or JSON has more bytes than the largest right one.
         UnsupportedMediaTypeError: The Content-Type is none of the three.
+        UnsupportedEncodingError: The Content-Encoding is none that is unpacked.
+        IncompleteBodyError: The body ended early.
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
     """
@@ -88,9 +88,27 @@ async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
 
 
 async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
-    """The body as it arrives, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
-    declared = request.headers.get("content-length", "")
-    if re.fullmatch("[0-9]{1,19}", declared) and int(declared) > limit:
+    """The body as it was before it was compressed, as it arrives, cut off where it exceeds `limit`."""
+    encoding = encoding_of(",".join(request.headers.getlist("content-encoding")))
+    if encoding:
+        arriving = _arriving(request, packed_limit(limit), too_large)
+        body = unpacked(arriving, encoding)
+    else:
+        arriving = body = _arriving(request, limit, too_large)
+    size = 0
+    async with aclosing(arriving), aclosing(body):
+        async for chunk in body:
+            size += len(chunk)
+            if size > limit:
+                raise too_large
+            yield chunk
+
+
+async def _arriving(request: Request, limit: int, too_large: WhyboxError) -> AsyncGenerator[bytes, None]:
+    """The body as it was sent, cut off where it exceeds `limit`: early by what it declares, else by what comes."""
+    header = request.headers.get("content-length", "")
+    declared = int(header) if re.fullmatch("[0-9]{1,19}", header) else None
+    if declared is not None and declared > limit:
         raise too_large
     size = 0
     try:
@@ -102,41 +120,28 @@ async def _chunks(request: Request, limit: int, too_large: WhyboxError) -> Async
                 yield chunk
     except ClientDisconnect:
         raise CancelledError("the caller went away while sending its request") from None
+    if is_cut_off(request.scope) or (declared is not None and size < declared):
+        promised = "the last chunk" if declared is None else f"the {declared:,} that Content-Length declares"
+        message = f"the body ends after {size:,} bytes, before {promised}; send all of it"
+        raise IncompleteBodyError(message)
 
 
 async def _form(request: Request, max_image_bytes: int) -> Body:
     limit = max_image_bytes + MAX_BASELINE_BYTES + _ROOM_FOR_OPTIONS
     async with aclosing(_chunks(request, limit, _body_too_large(limit, max_image_bytes))) as chunks:
-        parser = MultiPartParser(
-            request.headers,
-            chunks,
-            max_files=len(PICTURE_FILES),
-            max_fields=_MAX_FORM_FIELDS,
-            max_part_size=_MAX_FIELD_BYTES,
-        )
-        # The size is bounded already: keep the picture in memory instead of writing it to disk.
-        parser.spool_max_size = limit + 1
-        try:
-            form = await parser.parse()
-        except (MultiPartException, UnicodeError) as exc:
-            raise InvalidRequestError(f"the form cannot be read: {str(exc).rstrip('.')}") from None
+        parts = await read_form(request.headers["content-type"], chunks, PICTURE_FILES)
     files: dict[str, bytes] = {}
     fields = []
-    try:
-        for name, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                if name not in PICTURE_FILES or name in files:
-                    what = (
-                        "is given twice" if name in files else f"must be text; files are {' and '.join(PICTURE_FILES)}"
-                    )
-                    raise InvalidRequestError(f"{name} {what}", field=name)
-                files[name] = await value.read()
-            elif name in PICTURE_FILES:
-                raise PictureError(f"{name} must be a file of the form, with a filename", field=name)
-            else:
-                fields.append((name, value))
-    finally:
-        await form.close()
+    for part in parts:
+        if part.name in PICTURE_FILES:
+            if part.name in files:
+                raise InvalidRequestError(f"{part.name} is given twice", field=part.name)
+            files[part.name] = bytes(part.content)
+        elif part.is_file:
+            message = f"{part.name} must be text; files are {' and '.join(PICTURE_FILES)}"
+            raise InvalidRequestError(message, field=part.name)
+        else:
+            fields.append((part.name, text_of(part)))
     return _body(files, form=tuple(fields))
 
 
@@ -152,24 +157,13 @@ async def _json(request: Request, max_image_bytes: int) -> Body:
         raise InvalidRequestError(f"the body is not valid JSON: {why}") from None
     if not isinstance(fields, dict):
         raise InvalidRequestError("the body must be a JSON object")
-    return _body({name: _decoded(name, fields.pop(name, "")) for name in PICTURE_FILES}, json=fields)
+    return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
 
 
 def _body(files: Mapping[str, bytes], **fields: Any) -> Body:
     # A browser sends a form whose file was not chosen with an empty one.
     pictures = {name: content for name, content in files.items() if content and name != "image"}
     return Body(files.get("image", b""), pictures, **fields)
-
-
-def _decoded(name: str, base64_text: object) -> bytes:
-    if not isinstance(base64_text, str):
-        raise PictureError(f"{name} must be a string in base64", field=name)
-    try:
-        return base64.b64decode(base64_text, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise PictureError(
-            f"{name} is not valid base64 ({exc}); no line breaks, no `data:` prefix, padded with `=`", field=name
-        ) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

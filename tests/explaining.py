@@ -10,6 +10,7 @@ from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier, Differentiable, OnnxServing
+from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.onnx_export import export
@@ -20,7 +21,7 @@ from whybox_handlers.passes.scheduler import Task, run
 def served(spec_path: Path) -> Classifier:
     """A model with its real weights, as it serves, without the checks of packing."""
     spec = load_spec(spec_path)
-    network = networks.build(spec.architecture, len(networks.labels(spec.labels)))
+    network = networks.build(spec.architecture, len(read_labels(spec.labels)))
     network.load(networks.read_weights(str(spec.weights.path())))
     differentiable = Differentiable(network, list(spec.mean), list(spec.std))
     device = torch.device("cpu")

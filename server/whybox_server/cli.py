@@ -52,7 +52,8 @@ def pack(
     """Build the archive of each model spec.
 
     Packing exports the network to ONNX and compares it with torch on real pictures. It refuses the model if a logit
-    differs by more than 1e-3 or if the five best classes differ. An archive that is up to date is not built again.
+    differs by more than 1e-4 of the largest logit or if the five best classes differ. An archive that is up to date is
+    not built again.
     """
     # Imported here: the serving process must not load torch.
     from whybox_server.packing.pack import PackError, SpecError, pack_model

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, ValidationInfo, field_validator
@@ -61,7 +61,7 @@ class ModelSpec:
         crop: Side of the centre crop that the network sees, pixels.
         mean: Mean of each channel in [0, 1], subtracted inside the network.
         std: Standard deviation of each channel in units of the range [0, 1], by which the difference is divided; not 0.
-        labels: "torchvision/WEIGHTS": the categories of one of torchvision's weight enums.
+        labels: The names of the classes, as `labels.read_labels` takes them.
         check_pictures: Real pictures on which packing compares ONNX Runtime with torch and tests the explainers.
         enabled: Names of explainers that are off by default and that this model offers.
     """
@@ -75,7 +75,7 @@ class ModelSpec:
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    labels: str
+    labels: str | tuple[str, ...] | PackageFiles
     check_pictures: PackageFiles
     enabled: tuple[str, ...] = ()
 
@@ -119,6 +119,10 @@ class _CheckPictures(_Location):
     files: _Text
 
 
+class _LabelFile(_Location):
+    file: _Text
+
+
 class _Preprocessing(_Section):
     resize: _Pixels
     crop: _Pixels
@@ -155,7 +159,15 @@ class _Spec(_Section):
     architecture: _Text
     weights: _Weights
     preprocessing: _Preprocessing
-    labels: _Text
+    labels: _Text | list[str] | _LabelFile = Field(
+        description="'torchvision/WEIGHTS', a list of labels (quote numbers, yes and no), or the name of a .txt or "
+        ".json file, as text or as `{file: NAME}` with or without `package`"
+    )
+    head: Literal["softmax"] = Field(
+        "softmax",
+        description="softmax: a network with one output or with independent outputs (sigmoid) cannot be packed; train "
+        "it with one output per class",
+    )
     check_pictures: _CheckPictures
     methods: _Methods = _Methods(enable=[])
 
@@ -174,7 +186,7 @@ def load_spec(path: Path) -> ModelSpec:
         spec = _Spec.model_validate(entries)
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_context=False)
-        raise SpecError(f"{path}: {'; '.join(_in_words(each, entries) for each in mistakes)}") from None
+        raise SpecError(f"{path}: {'; '.join(dict.fromkeys(_in_words(each, entries) for each in mistakes))}") from None
     return ModelSpec(
         name=spec.name,
         version=spec.version,
@@ -185,10 +197,16 @@ def load_spec(path: Path) -> ModelSpec:
         crop=spec.preprocessing.crop,
         mean=_of_range(spec.preprocessing.mean),
         std=_of_range(spec.preprocessing.std),
-        labels=spec.labels,
+        labels=_labels(spec.labels, path.parent),
         check_pictures=spec.check_pictures.found(spec.check_pictures.files, path.parent),
         enabled=tuple(spec.methods.enable),
     )
+
+
+def _labels(labels: str | list[str] | _LabelFile, directory: Path) -> str | tuple[str, ...] | PackageFiles:
+    if isinstance(labels, str):
+        return PackageFiles(directory, labels) if labels.lower().endswith((".txt", ".json")) else labels
+    return tuple(labels) if isinstance(labels, list) else labels.found(labels.file, directory)
 
 
 def _of_range(grey_levels: list[float]) -> tuple[float, float, float]:
@@ -211,6 +229,9 @@ def _in_words(mistake: ErrorDetails, entries: Any) -> str:
     """One of pydantic's complaints: the dotted name of the entry, and what would be right."""
     names = [str(name) for name in mistake["loc"]]
     entry = ".".join(names)
+    if names[:1] == ["labels"] and "labels" in entries and mistake["type"] != "value_error":
+        # Pydantic reports what each of the forms lacks.
+        return f"labels: {entries['labels']!r} must be {_Spec.model_fields['labels'].description}"
     if mistake["type"] == "missing":
         return f"{entry} is missing"
     if mistake["type"] in ("extra_forbidden", "invalid_key"):
@@ -219,6 +240,7 @@ def _in_words(mistake: ErrorDetails, entries: Any) -> str:
     if mistake["type"] == "model_type":
         return f"{entry or 'the spec'} must be a mapping"
     if mistake["type"] == "value_error":
+        entry = entry.replace(f".{_LabelFile.__name__}", "")
         return f"{entry}: {mistake['msg'].removeprefix('Value error, ')}"
     # A wrong item is reported with the whole list: the position alone says little.
     names = [name for name in mistake["loc"] if isinstance(name, str)]

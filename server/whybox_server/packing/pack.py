@@ -14,7 +14,6 @@ from model_archiver.model_packaging_utils import ModelExportUtils
 import whybox_handlers
 from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS
-from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import (
     MANIFEST,
     ONNX,
@@ -25,15 +24,12 @@ from whybox_handlers.models.classifier import (
     differentiable,
 )
 from whybox_handlers.models.digests import sha256
+from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
-from whybox_handlers.packing.checks import (
-    PackError,
-    compare_logits,
-    compare_maps,
-    randomise_methods,
-)
+from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
+from whybox_handlers.packing.refusals import PackError, refuse_probabilities
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import ArchiveError, read_manifest
@@ -83,13 +79,18 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> P
         PackError: ONNX Runtime and torch disagree on the check pictures, or our maps and Captum's do.
     """
     spec = load_spec(spec_path)
+    try:
+        return _pack(spec, store, report)
+    except (SpecError, PackError) as error:
+        raise type(error)(f"{spec_path}: {error}") from error
+
+
+def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None]) -> Packed:
+    """As `pack_model`, for a spec that has been read; its errors do not name the spec's file."""
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
     network = differentiable(model, spec.weights.path())
-    try:
-        model.methods.extend(_methods(network, spec.enabled))
-    except SpecError as error:
-        raise SpecError(f"{spec_path}: {error}") from None
+    model.methods.extend(_methods(network, spec.enabled))
     model.digests.inputs_sha256 = _inputs(model, spec)
     archive = store / f"{spec.name}.mar"
     if _inputs_of(archive) == model.digests.inputs_sha256:
@@ -97,6 +98,7 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> P
     store.mkdir(parents=True, exist_ok=True)
     report("exporting to ONNX")
     onnx = export(network, spec.crop)
+    refuse_probabilities(onnx)
     model.digests.onnx_sha256 = sha256(onnx)
     _check(model, network, onnx, spec, report)
     # Built beside its place, so that the archive appears there only when it is complete.
@@ -114,7 +116,7 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> P
 
 def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     """The manifest as far as it is known before the network is built."""
-    labels = networks.labels(spec.labels)
+    labels = read_labels(spec.labels)
     model = v1.Model(
         name=spec.name,
         version=spec.version,

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 import torchvision
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
@@ -103,11 +102,22 @@ _TORCHVISION: dict[str, Callable[[Any], _Halves]] = {
 }
 
 
+# Their weights alone exceed the 2 GiB that an ONNX file can hold.
+_TOO_LARGE = ("vit_h_14",)
+
+
 def _torchvision(name: str, num_classes: int) -> Network:
+    if name in _TOO_LARGE:
+        raise SpecError(
+            f"architecture: torchvision/{name} cannot be packed, because an ONNX file holds less than 2 GiB; "
+            "choose a smaller architecture"
+        )
     split = next((split for family, split in _TORCHVISION.items() if name.startswith(family)), None)
     if split is None or name not in torchvision.models.list_models(torchvision.models):
         known = [
-            each for each in torchvision.models.list_models(torchvision.models) if each.startswith(tuple(_TORCHVISION))
+            each
+            for each in torchvision.models.list_models(torchvision.models)
+            if each.startswith(tuple(_TORCHVISION)) and each not in _TOO_LARGE
         ]
         raise SpecError(f"architecture: torchvision/{name} is not one of {', '.join(known)}")
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
@@ -167,9 +177,3 @@ BUILDERS: dict[str, Callable[[str, int], Network]] = {
     "efficientnet_lite": _efficientnet_lite,
     "torchvision": _torchvision,
 }
-
-
-def read_weights(path: str) -> dict[str, Tensor]:
-    """A state dict from a file saved by torch; nothing in the file is executed."""
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights

@@ -9,7 +9,7 @@ from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.packing.peers import PEERS, map_difference
-from whybox_handlers.packing.randomisation import attributions, randomisation_test, randomised
+from whybox_handlers.packing.randomisation import DeadNetworkError, attributions, randomisation_test, randomised
 from whybox_handlers.packing.refusals import PackError
 
 # ONNX Runtime and torch round differently; a larger difference, as a share of the largest logit, means that the export
@@ -103,10 +103,16 @@ def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[s
 
     Args:
         classifier: On the CPU.
-        views: [N, 3, crop, crop] in [0, 1], two or more; the first ones are used.
+        views: [N, 3, crop, crop] in [0, 1], two or more different ones; the first ones are used.
         report: Called with each step, in a few words.
+
+    Raises:
+        PackError: A network with random weights cannot tell the pictures apart.
     """
-    random = randomised(classifier, views[:_CALIBRATION_PICTURES])
+    try:
+        random = randomised(classifier, views[:_CALIBRATION_PICTURES])
+    except DeadNetworkError as error:
+        raise PackError(f"check_pictures.files: {error}; add pictures that differ more, or check the weights") from None
     for method in classifier.model.methods:
         row = EXPLAINERS[method.name]
         if row.unavailable_for(classifier.network, [method.name], method.name):

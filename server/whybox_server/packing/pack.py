@@ -1,7 +1,7 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +10,7 @@ import torch
 from google.protobuf import json_format
 from model_archiver.model_archiver_config import ModelArchiverConfig
 from model_archiver.model_packaging_utils import ModelExportUtils
+from torch import Tensor
 
 import whybox_handlers
 from whybox import v1
@@ -27,9 +28,10 @@ from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
+from whybox_handlers.packing.check_pictures import read_views
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
-from whybox_handlers.packing.refusals import PackError, refuse_probabilities
+from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import ArchiveError, read_manifest
@@ -75,14 +77,18 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> P
         report: Called with each step, in a few words.
 
     Raises:
-        SpecError: The spec is wrong.
-        PackError: ONNX Runtime and torch disagree on the check pictures, or our maps and Captum's do.
+        SpecError: The spec is wrong, or names files that cannot be used. Its message begins with the spec's file.
+        PackError: The network must not be served: for example, ONNX Runtime and torch disagree on the check pictures,
+            or our maps and Captum's do; or the archive cannot be written. Its message begins with the spec's file.
     """
     spec = load_spec(spec_path)
     try:
         return _pack(spec, store, report)
     except (SpecError, PackError) as error:
         raise type(error)(f"{spec_path}: {error}") from error
+    except OSError as error:
+        # A file or the store cannot be read or written; the error names it.
+        raise PackError(f"{spec_path}: {error}") from error
 
 
 def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None]) -> Packed:
@@ -90,17 +96,21 @@ def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None]) -> Packed
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
     network = differentiable(model, spec.weights.path())
+    refuse_size(network)
+    refuse_crop(network, spec.crop, model.num_classes)
     model.methods.extend(_methods(network, spec.enabled))
     model.digests.inputs_sha256 = _inputs(model, spec)
     archive = store / f"{spec.name}.mar"
     if _inputs_of(archive) == model.digests.inputs_sha256:
         return Packed(archive, read_manifest(archive), fresh=False)
     store.mkdir(parents=True, exist_ok=True)
+    views = read_views(spec)
+    refuse_constant(network, views.values())
     report("exporting to ONNX")
     onnx = export(network, spec.crop)
     refuse_probabilities(onnx)
     model.digests.onnx_sha256 = sha256(onnx)
-    _check(model, network, onnx, spec, report)
+    _check(model, network, onnx, views, report)
     # Built beside its place, so that the archive appears there only when it is complete.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
         content = Path(temporary, "content")
@@ -206,12 +216,15 @@ def _inputs_of(archive: Path) -> str | None:
 
 
 def _check(
-    model: v1.Model, network: Differentiable, onnx: bytes, spec: ModelSpec, report: Callable[[str], None]
+    model: v1.Model,
+    network: Differentiable,
+    onnx: bytes,
+    views: Mapping[str, Tensor],
+    report: Callable[[str], None],
 ) -> None:
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
     classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    views = {path.name: classifier.see(path.read_bytes())[0] for path in spec.check_pictures.paths()}
     compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
     compare_maps(classifier, stacked[0], report)

@@ -38,7 +38,7 @@ def test_the_specs_own_list() -> None:
 )
 def test_files(name: str, content: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content.encode())
-    assert read_labels(PackageFiles(tmp_path, name)) == ["cat", "dog", "গরু"]
+    assert read_labels(PackageFiles(tmp_path, name, "labels")) == ["cat", "dog", "গরু"]
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ def test_files(name: str, content: str, tmp_path: Path) -> None:
 def test_each_mistake_is_named(name: str, content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SpecError, match=f"^labels: .*{re.escape(words)}") as raised:
-        read_labels(PackageFiles(tmp_path, name))
+        read_labels(PackageFiles(tmp_path, name, "labels"))
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"no file matches 'labels\.txt'"):
-        read_labels(PackageFiles(tmp_path, "labels.txt"))
+    with pytest.raises(SpecError, match=r"labels: no file matches 'labels\.txt'"):
+        read_labels(PackageFiles(tmp_path, "labels.txt", "labels"))

@@ -111,6 +111,16 @@ def test_unknown_architectures(architecture: str, says: str) -> None:
         networks.build(architecture, CLASSES)
 
 
+def test_an_architecture_that_no_onnx_file_holds_is_not_offered() -> None:
+    with pytest.raises(
+        SpecError, match="architecture: torchvision/vit_h_14 cannot be packed, because an ONNX file holds"
+    ):
+        networks.build("torchvision/vit_h_14", CLASSES)
+    with pytest.raises(SpecError, match=r"is not one of .*vit_l_16") as raised:
+        networks.build("torchvision/vit_h_15", CLASSES)
+    assert "vit_h_14" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("architecture", "num_classes", "says"),
     [

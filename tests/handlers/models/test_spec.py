@@ -1,5 +1,6 @@
 """Model specs: the committed ones are right, and each mistake is named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +128,29 @@ def test_files_beside_the_spec(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_text(yaml.safe_dump(entries))
     spec = load_spec(path)
-    with pytest.raises(SpecError, match="no file matches"):
+    with pytest.raises(SpecError, match=r"weights\.file: no file matches"):
         spec.weights.path()
     (tmp_path / "one.pth").touch()
     assert spec.weights.path() == tmp_path / "one.pth"
     (tmp_path / "two.pth").touch()
-    with pytest.raises(SpecError, match="2 files match"):
+    with pytest.raises(SpecError, match=r"weights\.file: 2 files match"):
         spec.weights.path()
+
+
+@pytest.mark.parametrize("name", ["plain.pth", "with [brackets].pth", "*ets].pth", "sub/*.pth"])
+def test_names_and_patterns(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for file in ("plain.pth", "with [brackets].pth", "sub/one.pth"):
+        (tmp_path / file).touch()
+    (tmp_path / "sub" / "folder.pth").mkdir()
+    for pattern in (name, str(tmp_path / name)):
+        assert PackageFiles(Path() if pattern != name else tmp_path, pattern, "weights.file").path().is_file()
+
+
+@pytest.mark.parametrize("pattern", ["**x/*.pth", "\0", "."])
+def test_what_is_no_pattern(pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"weights\.file: "):
+        PackageFiles(tmp_path, pattern, "weights.file").paths()
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "keras/resnet", "efficientnet_lite/efficientnet-lite9", ""])
@@ -147,9 +164,9 @@ def test_unknown_architectures(architecture: str) -> None:
     [
         ("torchvision/ResNet18_Weights.IMAGENET1K_V1", "torchvision/ResNet18_Weights.IMAGENET1K_V1"),
         (["cat", "dog"], ("cat", "dog")),
-        ("labels.txt", PackageFiles(STORE, "labels.txt")),
-        ("labels.json", PackageFiles(STORE, "labels.json")),
-        ({"file": "labels"}, PackageFiles(STORE, "labels")),
+        ("labels.txt", PackageFiles(STORE, "labels.txt", "labels")),
+        ("labels.json", PackageFiles(STORE, "labels.json", "labels")),
+        ({"file": "labels"}, PackageFiles(STORE, "labels", "labels.file")),
     ],
 )
 def test_labels_are_a_name_a_list_or_a_file(written: object, read: object, tmp_path: Path) -> None:
@@ -157,7 +174,7 @@ def test_labels_are_a_name_a_list_or_a_file(written: object, read: object, tmp_p
     path = tmp_path / "model.yaml"
     path.write_text(yaml.safe_dump(entries | {"labels": written}))
     spec = load_spec(path)
-    assert spec.labels == (PackageFiles(tmp_path, read.pattern) if isinstance(read, PackageFiles) else read)
+    assert spec.labels == (replace(read, root=tmp_path) if isinstance(read, PackageFiles) else read)
 
 
 def test_softmax_is_the_default_head(tmp_path: Path) -> None:

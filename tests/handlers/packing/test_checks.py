@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from architectures import CLASSES, classifier_of, network_of, random_classifier, random_pictures
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Differentiable
-from whybox_handlers.packing.checks import compare_logits, compare_maps
+from whybox_handlers.models.spec import SpecError
+from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.packing.peers import map_difference
-from whybox_handlers.packing.refusals import PackError, refuse_probabilities
+from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
 
 VIEWS = {f"{index}.png": view for index, view in enumerate(random_pictures(3, 16))}
 
@@ -26,6 +27,17 @@ class Fixed(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.get_buffer("logits").expand(len(pictures), -1)
+
+
+class Rows(nn.Module):
+    """The first row of logits for a black picture, the second for a white one."""
+
+    def __init__(self, logits: list[list[float]]) -> None:
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.get_buffer("logits")[(inputs[:, 0] > 0).long()]
 
 
 class Spoilt:
@@ -159,3 +171,61 @@ def test_a_network_that_ends_in_probabilities_is_refused(layers: list[nn.Module]
         PackError, match=r"the network ends in (Hard)?(Sigmoid|Softmax), and `head: softmax` needs logits"
     ):
         refuse_probabilities(exported)
+
+
+def test_a_network_that_no_onnx_file_holds_is_refused() -> None:
+    with torch.device("meta"):
+        small = Differentiable(network_of(nn.Linear(1024, 1024)), [0.5] * 3, [0.5] * 3)
+        layers = [nn.Linear(16384, 16384, bias=False) for _ in range(2)]
+        large = Differentiable(network_of(*layers), [0.5] * 3, [0.5] * 3)
+    refuse_size(small)
+    with pytest.raises(SpecError, match=r"architecture: the weights take 2\.0 GiB, and an ONNX file holds less than 2"):
+        refuse_size(large)
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ([nn.Flatten(1), nn.Linear(48, 3)], None),
+        ([nn.Flatten(1), nn.Linear(27, 3)], r"preprocessing\.crop: the network cannot take 4 x 4 pixels \(.*\); use"),
+        ([nn.Conv2d(3, 3, 7), nn.Flatten(1)], r"preprocessing\.crop: the network cannot take 4 x 4 pixels"),
+        ([nn.Flatten(1), nn.Linear(48, 2)], r"output has shape \[1, 2\] in place of \[1, 3\]; give it one output per"),
+        ([nn.Identity()], r"output has shape \[1, 3, 4, 4\] in place of \[1, 3\]"),
+    ],
+)
+def test_a_crop_that_the_network_cannot_take(layers: list[nn.Module], words: str | None) -> None:
+    network = classifier_of(network_of(*layers)).network
+    if words is None:
+        refuse_crop(network, 4, 3)
+        return
+    with pytest.raises(SpecError, match=words) as raised:
+        refuse_crop(network, 4, 3)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("logits", "words"),
+    [
+        ([[1.0, 2.0], [2.0, 1.0]], None),
+        ([[0.0, 0.0], [2.0, 1.0]], None),
+        ([[0.0, 0.0], [0.0, 0.0]], "every check picture the same answer"),
+        ([[1.0, 2.0], [1.0, 2.0]], "every check picture the same answer"),
+        ([[1.0, 1.0], [2.0, 2.0]], "all classes the same logit"),
+    ],
+)
+def test_a_network_that_says_nothing(logits: list[list[float]], words: str | None) -> None:
+    network = classifier_of(network_of(nn.Flatten(1), Rows(logits))).network
+    views = [torch.full((3, 1, 1), float(index)) for index in range(len(logits))]
+    if words is None:
+        refuse_constant(network, views)
+        return
+    with pytest.raises(PackError, match=f"weights: the network gives {words}; check that it was trained"):
+        refuse_constant(network, views)
+
+
+def test_pictures_that_a_random_network_cannot_tell_apart() -> None:
+    view = random_pictures(1, 32)
+    with pytest.raises(
+        PackError, match=r"^check_pictures\.files: with random weights .*; add pictures that differ more"
+    ):
+        randomise_methods(random_classifier("torchvision/resnet18"), torch.cat([view, view]), lambda _: None)

@@ -12,6 +12,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from architectures import random_pictures
 from whybox_handlers.models.archives import load_archive
+from whybox_handlers.models.spec import load_spec
+from whybox_handlers.packing.check_pictures import read_views
 from whybox_server.packing import pack
 from whybox_server.packing.pack import PackError, SpecError, pack_model
 
@@ -118,3 +120,108 @@ def test_labels_from_a_file(classes: int, name: str, content: str, spec_of: Spec
 )
 def test_classes_that_do_not_fit(changes: dict[str, Any], words: str, spec_of: SpecWriter) -> None:
     assert words in refused(spec_of(**changes))
+
+
+# --- Weights
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_checkpoint_is_packed_like_its_weights(spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    weights = spec.parent / "weights.pth"
+    plain = torch.load(weights, weights_only=True)
+    wrapped = {f"module.{name}": tensor for name, tensor in plain.items()}
+    torch.save({"epoch": 3, "state_dict": wrapped}, weights)
+    served = load_archive(pack_model(spec, spec.parent, lambda _: None).archive)
+    network = get_model("resnet18", num_classes=2).eval()
+    network.load_state_dict(plain)
+    views = random_pictures(2, CROP)
+    mean, std = (torch.tensor(values).view(3, 1, 1) / 255 for values in ([124.0, 116.0, 104.0], [58.0, 57.0, 57.0]))
+    torch.testing.assert_close(served.serve(views), network((views - mean) / std).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(b""), "weights.pth is empty; copy or download the file again"),
+        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "weights.pth is truncated or damaged; copy"),
+        (lambda path: torch.save(get_model("resnet18"), path), "weights.pth holds Python objects (torchvision."),
+        (lambda path: path.unlink(), "weights.file: no file matches 'weights.pth'"),
+    ],
+)
+def test_bad_weights(spoil: Callable[[Path], object], words: str, spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    spoil(spec.parent / "weights.pth")
+    assert words in refused(spec)
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        (0.0, "weights: the network gives every check picture the same answer; check that it was trained"),
+        (torch.nan, "0.png: the network's output is not finite; check the weights and the preprocessing"),
+    ],
+)
+def test_weights_that_say_nothing(fill: float, words: str, spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    path = spec.parent / "weights.pth"
+    weights = torch.load(path, weights_only=True)
+    torch.save({name: torch.full_like(tensor, fill) for name, tensor in weights.items() if tensor.dim()}, path)
+    assert words in refused(spec)
+
+
+@pytest.mark.parametrize(("crop", "words"), [(200, "200 x 200 pixels (Wrong image height! Expected 224 but got 200!)")])
+def test_a_crop_that_a_transformer_cannot_take(crop: int, words: str, spec_of: SpecWriter) -> None:
+    preprocessing = {"resize": crop, "crop": crop, "mean": [124, 116, 104], "std": [58, 57, 57]}
+    spec = spec_of(architecture="torchvision/vit_b_32", preprocessing=preprocessing)
+    torch.save(get_model("vit_b_32", num_classes=2).state_dict(), spec.parent / "weights.pth")
+    assert f"preprocessing.crop: the network cannot take {words}; use the size that it was" in refused(spec)
+
+
+def test_a_store_that_cannot_be_made(spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    with pytest.raises(PackError, match=rf"^{spec}: .*File exists"):
+        pack_model(spec, spec.parent / "weights.pth", lambda _: None)
+
+
+# --- Check pictures
+
+
+def keep_one(folder: Path) -> None:
+    (folder / "1.png").unlink()
+
+
+def repeat_one(folder: Path) -> None:
+    (folder / "1.png").write_bytes((folder / "0.png").read_bytes())
+
+
+def spoil_one(folder: Path) -> None:
+    (folder / "1.png").write_bytes(b"not a picture")
+
+
+def remove_both(folder: Path) -> None:
+    (folder / "0.png").unlink()
+    (folder / "1.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (keep_one, "check_pictures.files: two or more different pictures are needed, and 0.png is the only one; add"),
+        (repeat_one, "two or more different pictures are needed, and 0.png, 1.png show the same; add another"),
+        (spoil_one, "1.png: "),
+        (remove_both, "check_pictures.files: no file matches '*.png'"),
+    ],
+)
+def test_bad_check_pictures(spoil: Callable[[Path], None], words: str, spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    spoil(spec.parent)
+    assert words in refused(spec)
+
+
+def test_pictures_of_the_same_name_in_two_folders_are_two(spec_of: SpecWriter) -> None:
+    path = spec_of(check_pictures={"files": "*/0.png"})
+    for index, folder in enumerate(("one", "two")):
+        (path.parent / folder).mkdir()
+        (path.parent / f"{index}.png").rename(path.parent / folder / "0.png")
+    assert list(read_views(load_spec(path))) == ["one/0.png", "two/0.png"]

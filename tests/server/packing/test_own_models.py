@@ -9,13 +9,15 @@ import torch
 import yaml
 from torchvision.models import get_model
 from torchvision.transforms.functional import to_pil_image
+from typer.testing import CliRunner
 
 from architectures import random_pictures
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.packing.check_pictures import read_views
+from whybox_server.cli import app
 from whybox_server.packing import pack
-from whybox_server.packing.pack import PackError, SpecError, pack_model
+from whybox_server.packing.pack import Checks, PackError, SpecError, pack_model
 
 CROP = 32
 
@@ -225,3 +227,42 @@ def test_pictures_of_the_same_name_in_two_folders_are_two(spec_of: SpecWriter) -
         (path.parent / folder).mkdir()
         (path.parent / f"{index}.png").rename(path.parent / folder / "0.png")
     assert list(read_views(load_spec(path))) == ["one/0.png", "two/0.png"]
+
+
+# --- Progress and omissions
+
+
+def test_checks_that_are_left_out_are_told_and_made_later(spec_of: SpecWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(pack, "randomise_methods", lambda *_: made.append("methods"))
+    monkeypatch.setattr(pack, "check_attacks", lambda *_: made.append("attacks"))
+    spec = spec_of()
+
+    def packed(checks: Checks) -> tuple[bool, list[str]]:
+        outcome = pack_model(spec, spec.parent, lambda _: None, checks)
+        return outcome.fresh, list(outcome.model.attack_check.reasons)
+
+    never = "the model was never tested for randomness and masked gradients: pack it again"
+    assert packed("export") == (True, [never])
+    assert packed("export") == (False, [never])
+    assert made == []
+    assert packed("all") == (True, [])
+    assert made == ["methods", "attacks"]
+    # An archive with all checks is good enough for fewer.
+    assert packed("export") == (False, [])
+
+
+def test_each_step_is_a_line_without_a_terminal(spec_of: SpecWriter) -> None:
+    spec = spec_of()
+    outcome = CliRunner().invoke(app, ["pack", str(spec), "--checks", "export"])
+    assert outcome.exit_code == 0
+    assert outcome.stderr.splitlines() == [
+        "mine: exporting to ONNX",
+        "mine: comparing ONNX Runtime with torch on 0.png",
+        "mine: comparing ONNX Runtime with torch on 1.png",
+        "mine: comparing saliency with Captum's",
+        "mine: comparing grad_cam with Captum's",
+        "mine: comparing input_x_gradient with Captum's",
+        "mine: writing the archive",
+    ]
+    assert outcome.stdout.startswith(f"packed {spec.parent / 'mine.mar'}: ONNX Runtime agrees with torch on 2 pictures")

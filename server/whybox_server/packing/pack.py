@@ -15,6 +15,7 @@ from torch import Tensor
 
 import whybox_handlers
 from whybox import v1
+from whybox.v1.errors import WhyboxError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import (
     MANIFEST,
@@ -89,7 +90,7 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None], chec
         return _pack(spec, store, report, checks)
     except (SpecError, PackError) as error:
         raise type(error)(f"{spec_path}: {error}") from error
-    except OSError as error:  # it names the file
+    except (OSError, WhyboxError) as error:  # the file cannot be used, or a method or an attack cannot work
         raise PackError(f"{spec_path}: {error}") from error
 
 
@@ -164,8 +165,7 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     digests.weights_sha256 = sha256(weights)
     digests.preprocessing_sha256 = sha256(model.preprocessing.SerializeToString(deterministic=True))
     digests.labels_sha256 = sha256("\n".join(labels).encode())
-    libraries = ("torch", "onnxruntime-gpu", "captum")
-    model.packing_check.runtime.update({library: version(library) for library in libraries})
+    model.packing_check.runtime.update({name: version(name) for name in ("torch", "onnxruntime-gpu", "captum")})
     return model
 
 

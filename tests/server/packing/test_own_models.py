@@ -12,6 +12,7 @@ from torchvision.transforms.functional import to_pil_image
 from typer.testing import CliRunner
 
 from architectures import random_pictures
+from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.packing.check_pictures import read_views
@@ -184,6 +185,14 @@ def test_a_store_that_cannot_be_made(spec_of: SpecWriter) -> None:
     spec = spec_of()
     with pytest.raises(PackError, match=rf"^{spec}: .*File exists"):
         pack_model(spec, spec.parent / "weights.pth", lambda _: None)
+
+
+def test_a_method_that_cannot_work(spec_of: SpecWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise FailedPreconditionError("the model's output is not finite for this picture")
+
+    monkeypatch.setattr(pack, "export", lambda *_: fail())
+    assert refused(spec_of()).endswith(": the model's output is not finite for this picture")
 
 
 # --- Check pictures

@@ -10,8 +10,10 @@ from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier, Differentiable, OnnxServing
+from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.models.subject import Subject
+from whybox_handlers.models.weights import read_weights
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
@@ -20,8 +22,8 @@ from whybox_handlers.passes.scheduler import Task, run
 def served(spec_path: Path) -> Classifier:
     """A model with its real weights, as it serves, without the checks of packing."""
     spec = load_spec(spec_path)
-    network = networks.build(spec.architecture, len(networks.labels(spec.labels)))
-    network.load(networks.read_weights(str(spec.weights.path())))
+    network = networks.build(spec.architecture, len(read_labels(spec.labels)))
+    network.load(read_weights(spec.weights.path()))
     differentiable = Differentiable(network, list(spec.mean), list(spec.std))
     device = torch.device("cpu")
     return Classifier(v1.Model(), differentiable, OnnxServing(export(differentiable, spec.crop), device), device)

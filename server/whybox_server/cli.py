@@ -4,7 +4,7 @@ import asyncio
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -48,11 +48,19 @@ def pack(
     store: Annotated[
         Path | None, typer.Option(help="Folder for the archives. Default: the folder of the spec.")
     ] = None,
+    checks: Annotated[
+        Literal["all", "export"],
+        typer.Option(
+            help="Checks to make. 'export' compares the export and the maps only, which is quicker for large networks; "
+            "GetModel then says that neither the methods nor the attacks were tested."
+        ),
+    ] = "all",
 ) -> None:
     """Build the archive of each model spec.
 
     Packing exports the network to ONNX and compares it with torch on real pictures. It refuses the model if a logit
-    differs by more than 1e-3 or if the five best classes differ. An archive that is up to date is not built again.
+    differs by more than 1e-4 of the largest logit or if the five best classes differ. An archive that is up to date is
+    not built again. Without a terminal each step is a line on standard error.
     """
     # Imported here: the serving process must not load torch.
     from whybox_server.packing.pack import PackError, SpecError, pack_model
@@ -60,7 +68,7 @@ def pack(
     for spec in specs:
         with _out.status(spec.stem) as status:
             try:
-                packed = pack_model(spec, store or spec.parent, partial(_report, status, spec.stem))
+                packed = pack_model(spec, store or spec.parent, partial(_report, status, spec.stem), checks)
             except (SpecError, PackError) as error:
                 _fail(error)
         check = packed.model.packing_check
@@ -154,7 +162,11 @@ def _log_handler() -> logging.Handler:
 
 
 def _report(status: Status, name: str, what: str) -> None:
-    status.update(f"{name}: {what}")
+    if _out.is_terminal:
+        status.update(f"{name}: {what}")
+    else:
+        # A spinner shows nothing there.
+        _err.print(f"{name}: {what}", markup=False, soft_wrap=True)
 
 
 def _fail(error: object) -> NoReturn:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox_handlers.models import networks
 from whybox_handlers.models.local_network import LocalNetwork
+from whybox_handlers.models.weights import read_weights
 from whybox_handlers.pictures.decoding import decode, preprocess
 
 _log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class Classifier:
 def differentiable(model: v1.Model, weights: Path) -> Differentiable:
     """The torch network of a manifest with the weights in a file."""
     network = networks.build(model.architecture, model.num_classes)
-    network.load(networks.read_weights(str(weights)))
+    network.load(read_weights(weights))
     return Differentiable(network, list(model.preprocessing.mean), list(model.preprocessing.std))
 
 

@@ -4,11 +4,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 import torchvision
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
-from torchvision.models import get_weight
 
 from whybox_handlers.models.spec import SpecError
 
@@ -44,24 +42,6 @@ def build(architecture: str, num_classes: int) -> Network:
     return BUILDERS[builder](name, num_classes)
 
 
-def labels(source: str) -> list[str]:
-    """Class names in index order.
-
-    Args:
-        source: "torchvision/WEIGHTS", for example "torchvision/EfficientNet_B0_Weights.IMAGENET1K_V1".
-
-    Raises:
-        SpecError: There is no such source.
-    """
-    library, _, name = source.partition("/")
-    if library != "torchvision":
-        raise SpecError(f"labels: {source!r} must be 'torchvision/WEIGHTS'")
-    try:
-        return list(get_weight(name).meta["categories"])
-    except (ValueError, KeyError, AttributeError) as error:
-        raise SpecError(f"labels: torchvision has no weights {name!r} with categories") from error
-
-
 class _EfficientNetFeatures(nn.Module):
     def __init__(self, network: EfficientNet) -> None:
         super().__init__()
@@ -81,7 +61,7 @@ def _efficientnet_lite(name: str, num_classes: int) -> Network:
         ) from error
     # Dropout does nothing in evaluation, so pooling and the linear layer are the whole head.
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network._fc)
-    return Network(_EfficientNetFeatures(network), head, _loader(network))
+    return Network(_EfficientNetFeatures(network), head, _loader(network, num_classes))
 
 
 _Halves = tuple[nn.Module | None, nn.Module]
@@ -122,25 +102,39 @@ _TORCHVISION: dict[str, Callable[[Any], _Halves]] = {
 }
 
 
+# Their weights alone exceed the 2 GiB that an ONNX file can hold.
+_TOO_LARGE = ("vit_h_14",)
+
+
 def _torchvision(name: str, num_classes: int) -> Network:
+    if name in _TOO_LARGE:
+        raise SpecError(
+            f"architecture: torchvision/{name} cannot be packed, because an ONNX file holds less than 2 GiB; "
+            "choose a smaller architecture"
+        )
     split = next((split for family, split in _TORCHVISION.items() if name.startswith(family)), None)
     if split is None or name not in torchvision.models.list_models(torchvision.models):
         known = [
-            each for each in torchvision.models.list_models(torchvision.models) if each.startswith(tuple(_TORCHVISION))
+            each
+            for each in torchvision.models.list_models(torchvision.models)
+            if each.startswith(tuple(_TORCHVISION)) and each not in _TOO_LARGE
         ]
         raise SpecError(f"architecture: torchvision/{name} is not one of {', '.join(known)}")
     network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
     features, head = split(network)
-    return Network(features, head, _loader(network))
+    return Network(features, head, _loader(network, num_classes))
 
 
-def _loader(network: nn.Module) -> Callable[[dict[str, Tensor]], object]:
+def _loader(network: nn.Module, num_classes: int) -> Callable[[dict[str, Tensor]], object]:
     def load(weights: dict[str, Tensor]) -> None:
         # The published densenets have names with dots, from a time when names of modules could hold them.
         renamed = {_DENSENET_DOT.sub(r"\1", name): tensor for name, tensor in weights.items()}
         try:
             network.load_state_dict(renamed)
         except RuntimeError as error:
+            outputs = _outputs(network, renamed, num_classes)
+            if outputs is not None:
+                raise SpecError(_other_outputs(outputs, num_classes)) from error
             raise SpecError(f"weights: the file holds another network's: {_misfit(network, renamed)}") from error
 
     return load
@@ -158,15 +152,28 @@ def _misfit(network: nn.Module, weights: dict[str, Tensor]) -> str:
     return f"the architecture has no {next((name for name in weights if name not in wanted), 'such weights')}"
 
 
+def _outputs(network: nn.Module, weights: dict[str, Tensor], num_classes: int) -> int | None:
+    """Number of outputs of the network in the weights, if that number alone differs from the architecture's."""
+    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    counted = {name for name in wanted if name.endswith("num_batches_tracked")}
+    given = {name: tensor.shape for name, tensor in weights.items()}
+    if wanted.keys() - counted != given.keys() - counted:
+        return None
+    differing = [(given[name], wanted[name]) for name in given if given[name] != wanted[name]]
+    outputs = {theirs[0] for theirs, ours in differing if len(theirs) == len(ours) > 0}
+    last_layers_only = all(ours[0] == num_classes and theirs[1:] == ours[1:] for theirs, ours in differing if ours)
+    return outputs.pop() if last_layers_only and len(outputs) == 1 else None
+
+
+def _other_outputs(outputs: int, num_classes: int) -> str:
+    if outputs == 1:
+        return "weights: the network has one output, to which softmax does not apply; train it with one per class"
+    return f"labels: {num_classes} given, and the network in the weights has {outputs} outputs; give one label for each"
+
+
 _DENSENET_DOT = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)")
 
 BUILDERS: dict[str, Callable[[str, int], Network]] = {
     "efficientnet_lite": _efficientnet_lite,
     "torchvision": _torchvision,
 }
-
-
-def read_weights(path: str) -> dict[str, Tensor]:
-    """A state dict from a file saved by torch; nothing in the file is executed."""
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights

@@ -4,12 +4,12 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
 
+from whybox_handlers.models.mistakes import in_words
 from whybox_handlers.pictures.levels import LEVELS
 
 
@@ -19,10 +19,17 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True)
 class PackageFiles:
-    """Files inside an installed package or, without a package, relative to the spec."""
+    """Files inside an installed package or, without a package, relative to the spec.
+
+    Attributes:
+        root: Folder of the package or of the spec.
+        pattern: Name of a file, or a pattern of names, as `Path.glob` takes it.
+        entry: The spec's entry that names them, for errors.
+    """
 
     root: Path
     pattern: str
+    entry: str
 
     def paths(self) -> list[Path]:
         """The files that match, sorted by name.
@@ -30,9 +37,16 @@ class PackageFiles:
         Raises:
             SpecError: No file matches.
         """
-        found = sorted(self.root.glob(self.pattern))
+        try:
+            # A name as it stands may be absolute, or hold brackets, which are special in a pattern.
+            named = self.root / self.pattern
+            found = [named] if named.is_file() else sorted(each for each in self._matching() if each.is_file())
+        except (ValueError, IndexError, OSError) as error:
+            raise SpecError(f"{self.entry}: {self.pattern!r} is no pattern of file names ({error})") from error
         if not found:
-            raise SpecError(f"no file matches {self.pattern!r} in {self.root}; correct the name or add the file")
+            raise SpecError(
+                f"{self.entry}: no file matches {self.pattern!r} in {self.root}; correct the name or add the file"
+            )
         return found
 
     def path(self) -> Path:
@@ -43,8 +57,16 @@ class PackageFiles:
         """
         found = self.paths()
         if len(found) > 1:
-            raise SpecError(f"{len(found)} files match {self.pattern!r} in {self.root}; exactly one is needed")
+            raise SpecError(
+                f"{self.entry}: {len(found)} files match {self.pattern!r} in {self.root}; exactly one is needed"
+            )
         return found[0]
+
+    def _matching(self) -> Iterator[Path]:
+        pattern = Path(self.pattern)
+        if not pattern.is_absolute():
+            return iter(self.root.glob(self.pattern))
+        return iter(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
 
 
 @dataclass(frozen=True)
@@ -56,13 +78,14 @@ class ModelSpec:
         version: Version of the model, for example "1.0".
         title: Name for people.
         architecture: "BUILDER/NAME", a row of `networks.BUILDERS` and a name that it knows.
-        weights: A state dict saved by torch.
+        weights: A state dict or a checkpoint saved by torch, as `weights.read_weights` takes it.
         resize: Short side after resizing, pixels; at least `crop`.
         crop: Side of the centre crop that the network sees, pixels.
         mean: Mean of each channel in [0, 1], subtracted inside the network.
         std: Standard deviation of each channel in units of the range [0, 1], by which the difference is divided; not 0.
-        labels: "torchvision/WEIGHTS": the categories of one of torchvision's weight enums.
-        check_pictures: Real pictures on which packing compares ONNX Runtime with torch and tests the explainers.
+        labels: The names of the classes, as `labels.read_labels` takes them.
+        check_pictures: Real pictures, two or more different ones, on which packing compares ONNX Runtime with torch and
+            tests the explainers.
         enabled: Names of explainers that are off by default and that this model offers.
     """
 
@@ -75,7 +98,7 @@ class ModelSpec:
     crop: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    labels: str
+    labels: str | tuple[str, ...] | PackageFiles
     check_pictures: PackageFiles
     enabled: tuple[str, ...] = ()
 
@@ -106,9 +129,9 @@ class _Location(_Section):
             raise ValueError(f"{package!r} is not installed; pip install it")
         return package
 
-    def found(self, pattern: str, directory: Path) -> PackageFiles:
-        """The files of that pattern; `directory` is the spec's."""
-        return PackageFiles((self.package and _folder_of(self.package)) or directory, pattern)
+    def found(self, pattern: str, directory: Path, entry: str) -> PackageFiles:
+        """The files of that pattern, which the entry gives; `directory` is the spec's."""
+        return PackageFiles((self.package and _folder_of(self.package)) or directory, pattern, entry)
 
 
 class _Weights(_Location):
@@ -117,6 +140,10 @@ class _Weights(_Location):
 
 class _CheckPictures(_Location):
     files: _Text
+
+
+class _LabelFile(_Location):
+    file: _Text
 
 
 class _Preprocessing(_Section):
@@ -155,7 +182,15 @@ class _Spec(_Section):
     architecture: _Text
     weights: _Weights
     preprocessing: _Preprocessing
-    labels: _Text
+    labels: _Text | list[str] | _LabelFile = Field(
+        description="'torchvision/WEIGHTS', a list of labels (quote numbers, yes and no), or the name of a .txt or "
+        ".json file, as text or as `{file: NAME}` with or without `package`"
+    )
+    head: Literal["softmax"] = Field(
+        "softmax",
+        description="softmax: a network with one output or with independent outputs (sigmoid) cannot be packed; train "
+        "it with one output per class",
+    )
     check_pictures: _CheckPictures
     methods: _Methods = _Methods(enable=[])
 
@@ -174,21 +209,29 @@ def load_spec(path: Path) -> ModelSpec:
         spec = _Spec.model_validate(entries)
     except ValidationError as error:
         mistakes = error.errors(include_url=False, include_context=False)
-        raise SpecError(f"{path}: {'; '.join(_in_words(each, entries) for each in mistakes)}") from None
+        raise SpecError(
+            f"{path}: {'; '.join(dict.fromkeys(in_words(each, entries, _Spec) for each in mistakes))}"
+        ) from None
     return ModelSpec(
         name=spec.name,
         version=spec.version,
         title=spec.title,
         architecture=spec.architecture,
-        weights=spec.weights.found(spec.weights.file, path.parent),
+        weights=spec.weights.found(spec.weights.file, path.parent, "weights.file"),
         resize=spec.preprocessing.resize,
         crop=spec.preprocessing.crop,
         mean=_of_range(spec.preprocessing.mean),
         std=_of_range(spec.preprocessing.std),
-        labels=spec.labels,
-        check_pictures=spec.check_pictures.found(spec.check_pictures.files, path.parent),
+        labels=_labels(spec.labels, path.parent),
+        check_pictures=spec.check_pictures.found(spec.check_pictures.files, path.parent, "check_pictures.files"),
         enabled=tuple(spec.methods.enable),
     )
+
+
+def _labels(labels: str | list[str] | _LabelFile, directory: Path) -> str | tuple[str, ...] | PackageFiles:
+    if isinstance(labels, str):
+        return PackageFiles(directory, labels, "labels") if labels.lower().endswith((".txt", ".json")) else labels
+    return tuple(labels) if isinstance(labels, list) else labels.found(labels.file, directory, "labels.file")
 
 
 def _of_range(grey_levels: list[float]) -> tuple[float, float, float]:
@@ -205,34 +248,3 @@ def _folder_of(package: str) -> Path | None:
         return None
     folders = found.submodule_search_locations if found else None
     return Path(folders[0]) if folders else None
-
-
-def _in_words(mistake: ErrorDetails, entries: Any) -> str:
-    """One of pydantic's complaints: the dotted name of the entry, and what would be right."""
-    names = [str(name) for name in mistake["loc"]]
-    entry = ".".join(names)
-    if mistake["type"] == "missing":
-        return f"{entry} is missing"
-    if mistake["type"] in ("extra_forbidden", "invalid_key"):
-        *_, section = _sections(names[:-1])
-        return f"{entry} is not a known entry; the entries here are {', '.join(section.model_fields)}"
-    if mistake["type"] == "model_type":
-        return f"{entry or 'the spec'} must be a mapping"
-    if mistake["type"] == "value_error":
-        return f"{entry}: {mistake['msg'].removeprefix('Value error, ')}"
-    # A wrong item is reported with the whole list: the position alone says little.
-    names = [name for name in mistake["loc"] if isinstance(name, str)]
-    *_, section = _sections(names[:-1])
-    value = entries
-    for name in names:
-        value = value[name]
-    return f"{'.'.join(names)}: {value!r} must be {section.model_fields[names[-1]].description}"
-
-
-def _sections(names: list[str]) -> Iterator[type[BaseModel]]:
-    """The model of the whole spec, and of each section on the way to the innermost."""
-    section: Any = _Spec
-    yield section
-    for name in names:
-        section = section.model_fields[name].annotation
-        yield section

@@ -64,13 +64,15 @@ def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str],
     )
     attacked = [Subject(view, v1.View(), row, None) for view, row in zip(views[:_ATTACKED], logits, strict=False)]
     check.attacked = len(attacked)
-    report("attacking with and without gradients")
-    following = [_attack(classifier, subject, _FOLLOWING, _EVALUATIONS) for subject in attacked]
-    black_box = [_attack(classifier, subject, _BLACK_BOX, _BLACK_BOX_EVALUATIONS) for subject in attacked]
+    following, black_box = [], []
+    for number, subject in enumerate(attacked, 1):
+        report(f"attacking picture {number} of {len(attacked)} with and without gradients")
+        following.append(_attack(classifier, subject, _FOLLOWING, _EVALUATIONS))
+        black_box.append(_attack(classifier, subject, _BLACK_BOX, _BLACK_BOX_EVALUATIONS))
     check.black_box_better_share = _mean(_better(*pair) for pair in zip(black_box, following, strict=True))
     check.radius_helps_share = _mean(_flips_back(classifier, *pair) for pair in zip(attacked, following, strict=True))
-    report("planting adversarial pictures")
     for index, subject in enumerate(attacked):
+        report(f"planting an adversarial picture beside picture {index + 1} of {len(attacked)}")
         planted = _planted(classifier, subject.picture, torch.Generator().manual_seed(index))
         if planted is not None:
             check.planted += 1

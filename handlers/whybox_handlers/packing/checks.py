@@ -9,21 +9,21 @@ from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.packing.peers import PEERS, map_difference
-from whybox_handlers.packing.randomisation import attributions, randomisation_test, randomised
+from whybox_handlers.packing.randomisation import DeadNetworkError, attributions, randomisation_test, randomised
+from whybox_handlers.packing.refusals import PackError
 
-# ONNX Runtime and torch round differently; a larger difference of a logit means that the export is wrong.
-MAX_LOGIT_DIFFERENCE = 1e-3
-# The same for a map of ours and Captum's, as a share of the map's range.
+# ONNX Runtime and torch round differently; a larger difference, as a share of the largest logit, means that the export
+# is wrong.
+MAX_LOGIT_DIFFERENCE = 1e-4
+# Rounding may swap two classes whose logits differ by less than this share of the largest logit.
+_TIE = 32 * torch.finfo(torch.float32).eps
+# The same for a map of ours and Captum's, as a share of the map's range with 0.
 MAX_MAP_DIFFERENCE = 1e-3
 _TOP = 5
 # Number of pictures from which the random network takes the statistics of its batch norms, and number of pictures on
 # which a method is compared, by the evaluations that it spends.
 _CALIBRATION_PICTURES = 8
 _COMPARED_PICTURES = {"gradient": 4, "forward": 2}
-
-
-class PackError(Exception):
-    """The model must not be served: its ONNX export does not agree with torch, or its maps do not with Captum's."""
 
 
 def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: Callable[[str], None]) -> None:
@@ -37,20 +37,36 @@ def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: 
     Raises:
         PackError: They disagree.
     """
-    worst = 0.0
+    logits = {}
     for name, view in views.items():
         report(f"comparing ONNX Runtime with torch on {name}")
-        served = classifier.serve(view[None])[0]
         with torch.no_grad():
-            expected = classifier.network(view[None])[0]
+            logits[name] = classifier.serve(view[None])[0], classifier.network(view[None])[0]
+    # Over all pictures: the logits of one of them may all be small.
+    size = max(float(expected.abs().max()) for _, expected in logits.values())
+    worst = 0.0
+    for name, (served, expected) in logits.items():
+        if not expected.isfinite().all():
+            raise PackError(f"{name}: the network's output is not finite; check the weights and the preprocessing")
         difference = float((served - expected).abs().max())
-        if not difference <= MAX_LOGIT_DIFFERENCE:
-            raise PackError(f"{name}: a logit differs by {difference:.2g} (at most {MAX_LOGIT_DIFFERENCE:g})")
-        if not served.topk(_TOP).indices.equal(expected.topk(_TOP).indices):
-            raise PackError(f"{name}: the {_TOP} most probable classes differ")
+        if not difference <= MAX_LOGIT_DIFFERENCE * size:
+            raise PackError(
+                f"{name}: a logit differs by {difference:.2g} between ONNX Runtime and torch (at most "
+                f"{MAX_LOGIT_DIFFERENCE * size:.2g}, {MAX_LOGIT_DIFFERENCE:g} of the largest logit)"
+            )
+        if not _same_order(served, expected, _TIE * size):
+            raise PackError(f"{name}: the {min(_TOP, len(expected))} most probable classes differ")
         worst = max(worst, difference)
     check = classifier.model.packing_check
     check.pictures, check.max_logit_difference = len(views), worst
+
+
+def _same_order(served: Tensor, expected: Tensor, tie: float) -> bool:
+    """Whether the leading classes of both, [classes], are the same in the same order, up to ties."""
+    number = min(_TOP, len(expected))
+    leading = expected.topk(number).values
+    chosen = expected[served.topk(number).indices]
+    return bool((leading - chosen).abs().max() <= tie)
 
 
 def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], None]) -> None:
@@ -87,10 +103,16 @@ def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[s
 
     Args:
         classifier: On the CPU.
-        views: [N, 3, crop, crop] in [0, 1], two or more; the first ones are used.
+        views: [N, 3, crop, crop] in [0, 1], two or more different ones; the first ones are used.
         report: Called with each step, in a few words.
+
+    Raises:
+        PackError: A network with random weights cannot tell the pictures apart.
     """
-    random = randomised(classifier, views[:_CALIBRATION_PICTURES])
+    try:
+        random = randomised(classifier, views[:_CALIBRATION_PICTURES])
+    except DeadNetworkError as error:
+        raise PackError(f"check_pictures.files: {error}; add pictures that differ more, or check the weights") from None
     for method in classifier.model.methods:
         row = EXPLAINERS[method.name]
         if row.unavailable_for(classifier.network, [method.name], method.name):

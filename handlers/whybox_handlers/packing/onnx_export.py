@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.packing.refusals import PackError
 
 
 def export(network: Differentiable, crop: int) -> bytes:
@@ -11,20 +12,27 @@ def export(network: Differentiable, crop: int) -> bytes:
 
     The input is "pictures", [N, 3, crop, crop] in [0, 1]. The outputs are "logits", [N, classes], and, for a network
     with feature maps, "maps", [N, C, h, w].
+
+    Raises:
+        PackError: Torch cannot export it.
     """
     # Two pictures, because torch.export takes a batch of one for a constant.
     example = torch.zeros(2, 3, crop, crop)
-    program = torch.onnx.export(
-        _Stages(network).eval(),
-        (example,),
-        input_names=["pictures"],
-        output_names=["logits"] if network.features is None else ["logits", "maps"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        dynamo=True,
-        verbose=False,
-    )
+    try:
+        program = torch.onnx.export(
+            _Stages(network).eval(),
+            (example,),
+            input_names=["pictures"],
+            output_names=["logits"] if network.features is None else ["logits", "maps"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise PackError(f"architecture: torch cannot export the network to ONNX ({reason}); choose another") from error
     if program is None:
-        raise RuntimeError("torch exported nothing")
+        raise PackError("architecture: torch exported nothing; choose another")
     return program.model_proto.SerializeToString()
 
 

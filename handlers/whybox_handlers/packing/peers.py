@@ -35,7 +35,9 @@ PEERS: dict[str, Callable[[Differentiable, Tensor, int], Tensor]] = {
 
 
 def map_difference(name: str, network: Differentiable, picture: Tensor, target: int, ours: Tensor) -> float:
-    """Largest difference of our map from Captum's, as a share of the range of Captum's; 0 is the same map.
+    """Largest difference of our map from Captum's, as a share of the range of 0 and Captum's; 0 is the same map.
+
+    The range includes 0 because the values of a constant map, such as one of a single cell, have no range of their own.
 
     Args:
         name: One of `PEERS`.
@@ -49,5 +51,5 @@ def map_difference(name: str, network: Differentiable, picture: Tensor, target: 
     if theirs.shape != ours.shape:
         raise ValueError(f"{name}: our map has the shape {tuple(ours.shape)}, Captum's {tuple(theirs.shape)}")
     largest = float((ours - theirs).abs().max())
-    size = float(theirs.max() - theirs.min())
+    size = float(theirs.max().clamp(min=0) - theirs.min().clamp(max=0))
     return largest / size if size else float(torch.inf if largest else 0)

@@ -1,20 +1,22 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import torch
 from google.protobuf import json_format
 from model_archiver.model_archiver_config import ModelArchiverConfig
 from model_archiver.model_packaging_utils import ModelExportUtils
+from torch import Tensor
 
 import whybox_handlers
 from whybox import v1
+from whybox.v1.errors import WhyboxError
 from whybox_handlers.explanations.explainers import EXPLAINERS
-from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import (
     MANIFEST,
     ONNX,
@@ -25,21 +27,21 @@ from whybox_handlers.models.classifier import (
     differentiable,
 )
 from whybox_handlers.models.digests import sha256
+from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
-from whybox_handlers.packing.checks import (
-    PackError,
-    compare_logits,
-    compare_maps,
-    randomise_methods,
-)
+from whybox_handlers.packing.check_pictures import read_views
+from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
+from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
+from whybox_handlers.robustness.verdict import objections_to_attacks
 from whybox_server.archives import ArchiveError, read_manifest
 
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
+Checks = Literal["all", "export"]
 _ATTACK_CHECK_PICTURES = 4
 # Modules that neither packing nor a worker runs.
 _NOT_PACKED = ("audits", "replay.py", "notebook.py")
@@ -70,35 +72,49 @@ class Packed:
     fresh: bool
 
 
-def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> Packed:
+def pack_model(spec_path: Path, store: Path, report: Callable[[str], None], checks: Checks = "all") -> Packed:
     """Builds the archive of a spec, unless one exists that was built from the same inputs.
 
     Args:
         spec_path: The YAML file.
         store: Folder for the archive; created if it is missing.
         report: Called with each step, in a few words.
+        checks: "export" leaves out the tests of methods and attacks, which the manifest says; "all" makes up for them.
 
     Raises:
-        SpecError: The spec is wrong.
-        PackError: ONNX Runtime and torch disagree on the check pictures, or our maps and Captum's do.
+        SpecError: The spec is wrong, or names files that cannot be used. Its message begins with the spec's file.
+        PackError: The network must not be served, or the archive cannot be written. Its message begins likewise.
     """
     spec = load_spec(spec_path)
+    try:
+        return _pack(spec, store, report, checks)
+    except (SpecError, PackError) as error:
+        raise type(error)(f"{spec_path}: {error}") from error
+    except (OSError, WhyboxError) as error:  # the file cannot be used, or a method or an attack cannot work
+        raise PackError(f"{spec_path}: {error}") from error
+
+
+def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None], checks: Checks) -> Packed:
+    """As `pack_model`, for a spec that has been read; its errors do not name the spec's file."""
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
     network = differentiable(model, spec.weights.path())
-    try:
-        model.methods.extend(_methods(network, spec.enabled))
-    except SpecError as error:
-        raise SpecError(f"{spec_path}: {error}") from None
-    model.digests.inputs_sha256 = _inputs(model, spec)
+    refuse_size(network)
+    refuse_crop(network, spec.crop, model.num_classes)
+    model.methods.extend(_methods(network, spec.enabled))
+    complete = _inputs(model, spec, "all")
+    model.digests.inputs_sha256 = _inputs(model, spec, checks)
     archive = store / f"{spec.name}.mar"
-    if _inputs_of(archive) == model.digests.inputs_sha256:
+    if _inputs_of(archive) in (complete, model.digests.inputs_sha256):
         return Packed(archive, read_manifest(archive), fresh=False)
     store.mkdir(parents=True, exist_ok=True)
+    views = read_views(spec)
+    refuse_constant(network, views.values())
     report("exporting to ONNX")
     onnx = export(network, spec.crop)
+    refuse_probabilities(onnx)
     model.digests.onnx_sha256 = sha256(onnx)
-    _check(model, network, onnx, spec, report)
+    _check(model, network, onnx, views, report, checks)
     # Built beside its place, so that the archive appears there only when it is complete.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
         content = Path(temporary, "content")
@@ -114,7 +130,7 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None]) -> P
 
 def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     """The manifest as far as it is known before the network is built."""
-    labels = networks.labels(spec.labels)
+    labels = read_labels(spec.labels)
     model = v1.Model(
         name=spec.name,
         version=spec.version,
@@ -149,8 +165,7 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     digests.weights_sha256 = sha256(weights)
     digests.preprocessing_sha256 = sha256(model.preprocessing.SerializeToString(deterministic=True))
     digests.labels_sha256 = sha256("\n".join(labels).encode())
-    libraries = ("torch", "onnxruntime-gpu", "captum")
-    model.packing_check.runtime.update({library: version(library) for library in libraries})
+    model.packing_check.runtime.update({name: version(name) for name in ("torch", "onnxruntime-gpu", "captum")})
     return model
 
 
@@ -180,13 +195,13 @@ def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Metho
     ]
 
 
-def _inputs(model: v1.Model, spec: ModelSpec) -> str:
-    """Digest of everything that the archive depends on: the manifest so far, the check pictures and the code.
+def _inputs(model: v1.Model, spec: ModelSpec, checks: Checks) -> str:
+    """Digest of all that the archive depends on: the manifest so far, the check pictures, the checks and the code.
 
     The code of the handlers is included because the manifest holds the outcomes of tests that ran it.
     """
     tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *_code()])
-    return sha256(model.SerializeToString(deterministic=True) + _ENTRY_CODE.encode() + tested)
+    return sha256(model.SerializeToString(deterministic=True) + f"{_ENTRY_CODE}{checks}".encode() + tested)
 
 
 def _code() -> list[Path]:
@@ -204,15 +219,22 @@ def _inputs_of(archive: Path) -> str | None:
 
 
 def _check(
-    model: v1.Model, network: Differentiable, onnx: bytes, spec: ModelSpec, report: Callable[[str], None]
+    model: v1.Model,
+    network: Differentiable,
+    onnx: bytes,
+    views: Mapping[str, Tensor],
+    report: Callable[[str], None],
+    checks: Checks,
 ) -> None:
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
     classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    views = {path.name: classifier.see(path.read_bytes())[0] for path in spec.check_pictures.paths()}
     compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
     compare_maps(classifier, stacked[0], report)
+    if checks == "export":
+        model.attack_check.reasons.extend(objections_to_attacks(model.attack_check))
+        return
     randomise_methods(classifier, stacked, report)
     check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], report)
 

@@ -23,6 +23,7 @@ from whybox_handlers.explanations.propagation.rules import guided_gradients, res
 from whybox_handlers.models import networks
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.spec import load_spec
+from whybox_handlers.models.weights import read_weights
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.computations import differentiate
 from whybox_handlers.passes.scheduler import run_one
@@ -36,7 +37,7 @@ def lite0(spec_path: Path) -> Classifier:
     """EfficientNet-Lite0 with its real weights."""
     spec = load_spec(spec_path)
     network = networks.build(spec.architecture, 1000)
-    network.load(networks.read_weights(str(spec.weights.path())))
+    network.load(read_weights(spec.weights.path()))
     return classifier_of(network)
 
 

@@ -106,18 +106,48 @@ def test_unknown_architectures(architecture: str, says: str) -> None:
         networks.build(architecture, CLASSES)
 
 
+def test_an_architecture_that_no_onnx_file_holds_is_not_offered() -> None:
+    with pytest.raises(
+        SpecError, match="architecture: torchvision/vit_h_14 cannot be packed, because an ONNX file holds"
+    ):
+        networks.build("torchvision/vit_h_14", CLASSES)
+    with pytest.raises(SpecError, match=r"is not one of .*vit_l_16") as raised:
+        networks.build("torchvision/vit_h_15", CLASSES)
+    assert "vit_h_14" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("architecture", "num_classes", "says"),
     [
         ("efficientnet_lite/efficientnet-lite0", CLASSES, "lacks _conv_stem.weight"),
         ("torchvision/resnet34", CLASSES, "lacks layer1.2.conv1.weight"),
-        ("torchvision/resnet18", 5, r"fc.weight has shape \[7, 512\], and the architecture's has \[5, 512\]"),
     ],
 )
 def test_weights_of_another_network(architecture: str, num_classes: int, says: str) -> None:
     network = networks.build(architecture, num_classes)
     with pytest.raises(SpecError, match=f"weights: the file holds another network's: .*{says}"):
         network.load(torchvisions("resnet18").state_dict())
+
+
+def test_weights_of_another_width() -> None:
+    network = networks.build("torchvision/mobilenet_v3_small", CLASSES)
+    weights = dict(torchvisions("mobilenet_v3_small").state_dict())
+    weights["features.0.0.weight"] = torch.zeros(7, 3, 3, 3)
+    says = r"features\.0\.0\.weight has shape \[7, 3, 3, 3\], and the architecture's has \[16, 3, 3, 3\]"
+    with pytest.raises(SpecError, match=f"weights: the file holds another network's: {says}"):
+        network.load(weights)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v3_small", "vit_b_32"])
+def test_as_many_labels_as_outputs(name: str) -> None:
+    with pytest.raises(SpecError, match="labels: 5 given, and the network in the weights has 7 outputs"):
+        networks.build(f"torchvision/{name}", 5).load(torchvisions(name).state_dict())
+
+
+def test_one_output_is_not_read_as_softmax() -> None:
+    weights = torchvision.models.resnet18(num_classes=1).state_dict()
+    with pytest.raises(SpecError, match="weights: the network has one output, to which softmax does not apply; train"):
+        networks.build("torchvision/resnet18", 2).load(weights)
 
 
 def test_weights_that_the_architecture_has_no_place_for() -> None:

@@ -1,13 +1,14 @@
 """Model specs: the committed ones are right, and each mistake is named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from whybox_handlers.models.networks import build, labels
-from whybox_handlers.models.spec import SpecError, load_spec
+from whybox_handlers.models.networks import build
+from whybox_handlers.models.spec import PackageFiles, SpecError, load_spec
 
 STORE = Path(__file__).parents[3] / "model_store"
 
@@ -63,6 +64,19 @@ def put(path: str, value: object) -> Any:
         (put("weights.file", ""), "weights.file: '' must be a text"),
         (put("weights", "x.pth"), "weights must be a mapping"),
         (put("check_pictures", {}), "check_pictures.files is missing"),
+        (
+            put("labels", 3),
+            "labels: 3 must be 'torchvision/WEIGHTS', a list of labels .* or the name of a .txt or .json",
+        ),
+        (put("labels", ""), "labels: '' must be 'torchvision/WEIGHTS', a list"),
+        (put("labels", ["cat", 3]), r"labels: \['cat', 3\] must be .* a list of labels \(quote numbers, yes and no\)"),
+        (put("labels", [True, False]), r"labels: \[True, False\] must be .* a list of labels \(quote numbers, yes and"),
+        (put("labels", {0: "cat"}), "labels: {0: 'cat'} must be"),
+        (put("labels", {"file": 3}), "labels: {'file': 3} must be .* `{file: NAME}`"),
+        (put("labels", {"package": "foolbox"}), "labels: {'package': 'foolbox'} must be .* `{file: NAME}`"),
+        (put("labels", {"file": "x", "package": "no_such"}), ".*labels.package: 'no_such' is not installed"),
+        (put("head", "sigmoid"), "head: 'sigmoid' must be softmax: a network with .* independent outputs"),
+        (put("head", None), "head: None must be softmax"),
         (put("colour", "red"), "colour is not a known entry; the entries here are name, version, "),
         (put("methods", ["saliency"]), "methods must be a mapping"),
         (put("methods", {}), "methods.enable is missing"),
@@ -114,13 +128,29 @@ def test_files_beside_the_spec(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_text(yaml.safe_dump(entries))
     spec = load_spec(path)
-    with pytest.raises(SpecError, match="no file matches"):
+    with pytest.raises(SpecError, match=r"weights\.file: no file matches"):
         spec.weights.path()
     (tmp_path / "one.pth").touch()
     assert spec.weights.path() == tmp_path / "one.pth"
     (tmp_path / "two.pth").touch()
-    with pytest.raises(SpecError, match="2 files match"):
+    with pytest.raises(SpecError, match=r"weights\.file: 2 files match"):
         spec.weights.path()
+
+
+@pytest.mark.parametrize("name", ["plain.pth", "with [brackets].pth", "*ets].pth", "sub/*.pth"])
+def test_names_and_patterns(name: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for file in ("plain.pth", "with [brackets].pth", "sub/one.pth"):
+        (tmp_path / file).touch()
+    (tmp_path / "sub" / "folder.pth").mkdir()
+    for pattern in (name, str(tmp_path / name)):
+        assert PackageFiles(Path() if pattern != name else tmp_path, pattern, "weights.file").path().is_file()
+
+
+@pytest.mark.parametrize("pattern", ["**x/*.pth", "\0", "."])
+def test_what_is_no_pattern(pattern: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"weights\.file: "):
+        PackageFiles(tmp_path, pattern, "weights.file").paths()
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "keras/resnet", "efficientnet_lite/efficientnet-lite9", ""])
@@ -129,9 +159,27 @@ def test_unknown_architectures(architecture: str) -> None:
         build(architecture, 10)
 
 
-def test_labels() -> None:
-    names = labels("torchvision/EfficientNet_B0_Weights.IMAGENET1K_V1")
-    assert (len(names), names[0], names[251]) == (1000, "tench", "dalmatian")
-    for source in ("torchvision/No_Weights.V1", "torchvision/", "mine"):
-        with pytest.raises(SpecError, match="labels: "):
-            labels(source)
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("torchvision/ResNet18_Weights.IMAGENET1K_V1", "torchvision/ResNet18_Weights.IMAGENET1K_V1"),
+        (["cat", "dog"], ("cat", "dog")),
+        ("labels.txt", PackageFiles(STORE, "labels.txt", "labels")),
+        ("labels.json", PackageFiles(STORE, "labels.json", "labels")),
+        ({"file": "labels"}, PackageFiles(STORE, "labels", "labels.file")),
+    ],
+)
+def test_labels_are_a_name_a_list_or_a_file(written: object, read: object, tmp_path: Path) -> None:
+    entries = yaml.safe_load((STORE / "efficientnet-lite0.yaml").read_text())
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries | {"labels": written}))
+    spec = load_spec(path)
+    assert spec.labels == (replace(read, root=tmp_path) if isinstance(read, PackageFiles) else read)
+
+
+def test_softmax_is_the_default_head(tmp_path: Path) -> None:
+    entries = yaml.safe_load((STORE / "efficientnet-lite0.yaml").read_text())
+    assert entries.pop("head") == "softmax"
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    assert load_spec(path).name == "efficientnet-lite0"

@@ -17,6 +17,7 @@ from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.health import HealthService
+from whybox_server.rpc.options import server_options
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
@@ -108,12 +109,7 @@ def create_server(
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
     """
-    options = [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        # Without this a second server on the same port would take half of the calls instead of failing to start.
-        ("grpc.so_reuseport", 0),
-    ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=server_options(max_message_bytes))
     service = AnalysisService(gateway, metrics, default_timeout=default_timeout, max_timeout=max_timeout)
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)

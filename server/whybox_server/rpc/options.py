@@ -1,0 +1,21 @@
+"""The options of the gRPC server that no caller sees in the contract: its limits, and how often clients may ping."""
+
+# Clients keep connections alive through NATs and proxies with pings. Go's shortest interval is 10 s; half of it leaves
+# room for pings that arrive unevenly. A client that pings more often is disconnected after two warnings.
+_MIN_PING_MS = 5_000
+
+
+def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+    """The options of the server's connections.
+
+    Args:
+        max_message_bytes: Largest request that is read.
+    """
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # Without this a second server on the same port would take half of the calls instead of failing to start.
+        ("grpc.so_reuseport", 0),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),
+        # Pings also on connections without a call: otherwise two within two hours count as too many.
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

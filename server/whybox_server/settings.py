@@ -1,14 +1,53 @@
 """The one settings object, and the only reader of the environment."""
 
+import logging
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+_log = logging.getLogger(__name__)
+
+# Kubernetes sets NAME_PORT=tcp://10.0.0.1:80 in every container for a Service of that name.
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message names the setting and what would be right."""
+    """A setting is wrong; the message names the setting, its value, and what would be right."""
+
+
+class _Environment(EnvSettingsSource):
+    """The variables WHYBOX_...; an empty one counts as unset, and so does the address of a Service of Kubernetes."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """See `PydanticBaseSettingsSource`; the value of an unset variable is None."""
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str) and not value.strip():
+            return None, key, is_complex
+        if isinstance(value, str) and field_name.endswith("_port") and _SERVICE_ADDRESS.match(value):
+            _log.warning(
+                "%s=%s is ignored: Kubernetes sets it for a Service of that name; give the port with --%s",
+                variable(field_name),
+                value,
+                field_name.replace("_", "-"),
+            )
+            return None, key, is_complex
+        return value, key, is_complex
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"WHYBOX_{name.upper()}"
 
 
 class Settings(BaseSettings):
@@ -61,6 +100,18 @@ class Settings(BaseSettings):
         default=20 * 2**20, ge=1024, description="Largest encoded picture that a request may send, in bytes."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (replaced)
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not read)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not read)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment; see `BaseSettings`."""
+        return init_settings, _Environment(settings_cls)
+
     @field_validator("models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -78,8 +129,16 @@ def read_settings(**given: Any) -> Settings:
     Raises:
         SettingsError: A setting is wrong.
     """
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise SettingsError("; ".join(wrong)) from error
+        raise SettingsError("; ".join(_described(each, given) for each in error.errors())) from error
+
+
+def _described(wrong: ErrorDetails, given: dict[str, Any]) -> str:
+    name = str(wrong["loc"][0])
+    value = repr(wrong["input"])
+    if name not in given:
+        value = f"{variable(name)}={value}"
+    return f"{name}: {value} {wrong['msg'].removeprefix('Input ')}"

@@ -127,7 +127,12 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         max_timeout=settings.max_timeout,
     )
     config = uvicorn.Config(
-        app, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=int(_DRAIN_SECONDS)
+        app,
+        log_config=None,
+        log_level="warning",
+        lifespan="off",
+        timeout_keep_alive=settings.rest_keep_alive,
+        timeout_graceful_shutdown=int(_DRAIN_SECONDS),
     )
     try:
         family = socket.AF_INET6 if ":" in settings.rest_host else socket.AF_INET

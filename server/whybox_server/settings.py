@@ -64,6 +64,13 @@ class Settings(BaseSettings):
     rest_port: int = Field(
         default=8000, ge=0, le=65535, description="Port that REST listens on, 1 to 65535; 0 takes a free port."
     )
+    rest_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds, 1 to 3600, that an idle REST connection stays open for the next request. Keep it longer"
+        " than the idle timeout of the load balancer, which is 60 s in common ones.",
+    )
     grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on.")
     grpc_port: int = Field(
         default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 import grpc
 import httpx
 import pytest
+import uvicorn
 from google.protobuf import json_format
 
 from messages import message
@@ -305,6 +306,23 @@ async def test_ipv6(backends, settings):
     assert server.addresses.rest.startswith("http://[::1]:")
     assert server.addresses.grpc.startswith("grpc://[::1]:")
     assert await analyze_over_rest(server.addresses) == await analyze_over_grpc(server.addresses) == 7
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+async def test_how_long_a_rest_connection_stays_open_is_a_setting(backends, settings, monkeypatch):
+    configs = []
+    serve = uvicorn.Server.serve
+
+    async def noted(server, *args, **options):
+        configs.append(server.config)
+        await serve(server, *args, **options)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", noted)
+    server = await Running(settings.model_copy(update={"rest_keep_alive": 17})).listens()
+    assert await analyze_over_rest(server.addresses) == 7
+    assert [config.timeout_keep_alive for config in configs] == [17]
     server.stop()
     await server.ends()
     assert len(backends) == 1

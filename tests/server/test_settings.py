@@ -22,6 +22,10 @@ def test_by_default_the_server_listens_to_this_machine_only() -> None:
     assert (settings.grpc_host, settings.grpc_port) == ("127.0.0.1", 8001)
 
 
+def test_by_default_idle_connections_outlive_those_of_load_balancers() -> None:
+    assert Settings().rest_keep_alive > 60
+
+
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_is_explained_and_read_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(FIELDS[name].description or "") > 20
@@ -71,6 +75,7 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
         ["predict_workers", "analyze_workers", "worker_threads", "predict_batch", "analyze_batch", "predict_delay_ms"],
         ([1], [0, -1, 1.5, "many"]),
     ),
+    "rest_keep_alive": ([1, 3600], [0, 3601, 1.5]),
     "queue_size": ([1], [0, "long"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),

@@ -108,6 +108,8 @@ class Backend:
         options = [
             ("grpc.max_send_message_length", max_message_bytes(self._settings)),
             ("grpc.max_receive_message_length", max_message_bytes(self._settings)),
+            # `http_proxy` of the environment is not for loopback.
+            ("grpc.enable_http_proxy", 0),
         ]
         started = time.monotonic()
         try:

@@ -281,3 +281,12 @@ async def test_leaving_at_any_moment(backend, launcher, plan):
         async with backend.running():
             await asyncio.sleep(seconds)
     assert backend.readiness() in (STARTING, RECOVERING)
+
+
+async def test_the_proxy_of_the_environment_is_not_for_loopback(backend, launcher, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        # Nothing listens there.
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with backend.running():
+        await becomes(backend, READY)
+    assert len(launcher.processes) == 1

@@ -83,8 +83,20 @@ def serve(
         list[str] | None,
         typer.Option(help="Name of a model to serve; repeatable. Default: WHYBOX_MODELS, or every packed model."),
     ] = None,
+    rest_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address for REST; :: takes IPv6 and IPv4 from everywhere. Default: WHYBOX_REST_HOST, or 127.0.0.1."
+        ),
+    ] = None,
     rest_port: Annotated[
         int | None, typer.Option(help="Port for REST; 0 takes a free port. Default: WHYBOX_REST_PORT, or 8000.")
+    ] = None,
+    grpc_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address for gRPC; :: takes IPv6 and IPv4 from everywhere. Default: WHYBOX_GRPC_HOST, or 127.0.0.1."
+        ),
     ] = None,
     grpc_port: Annotated[
         int | None, typer.Option(help="Port for gRPC; 0 takes a free port. Default: WHYBOX_GRPC_PORT, or 8001.")
@@ -103,7 +115,13 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
     try:
         settings = read_settings(
-            model_store=model_store, models=model, rest_port=rest_port, grpc_port=grpc_port, log_dir=log_dir
+            model_store=model_store,
+            models=model,
+            rest_host=rest_host,
+            rest_port=rest_port,
+            grpc_host=grpc_host,
+            grpc_port=grpc_port,
+            log_dir=log_dir,
         )
     except SettingsError as error:
         _fail(error)

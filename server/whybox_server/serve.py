@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 # Requests in flight may end within this time after a signal to stop.
 _DRAIN_SECONDS = 5.0
+# What is left of gRPC when the backend has ended: answers on their way, and streams without an end, as of reflection.
+_GRPC_STOP_SECONDS = 1.0
 # What a gRPC message holds beside the picture: a baseline for each map, and options.
 _ENVELOPE_BYTES = MAX_EXPLANATIONS * MAX_BASELINE_BYTES + 64 * 2**10
 
@@ -114,7 +116,7 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
     try:
         yield f"grpc://{_address(settings.grpc_host, port)}"
     finally:
-        await server.stop(_DRAIN_SECONDS)
+        await server.stop(_GRPC_STOP_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -135,8 +137,7 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         timeout_graceful_shutdown=int(_DRAIN_SECONDS),
     )
     try:
-        family = socket.AF_INET6 if ":" in settings.rest_host else socket.AF_INET
-        listener = socket.create_server((settings.rest_host, settings.rest_port), family=family)
+        listener = _listener(settings.rest_host, settings.rest_port)
     except OSError as error:
         raise _cannot_listen("REST", settings.rest_host, settings.rest_port) from error
     # asyncio switches Nagle's algorithm off only for sockets of its own making; with it an answer takes 40 ms more.
@@ -148,6 +149,14 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
     finally:
         server.should_exit = True
         await serving
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens; on "::" it takes IPv4 as well, as gRPC does."""
+    if ":" not in host:
+        return socket.create_server((host, port))
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -163,7 +172,8 @@ def _address(host: str, port: int) -> str:
 
 
 def _cannot_listen(what: str, host: str, port: int) -> ServeError:
+    option, host_variable = f"--{what.lower()}", f"WHYBOX_{what.upper()}_HOST"
     return ServeError(
         f"{what} cannot listen on {_address(host, port)}: the port is taken, or the address is not of this machine; "
-        f"choose another with --{what.lower()}-port (0 takes a free one) or WHYBOX_{what.upper()}_HOST"
+        f"choose another with {option}-port (0 takes a free one) or {option}-host ({host_variable})"
     )

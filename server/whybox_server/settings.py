@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         default=(), description="Names of the models to serve, separated by commas; empty serves every packed model."
     )
     log_dir: Path = Field(default=Path("logs"), description="Folder for the logs of TorchServe and its workers.")
-    rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on.")
+    rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on; :: takes IPv6 and IPv4.")
     rest_port: int = Field(
         default=8000, ge=0, le=65535, description="Port that REST listens on, 1 to 65535; 0 takes a free port."
     )
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         description="Seconds, 1 to 3600, that an idle REST connection stays open for the next request. Keep it longer"
         " than the idle timeout of the load balancer, which is 60 s in common ones.",
     )
-    grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on.")
+    grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on; :: takes IPv6 and IPv4.")
     grpc_port: int = Field(
         default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."
     )

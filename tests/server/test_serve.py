@@ -10,12 +10,15 @@ import sys
 import time
 import zipfile
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 import uvicorn
 from google.protobuf import json_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from messages import message
 from server.backends import Asked, FakeBackend
@@ -58,6 +61,7 @@ class Serving(FakeBackend):
         self.runs = False
 
     async def drained(self, timeout: float) -> None:
+        self.states = {"m": {"predict": "stopping", "analyze": "stopping"}}
         with contextlib.suppress(TimeoutError):
             await until(lambda: not self.waiting, timeout)
 
@@ -326,6 +330,42 @@ async def test_how_long_a_rest_connection_stays_open_is_a_setting(backends, sett
     server.stop()
     await server.ends()
     assert len(backends) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_every_address_of_both_families(backends, settings, host):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = await Running(settings.model_copy(update={"rest_host": "::", "grpc_host": "::"})).listens()
+    here = f"[{host}]" if ":" in host else host
+    addresses = Addresses(
+        rest=server.addresses.rest.replace("[::]", here), grpc=server.addresses.grpc.replace("[::]", here)
+    )
+    assert await analyze_over_rest(addresses) == await analyze_over_grpc(addresses) == 7
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, monkeypatch):
+    """A watch ends by itself; gRPC gives what is left, such as reflection, no more than a moment."""
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
+    server = await Running(settings).listens()
+    async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watched = health.Watch(health_pb2.HealthCheckRequest())
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        listed = reflection.ServerReflectionInfo()
+        await listed.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await watched.read()).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await listed.read()).list_services_response.service
+        server.stop()
+        assert (await watched.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await server.ends()
+        listed.cancel()
+    assert not backends[0].runs
 
 
 async def test_logs_that_cannot_be_written(backends, settings, tmp_path):

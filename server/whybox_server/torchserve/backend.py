@@ -11,6 +11,7 @@ import grpc
 
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
+from whybox_server.monitoring.readiness import STOPPING
 from whybox_server.settings import Settings
 from whybox_server.torchserve.config import max_message_bytes, registered_name
 from whybox_server.torchserve.pool import Pool, PoolState
@@ -41,6 +42,7 @@ class Backend:
         self._archives = archives
         self._settings = settings
         self._restarting = restarting
+        self._stopping = False
         self._pools = {
             model.name: {kind: Pool(registered_name(model.name, kind), settings.queue_size) for kind in PoolKind}
             for model in archives.values()
@@ -51,14 +53,20 @@ class Backend:
         return self._pools[model][kind]
 
     async def drained(self, timeout: float) -> None:
-        """Waits until no work is in flight, but not longer than `timeout` seconds."""
+        """Tells that the server is stopping, and waits at most `timeout` seconds until no work is in flight."""
+        self._stopping = True
+        for pool in self._all():
+            pool.stop()
         deadline = time.monotonic() + timeout
         while any(pool.in_flight for pool in self._all()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
     def readiness(self) -> dict[str, dict[str, str]]:
-        """State of each pool, by model and kind."""
-        return {model: {kind: pool.state for kind, pool in kinds.items()} for model, kinds in self._pools.items()}
+        """State of each pool, by model and kind; all are "stopping" once the server is."""
+        return {
+            model: {kind: STOPPING if self._stopping else pool.state for kind, pool in kinds.items()}
+            for model, kinds in self._pools.items()
+        }
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -26,6 +26,10 @@ _RETRY_AFTER = 2.0
 _GRACE_SECONDS = 0.5
 
 
+SERVER_STOPPING = "SERVER_STOPPING"
+"""Reason of what a planned stop cuts off."""
+
+
 class PoolState(StrEnum):
     """Whether a pool can answer."""
 
@@ -49,6 +53,7 @@ class Pool:
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
         self._was_lost = asyncio.Event()
+        self._stopping = False
         self.state = PoolState.STARTING
         self.since = time.monotonic()
 
@@ -68,6 +73,10 @@ class Pool:
         self._call = None
         self._set(PoolState.RECOVERING)
 
+    def stop(self) -> None:
+        """The server is stopping: work that is cut off from now on was not lost by a worker."""
+        self._stopping = True
+
     async def submit(self, work: v1.Work, timeout: float) -> v1.WorkResult:
         """Has one unit of work done.
 
@@ -77,10 +86,12 @@ class Pool:
 
         Raises:
             OverloadedError: As many requests as may wait do wait.
-            UnavailableError: The workers are starting, or the one that had this work died.
+            UnavailableError: The workers are starting, the one that had this work died, or the server is stopping.
             DeadlineExceededError: No answer in time.
             InternalError: The answer cannot be read.
         """
+        if self._stopping and self._call is None:
+            raise _server_stopping()
         if self.state is not PoolState.READY:
             raise errors.UnavailableError(
                 f"the workers of {self._name} are {self.state}; try again in a moment", retry_after=_RETRY_AFTER
@@ -166,6 +177,8 @@ class Pool:
             raise self._died() from None
 
     def _died(self) -> errors.UnavailableError:
+        if self._stopping:
+            return _server_stopping()
         return errors.UnavailableError(
             f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
             reason="WORKER_DIED",
@@ -174,7 +187,7 @@ class Pool:
 
     def _lost(self, why: str) -> None:
         # One that is starting or recovering already goes on with that.
-        if self.state is PoolState.READY:
+        if self.state is PoolState.READY and not self._stopping:
             _log.warning("%s is recovering: %s", self._name, why)
             self._set(PoolState.RECOVERING)
             self._was_lost.set()
@@ -183,3 +196,11 @@ class Pool:
         if state is not self.state:
             self.state = state
             self.since = time.monotonic()
+
+
+def _server_stopping() -> errors.UnavailableError:
+    return errors.UnavailableError(
+        "the server is stopping; send the request to another server, or again when this one has restarted",
+        reason=SERVER_STOPPING,
+        retry_after=_RETRY_AFTER,
+    )

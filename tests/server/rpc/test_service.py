@@ -185,6 +185,18 @@ async def test_health_follows_readiness(channel, gateway, service):
     watched.cancel()
 
 
+@pytest.mark.parametrize("service", ["", "whybox.v1.AnalysisService", "other"])
+async def test_a_watch_ends_with_the_server(channel, gateway, service):
+    watched = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
+    await watched.read()
+    gateway.pools[MODEL] = dict.fromkeys(gateway.pools[MODEL], "stopping")
+    told = []
+    while (answer := await watched.read()) is not grpc.aio.EOF:
+        told.append(answer.status)
+    assert told == ([] if service == "other" else [NOT_SERVING])
+    assert await watched.code() == grpc.StatusCode.OK
+
+
 async def test_health_knows_its_services(channel):
     health = health_stub(channel)
     request = health_pb2.HealthCheckRequest(service="other")

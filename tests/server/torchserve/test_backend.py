@@ -11,15 +11,16 @@ from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.pools import PoolKind
+from whybox_server.monitoring.readiness import is_ready
 from whybox_server.settings import Settings
 from whybox_server.torchserve import backend as backend_module
 from whybox_server.torchserve import pool as pool_module
 from whybox_server.torchserve.backend import Backend
 
 ARCHIVES = {Path(f"{name}.mar"): v1.Model(name=name, version="1") for name in ("a", "b")}
-STARTING, READY, RECOVERING = (
+STARTING, READY, RECOVERING, STOPPING = (
     {name: dict.fromkeys(("predict", "analyze"), state) for name in ("a", "b")}
-    for state in ("starting", "ready", "recovering")
+    for state in ("starting", "ready", "recovering", "stopping")
 )
 # No other pause has one of these lengths.
 BACKOFF = (0.001, 0.011, 0.021)
@@ -290,3 +291,18 @@ async def test_the_proxy_of_the_environment_is_not_for_loopback(backend, launche
     async with backend.running():
         await becomes(backend, READY)
     assert len(launcher.processes) == 1
+
+
+async def test_a_planned_stop_is_told(backend, torchserve):
+    async with backend.running():
+        await becomes(backend, READY)
+        torchserve.behaviour = hangs
+        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
+        await until(lambda: torchserve.calls)
+        await backend.drained(0.01)
+        assert backend.readiness() == STOPPING
+        assert not is_ready(backend.readiness())
+    with pytest.raises(errors.UnavailableError) as caught:
+        await waiting
+    assert caught.value.reason == "SERVER_STOPPING"
+    assert backend.readiness() == STOPPING

@@ -6,12 +6,13 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
+from whybox import v1
 from whybox_server.archives import read_store
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
@@ -20,7 +21,8 @@ from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import create_app
 from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
-from whybox_server.torchserve.backend import Backend
+from whybox_server.torchserve.backend import Backend, TorchServeError
+from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 _log = logging.getLogger(__name__)
@@ -62,14 +64,27 @@ async def serve_until_stopped(
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: A port is taken, or the logs cannot be written.
+        ServeError: A port is taken, the logs cannot be written, or TorchServe cannot be started.
     """
-    started = time.monotonic()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     archives = read_store(settings.model_store, settings.models)
-    _create_log_dir(settings.log_dir)
+    try:
+        check_log_folder(settings.log_dir)
+        await _serve(settings, archives, stop, listening, ready)
+    except (FolderError, TorchServeError) as error:
+        raise ServeError(str(error)) from error
+
+
+async def _serve(
+    settings: Settings,
+    archives: Mapping[Path, v1.Model],
+    stop: asyncio.Event,
+    listening: Callable[[Addresses], None],
+    ready: Callable[[float], None],
+) -> None:
+    started = time.monotonic()
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     async with contextlib.AsyncExitStack() as stack:
@@ -89,13 +104,6 @@ async def serve_until_stopped(
         await stopping
         _log.info("stopping")
         await backend.drained(_DRAIN_SECONDS)
-
-
-def _create_log_dir(log_dir: Path) -> None:
-    try:
-        log_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServeError(f"cannot create the folder {log_dir} for logs; choose another with --log-dir") from error
 
 
 @contextlib.asynccontextmanager

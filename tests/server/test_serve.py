@@ -29,6 +29,7 @@ from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
 from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 from whybox_server.settings import Settings
+from whybox_server.torchserve.backend import TorchServeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
@@ -373,6 +374,28 @@ async def test_logs_that_cannot_be_written(backends, settings, tmp_path):
     with pytest.raises(ServeError, match=r"cannot create the folder .*file/logs.*--log-dir"):
         await Running(settings.model_copy(update={"log_dir": tmp_path / "file" / "logs"})).listens()
     assert backends == []
+
+
+@pytest.mark.parametrize("name", ["torchserve.log", "torchserve.out"])
+async def test_a_log_that_cannot_be_written(backends, settings, name):
+    (settings.log_dir / name).mkdir(parents=True)
+    with pytest.raises(ServeError, match=rf"cannot write logs in the folder .*{name}.*--log-dir"):
+        await Running(settings).listens()
+    assert backends == []
+
+
+async def test_a_torchserve_that_cannot_start_ends_the_server(backends, settings, monkeypatch):
+    @contextlib.asynccontextmanager
+    async def fails(_):
+        yield
+        raise TorchServeError("TorchServe failed 3 times in a row: no memory")
+
+    monkeypatch.setattr(Serving, "running", fails)
+    server = await Running(settings).listens()
+    server.stop()
+    with pytest.raises(ServeError, match="failed 3 times in a row: no memory"):
+        await server.ends()
+    assert len(backends) == 1
 
 
 async def test_nothing_to_serve(backends, settings, tmp_path):

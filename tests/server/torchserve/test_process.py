@@ -89,6 +89,18 @@ async def test_how_it_is_started(java, tmp_path):
     await process.stop()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "given"), [("ANSI_X3.4-1968", "C.UTF-8"), ("ISO-8859-1", "C.UTF-8"), ("UTF-8", "de_DE.UTF-8")]
+)
+async def test_java_reads_every_path_whatever_the_locale(java, tmp_path, monkeypatch, encoding, given):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setattr("locale.getencoding", lambda: encoding)
+    java(JAVA.format(**OBEDIENT))
+    process, folder, _ = await started(tmp_path)
+    assert f"LC_ALL={given}" in (folder / "environment").read_text().splitlines()
+    await process.stop()
+
+
 @pytest.mark.parametrize("manners", [OBEDIENT, STUBBORN], ids=["obedient", "stubborn"])
 async def test_stopping_leaves_nothing(java, tmp_path, manners):
     java(JAVA.format(**manners))

@@ -119,6 +119,8 @@ async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subpr
 def _environment(settings: Settings) -> dict[str, str]:
     threads = str(settings.worker_threads)
     environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    # TorchServe's own code may import ONNX Runtime before the handlers switch its telemetry off.
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if locale.getencoding().upper() not in {"UTF-8", "UTF8"}:
         # Java would read no path with letters beyond those of the locale; Python has its UTF-8 mode.
         environment["LC_ALL"] = "C.UTF-8"

@@ -18,7 +18,9 @@ from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
+from whybox_server.open_files import connection_shares
 from whybox_server.rest import create_app
+from whybox_server.rest.connections import ConnectionsConfig
 from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
@@ -136,13 +138,11 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
     )
-    config = uvicorn.Config(
+    config = ConnectionsConfig(
         app,
-        log_config=None,
-        log_level="warning",
-        lifespan="off",
-        timeout_keep_alive=settings.rest_keep_alive,
-        timeout_graceful_shutdown=int(_DRAIN_SECONDS),
+        keep_alive=settings.rest_keep_alive,
+        max_connections=connection_shares().rest,
+        stop_seconds=int(_DRAIN_SECONDS),
     )
     try:
         listener = _listener(settings.rest_host, settings.rest_port)

@@ -357,8 +357,9 @@ async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, mon
     async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         watched = health.Watch(health_pb2.HealthCheckRequest())
-        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-        listed = reflection.ServerReflectionInfo()
+        # The types of the package know no asynchronous channel.
+        make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
+        listed = make_stub(channel).ServerReflectionInfo()
         await listed.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         assert (await watched.read()).status == health_pb2.HealthCheckResponse.SERVING
         assert (await listed.read()).list_services_response.service
@@ -367,6 +368,25 @@ async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, mon
         await server.ends()
         listed.cancel()
     assert not backends[0].runs
+
+
+async def test_a_connection_that_is_only_half_a_request_is_not_waited_for(backends, settings, monkeypatch, caplog):
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
+    server = await Running(settings).listens()
+    host, _, port = server.addresses.rest.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\npi"
+    )
+    assert await analyze_over_rest(server.addresses) == 7
+    server.stop()
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"SERVER_STOPPING" in answer
+    writer.close()
+    await server.ends()
+    assert not backends[0].runs
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
 
 
 async def test_logs_that_cannot_be_written(backends, settings, tmp_path):

@@ -34,6 +34,12 @@ class BodyTooLargeError(InvalidRequestError):
     default_reason = "BODY_TOO_LARGE"
 
 
+class RequestTimeoutError(InvalidRequestError):
+    """The request stopped coming before it was complete."""
+
+    default_reason = "REQUEST_TIMEOUT"
+
+
 class MethodNotAllowedError(InvalidRequestError):
     """The path exists, but not for this method."""
 
@@ -51,6 +57,7 @@ STATUSES: Mapping[type[WhyboxError], int] = {
     InvalidRequestError: 400,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
+    RequestTimeoutError: 408,
     FailedPreconditionError: 409,
     BodyTooLargeError: 413,
     PictureTooLargeError: 413,

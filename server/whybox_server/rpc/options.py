@@ -1,8 +1,11 @@
 """The options of the gRPC server that no caller sees in the contract: its limits, and how often clients may ping."""
 
+from whybox_server.open_files import connection_shares
+
 # Clients keep connections alive through NATs and proxies with pings. Go's shortest interval is 10 s; half of it leaves
 # room for pings that arrive unevenly. A client that pings more often is disconnected after two warnings.
 _MIN_PING_MS = 5_000
+_HANDSHAKE_MS = 10_000
 
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
@@ -13,6 +16,9 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_allowed_incoming_connections", connection_shares().grpc),
+        # A connection that does not begin to speak HTTP/2 is closed.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         # Without this a second server on the same port would take half of the calls instead of failing to start.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_MS),

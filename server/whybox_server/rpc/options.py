@@ -7,15 +7,24 @@ from whybox_server.open_files import connection_shares
 _MIN_PING_MS = 5_000
 _HANDSHAKE_MS = 10_000
 
+MAX_METADATA_BYTES = 8 * 2**10
+"""Metadata of a call; more is refused."""
+
+# What is read, so that the server refuses what is too large in its own words; beyond, gRPC does.
+_READ_METADATA_BYTES = 8 * MAX_METADATA_BYTES
+_READ_MESSAGES = 2
+
 
 def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """The options of the server's connections.
 
     Args:
-        max_message_bytes: Largest request that is read.
+        max_message_bytes: Largest request that is accepted; twice that is read.
     """
     return [
-        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", _READ_MESSAGES * max_message_bytes),
+        ("grpc.max_metadata_size", _READ_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _READ_METADATA_BYTES),
         ("grpc.max_allowed_incoming_connections", connection_shares().grpc),
         # A connection that does not begin to speak HTTP/2 is closed.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),

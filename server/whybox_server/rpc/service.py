@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +17,7 @@ from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
 from whybox_server.rpc.options import server_options
 
@@ -105,12 +107,13 @@ def create_server(
     Args:
         gateway: What answers.
         metrics: Where calls are counted.
-        max_message_bytes: Largest request that is read; a larger one is refused with RESOURCE_EXHAUSTED.
+        max_message_bytes: Largest request that is accepted; a larger one is refused as a picture that is too large.
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
     """
-    server = grpc.aio.server(options=server_options(max_message_bytes))
     service = AnalysisService(gateway, metrics, default_timeout=default_timeout, max_timeout=max_timeout)
+    decoding = DecodingInterceptor(partial(_Answering, metrics), max_message_bytes)
+    server = grpc.aio.server(interceptors=[decoding], options=server_options(max_message_bytes))
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -150,11 +150,16 @@ async def test_a_passed_deadline_cancels_the_work(stub, gateway):
     await asyncio.wait_for(gateway.cancelled.wait(), 5)
 
 
-async def test_a_request_that_is_too_large_is_refused(stub, gateway):
+@pytest.mark.parametrize(("size", "code"), [(150_000, "INVALID_ARGUMENT"), (250_000, "RESOURCE_EXHAUSTED")])
+async def test_a_request_that_is_too_large_is_refused(stub, gateway, samples, size, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Analyze(v1.AnalyzeRequest(image=bytes(200_000)))
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        await stub.Analyze(v1.AnalyzeRequest(image=bytes(size)))
+    assert caught.value.code().name == code
     assert gateway.requests == []
+    if code == "INVALID_ARGUMENT":
+        assert told(caught.value).reason == "PICTURE_TOO_LARGE"
+        [labels] = samples("whybox_requests_total")
+        assert 'code="INVALID_ARGUMENT"' in labels
 
 
 async def test_an_unknown_model_is_no_label(stub, samples):

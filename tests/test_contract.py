@@ -24,7 +24,7 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
     fresh = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*_pb2*.py*")}
     committed = {
         path.relative_to(REPOSITORY)
-        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve")
+        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve", "server/whybox_server/rpc")
         for path in (REPOSITORY / folder).glob("*_pb2*.py*")
     }
     assert set(fresh) == committed
@@ -41,6 +41,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[descriptor_pb2.FileD
     arguments = ["protoc", *includes, f"--descriptor_set_out={target}", "--include_source_info", *map(str, PROTOS)]
     assert protoc.main(arguments) == 0
     return list(descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file)
+
+
+def test_go_and_java_can_generate_code(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
+    for file in files:
+        assert file.options.go_package == "whybox/v1;whyboxv1"
+        assert file.options.java_package == "whybox.v1"
+        assert file.options.java_multiple_files
 
 
 def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto]) -> None:

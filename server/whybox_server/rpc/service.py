@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from whybox import v1
@@ -20,6 +19,7 @@ from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
 from whybox_server.rpc.options import server_options
+from whybox_server.rpc.reflection import add_reflection
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
@@ -117,5 +117,5 @@ def create_server(
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    reflection.enable_server_reflection((SERVICE, health_name, reflection.SERVICE_NAME), server)
+    add_reflection((SERVICE, health_name), server)
     return server

@@ -24,6 +24,7 @@ METHODS = [
     (SERVICE, "GetModel"),
     ("grpc.health.v1.Health", "Check"),
     ("grpc.health.v1.Health", "Watch"),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
 ]
 

@@ -6,14 +6,16 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from messages import message
 from presence import present
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.rpc import reflection_pb2 as reflection_v1_pb2
 
 MODEL = "efficientnet-lite0"
 REQUEST = message(v1.AnalyzeRequest, model=MODEL, image=b"picture", prediction={})
@@ -213,13 +215,39 @@ async def test_health_knows_its_services(channel):
     watched.cancel()
 
 
-async def test_reflection_lists_the_services(channel):
-    # Its methods are no class attributes, and the types of the package know none.
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+REFLECTION = {"v1alpha": reflection_pb2, "v1": reflection_v1_pb2}
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_lists_the_services_and_describes_them(channel, version):
+    messages: Any = REFLECTION[version]
+    call = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=messages.ServerReflectionRequest.SerializeToString,
+        response_deserializer=messages.ServerReflectionResponse.FromString,
+    )()
+    await call.write(messages.ServerReflectionRequest(list_services=""))
     listed = {service.name for service in (await call.read()).list_services_response.service}
     assert listed == {
         "whybox.v1.AnalysisService",
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+    for name in listed:
+        await call.write(messages.ServerReflectionRequest(file_containing_symbol=name))
+        answer = await call.read()
+        assert answer.original_request.file_containing_symbol == name
+        files = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
+        assert name in {f"{file.package}.{service.name}" for file in files for service in file.service}
+    await call.write(messages.ServerReflectionRequest(file_containing_symbol="no.Such"))
+    assert (await call.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+def test_both_versions_of_reflection_are_the_same_on_the_wire() -> None:
+    for name, message_v1 in reflection_v1_pb2.DESCRIPTOR.message_types_by_name.items():
+        fields = [(field.number, field.name, field.type) for field in message_v1.fields]
+        alpha = reflection_pb2.DESCRIPTOR.message_types_by_name[name]
+        assert fields == [(field.number, field.name, field.type) for field in alpha.fields]

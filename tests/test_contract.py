@@ -1,6 +1,7 @@
 """The contract: generated code is current, every field is explained, and the pinned names are there."""
 
 import os
+import re
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_go_and_java_can_generate_code(files: list[descriptor_pb2.FileDescriptor
         assert file.options.go_package == "whybox/v1;whyboxv1"
         assert file.options.java_package == "whybox.v1"
         assert file.options.java_multiple_files
+
+
+def test_the_readme_explains_every_reason() -> None:
+    pattern = re.compile(r"""(?:reason(?:: ClassVar\[str\])? ?= ?|SERVER_STOPPING = )"([A-Z_]+)\"""")
+    sources = [path for room in ("clients", "handlers", "server") for path in (REPOSITORY / room).rglob("*.py")]
+    raised = {reason for path in sources for reason in pattern.findall(path.read_text())}
+    rows = [line.split("|")[1] for line in (REPOSITORY / "README.md").read_text().splitlines() if line.startswith("|")]
+    explained = {word.strip("` ") for row in rows for word in row.split(",") if re.fullmatch(r" *`[A-Z_]+` *", word)}
+    assert raised == explained
 
 
 def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto]) -> None:

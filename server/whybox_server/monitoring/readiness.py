@@ -5,6 +5,9 @@ from collections.abc import Mapping
 STOPPING = "stopping"
 """State of every pool of a server that is about to end."""
 
+SERVER_STOPPING = "SERVER_STOPPING"
+"""Reason of the errors of what a planned stop cuts off."""
+
 
 def is_ready(pools: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether every pool of every model can answer; a server without models is not ready.

@@ -12,6 +12,7 @@ from uvicorn.server import ServerState
 
 from whybox.v1.errors import UnavailableError, WhyboxError
 from whybox.v1.request_ids import HEADER, usable_or_new
+from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.rest.problems import MEDIA_TYPE, RequestTimeoutError, problem
 
 _log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Connection(H11Protocol):
     def shutdown(self) -> None:
         """See `H11Protocol`; a request whose body is still on its way has no time left."""
         if not self.is_idle and self.conn.their_state is h11.SEND_BODY:
-            self._refuse(UnavailableError("the server is stopping; send the request again", reason="SERVER_STOPPING"))
+            self._refuse(UnavailableError("the server is stopping; send the request again", reason=SERVER_STOPPING))
         else:
             super().shutdown()
 

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.torchserve.inference_pb2 import PredictionResponse, PredictionsRequest
 
 _log = logging.getLogger(__name__)
@@ -24,10 +25,6 @@ _PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
 _RETRY_AFTER = 2.0
 # What the worker is given beyond the deadline to say itself that it has passed.
 _GRACE_SECONDS = 0.5
-
-
-SERVER_STOPPING = "SERVER_STOPPING"
-"""Reason of what a planned stop cuts off."""
 
 
 class PoolState(StrEnum):

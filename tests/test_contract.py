@@ -1,6 +1,7 @@
 """The contract: generated code is current, every field is explained, and the pinned names are there."""
 
 import os
+import re
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -28,7 +29,7 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
     fresh = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*_pb2*.py*")}
     committed = {
         path.relative_to(REPOSITORY)
-        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve")
+        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve", "server/whybox_server/rpc")
         for path in (REPOSITORY / folder).glob("*_pb2*.py*")
     }
     assert set(fresh) == committed
@@ -45,6 +46,22 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[descriptor_pb2.FileD
     arguments = ["protoc", *includes, f"--descriptor_set_out={target}", "--include_source_info", *map(str, PROTOS)]
     assert protoc.main(arguments) == 0
     return list(descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file)
+
+
+def test_go_and_java_can_generate_code(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
+    for file in files:
+        assert file.options.go_package == "whybox/v1;whyboxv1"
+        assert file.options.java_package == "whybox.v1"
+        assert file.options.java_multiple_files
+
+
+def test_the_readme_explains_every_reason() -> None:
+    pattern = re.compile(r"""(?:reason(?:: ClassVar\[str\])? ?= ?|SERVER_STOPPING = )"([A-Z_]+)\"""")
+    sources = [path for room in ("clients", "handlers", "server") for path in (REPOSITORY / room).rglob("*.py")]
+    raised = {reason for path in sources for reason in pattern.findall(path.read_text())}
+    rows = [line.split("|")[1] for line in (REPOSITORY / "README.md").read_text().splitlines() if line.startswith("|")]
+    explained = {word.strip("` ") for row in rows for word in row.split(",") if re.fullmatch(r" *`[A-Z_]+` *", word)}
+    assert raised == explained
 
 
 def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto]) -> None:

@@ -13,14 +13,14 @@ from rich.status import Status
 
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import robustness
-from whybox_server.settings import Settings, SettingsError, read_settings
+from whybox_server.settings import Settings, SettingsError, read_settings, variable
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
 _SETTINGS_HELP = "Environment variables set everything else; the options above override them:\n\n" + "\n\n".join(
-    f"[cyan]WHYBOX_{name.upper()}[/] [dim](default {field.default})[/]: {field.description}"
+    f"[cyan]{variable(name)}[/] [dim](default {field.default})[/]: {field.description}"
     for name, field in Settings.model_fields.items()
 )
 
@@ -91,8 +91,20 @@ def serve(
         list[str] | None,
         typer.Option(help="Name of a model to serve; repeatable. Default: WHYBOX_MODELS, or every packed model."),
     ] = None,
+    rest_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address for REST; :: takes IPv6 and IPv4 from everywhere. Default: WHYBOX_REST_HOST, or 127.0.0.1."
+        ),
+    ] = None,
     rest_port: Annotated[
         int | None, typer.Option(help="Port for REST; 0 takes a free port. Default: WHYBOX_REST_PORT, or 8000.")
+    ] = None,
+    grpc_host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address for gRPC; :: takes IPv6 and IPv4 from everywhere. Default: WHYBOX_GRPC_HOST, or 127.0.0.1."
+        ),
     ] = None,
     grpc_port: Annotated[
         int | None, typer.Option(help="Port for gRPC; 0 takes a free port. Default: WHYBOX_GRPC_PORT, or 8001.")
@@ -108,13 +120,19 @@ def serve(
     """
     from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
     try:
         settings = read_settings(
-            model_store=model_store, models=model, rest_port=rest_port, grpc_port=grpc_port, log_dir=log_dir
+            model_store=model_store,
+            models=model,
+            rest_host=rest_host,
+            rest_port=rest_port,
+            grpc_host=grpc_host,
+            grpc_port=grpc_port,
+            log_dir=log_dir,
         )
     except SettingsError as error:
         _fail(error)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
 
     def listening(addresses: Addresses) -> None:
         print(f"REST on {addresses.rest} (try {addresses.rest}/docs)", flush=True)  # noqa: T201

@@ -6,27 +6,33 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
+from whybox import v1
 from whybox_server.archives import read_store
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
+from whybox_server.open_files import connection_shares
 from whybox_server.rest import create_app
+from whybox_server.rest.connections import ConnectionsConfig
 from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
-from whybox_server.torchserve.backend import Backend
+from whybox_server.torchserve.backend import Backend, TorchServeError
+from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 _log = logging.getLogger(__name__)
 
 # Requests in flight may end within this time after a signal to stop.
 _DRAIN_SECONDS = 5.0
+# What is left of gRPC when the backend has ended: answers on their way, and streams without an end, as of reflection.
+_GRPC_STOP_SECONDS = 1.0
 # What a gRPC message holds beside the picture: a baseline for each map, and options.
 _ENVELOPE_BYTES = MAX_EXPLANATIONS * MAX_BASELINE_BYTES + 64 * 2**10
 
@@ -60,14 +66,27 @@ async def serve_until_stopped(
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: A port is taken, or the logs cannot be written.
+        ServeError: A port is taken, the logs cannot be written, or TorchServe cannot be started.
     """
-    started = time.monotonic()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     archives = read_store(settings.model_store, settings.models)
-    _create_log_dir(settings.log_dir)
+    try:
+        check_log_folder(settings.log_dir)
+        await _serve(settings, archives, stop, listening, ready)
+    except (FolderError, TorchServeError) as error:
+        raise ServeError(str(error)) from error
+
+
+async def _serve(
+    settings: Settings,
+    archives: Mapping[Path, v1.Model],
+    stop: asyncio.Event,
+    listening: Callable[[Addresses], None],
+    ready: Callable[[float], None],
+) -> None:
+    started = time.monotonic()
     metrics = Metrics()
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     async with contextlib.AsyncExitStack() as stack:
@@ -89,13 +108,6 @@ async def serve_until_stopped(
         await backend.drained(_DRAIN_SECONDS)
 
 
-def _create_log_dir(log_dir: Path) -> None:
-    try:
-        log_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ServeError(f"cannot create the folder {log_dir} for logs; choose another with --log-dir") from error
-
-
 @contextlib.asynccontextmanager
 async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
     server = create_server(
@@ -114,7 +126,7 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
     try:
         yield f"grpc://{_address(settings.grpc_host, port)}"
     finally:
-        await server.stop(_DRAIN_SECONDS)
+        await server.stop(_GRPC_STOP_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -127,12 +139,14 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
     )
-    config = uvicorn.Config(
-        app, log_config=None, log_level="warning", lifespan="off", timeout_graceful_shutdown=int(_DRAIN_SECONDS)
+    config = ConnectionsConfig(
+        app,
+        keep_alive=settings.rest_keep_alive,
+        max_connections=connection_shares().rest,
+        stop_seconds=int(_DRAIN_SECONDS),
     )
     try:
-        family = socket.AF_INET6 if ":" in settings.rest_host else socket.AF_INET
-        listener = socket.create_server((settings.rest_host, settings.rest_port), family=family)
+        listener = _listener(settings.rest_host, settings.rest_port)
     except OSError as error:
         raise _cannot_listen("REST", settings.rest_host, settings.rest_port) from error
     # asyncio switches Nagle's algorithm off only for sockets of its own making; with it an answer takes 40 ms more.
@@ -144,6 +158,14 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
     finally:
         server.should_exit = True
         await serving
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that listens; on "::" it takes IPv4 as well, as gRPC does."""
+    if ":" not in host:
+        return socket.create_server((host, port))
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -159,7 +181,8 @@ def _address(host: str, port: int) -> str:
 
 
 def _cannot_listen(what: str, host: str, port: int) -> ServeError:
+    option, host_variable = f"--{what.lower()}", f"WHYBOX_{what.upper()}_HOST"
     return ServeError(
         f"{what} cannot listen on {_address(host, port)}: the port is taken, or the address is not of this machine; "
-        f"choose another with --{what.lower()}-port (0 takes a free one) or WHYBOX_{what.upper()}_HOST"
+        f"choose another with {option}-port (0 takes a free one) or {option}-host ({host_variable})"
     )

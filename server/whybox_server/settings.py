@@ -1,14 +1,53 @@
 """The one settings object, and the only reader of the environment."""
 
+import logging
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+_log = logging.getLogger(__name__)
+
+# Kubernetes sets NAME_PORT=tcp://10.0.0.1:80 in every container for a Service of that name.
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message names the setting and what would be right."""
+    """A setting is wrong; the message names the setting, its value, and what would be right."""
+
+
+class _Environment(EnvSettingsSource):
+    """The variables WHYBOX_...; an empty one counts as unset, and so does the address of a Service of Kubernetes."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """See `PydanticBaseSettingsSource`; the value of an unset variable is None."""
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str) and not value.strip():
+            return None, key, is_complex
+        if isinstance(value, str) and field_name.endswith("_port") and _SERVICE_ADDRESS.match(value):
+            _log.warning(
+                "%s=%s is ignored: Kubernetes sets it for a Service of that name; give the port with --%s",
+                variable(field_name),
+                value,
+                field_name.replace("_", "-"),
+            )
+            return None, key, is_complex
+        return value, key, is_complex
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"WHYBOX_{name.upper()}"
 
 
 class Settings(BaseSettings):
@@ -21,11 +60,18 @@ class Settings(BaseSettings):
         default=(), description="Names of the models to serve, separated by commas; empty serves every packed model."
     )
     log_dir: Path = Field(default=Path("logs"), description="Folder for the logs of TorchServe and its workers.")
-    rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on.")
+    rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on; :: takes IPv6 and IPv4.")
     rest_port: int = Field(
         default=8000, ge=0, le=65535, description="Port that REST listens on, 1 to 65535; 0 takes a free port."
     )
-    grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on.")
+    rest_keep_alive: int = Field(
+        default=75,
+        ge=1,
+        le=3600,
+        description="Seconds, 1 to 3600, that an idle REST connection stays open for the next request. Keep it longer"
+        " than the idle timeout of the load balancer, which is 60 s in common ones.",
+    )
+    grpc_host: str = Field(default="127.0.0.1", description="Address that gRPC listens on; :: takes IPv6 and IPv4.")
     grpc_port: int = Field(
         default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."
     )
@@ -67,6 +113,18 @@ class Settings(BaseSettings):
         " commas; * allows every page. Empty allows none but the server's own.",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (replaced)
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not read)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (not read)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment; see `BaseSettings`."""
+        return init_settings, _Environment(settings_cls)
+
     @field_validator("models", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -84,8 +142,16 @@ def read_settings(**given: Any) -> Settings:
     Raises:
         SettingsError: A setting is wrong.
     """
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**given)
     except ValidationError as error:
-        wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise SettingsError("; ".join(wrong)) from error
+        raise SettingsError("; ".join(_described(each, given) for each in error.errors())) from error
+
+
+def _described(wrong: ErrorDetails, given: dict[str, Any]) -> str:
+    name = str(wrong["loc"][0])
+    value = repr(wrong["input"])
+    if name not in given:
+        value = f"{variable(name)}={value}"
+    return f"{name}: {value} {wrong['msg'].removeprefix('Input ')}"

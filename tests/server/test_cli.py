@@ -109,7 +109,7 @@ def test_help_of_serve_lists_every_setting() -> None:
 @pytest.mark.parametrize(
     ("environment", "options", "words"),
     [
-        ({"WHYBOX_REST_PORT": "http"}, [], ["rest_port", "integer"]),
+        ({"WHYBOX_REST_PORT": "http"}, [], ["rest_port", "WHYBOX_REST_PORT='http'", "integer"]),
         ({"WHYBOX_QUEUE_SIZE": "0"}, [], ["queue_size", "greater than or equal to 1"]),
         ({"WHYBOX_MAX_TIMEOUT": "inf"}, [], ["max_timeout", "86400"]),
         ({"WHYBOX_REST_PORT": "-1", "WHYBOX_GRPC_PORT": "x"}, [], ["rest_port", "grpc_port"]),

@@ -10,11 +10,15 @@ import sys
 import time
 import zipfile
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import httpx
 import pytest
+import uvicorn
 from google.protobuf import json_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from messages import message
 from server.backends import Asked, FakeBackend
@@ -25,6 +29,7 @@ from whybox_server import serve as serve_module
 from whybox_server.archives import ArchiveError
 from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 from whybox_server.settings import Settings
+from whybox_server.torchserve.backend import TorchServeError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")
@@ -57,6 +62,7 @@ class Serving(FakeBackend):
         self.runs = False
 
     async def drained(self, timeout: float) -> None:
+        self.states = {"m": {"predict": "stopping", "analyze": "stopping"}}
         with contextlib.suppress(TimeoutError):
             await until(lambda: not self.waiting, timeout)
 
@@ -310,11 +316,106 @@ async def test_ipv6(backends, settings):
     assert len(backends) == 1
 
 
+async def test_how_long_a_rest_connection_stays_open_is_a_setting(backends, settings, monkeypatch):
+    configs = []
+    serve = uvicorn.Server.serve
+
+    async def noted(server, *args, **options):
+        configs.append(server.config)
+        await serve(server, *args, **options)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", noted)
+    server = await Running(settings.model_copy(update={"rest_keep_alive": 17})).listens()
+    assert await analyze_over_rest(server.addresses) == 7
+    assert [config.timeout_keep_alive for config in configs] == [17]
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_every_address_of_both_families(backends, settings, host):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server = await Running(settings.model_copy(update={"rest_host": "::", "grpc_host": "::"})).listens()
+    here = f"[{host}]" if ":" in host else host
+    addresses = Addresses(
+        rest=server.addresses.rest.replace("[::]", here), grpc=server.addresses.grpc.replace("[::]", here)
+    )
+    assert await analyze_over_rest(addresses) == await analyze_over_grpc(addresses) == 7
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, monkeypatch):
+    """A watch ends by itself; gRPC gives what is left, such as reflection, no more than a moment."""
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
+    server = await Running(settings).listens()
+    async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watched = health.Watch(health_pb2.HealthCheckRequest())
+        # The types of the package know no asynchronous channel.
+        make_stub: Any = reflection_pb2_grpc.ServerReflectionStub
+        listed = make_stub(channel).ServerReflectionInfo()
+        await listed.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await watched.read()).status == health_pb2.HealthCheckResponse.SERVING
+        assert (await listed.read()).list_services_response.service
+        server.stop()
+        assert (await watched.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await server.ends()
+        listed.cancel()
+    assert not backends[0].runs
+
+
+async def test_a_connection_that_is_only_half_a_request_is_not_waited_for(backends, settings, monkeypatch, caplog):
+    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
+    server = await Running(settings).listens()
+    host, _, port = server.addresses.rest.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(
+        b"POST /v1/models/m:predict HTTP/1.1\r\nHost: m\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\npi"
+    )
+    assert await analyze_over_rest(server.addresses) == 7
+    server.stop()
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"SERVER_STOPPING" in answer
+    writer.close()
+    await server.ends()
+    assert not backends[0].runs
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "WARNING")] == []
+
+
 async def test_logs_that_cannot_be_written(backends, settings, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ServeError, match=r"cannot create the folder .*file/logs.*--log-dir"):
         await Running(settings.model_copy(update={"log_dir": tmp_path / "file" / "logs"})).listens()
     assert backends == []
+
+
+@pytest.mark.parametrize("name", ["torchserve.log", "torchserve.out"])
+async def test_a_log_that_cannot_be_written(backends, settings, name):
+    (settings.log_dir / name).mkdir(parents=True)
+    with pytest.raises(ServeError, match=rf"cannot write logs in the folder .*{name}.*--log-dir"):
+        await Running(settings).listens()
+    assert backends == []
+
+
+async def test_a_torchserve_that_cannot_start_ends_the_server(backends, settings, monkeypatch):
+    @contextlib.asynccontextmanager
+    async def fails(_):
+        yield
+        raise TorchServeError("TorchServe failed 3 times in a row: no memory")
+
+    monkeypatch.setattr(Serving, "running", fails)
+    server = await Running(settings).listens()
+    server.stop()
+    with pytest.raises(ServeError, match="failed 3 times in a row: no memory"):
+        await server.ends()
+    assert len(backends) == 1
 
 
 async def test_nothing_to_serve(backends, settings, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from whybox_server.settings import Settings
+from whybox_server.settings import Settings, SettingsError, read_settings
 
 FIELDS = Settings.model_fields
 
@@ -20,6 +20,10 @@ def test_by_default_the_server_listens_to_this_machine_only() -> None:
     settings = Settings()
     assert (settings.rest_host, settings.rest_port) == ("127.0.0.1", 8000)
     assert (settings.grpc_host, settings.grpc_port) == ("127.0.0.1", 8001)
+
+
+def test_by_default_idle_connections_outlive_those_of_load_balancers() -> None:
+    assert Settings().rest_keep_alive > 60
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -71,6 +75,7 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
         ["predict_workers", "analyze_workers", "worker_threads", "predict_batch", "analyze_batch", "predict_delay_ms"],
         ([1], [0, -1, 1.5, "many"]),
     ),
+    "rest_keep_alive": ([1, 3600], [0, 3601, 1.5]),
     "queue_size": ([1], [0, "long"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
@@ -95,3 +100,43 @@ def test_beyond_the_bounds(name: str, value: object, monkeypatch: pytest.MonkeyP
 
 def test_every_number_is_bounded() -> None:
     assert {name for name, field in FIELDS.items() if field.annotation in (int, float)} == set(BOUNDS)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("text", ["", "  "])
+def test_an_empty_variable_is_unset(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Settings()
+    monkeypatch.setenv(f"WHYBOX_{name.upper()}", text)
+    assert Settings() == plain
+
+
+@pytest.mark.parametrize("name", ["rest_port", "grpc_port"])
+@pytest.mark.parametrize("text", ["tcp://10.96.0.7:80", "udp://10.96.0.7:80", "sctp://[fd00::7]:80"])
+def test_what_kubernetes_sets_for_a_service_is_ignored(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = Settings()
+    monkeypatch.setenv(f"WHYBOX_{name.upper()}", text)
+    assert Settings() == plain
+    assert getattr(read_settings(**{name: 1000}), name) == 1000
+    assert f"WHYBOX_{name.upper()}={text} is ignored" in caplog.text
+    assert f"--{name.replace('_', '-')}" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["http://10.96.0.7:80", "10.96.0.7:80", "tcp:80"])
+def test_no_other_port_is_ignored(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHYBOX_REST_PORT", text)
+    with pytest.raises(SettingsError, match=rf"WHYBOX_REST_PORT='{text}'"):
+        read_settings()
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, (_, bad) in BOUNDS.items() for value in bad])
+def test_an_error_names_the_variable_and_the_value(name: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"WHYBOX_{name.upper()}", str(value))
+    with pytest.raises(SettingsError, match=rf"^{name}: WHYBOX_{name.upper()}='{value}' should be "):
+        read_settings()
+
+
+def test_an_error_names_the_value_of_an_argument() -> None:
+    with pytest.raises(SettingsError, match=r"^grpc_port: 65536 should be less than or equal to 65535$"):
+        read_settings(grpc_port=65536)

@@ -2,11 +2,13 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import grpc
 from grpc_status import rpc_status
 
 from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox.options import MAX_MESSAGE_BYTES
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
@@ -33,7 +35,10 @@ class GrpcTransport:
 
     def __init__(self, url: str, target: str) -> None:
         self._url = url
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        host = urlsplit(f"//{target}").hostname or ""
+        # gRPC reads the environment's proxies itself, but knows neither loopback nor `*` as exceptions.
+        options = (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if is_direct(host) else _OPTIONS
+        self._channel = grpc.insecure_channel(target, options=options)
         self._stub = AnalysisServiceStub(self._channel)
 
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from google.protobuf import json_format
@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 
 from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
 from whybox.v1.errors import (
@@ -48,7 +49,11 @@ class RestTransport:
 
     def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
         self._url = url
-        self._http = httpx.Client(base_url=url, transport=transport)
+        parts = urlsplit(url)
+        direct = is_direct(parts.hostname or "")
+        # Without the environment there is no proxy; its certificates still count.
+        certificates = httpx.create_ssl_context() if direct and parts.scheme == "https" else True
+        self._http = httpx.Client(base_url=url, transport=transport, trust_env=not direct, verify=certificates)
 
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
         """See `Transport`."""

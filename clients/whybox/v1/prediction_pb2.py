@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/prediction.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\"1\n\x11PredictionOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"w\n\nPrediction\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\"?\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"o\n\x04View\x12\x15\n\rpicture_width\x18\x01 \x01(\x05\x12\x16\n\x0epicture_height\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/prediction.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\"1\n\x11PredictionOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"w\n\nPrediction\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\"?\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"o\n\x04View\x12\x15\n\rpicture_width\x18\x01 \x01(\x05\x12\x16\n\x0epicture_height\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.prediction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
   _globals['_PREDICTIONOPTIONS']._serialized_start=66
   _globals['_PREDICTIONOPTIONS']._serialized_end=115
   _globals['_PREDICTION']._serialized_start=117

@@ -48,6 +48,12 @@ class IncompleteBodyError(InvalidRequestError):
     default_reason = "INCOMPLETE_BODY"
 
 
+class RequestTimeoutError(InvalidRequestError):
+    """The request stopped coming before it was complete."""
+
+    default_reason = "REQUEST_TIMEOUT"
+
+
 class MethodNotAllowedError(InvalidRequestError):
     """The path exists, but not for this method."""
 
@@ -65,6 +71,7 @@ STATUSES: Mapping[type[WhyboxError], int] = {
     InvalidRequestError: 400,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
+    RequestTimeoutError: 408,
     FailedPreconditionError: 409,
     BodyTooLargeError: 413,
     PictureTooLargeError: 413,

@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from whybox_server.gateway.core import Gateway
-from whybox_server.monitoring.readiness import is_ready
+from whybox_server.monitoring.readiness import is_ready, is_stopping
 
 _Response = health_pb2.HealthCheckResponse
 _POLL_SECONDS = 1.0
@@ -37,13 +37,16 @@ class HealthService(health_pb2_grpc.HealthServicer):
         request: health_pb2.HealthCheckRequest,
         context: Any,  # noqa: ARG002 (part of the protocol's signature)
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        """The state now and after each change, until the caller hangs up."""
+        """The state now and after each change, until the caller hangs up or the server stops."""
         told: int | None = None
         while True:
             status = self._status(request.service)
             if status != told:
                 yield _Response(status=status)
                 told = status
+            # A watch has no end of its own, and the server waits for calls in flight.
+            if is_stopping(self._gateway.readiness()):
+                return
             await asyncio.sleep(_POLL_SECONDS)
 
     def _status(self, service: str) -> int:

@@ -3,12 +3,12 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from whybox import v1
@@ -19,7 +19,10 @@ from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox.v1.vocabulary import TIMEOUT_KEY
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
+from whybox_server.rpc.options import server_options
+from whybox_server.rpc.reflection import add_reflection
 from whybox_server.validation.request import TIMEOUT
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
@@ -135,19 +138,15 @@ def create_server(
     Args:
         gateway: What answers.
         metrics: Where calls are counted.
-        max_message_bytes: Largest request that is read; a larger one is refused with RESOURCE_EXHAUSTED.
+        max_message_bytes: Largest request that is accepted; a larger one is refused as a picture that is too large.
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
     """
-    options = [
-        ("grpc.max_receive_message_length", max_message_bytes),
-        # Without this a second server on the same port would take half of the calls instead of failing to start.
-        ("grpc.so_reuseport", 0),
-    ]
-    server = grpc.aio.server(options=options)
     service = AnalysisService(gateway, metrics, default_timeout=default_timeout, max_timeout=max_timeout)
+    decoding = DecodingInterceptor(partial(_Answering, metrics), max_message_bytes)
+    server = grpc.aio.server(interceptors=[decoding], options=server_options(max_message_bytes))
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    reflection.enable_server_reflection((SERVICE, health_name, reflection.SERVICE_NAME), server)
+    add_reflection((SERVICE, health_name), server)
     return server

@@ -11,10 +11,13 @@ import grpc
 
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
+from whybox_server.monitoring.readiness import STOPPING
 from whybox_server.settings import Settings
 from whybox_server.torchserve.config import max_message_bytes, registered_name
+from whybox_server.torchserve.folders import FolderError
 from whybox_server.torchserve.pool import Pool, PoolState
 from whybox_server.torchserve.process import TorchServeProcess
+from whybox_server.torchserve.reasons import failure_reason
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +25,14 @@ _log = logging.getLogger(__name__)
 _STUCK_SECONDS = 120.0
 # Pauses before the first, second, ... restart in a row; a TorchServe that got ready starts the row anew.
 _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
+# A TorchServe that was never ready and failed this often in a row will not get ready.
+_FIRST_STARTS = 3
 _POLL_SECONDS = 0.1
 _WATCH_SECONDS = 1.0
+
+
+class TorchServeError(Exception):
+    """TorchServe cannot be started; the message says why and what to do."""
 
 
 class Backend:
@@ -41,6 +50,7 @@ class Backend:
         self._archives = archives
         self._settings = settings
         self._restarting = restarting
+        self._stopping = False
         self._pools = {
             model.name: {kind: Pool(registered_name(model.name, kind), settings.queue_size) for kind in PoolKind}
             for model in archives.values()
@@ -51,18 +61,28 @@ class Backend:
         return self._pools[model][kind]
 
     async def drained(self, timeout: float) -> None:
-        """Waits until no work is in flight, but not longer than `timeout` seconds."""
+        """Tells that the server is stopping, and waits at most `timeout` seconds until no work is in flight."""
+        self._stopping = True
+        for pool in self._all():
+            pool.stop()
         deadline = time.monotonic() + timeout
         while any(pool.in_flight for pool in self._all()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
     def readiness(self) -> dict[str, dict[str, str]]:
-        """State of each pool, by model and kind."""
-        return {model: {kind: pool.state for kind, pool in kinds.items()} for model, kinds in self._pools.items()}
+        """State of each pool, by model and kind; all are "stopping" once the server is."""
+        return {
+            model: {kind: STOPPING if self._stopping else pool.state for kind, pool in kinds.items()}
+            for model, kinds in self._pools.items()
+        }
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keeps TorchServe running inside; on leaving, nothing of it remains."""
+        """Keeps TorchServe running inside; on leaving, nothing of it remains.
+
+        Raises:
+            TorchServeError: It failed three times in a row and was never ready, or there is no place for its sockets.
+        """
         try:
             async with asyncio.TaskGroup() as tasks:
                 watchers = [
@@ -85,20 +105,30 @@ class Backend:
         return [pool for kinds in self._pools.values() for pool in kinds.values()]
 
     async def _supervise(self) -> None:
-        failures = 0
+        failures, ever_ready, reason = 0, False, ""
         while True:
+            if failures >= _FIRST_STARTS and not ever_ready:
+                raise TorchServeError(
+                    f"TorchServe failed {failures} times in a row: {reason or 'its logs give no reason'}; its logs are"
+                    f" in {self._settings.log_dir.resolve()}"
+                )
             await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)])
+            started = time.time()
             try:
                 process = await TorchServeProcess.start(self._archives, self._settings)
+            except FolderError as error:
+                raise TorchServeError(str(error)) from error
             except OSError as error:
                 _log.error("TorchServe cannot be started: %s", error)
-                failures += 1
+                failures, reason = failures + 1, str(error)
                 continue
             try:
                 was_ready = await self._live(process)
             finally:
                 await process.stop()
+            ever_ready = ever_ready or was_ready
             failures = 0 if was_ready else failures + 1
+            reason = failure_reason(self._settings.log_dir, started)
             self._restarting()
             _log.error("restarting TorchServe; its logs are in %s", self._settings.log_dir.resolve())
 
@@ -108,6 +138,8 @@ class Backend:
         options = [
             ("grpc.max_send_message_length", max_message_bytes(self._settings)),
             ("grpc.max_receive_message_length", max_message_bytes(self._settings)),
+            # `http_proxy` of the environment is not for loopback.
+            ("grpc.enable_http_proxy", 0),
         ]
         started = time.monotonic()
         try:

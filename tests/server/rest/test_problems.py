@@ -20,6 +20,7 @@ from whybox_server.rest import problems
             "UNSUPPORTED_MEDIA_TYPE",
             "Unsupported media type",
         ),
+        (problems.RequestTimeoutError("m"), 408, "INVALID_ARGUMENT", "REQUEST_TIMEOUT", "Request timeout"),
         (problems.MethodNotAllowedError("m"), 405, "INVALID_ARGUMENT", "METHOD_NOT_ALLOWED", "Method not allowed"),
         (problems.UnknownPathError("m"), 404, "NOT_FOUND", "UNKNOWN_PATH", "Unknown path"),
         (errors.NotFoundError("m"), 404, "NOT_FOUND", "NOT_FOUND", "Not found"),

@@ -6,14 +6,16 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from messages import message
 from presence import present
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.rpc import reflection_pb2 as reflection_v1_pb2
 
 MODEL = "efficientnet-lite0"
 REQUEST = message(v1.AnalyzeRequest, model=MODEL, image=b"picture", prediction={})
@@ -175,11 +177,16 @@ async def test_a_passed_deadline_cancels_the_work(stub, gateway):
     await asyncio.wait_for(gateway.cancelled.wait(), 5)
 
 
-async def test_a_request_that_is_too_large_is_refused(stub, gateway):
+@pytest.mark.parametrize(("size", "code"), [(150_000, "INVALID_ARGUMENT"), (250_000, "RESOURCE_EXHAUSTED")])
+async def test_a_request_that_is_too_large_is_refused(stub, gateway, samples, size, code):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Analyze(v1.AnalyzeRequest(image=bytes(200_000)))
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        await stub.Analyze(v1.AnalyzeRequest(image=bytes(size)))
+    assert caught.value.code().name == code
     assert gateway.requests == []
+    if code == "INVALID_ARGUMENT":
+        assert told(caught.value).reason == "PICTURE_TOO_LARGE"
+        [labels] = samples("whybox_requests_total")
+        assert 'code="INVALID_ARGUMENT"' in labels
 
 
 async def test_an_unknown_model_is_no_label(stub, samples):
@@ -210,6 +217,18 @@ async def test_health_follows_readiness(channel, gateway, service):
     watched.cancel()
 
 
+@pytest.mark.parametrize("service", ["", "whybox.v1.AnalysisService", "other"])
+async def test_a_watch_ends_with_the_server(channel, gateway, service):
+    watched = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
+    await watched.read()
+    gateway.pools[MODEL] = dict.fromkeys(gateway.pools[MODEL], "stopping")
+    told = []
+    while (answer := await watched.read()) is not grpc.aio.EOF:
+        told.append(answer.status)
+    assert told == ([] if service == "other" else [NOT_SERVING])
+    assert await watched.code() == grpc.StatusCode.OK
+
+
 async def test_health_knows_its_services(channel):
     health = health_stub(channel)
     request = health_pb2.HealthCheckRequest(service="other")
@@ -221,13 +240,39 @@ async def test_health_knows_its_services(channel):
     watched.cancel()
 
 
-async def test_reflection_lists_the_services(channel):
-    # Its methods are no class attributes, and the types of the package know none.
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-    call = reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+REFLECTION = {"v1alpha": reflection_pb2, "v1": reflection_v1_pb2}
+
+
+@pytest.mark.parametrize("version", REFLECTION)
+async def test_reflection_lists_the_services_and_describes_them(channel, version):
+    messages: Any = REFLECTION[version]
+    call = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=messages.ServerReflectionRequest.SerializeToString,
+        response_deserializer=messages.ServerReflectionResponse.FromString,
+    )()
+    await call.write(messages.ServerReflectionRequest(list_services=""))
     listed = {service.name for service in (await call.read()).list_services_response.service}
     assert listed == {
         "whybox.v1.AnalysisService",
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+    for name in listed:
+        await call.write(messages.ServerReflectionRequest(file_containing_symbol=name))
+        answer = await call.read()
+        assert answer.original_request.file_containing_symbol == name
+        files = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
+        assert name in {f"{file.package}.{service.name}" for file in files for service in file.service}
+    await call.write(messages.ServerReflectionRequest(file_containing_symbol="no.Such"))
+    assert (await call.read()).error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+def test_both_versions_of_reflection_are_the_same_on_the_wire() -> None:
+    for name, message_v1 in reflection_v1_pb2.DESCRIPTOR.message_types_by_name.items():
+        fields = [(field.number, field.name, field.type) for field in message_v1.fields]
+        alpha = reflection_pb2.DESCRIPTOR.message_types_by_name[name]
+        assert fields == [(field.number, field.name, field.type) for field in alpha.fields]

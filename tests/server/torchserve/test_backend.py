@@ -11,15 +11,17 @@ from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.pools import PoolKind
+from whybox_server.monitoring.readiness import is_ready
 from whybox_server.settings import Settings
 from whybox_server.torchserve import backend as backend_module
 from whybox_server.torchserve import pool as pool_module
-from whybox_server.torchserve.backend import Backend
+from whybox_server.torchserve.backend import Backend, TorchServeError
+from whybox_server.torchserve.folders import FolderError
 
 ARCHIVES = {Path(f"{name}.mar"): v1.Model(name=name, version="1") for name in ("a", "b")}
-STARTING, READY, RECOVERING = (
+STARTING, READY, RECOVERING, STOPPING = (
     {name: dict.fromkeys(("predict", "analyze"), state) for name in ("a", "b")}
-    for state in ("starting", "ready", "recovering")
+    for state in ("starting", "ready", "recovering", "stopping")
 )
 # No other pause has one of these lengths.
 BACKOFF = (0.001, 0.011, 0.021)
@@ -183,21 +185,57 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
 
 
 async def test_each_failure_in_a_row_waits_longer_and_a_success_ends_the_row(backend, launcher, restarts):
-    launcher.plans = ["ends", OSError("too many open files"), "ends", "ends", None, "ends"]
+    launcher.plans = [None, "ends", OSError("too many open files"), "ends", "ends", None, "ends"]
     async with backend.running():
+        await becomes(backend, READY)
+        # The supervision looks at the pools more often: it has seen them ready.
+        await asyncio.sleep(0.05)
+        launcher.events.clear()
+        launcher.processes[0].die()
+        await until(lambda: len(launcher.processes) == 5)
         await becomes(backend, READY)
         first, second, third = BACKOFF
         assert launcher.events == [first, "start", second, "start", *(third, "start") * 3]
         # A start that failed has made no process, and ended none.
-        assert (len(launcher.processes), restarts) == (4, [1, 2, 3])
-        # The supervision looks at the pools more often: it has seen them ready.
+        assert (len(launcher.processes), restarts) == (5, [1, 2, 3, 4])
         await asyncio.sleep(0.05)
         launcher.events.clear()
-        launcher.processes[3].die()
-        await until(lambda: len(launcher.processes) == 6)
+        launcher.processes[4].die()
+        await until(lambda: len(launcher.processes) == 7)
         assert launcher.events == [first, "start", second, "start"]
         await becomes(backend, READY)
-    assert restarts == [1, 2, 3, 4, 5]
+    assert restarts == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("plans", "said"),
+    [
+        (["ends"] * 3, "java.lang.OutOfMemoryError: Java heap space"),
+        ([OSError("disk full")] * 3, "disk full"),
+        (["ends", OSError("disk full"), "ends"], "java.lang.OutOfMemoryError: Java heap space"),
+        (["mute"] * 3, "java.lang.OutOfMemoryError: Java heap space"),
+        (["never begins"] * 3, "java.lang.OutOfMemoryError: Java heap space"),
+    ],
+)
+async def test_three_failures_before_it_was_ever_ready_end_the_server(
+    backend, launcher, monkeypatch, tmp_path, plans, said
+):
+    monkeypatch.setattr(backend_module, "_STUCK_SECONDS", 0.1)
+    (tmp_path / "torchserve.out").write_text("java.lang.OutOfMemoryError: Java heap space\n")
+    launcher.plans = list(plans)
+    with pytest.raises(TorchServeError) as caught:
+        async with backend.running():
+            await asyncio.wait_for(asyncio.Event().wait(), 30)
+    assert str(caught.value) == f"TorchServe failed 3 times in a row: {said}; its logs are in {tmp_path}"
+    assert launcher.events.count("start") == 3
+
+
+async def test_no_place_for_the_sockets_ends_the_server_at_once(backend, launcher):
+    launcher.plans = [FolderError("there is no folder")]
+    with pytest.raises(TorchServeError, match="there is no folder"):
+        async with backend.running():
+            await asyncio.wait_for(asyncio.Event().wait(), 30)
+    assert launcher.events.count("start") == 1
 
 
 @pytest.mark.parametrize(
@@ -281,3 +319,27 @@ async def test_leaving_at_any_moment(backend, launcher, plan):
         async with backend.running():
             await asyncio.sleep(seconds)
     assert backend.readiness() in (STARTING, RECOVERING)
+
+
+async def test_the_proxy_of_the_environment_is_not_for_loopback(backend, launcher, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        # Nothing listens there.
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with backend.running():
+        await becomes(backend, READY)
+    assert len(launcher.processes) == 1
+
+
+async def test_a_planned_stop_is_told(backend, torchserve):
+    async with backend.running():
+        await becomes(backend, READY)
+        torchserve.behaviour = hangs
+        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
+        await until(lambda: torchserve.calls)
+        await backend.drained(0.01)
+        assert backend.readiness() == STOPPING
+        assert not is_ready(backend.readiness())
+    with pytest.raises(errors.UnavailableError) as caught:
+        await waiting
+    assert caught.value.reason == "SERVER_STOPPING"
+    assert backend.readiness() == STOPPING

@@ -273,3 +273,22 @@ async def test_a_call_that_finds_the_pool_lost_ends_the_pause(pool, torchserve, 
     torchserve.behaviour = answers
     await until(lambda: pool.state is PoolState.READY)
     watching.cancel()
+
+
+async def test_what_a_planned_stop_cuts_off_was_lost_by_no_worker(watched, torchserve, channel, caplog):
+    await reaches(watched, PoolState.READY)
+    torchserve.behaviour = hangs
+    waiting = asyncio.create_task(watched.submit(WORK, 5))
+    await until(lambda: torchserve.calls)
+    watched.stop()
+    torchserve.behaviour = answers
+    # What goes on in a request that is in flight is still done.
+    assert await watched.submit(WORK, 5) == RESULT
+    watched.disconnect()
+    await channel.close()
+    for cut_off in (waiting, watched.submit(WORK, 5)):
+        with pytest.raises(errors.UnavailableError, match="the server is stopping") as caught:
+            await cut_off
+        assert caught.value.reason == "SERVER_STOPPING"
+        assert present(caught.value.retry_after) > 0
+    assert "recovering" not in caplog.text

@@ -71,7 +71,8 @@ async def started(tmp_path):
     return process, folder, int((folder / "child").read_text())
 
 
-async def test_how_it_is_started(java, tmp_path):
+async def test_how_it_is_started(java, tmp_path, monkeypatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
     java(JAVA.format(**OBEDIENT))
     process, folder, _ = await started(tmp_path)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -84,8 +85,20 @@ async def test_how_it_is_started(java, tmp_path):
     classpath = Path(arguments[arguments.index("-cp") + 1])
     assert list(classpath.parent.glob("*.jar"))
     environment = (folder / "environment").read_text().splitlines()
-    assert {"OMP_NUM_THREADS=3", "MKL_NUM_THREADS=3"} <= set(environment)
+    assert {"OMP_NUM_THREADS=3", "MKL_NUM_THREADS=3", "ORT_DISABLE_TELEMETRY=1"} <= set(environment)
     assert (tmp_path / "logs" / "torchserve.out").exists()
+    await process.stop()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "given"), [("ANSI_X3.4-1968", "C.UTF-8"), ("ISO-8859-1", "C.UTF-8"), ("UTF-8", "de_DE.UTF-8")]
+)
+async def test_java_reads_every_path_whatever_the_locale(java, tmp_path, monkeypatch, encoding, given):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setattr("locale.getencoding", lambda: encoding)
+    java(JAVA.format(**OBEDIENT))
+    process, folder, _ = await started(tmp_path)
+    assert f"LC_ALL={given}" in (folder / "environment").read_text().splitlines()
     await process.stop()
 
 

@@ -1,0 +1,65 @@
+"""No part sends anything unasked, or leaves an id in the home folder."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+# A network of one node, loaded and run as a worker does it, and torch beside it.
+RUN = """
+import {first}
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper
+from whybox_handlers.models.classifier import OnnxServing
+
+value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 2, 2]) for name in ("pictures", "logits")]
+graph = helper.make_graph([helper.make_node("Relu", ["pictures"], ["logits"])], "g", value[:1], value[1:])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+serving = OnnxServing(model.SerializeToString(), torch.device("cpu"))
+print(float(serving(torch.ones(1, 3, 2, 2))[0].sum()))
+"""
+
+
+@pytest.mark.parametrize(
+    "first", ["whybox_handlers.handler", "whybox_handlers.notebook", "whybox_server.packing.pack",
+              "whybox_server.audits.workers"],
+)  # fmt: skip
+def test_a_run_of_the_network_sends_and_leaves_nothing(first: str, tmp_path: Path) -> None:
+    calls: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def note() -> None:
+            while True:
+                try:
+                    connection, _ = proxy.accept()
+                except OSError:
+                    return  # closed
+                with connection:
+                    calls.append(connection.recv(1000))
+
+        threading.Thread(target=note, daemon=True).start()
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_", "MPLCONFIGDIR"))
+        }
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"), url)
+        done = subprocess.run(
+            [sys.executable, "-c", RUN.format(first=first)],
+            env=inherited | proxies | {"HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        # Wakes the thread, which would otherwise wait in `accept`.
+        proxy.shutdown(socket.SHUT_RDWR)
+    assert done.stdout.strip() == "12.0"
+    assert calls == []
+    # Captum imports matplotlib, which caches the list of this machine's fonts.
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "matplotlib"]
+    assert left == []

@@ -7,12 +7,12 @@ from typing import Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from whybox.v1.errors import UnavailableError, WhyboxError
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.monitoring.readiness import SERVER_STOPPING
+from whybox_server.rest.bodies.cut_off import CutOffProtocol
 from whybox_server.rest.problems import MEDIA_TYPE, RequestTimeoutError, problem
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ConnectionsConfig(uvicorn.Config):
         self.was_full = False
 
 
-class Connection(H11Protocol):
+class Connection(CutOffProtocol):
     """One connection; see `ConnectionsConfig`."""
 
     config: ConnectionsConfig

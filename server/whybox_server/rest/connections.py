@@ -78,8 +78,10 @@ class Connection(CutOffProtocol):
         """Whether no request is being read or answered."""
         return self.cycle is None or self.cycle.response_complete
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"HTTP needs a transport that reads and writes, not {type(transport).__name__}")
         super().connection_made(transport)
         self._wait("headers", HEADER_SECONDS)
         if len(self.connections) > self.config.max_connections:

@@ -63,8 +63,8 @@ class _Pieces:
 
     def __init__(self, question: Question, passes: Passes) -> None:
         self.question = question
-        self.labels = segments_of(question.picture, SEGMENTS)
-        self.count = int(self.labels.max()) + 1
+        superpixels = segments_of(question.picture, SEGMENTS)
+        self.labels, self.count = superpixels.labels, superpixels.count
         self.areas = torch.bincount(self.labels.flatten())
         self._substitute = substitute(question)
         self._passes = passes

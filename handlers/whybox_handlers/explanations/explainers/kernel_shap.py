@@ -39,7 +39,8 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
         DeadlineExceededError: The deadline passed before there were enough pairs to fit.
     """
     budget = removal.grant(passes, question, 2**_MOST_PIECES).count
-    segments = segments_of(question.picture, _pieces(budget))
+    superpixels = segments_of(question.picture, _pieces(budget))
+    segments = superpixels.labels
     sizes = segments.flatten().bincount()
     pieces = len(sizes)
     baseline_value = await removal.value_of_baselines(passes, question)
@@ -75,14 +76,18 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
         residual=0.0 if stopped_by == "done" else fit.residual(),
         baseline_value=baseline_value,
         complete=True,
+        segmentation=superpixels.method,
     )
 
 
 def _pieces(budget: int) -> int:
-    """The number of superpixels: as many as can be sampled well, or solved exactly if that is more."""
+    """The number of superpixels: as many as can be sampled well, or solved exactly if that is more; at least 2.
+
+    One piece would make the map flat, and its value, known without any coalition, would pass for exact.
+    """
     sampled = min(budget // _EVALUATIONS_PER_PIECE, _MOST_PIECES)
     solved = min(budget.bit_length() - 1, _MOST_EXACT_PIECES)
-    return max(sampled, solved, 1)
+    return max(sampled, solved, 2)
 
 
 def _kernel(coalitions: Tensor) -> Tensor:

@@ -329,8 +329,8 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
 class Regions(_message.Message):
-    """The map in superpixels of the view. The answer "holds" if the target has the largest logit; with a contrast class, if
-    the target's logit is larger than that of the contrast class.
+    """The map in superpixels of the view. The answer "holds" if the target is the predicted class; with a contrast class,
+    if the target's logit is larger than that of the contrast class.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

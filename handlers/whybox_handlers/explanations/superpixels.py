@@ -1,6 +1,7 @@
 """Superpixels: connected pieces of a picture of about one colour each."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ Segmentation = Literal["slic", "grid"]
 """How superpixels were made: see `segments_of`."""
 
 
-class Superpixels(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Superpixels:
     """A picture in pieces.
 
     Attributes:
@@ -69,7 +71,8 @@ def segments_of(picture: Tensor, pieces: int) -> Superpixels:
         best = _merged(picture, fewest_over, pieces)
     if _count(best) >= _LEAST * pieces:
         return Superpixels(best, "slic")
-    return Superpixels(_grid(*picture.shape[1:], pieces), "grid")
+    height, width = picture.shape[1:]
+    return Superpixels(_grid(height, width, pieces), "grid")
 
 
 def _count(labels: Tensor) -> int:

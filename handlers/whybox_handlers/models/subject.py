@@ -52,12 +52,37 @@ class Subject:
 
     @property
     def predicted(self) -> int:
-        """The class with the largest logit."""
-        return int(self.logits.argmax())
+        """The class that comes first in `order`."""
+        return predicted_class(self.logits)
+
+    @property
+    def order(self) -> list[int]:
+        """All classes, the largest logit first; see `ranking`."""
+        return ranking(self.logits)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the runner-up has exactly the logit of the predicted class: the picture lies on their boundary."""
+        first, *others = self.order
+        return bool(others) and bool(self.logits[first] == self.logits[others[0]])
 
     def flips(self, logits: Tensor) -> bool:
         """Whether logits [classes] of the changed picture are an answer, and another one than this picture's."""
-        return is_answer(logits) and int(logits.argmax()) != self.predicted
+        return is_answer(logits) and predicted_class(logits) != self.predicted
+
+
+def ranking(logits: Tensor) -> list[int]:
+    """Indices of the classes by their logits, [classes], the largest first; among equal logits the lowest index first.
+
+    Every part of an answer ranks classes by this rule, so that all parts name the same class.
+    """
+    return logits.argsort(descending=True, stable=True).tolist()
+
+
+def predicted_class(logits: Tensor) -> int:
+    """The class that `ranking` puts first."""
+    # torch.argmax returns the first of equal largest values.
+    return int(logits.argmax())
 
 
 def is_answer(logits: Tensor) -> bool:

@@ -51,7 +51,8 @@ SYNTHETIC = {
 
 def check(picture: Tensor, pieces: int) -> None:
     """The pieces are numbered without gaps, connected, at most as many as asked for, and at least half as many."""
-    labels, _ = found = segments_of(picture, pieces)
+    found = segments_of(picture, pieces)
+    labels = found.labels
     assert labels.shape == picture.shape[1:]
     assert labels.unique().tolist() == list(range(found.count))
     assert pieces / 2 <= found.count <= pieces

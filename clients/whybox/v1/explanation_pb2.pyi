@@ -77,7 +77,7 @@ class ExplanationOptions(_message.Message):
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Formats of the map, each at most once: at most one of the numbers "uint8" (the default; see Tensor), "float16" and
         "float32", and any of the pictures "heat_map", "overlay" and "regions". With pictures alone the numbers are left
-        out.
+        out. "float16" is an error for a map whose largest value is above 65504 or below 1.5e-5, which it cannot hold.
         """
 
     @_builtins.property

@@ -195,7 +195,9 @@ class Explanation(_message.Message):
     residual: _builtins.float
     """The measure that is compared with `tolerance`; 0 is exact. For path methods it is |convergence_delta| as a share of
     the logit difference to explain. For methods that sample it is the standard error of the map as a share of the
-    map's size (each the root of a sum of squares). Absent for methods with a fixed number of evaluations.
+    map's size (each the root of a sum of squares). Absent for methods with a fixed number of evaluations, and if
+    nothing that the method tried changed the logit, as for a black picture on a black baseline: then the method does
+    not stop by `tolerance`, because it has seen nothing.
     """
     forward_evaluations: _builtins.int
     """Cost of the map: number of forward passes of one picture. It includes the forward passes of gradients and the first
@@ -493,8 +495,8 @@ class Quality(_message.Message):
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What speaks against the map, in sentences for people. A reliable map beats the same map shifted to random places
         (deletion, insertion, infidelity). Its sensitivity is at most 1 and its stability at least 0.7 (rank correlation)
-        and 0.5 (overlap). Its residual is at most its tolerance; without a tolerance, |convergence_delta| is at most 10 %
-        of the logit difference. A map with the same value everywhere is never reliable.
+        and 0.5 (overlap). Its residual is at most its tolerance, and |convergence_delta| is at most 10 % of the
+        logit difference. A map with the same value everywhere is never reliable.
         """
 
     @_builtins.property

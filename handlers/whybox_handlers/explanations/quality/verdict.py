@@ -89,7 +89,7 @@ def _incomplete(row: Explainer, question: Question, attribution: Attribution) ->
                 f"the method ended ({attribution.stopped_by}) with a residual of {attribution.residual:.1%}, above its "
                 f"tolerance of {aim:.1%}; allow more evaluations"
             )
-    elif attribution.complete and attribution.baseline_value is not None:
+    if attribution.complete and attribution.baseline_value is not None:
         change = question.value - attribution.baseline_value
         gap = abs(float(attribution.values.double().sum()) - change)
         if gap > MAX_GAP * abs(change):

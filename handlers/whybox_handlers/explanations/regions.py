@@ -13,7 +13,7 @@ from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.explanations.superpixels import segments_of
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.subject import predicted_class
+from whybox_handlers.models.subject import check_finite, predicted_class
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.pictures.png import mask
 
@@ -75,8 +75,13 @@ class _Pieces:
         return torch.bincount(self.labels.flatten(), values.double().flatten()) / self.areas
 
     async def logits(self, kept: Tensor) -> Tensor:
-        """[N, classes] of the picture where `kept` [N, H, W] is true, on the substitute."""
-        return await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
+        """[N, classes] of the picture where `kept` [N, H, W] is true, on the substitute.
+
+        Raises:
+            FailedPreconditionError: A logit is not finite.
+        """
+        logits = await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
+        return check_finite(logits, "the model's output without some of the superpixels")
 
     def holds(self, logits: Tensor) -> Tensor:
         """[N] booleans: the target is the predicted class, or has a larger logit than the contrast class."""

@@ -10,6 +10,9 @@ from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.models.classifier import Classifier
 
+NOT_FINITE = "NOT_FINITE"
+"""Reason of errors about numbers that are infinite or no numbers."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -32,7 +35,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         if not is_answer(self.logits):
-            raise FailedPreconditionError("the model's output is not finite for this picture", reason="NOT_FINITE")
+            raise FailedPreconditionError("the model's output is not finite for this picture", reason=NOT_FINITE)
 
     @classmethod
     def of(cls, classifier: Classifier, image: bytes) -> Self:
@@ -83,6 +86,21 @@ def predicted_class(logits: Tensor) -> int:
     """The class that `ranking` puts first."""
     # torch.argmax returns the first of equal largest values.
     return int(logits.argmax())
+
+
+def check_finite(numbers: Tensor, of: str) -> Tensor:
+    """The numbers as they are.
+
+    Args:
+        numbers: Of any shape.
+        of: What they are and for which input, for the message: "the map of rise", for example.
+
+    Raises:
+        FailedPreconditionError: One of them is not finite.
+    """
+    if not bool(numbers.isfinite().all()):
+        raise FailedPreconditionError(f"{of} is not finite", reason=NOT_FINITE)
+    return numbers
 
 
 def is_answer(logits: Tensor) -> bool:

@@ -89,6 +89,8 @@ def test_all_parts_name_the_same_class(head: type[Constant] | type[Duplicates], 
     assert [score.index for score in said.prediction.classes][: len(tied)] == list(tied)
     assert [part.target_class for part in said.explanations] == [tied[0]] * 2
     assert said.explanations[1].regions.sufficient.state != "not_held"
+    assert [part.segmentation for part in said.explanations] == ["", said.explanations[1].regions.segmentation]
+    assert said.explanations[1].segmentation in ("slic", "grid")
     for distance in said.robustness.distances:
         assert (distance.predicted_class.index, distance.runner_up_class.index) == tied[:2]
     if head is Constant:

@@ -118,6 +118,7 @@ def _answer(case: Case, options: v1.ExplanationOptions, question: Question, attr
         residual=attribution.residual,
         baseline_logit=attribution.baseline_value,
         view=case.subject.view,
+        segmentation=attribution.segmentation or "",
     )
     if options.HasField("contrast_class"):
         part.contrast_class = options.contrast_class

@@ -41,7 +41,7 @@ async def find_regions(case: Case, question: Question, attribution: Attribution,
     pieces = _Pieces(question, own)
     options = question.options
     part.baseline = "image" if options.baseline_image else options.baseline or "blur"
-    part.segments = pieces.count
+    part.segments, part.segmentation = pieces.count, pieces.segmentation
     if bool(pieces.holds(question.logits[None])):
         densities = pieces.densities(importance(attribution, question.picture))
         for region, removes in ((part.sufficient, False), (part.necessary, True)):
@@ -65,7 +65,7 @@ class _Pieces:
     def __init__(self, question: Question, passes: Passes) -> None:
         self.question = question
         superpixels = segments_of(question.picture, SEGMENTS)
-        self.labels, self.count = superpixels.labels, superpixels.count
+        self.labels, self.count, self.segmentation = superpixels.labels, superpixels.count, superpixels.method
         self.areas = torch.bincount(self.labels.flatten())
         self._substitute = substitute(question)
         self._passes = passes

@@ -154,7 +154,7 @@ class Analyzer:
             )
 
     def _predict(self, part: v1.Prediction, options: v1.PredictionOptions, subject: Subject) -> None:
-        best = subject.probabilities.topk(options.top_k).indices.tolist()
+        best = subject.order[: options.top_k]
         part.classes.extend(self._classifier.score(subject.logits, index) for index in best)
         part.view.CopyFrom(subject.view)
 

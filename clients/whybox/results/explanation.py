@@ -50,6 +50,7 @@ class Explanation(Part):
         gradient_evaluations: Gradients of one picture that the map cost.
         quality: The measurements of the map that were asked for, or None.
         view: Where the map lies in the picture; None for all of it.
+        segmentation: How the view was cut into superpixels, "slic" or "grid"; empty for methods without superpixels.
         picture: The encoded picture that was explained.
     """
 
@@ -75,6 +76,7 @@ class Explanation(Part):
     gradient_evaluations: int
     quality: Quality | None
     view: View | None
+    segmentation: str
     picture: bytes = field(repr=False)
 
     def heatmap(self, size: int | None = None) -> Image.Image:

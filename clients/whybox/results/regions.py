@@ -68,6 +68,7 @@ class Regions:
         baseline: What removed superpixels show, as `Explanation.baseline` ("mean": the average of the three
             baselines); "blur" for methods without a baseline.
         forward_evaluations: Forward passes of one picture that the search cost.
+        segmentation: How the view was cut into superpixels, "slic" or "grid".
     """
 
     sufficient: Region | None
@@ -75,3 +76,4 @@ class Regions:
     segments: int
     baseline: str
     forward_evaluations: int
+    segmentation: str

@@ -77,7 +77,7 @@ class ExplanationOptions(_message.Message):
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Formats of the map, each at most once: at most one of the numbers "uint8" (the default; see Tensor), "float16" and
         "float32", and any of the pictures "heat_map", "overlay" and "regions". With pictures alone the numbers are left
-        out.
+        out. "float16" is an error for a map whose largest value is above 65504 or below 1.5e-5, which it cannot hold.
         """
 
     @_builtins.property
@@ -152,6 +152,7 @@ class Explanation(_message.Message):
     GRADIENT_EVALUATIONS_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    SEGMENTATION_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of this map in AnalyzeRequest.explanations, from 0."""
     method: _builtins.str
@@ -195,7 +196,9 @@ class Explanation(_message.Message):
     residual: _builtins.float
     """The measure that is compared with `tolerance`; 0 is exact. For path methods it is |convergence_delta| as a share of
     the logit difference to explain. For methods that sample it is the standard error of the map as a share of the
-    map's size (each the root of a sum of squares). Absent for methods with a fixed number of evaluations.
+    map's size (each the root of a sum of squares). Absent for methods with a fixed number of evaluations, and if
+    nothing that the method tried changed the logit, as for a black picture on a black baseline: then the method does
+    not stop by `tolerance`, because it has seen nothing.
     """
     forward_evaluations: _builtins.int
     """Cost of the map: number of forward passes of one picture. It includes the forward passes of gradients and the first
@@ -203,6 +206,10 @@ class Explanation(_message.Message):
     """
     gradient_evaluations: _builtins.int
     """Cost of the map: number of backward passes of one picture through the whole network."""
+    segmentation: _builtins.str
+    """How the view was cut into superpixels: "slic" (along the colours) or "grid" (equal rectangles, where SLIC finds too
+    few pieces, as in noise). Empty for methods without superpixels.
+    """
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
@@ -252,10 +259,11 @@ class Explanation(_message.Message):
         gradient_evaluations: _builtins.int = ...,
         quality: Global___Quality | None = ...,
         view: _prediction_pb2.View | None = ...,
+        segmentation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "convergence_delta", b"convergence_delta", "quality", b"quality", "regions", b"regions", "residual", b"residual", "status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "segmentation", b"segmentation", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_logit: _TypeAlias = _typing.Literal["baseline_logit"]  # noqa: Y015
     _WhichOneofArgType__baseline_logit: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit"]  # noqa: Y015
@@ -329,8 +337,8 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
 class Regions(_message.Message):
-    """The map in superpixels of the view. The answer "holds" if the target has the largest logit; with a contrast class, if
-    the target's logit is larger than that of the contrast class.
+    """The map in superpixels of the view. The answer "holds" if the target is the predicted class; with a contrast class,
+    if the target's logit is larger than that of the contrast class.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -340,6 +348,7 @@ class Regions(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     BASELINE_FIELD_NUMBER: _builtins.int
     FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    SEGMENTATION_FIELD_NUMBER: _builtins.int
     segments: _builtins.int
     """Number of superpixels of the whole view."""
     baseline: _builtins.str
@@ -348,6 +357,10 @@ class Regions(_message.Message):
     """
     forward_evaluations: _builtins.int
     """Cost of the search: number of forward passes of one picture."""
+    segmentation: _builtins.str
+    """How the view was cut into superpixels: "slic" (along the colours) or "grid" (equal rectangles, where SLIC finds too
+    few pieces, as in noise).
+    """
     @_builtins.property
     def sufficient(self) -> Global___Region:
         """The smallest set of superpixels found that makes the answer hold when only this set is kept on the baseline. The
@@ -369,10 +382,11 @@ class Regions(_message.Message):
         segments: _builtins.int = ...,
         baseline: _builtins.str = ...,
         forward_evaluations: _builtins.int = ...,
+        segmentation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["necessary", b"necessary", "sufficient", b"sufficient"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "forward_evaluations", b"forward_evaluations", "necessary", b"necessary", "segments", b"segments", "sufficient", b"sufficient"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "forward_evaluations", b"forward_evaluations", "necessary", b"necessary", "segmentation", b"segmentation", "segments", b"segments", "sufficient", b"sufficient"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,8 +507,8 @@ class Quality(_message.Message):
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What speaks against the map, in sentences for people. A reliable map beats the same map shifted to random places
         (deletion, insertion, infidelity). Its sensitivity is at most 1 and its stability at least 0.7 (rank correlation)
-        and 0.5 (overlap). Its residual is at most its tolerance; without a tolerance, |convergence_delta| is at most 10 %
-        of the logit difference. A map with the same value everywhere is never reliable.
+        and 0.5 (overlap). Its residual is at most its tolerance, and |convergence_delta| is at most 10 % of the
+        logit difference. A map with the same value everywhere is never reliable.
         """
 
     @_builtins.property

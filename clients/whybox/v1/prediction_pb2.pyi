@@ -54,7 +54,9 @@ class Prediction(_message.Message):
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
-        """The `top_k` most probable classes, most probable first."""
+        """The `top_k` most probable classes, most probable first. Classes with exactly the same logit are in the order of
+        their indices. All parts of an answer rank classes by this rule.
+        """
 
     @_builtins.property
     def view(self) -> Global___View:

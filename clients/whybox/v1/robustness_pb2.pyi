@@ -162,7 +162,10 @@ class Distance(_message.Message):
     a smaller flip may still exist, and the fields about the adversarial picture are absent.
     """
     distance: _builtins.float
-    """Size of the change, for pixel values in [0, 1]; multiply by 255 for grey levels. Absent if no flip was found."""
+    """Size of the change, for pixel values in [0, 1]; multiply by 255 for grey levels. Absent if no flip was found. 0 if
+    another class has exactly the logit of the predicted class: the picture lies on the boundary of the two. Then no
+    change was searched, `adversarial_class` is the other class, and the fields about 8 bits are absent.
+    """
     unflipped_distance: _builtins.float
     """Size of a change in the same direction that was checked not to flip the prediction, for pixel values in [0, 1]. It
     is within 1 % of `distance`, unless the deadline came first.

@@ -28,7 +28,7 @@ from whybox.v1 import analysis_pb2 as whybox_dot_v1_dot_analysis__pb2
 from whybox.v1 import explanation_pb2 as whybox_dot_v1_dot_explanation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\x1a\x1bwhybox/v1/explanation.proto\"\xc7\x01\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpicture_path\x18\x04 \x01(\t\x12+\n\x04twin\x18\x05 \x01(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x0e\n\x06resume\x18\x06 \x01(\x0c\"\xf1\x01\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x0c\x12*\n\x06so_far\x18\x06 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x14\n\x0cview_picture\x18\x07 \x01(\x0c\x12\x1c\n\x14\x61\x64versarial_pictures\x18\x08 \x03(\x0c\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\x1a\x1bwhybox/v1/explanation.proto\"\xf0\x01\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpicture_path\x18\x04 \x01(\t\x12+\n\x04twin\x18\x05 \x01(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x0e\n\x06resume\x18\x06 \x01(\x0c\x12\'\n\x03\x61im\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf1\x01\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x0c\x12*\n\x06so_far\x18\x06 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x14\n\x0cview_picture\x18\x07 \x01(\x0c\x12\x1c\n\x14\x61\x64versarial_pictures\x18\x08 \x03(\x0c\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
   _globals['_WORK']._serialized_start=149
-  _globals['_WORK']._serialized_end=348
-  _globals['_WORKRESULT']._serialized_start=351
-  _globals['_WORKRESULT']._serialized_end=592
+  _globals['_WORK']._serialized_end=389
+  _globals['_WORKRESULT']._serialized_start=392
+  _globals['_WORKRESULT']._serialized_end=633
 # @@protoc_insertion_point(module_scope)

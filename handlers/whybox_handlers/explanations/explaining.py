@@ -14,6 +14,7 @@ from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.quality import measure_quality
 from whybox_handlers.explanations.regions import find_regions
 from whybox_handlers.models.case import Case
+from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes
 
 # Share of the time until the deadline for the map itself when quality or regions follow.
@@ -45,6 +46,7 @@ async def explain(case: Case, options: v1.ExplanationOptions, passes: Passes) ->
     share = _SHARE if options.quality or "regions" in options.encodings else 1.0
     own = passes.with_budget(options.max_evaluations or None, row.evaluations, share)
     attribution = await row.explain(own, question)
+    _check(options.method, attribution)
     part = _answer(case, options, question, attribution)
     part.forward_evaluations = _FIRST_LOOK + own.forward_evaluations
     part.gradient_evaluations = own.gradient_evaluations
@@ -54,6 +56,13 @@ async def explain(case: Case, options: v1.ExplanationOptions, passes: Passes) ->
         part.regions.CopyFrom(await find_regions(case, question, attribution, passes))
     _encode(part, case, options, attribution)
     return Explained(part, attribution)
+
+
+def _check(method: str, attribution: Attribution) -> None:
+    """Raises if a number of the map is not finite, summed over channels or not."""
+    told = [attribution.baseline_value or 0.0, attribution.residual or 0.0]
+    for numbers in (attribution.values, channels_summed(attribution.values), torch.tensor(told, dtype=torch.float64)):
+        check_finite(numbers, f"the model's output, or its gradient, for an input that {method} tries")
 
 
 def question_of(case: Case, options: v1.ExplanationOptions) -> Question:
@@ -109,6 +118,7 @@ def _answer(case: Case, options: v1.ExplanationOptions, question: Question, attr
         residual=attribution.residual,
         baseline_logit=attribution.baseline_value,
         view=case.subject.view,
+        segmentation=attribution.segmentation or "",
     )
     if options.HasField("contrast_class"):
         part.contrast_class = options.contrast_class

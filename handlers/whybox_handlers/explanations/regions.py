@@ -13,6 +13,7 @@ from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.explanations.superpixels import segments_of
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.subject import check_finite, predicted_class
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.pictures.png import mask
 
@@ -40,8 +41,8 @@ async def find_regions(case: Case, question: Question, attribution: Attribution,
     pieces = _Pieces(question, own)
     options = question.options
     part.baseline = "image" if options.baseline_image else options.baseline or "blur"
-    part.segments = pieces.count
-    if bool(pieces.margins(question.logits[None]) > 0):
+    part.segments, part.segmentation = pieces.count, pieces.segmentation
+    if bool(pieces.holds(question.logits[None])):
         densities = pieces.densities(importance(attribution, question.picture))
         for region, removes in ((part.sufficient, False), (part.necessary, True)):
             goal = _Goal(pieces, removes)
@@ -63,8 +64,8 @@ class _Pieces:
 
     def __init__(self, question: Question, passes: Passes) -> None:
         self.question = question
-        self.labels = segments_of(question.picture, SEGMENTS)
-        self.count = int(self.labels.max()) + 1
+        superpixels = segments_of(question.picture, SEGMENTS)
+        self.labels, self.count, self.segmentation = superpixels.labels, superpixels.count, superpixels.method
         self.areas = torch.bincount(self.labels.flatten())
         self._substitute = substitute(question)
         self._passes = passes
@@ -74,11 +75,23 @@ class _Pieces:
         return torch.bincount(self.labels.flatten(), values.double().flatten()) / self.areas
 
     async def logits(self, kept: Tensor) -> Tensor:
-        """[N, classes] of the picture where `kept` [N, H, W] is true, on the substitute."""
-        return await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
+        """[N, classes] of the picture where `kept` [N, H, W] is true, on the substitute.
+
+        Raises:
+            FailedPreconditionError: A logit is not finite.
+        """
+        logits = await self._passes.logits(torch.where(kept[:, None], self.question.picture, self._substitute))
+        return check_finite(logits, "the model's output without some of the superpixels")
+
+    def holds(self, logits: Tensor) -> Tensor:
+        """[N] booleans: the target is the predicted class, or has a larger logit than the contrast class."""
+        if self.question.objective.sum() == 0:
+            return self.margins(logits) > 0
+        target = int(self.question.objective.argmax())
+        return torch.tensor([predicted_class(row) == target for row in logits])
 
     def margins(self, logits: Tensor) -> Tensor:
-        """[N] logits by which the answer holds; it holds above 0."""
+        """[N] logits by which the target leads; negative if it lags."""
         objective = self.question.objective
         if objective.sum() == 0:  # a class against another
             return self.question.objective_of(logits)
@@ -106,8 +119,9 @@ class _Goal:
 
     async def reached(self, sets: Tensor) -> _Reached:
         """For sets as [N, segments] booleans."""
-        margins = self.pieces.margins(await self.pieces.logits(self.kept(sets[:, self.pieces.labels])))
-        return _Reached(~(margins > 0), -margins) if self._removes else _Reached(margins > 0, margins)
+        logits = await self.pieces.logits(self.kept(sets[:, self.pieces.labels]))
+        holds, margins = self.pieces.holds(logits), self.pieces.margins(logits)
+        return _Reached(~holds, -margins) if self._removes else _Reached(holds, margins)
 
 
 async def _smallest(goal: _Goal, orders: Sequence[Tensor], passes: Passes) -> Tensor | None:
@@ -177,7 +191,7 @@ async def _described(classifier: Classifier, goal: _Goal, members: Tensor) -> v1
     logits = await goal.pieces.logits(goal.kept(torch.stack([inside, box])))
     probabilities, in_box = torch.softmax(logits.double(), dim=1)
     target = int(goal.pieces.question.objective.argmax())
-    for score, index in ((region.target, target), (region.predicted, int(logits[0].argmax()))):
+    for score, index in ((region.target, target), (region.predicted, predicted_class(logits[0]))):
         score.index, score.label, score.probability = index, classifier.label(index), float(probabilities[index])
     region.box_probability = float(in_box[target])
     return region

@@ -10,6 +10,9 @@ from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.models.classifier import Classifier
 
+NOT_FINITE = "NOT_FINITE"
+"""Reason of errors about numbers that are infinite or no numbers."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -32,7 +35,7 @@ class Subject:
 
     def __post_init__(self) -> None:
         if not is_answer(self.logits):
-            raise FailedPreconditionError("the model's output is not finite for this picture", reason="NOT_FINITE")
+            raise FailedPreconditionError("the model's output is not finite for this picture", reason=NOT_FINITE)
 
     @classmethod
     def of(cls, classifier: Classifier, image: bytes) -> Self:
@@ -52,12 +55,52 @@ class Subject:
 
     @property
     def predicted(self) -> int:
-        """The class with the largest logit."""
-        return int(self.logits.argmax())
+        """The class that comes first in `order`."""
+        return predicted_class(self.logits)
+
+    @property
+    def order(self) -> list[int]:
+        """All classes, the largest logit first; see `ranking`."""
+        return ranking(self.logits)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the runner-up has exactly the logit of the predicted class: the picture lies on their boundary."""
+        first, *others = self.order
+        return bool(others) and bool(self.logits[first] == self.logits[others[0]])
 
     def flips(self, logits: Tensor) -> bool:
         """Whether logits [classes] of the changed picture are an answer, and another one than this picture's."""
-        return is_answer(logits) and int(logits.argmax()) != self.predicted
+        return is_answer(logits) and predicted_class(logits) != self.predicted
+
+
+def ranking(logits: Tensor) -> list[int]:
+    """Indices of the classes by their logits, [classes], the largest first; among equal logits the lowest index first.
+
+    Every part of an answer ranks classes by this rule, so that all parts name the same class.
+    """
+    return logits.argsort(descending=True, stable=True).tolist()
+
+
+def predicted_class(logits: Tensor) -> int:
+    """The class that `ranking` puts first."""
+    # torch.argmax returns the first of equal largest values.
+    return int(logits.argmax())
+
+
+def check_finite(numbers: Tensor, of: str) -> Tensor:
+    """The numbers as they are.
+
+    Args:
+        numbers: Of any shape.
+        of: What they are and for which input, for the message: "the map of rise", for example.
+
+    Raises:
+        FailedPreconditionError: One of them is not finite.
+    """
+    if not bool(numbers.isfinite().all()):
+        raise FailedPreconditionError(f"{of} is not finite", reason=NOT_FINITE)
+    return numbers
 
 
 def is_answer(logits: Tensor) -> bool:

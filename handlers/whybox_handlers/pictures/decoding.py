@@ -6,6 +6,8 @@ pictures; `decode_webp` refuses animations; `decode_jpeg` gives the same pixels 
 sooner for a photograph of 500 x 375, but writes its complaints about strangers' files to stderr. Colour profiles are
 not applied: models are trained on pixels as they are stored.
 
+Metadata are cut out first (see `metadata`), so that neither their size nor damage in them refuses a picture.
+
 Bytes come from strangers. Formats are told apart by signature, not by asking each of Pillow's plugins, and a picture's
 size is checked before memory is taken for it. The plugins are called directly, because `PIL.Image.open` warns of large
 pictures, and Python's warning filters cannot be changed for one thread alone.
@@ -30,6 +32,7 @@ from whybox.v1.errors import PictureError, PictureTooLargeError
 from whybox.v1.prediction_pb2 import View
 from whybox_handlers.pictures.formats import canvas_of, format_of
 from whybox_handlers.pictures.levels import LEVELS
+from whybox_handlers.pictures.metadata import without_metadata
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 16
@@ -44,13 +47,8 @@ _GREY_WIDENING = {"L;2": 85, "L;4": 17}
 _DEEP = ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B")  # Pillow's raw modes of PNGs with 16 bits a sample
 
 
-class _JpegFile(JpegImageFile):
-    def _read_dpi_from_exif(self) -> None:
-        """Does not read the density, which is not needed here; reading it from damaged EXIF data warns."""
-
-
 _PLUGINS: dict[str, Callable[[BytesIO], ImageFile]] = {
-    "JPEG": _JpegFile,
+    "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WebP": WebPImageFile,
     "GIF": GifImageFile,
@@ -60,7 +58,10 @@ _PLUGINS: dict[str, Callable[[BytesIO], ImageFile]] = {
 def decode(image: bytes) -> torch.Tensor:
     """Decodes one picture as a person would see it on white paper: upright, transparency composited over white.
 
-    An animation is decoded to its first frame, an animated PNG with a separate default image to that image.
+    An animation is decoded to its first frame, an animated PNG with a separate default image to that image. Metadata
+    have no influence beyond the Exif orientation: profiles and texts of any size, and damaged ones, are passed over. A
+    JPEG must have its end marker (FF D9): without it a picture that lost its lower part could pass for a whole one.
+    Bytes after the end do not matter.
 
     Args:
         image: A whole JPEG, PNG, WebP or GIF file.
@@ -71,24 +72,23 @@ def decode(image: bytes) -> torch.Tensor:
 
     Raises:
         PictureTooLargeError: The picture has more than `MAX_PIXELS` pixels.
-        PictureError: It is empty, of another format, truncated or damaged, shorter than `MIN_SIDE` pixels on a side,
+        PictureError: It is empty, of another format, truncated or damaged (as by a wrong checksum in a critical chunk
+            of a PNG), shorter than `MIN_SIDE` pixels on a side,
             a JPEG with more than `MAX_SCANS` scans, or its long side is more than `MAX_ASPECT` times its short one.
     """
     kind = format_of(image)
     try:
         if kind in ("WebP", "GIF"):  # these plugins take memory for the picture as soon as they are opened
             _check_size(canvas_of(image))
+        image, exif = without_metadata(image, kind)
         picture = _PLUGINS[kind](BytesIO(image))
         _check_size(picture.size)
         # A scan of 70 bytes makes the decoder go over the whole picture again; photographs have about ten.
         if picture.info.get("progressive") and image.count(b"\xff\xda") > MAX_SCANS:
             raise PictureError(f"the JPEG picture has more than {MAX_SCANS} scans; save it anew", field="image")
-        rawmode = ""
-        if kind == "PNG":
-            PngImageFile(BytesIO(image)).verify()  # loading does not look at the checksums
-            rawmode = str(picture.tile[0].args)
+        rawmode = str(picture.tile[0].args) if kind == "PNG" else ""
         pixels = _deep_pixels(picture, rawmode, image) if rawmode in _DEEP else _pixels(picture, rawmode)
-        return _upright(pixels, _orientation(picture.info.get("exif", b"")))
+        return _upright(pixels, _orientation(exif or picture.info.get("exif", b"")))
     except PictureError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -10,7 +10,7 @@ from whybox.v1.errors import CancelledError, DeadlineExceededError
 from whybox.v1.vocabulary import DEADLINE
 from whybox_handlers.failures import note
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.subject import is_answer
+from whybox_handlers.models.subject import is_answer, predicted_class
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.passes.computations import serve_alone
 from whybox_handlers.robustness.corruptions import CORRUPTIONS, Corruption
@@ -81,5 +81,5 @@ def _level(case: Case, severity: int, logits: Tensor) -> v1.CorruptionLevel:
     level = v1.CorruptionLevel(severity=severity)
     if answers:
         level.flips = case.subject.flips(answers[0])
-        level.predicted_class.CopyFrom(case.classifier.score(answers[0], int(answers[0].argmax())))
+        level.predicted_class.CopyFrom(case.classifier.score(answers[0], predicted_class(answers[0])))
     return level

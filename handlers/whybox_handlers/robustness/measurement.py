@@ -103,10 +103,11 @@ async def _described(
     distance = _outcome(case, norm, found, options)
     adversarial, picture, enlarged_flips = found.adversarial, b"", None
     if adversarial is not None:
-        looking = passes.with_budget(None, "forward")
-        enlarged_flips = await _flips(looking, case.subject, _enlarged(case.subject, adversarial, _ENLARGED))
-        picture = await _realise(distance, looking, case.subject, adversarial)
-        distance.forward_evaluations += looking.forward_evaluations
+        if adversarial.distance:
+            looking = passes.with_budget(None, "forward")
+            enlarged_flips = await _flips(looking, case.subject, _enlarged(case.subject, adversarial, _ENLARGED))
+            picture = await _realise(distance, looking, case.subject, adversarial)
+            distance.forward_evaluations += looking.forward_evaluations
         if "adversarial" in options.encodings:
             distance.adversarial_picture = picture
         if "change" in options.encodings:
@@ -118,7 +119,7 @@ async def _described(
 
 def _outcome(case: Case, norm: str, found: Found, options: v1.RobustnessOptions) -> v1.Distance:
     subject, score = case.subject, case.classifier.score
-    predicted, runner_up = subject.logits.topk(2).indices.tolist()
+    predicted, runner_up = subject.order[:2]
     distance = v1.Distance(
         norm=norm,
         attack=options.attack,
@@ -134,8 +135,7 @@ def _outcome(case: Case, norm: str, found: Found, options: v1.RobustnessOptions)
     if found.adversarial is not None:
         distance.distance = found.adversarial.distance
         distance.unflipped_distance = found.adversarial.unflipped_distance
-        flipped = int(found.adversarial.logits.argmax())
-        distance.adversarial_class.CopyFrom(score(found.adversarial.logits, flipped))
+        distance.adversarial_class.CopyFrom(score(found.adversarial.logits, found.adversarial.predicted))
     return distance
 
 
@@ -196,4 +196,5 @@ def _noted(distance: v1.Distance, subject: Subject, picture: Tensor) -> bytes:
 
 def _change_picture(change: Tensor) -> bytes:
     """Grey is no change; the largest change of any channel is black or white."""
-    return png(image(0.5 + 0.5 * change / change.abs().max()))
+    largest = change.abs().max()
+    return png(image(0.5 + 0.5 * change / torch.where(largest > 0, largest, 1)))

@@ -12,7 +12,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox.v1.vocabulary import ABSTAINED, CERTIFIED, DEADLINE, RUNNING
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.subject import is_answer
+from whybox_handlers.models.subject import is_answer, predicted_class
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.robustness.draws import SELECTION_DRAWS, Draws
 
@@ -106,7 +106,7 @@ async def certify(case: Case, options: v1.CertifiedOptions, passes: Passes, draw
             numbers = range(draws.drawn, draws.drawn + granted.count)
             noisy = [picture + options.sigma * noise(case.seed, draw, picture.shape) for draw in numbers]
             logits = await passes.logits(torch.stack(noisy))
-            draws = draws.with_answers(int(row.argmax()) if is_answer(row) else None for row in logits)
+            draws = draws.with_answers(predicted_class(row) if is_answer(row) else None for row in logits)
         final = draws.drawn == wanted or granted.stopped_by == DEADLINE
         if passes.clock() >= until:
             break

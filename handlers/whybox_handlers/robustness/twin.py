@@ -43,7 +43,7 @@ async def _compared(case: Case, adversarial: Adversarial, options: v1.Explanatio
     neighbour = Case(
         case.classifier, Subject(adversarial.picture, case.subject.view, *served), case.seed, case.request_id
     )
-    old, new = case.subject.predicted, int(adversarial.logits.argmax())
+    old, new = case.subject.predicted, adversarial.predicted
 
     async def explained(of: Case, target: int, share: float) -> Explained:
         targeted = v1.ExplanationOptions()

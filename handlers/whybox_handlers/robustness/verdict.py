@@ -25,7 +25,15 @@ def judge(
     """
     yield from objections_to_attacks(check, ATTACKS[options.attack].evaluations)
     if found.stopped_by == "flat":
-        yield "the gradient vanished, so that the search had no direction; try an attack without gradients"
+        yield (
+            "the gradient vanished or is not finite, so that the search had no direction; try an attack without "
+            "gradients"
+        )
+    if found.adversarial is not None and found.adversarial.tied_with is not None:
+        yield (
+            "the distance is 0, because another class has exactly the same logit: the prediction rests on the order of "
+            "the classes alone"
+        )
     if found.stopped_by == DEADLINE and options.budget != DEADLINE:
         yield "the deadline ended the search before its budget was spent"
     if found.adversarial is None:

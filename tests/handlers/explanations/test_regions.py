@@ -18,6 +18,7 @@ from whybox import v1
 from whybox_handlers.explanations import regions
 from whybox_handlers.explanations.explainers import Attribution, Question
 from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.explanations.superpixels import Superpixels
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Limits, Passes
@@ -32,7 +33,7 @@ NAMES = ("none", "one", "two")
 @pytest.fixture(autouse=True)
 def _grid(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nine squares in place of superpixels, so that a test knows them."""
-    monkeypatch.setattr(regions, "segments_of", lambda *_: grid())
+    monkeypatch.setattr(regions, "segments_of", lambda *_: Superpixels(grid(), "slic"))
 
 
 def grid() -> Tensor:

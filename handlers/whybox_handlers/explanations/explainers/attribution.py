@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from whybox import v1
+from whybox_handlers.explanations.superpixels import Segmentation
 from whybox_handlers.passes.account import StoppedBy
 
 
@@ -63,6 +64,7 @@ class Attribution:
         residual: See `Explanation.residual` of the contract; None for a method that watches no residual.
         baseline_value: The objective for the baseline (the mean of several), in logits; None for methods without one.
         complete: Whether the method promises that the values sum to the change of the objective from the baseline.
+        segmentation: How the picture was cut into superpixels, "slic" or "grid"; None for methods without superpixels.
     """
 
     values: Tensor
@@ -72,3 +74,4 @@ class Attribution:
     residual: float | None = None
     baseline_value: float | None = None
     complete: bool = False
+    segmentation: Segmentation | None = None

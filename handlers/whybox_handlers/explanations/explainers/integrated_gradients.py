@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
+from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes, StoppedBy
 
 # Forward passes per baseline before the first gradient: parts of the line on which the objective is compared.
@@ -39,11 +40,15 @@ async def integrated_gradients(passes: Passes, question: Question) -> Attributio
     x is the picture and b the baseline; several baselines are averaged and share the picture's own gradient. Values sum
     to objective(x) - objective(b) up to the convergence delta, and are never scaled to do so. The residual is
     |delta| / |objective(x) - objective(b)|, in which a change below a thousandth of a logit counts as a thousandth.
+
+    Raises:
+        FailedPreconditionError: The objective is not finite somewhere on the way.
     """
     lines = [_Line(question.picture, baseline) for baseline in question.baselines]
     places = torch.arange(_PARTS) / _PARTS
     logits = await passes.logits(torch.cat([line.at(places) for line in lines]))
-    coarse = question.objective_of(logits).view(len(lines), _PARTS)
+    between = check_finite(question.objective_of(logits), "the model's output between baseline and picture")
+    coarse = between.view(len(lines), _PARTS)
     baseline_value = float(coarse[:, 0].mean())
     change = max(abs(question.value - baseline_value), _SMALLEST_CHANGE)
 

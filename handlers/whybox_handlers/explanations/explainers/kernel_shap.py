@@ -33,13 +33,15 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     v(S) = v(none) + sum of phi over S to coalitions drawn from the Shapley kernel, under the constraint that all of phi
     sum to v(all) - v(none). Coalitions come in pairs with their complements (Covert & Lee, arXiv:2012.01536), which
     removes the even part of the game from the noise. The residual is the standard error by the jackknife that leaves
-    out one pair at a time.
+    out one pair at a time. It is 0 for exact values, and unknown if no coalition changed the objective by more than
+    rounding: then nothing was seen, and the map is 0.
 
     Raises:
         DeadlineExceededError: The deadline passed before there were enough pairs to fit.
     """
     budget = removal.grant(passes, question, 2**_MOST_PIECES).count
-    segments = segments_of(question.picture, _pieces(budget))
+    superpixels = segments_of(question.picture, _pieces(budget))
+    segments = superpixels.labels
     sizes = segments.flatten().bincount()
     pieces = len(sizes)
     baseline_value = await removal.value_of_baselines(passes, question)
@@ -49,6 +51,7 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
     pairs = 2 ** (pieces - 1) - 1 if exact else (budget - 1) // 2
     coalitions = (_all if exact else _drawn)(pieces, question.generator())
     stopped_by: StoppedBy = "done" if exact else "evaluations"
+    farthest, rounding = abs(question.value - baseline_value), removal.rounding_of(question)
     while pairs:
         granted = removal.grant(passes, question, 2 * min(_BATCH, pairs))
         drawn = granted.count // 2
@@ -58,31 +61,42 @@ async def kernel_shap(passes: Passes, question: Question) -> Attribution:
         pairs -= drawn
         batch = torch.stack(list(islice(coalitions, drawn)))
         kept = torch.cat([batch, ~batch])[:, segments].float()
-        ours, others = (await removal.value_of(passes, question, kept)).chunk(2)
+        values = await removal.value_of(passes, question, kept)
+        farthest = max(farthest, float((values - baseline_value).abs().max()))
+        ours, others = values.chunk(2)
         fit.add(batch, (ours - others) / 2, _kernel(batch) if exact else torch.ones_like(ours))
-        if not exact and question.options.tolerance and fit.determined and fit.residual() <= question.options.tolerance:
-            stopped_by = "tolerance"
-            break
+        if not exact and question.options.tolerance and fit.determined and farthest > rounding:
+            residual = fit.residual()
+            if residual is not None and residual <= question.options.tolerance:
+                stopped_by = "tolerance"
+                break
     if stopped_by != "done" and not fit.determined:
         raise errors.DeadlineExceededError(
             "the deadline passed before there were enough coalitions to fit; allow more time or lower max_evaluations"
         )
+    phi, residual = fit.values(), 0.0 if stopped_by == "done" else fit.residual()
+    if farthest <= rounding:
+        phi, residual = torch.zeros_like(phi), None
     return Attribution(
-        (fit.values() / sizes)[segments].float(),
+        (phi / sizes)[segments].float(),
         "logit",
         signed=True,
         stopped_by=stopped_by,
-        residual=0.0 if stopped_by == "done" else fit.residual(),
+        residual=residual,
         baseline_value=baseline_value,
         complete=True,
+        segmentation=superpixels.method,
     )
 
 
 def _pieces(budget: int) -> int:
-    """The number of superpixels: as many as can be sampled well, or solved exactly if that is more."""
+    """The number of superpixels: as many as can be sampled well, or solved exactly if that is more; at least 2.
+
+    One piece would make the map flat, and its value, known without any coalition, would pass for exact.
+    """
     sampled = min(budget // _EVALUATIONS_PER_PIECE, _MOST_PIECES)
     solved = min(budget.bit_length() - 1, _MOST_EXACT_PIECES)
-    return max(sampled, solved, 1)
+    return max(sampled, solved, 2)
 
 
 def _kernel(coalitions: Tensor) -> Tensor:
@@ -159,7 +173,7 @@ class _Fit:
         variances: Tensor = (count - 1) * moves.var(dim=0, correction=0)
         return variances.sqrt()
 
-    def residual(self) -> float:
+    def residual(self) -> float | None:
         """See `removal.residual_of`; of the map, in which each superpixel counts by its pixels."""
         share = self._sizes.rsqrt()
         return removal.residual_of(self.values() * share, self.errors() * share)

@@ -8,6 +8,9 @@ from torch import Tensor
 from whybox_handlers.explanations.explainers.attribution import Question
 from whybox_handlers.passes.account import Grant, Passes
 
+ROUNDING = 1e-6
+"""Share of the largest logit; the same picture at another place of a batch may differ by a tenth of this."""
+
 
 async def value_of(passes: Passes, question: Question, kept: Tensor) -> Tensor:
     """Mean over the baselines b of objective(m * x + (1 - m) * b) for masks m of the picture x.
@@ -39,7 +42,12 @@ def grant(passes: Passes, question: Question, wanted: int) -> Grant:
     return replace(granted, count=granted.count // baselines)
 
 
-def residual_of(values: Tensor, errors: Tensor) -> float:
+def rounding_of(question: Question) -> float:
+    """Smaller differences of the objective, in logits, are rounding."""
+    return ROUNDING * float(question.logits.double().abs().max())
+
+
+def residual_of(values: Tensor, errors: Tensor) -> float | None:
     """Standard error of a map as a share of its size, both as root of the sums of squares.
 
     Args:
@@ -47,7 +55,7 @@ def residual_of(values: Tensor, errors: Tensor) -> float:
         errors: Their standard errors, of the same shape.
 
     Returns:
-        From 0, a map without error; infinite if all values are 0 and their errors are not.
+        From 0, a map without error; None for a map that is 0 everywhere, which has no size to be compared with.
     """
     size, error = float(values.norm()), float(errors.norm())
-    return error / size if size else float("inf" if error else 0)
+    return error / size if size else None

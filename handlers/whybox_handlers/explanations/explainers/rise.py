@@ -1,5 +1,6 @@
 """RISE: the objective under random masks (Petsiuk et al., arXiv:1806.07421)."""
 
+import math
 from functools import cache
 
 import torch
@@ -29,19 +30,22 @@ async def rise(passes: Passes, question: Question) -> Attribution:
 
     Masks are the paper's: 7 x 7 cells, each kept with probability 1/2, enlarged bilinearly to 8/7 of the picture and
     shifted at random. The residual is the standard error of the covariance as a share of the map; it falls with the
-    root of the number of masks.
+    root of the number of masks. Masks that change the objective by no more than rounding have shown nothing: then the
+    map is 0 and the residual is unknown.
 
     Raises:
         DeadlineExceededError: The deadline passed before the first masks.
     """
-    sums = _Sums(question.picture.shape[-2:])
+    sums = _Sums(question.picture.shape[-2:], removal.rounding_of(question))
     generator = question.generator()
     while granted := removal.grant(passes, question, _BATCH):
         kept = masks(granted.count, question.picture.shape[-2:], generator)
         # Subtracting a constant changes no covariance, and keeps the sums of squares small.
         sums.add(kept, await removal.value_of(passes, question, kept) - question.value)
-        if question.options.tolerance and sums.count >= _FEWEST and sums.residual() <= question.options.tolerance:
-            return sums.attribution("tolerance")
+        if question.options.tolerance and sums.count >= _FEWEST:
+            residual = sums.residual()
+            if residual is not None and residual <= question.options.tolerance:
+                return sums.attribution("tolerance")
     if not sums.count:
         raise errors.DeadlineExceededError("the deadline passed before the first masks; allow more time")
     return sums.attribution(granted.stopped_by)
@@ -70,8 +74,10 @@ def _enlargement(length: int) -> Tensor:
 class _Sums:
     """Over masks m and values f: moments of d = m - E[m] and f, pixel by pixel, and what follows from them."""
 
-    def __init__(self, size: torch.Size) -> None:
+    def __init__(self, size: torch.Size, rounding: float) -> None:
         self.count = 0
+        self._rounding = rounding
+        self._lowest, self._highest = math.inf, -math.inf
         self._d_by_f = torch.zeros(2, *size, dtype=torch.float64)  # sums of d, d f
         self._dd_by_ff = torch.zeros(3, *size, dtype=torch.float64)  # sums of d^2, d^2 f, d^2 f^2
         self._f = 0.0
@@ -83,11 +89,15 @@ class _Sums:
         self._d_by_f += torch.tensordot(powers[:2], deviations, dims=1)
         self._dd_by_ff += torch.tensordot(powers, deviations**2, dims=1)
         self._f += float(values.sum())
+        self._lowest = min(self._lowest, float(values.min()))
+        self._highest = max(self._highest, float(values.max()))
         self.count += len(values)
 
     def map(self) -> Tensor:
-        """cov(f, m) / E[m], [H, W]."""
+        """cov(f, m) / E[m], [H, W]; 0 if f differed by no more than rounding."""
         d, df = self._d_by_f / self.count
+        if self._highest - self._lowest <= self._rounding:
+            return torch.zeros_like(d)
         covariance: Tensor = df - self._f / self.count * d
         return covariance / _KEPT
 
@@ -98,7 +108,7 @@ class _Sums:
         squares: Tensor = (ddff - 2 * mean * ddf + mean**2 * dd) / _KEPT**2
         return ((squares - self.map() ** 2).clamp(min=0) / max(self.count - 1, 1)).sqrt()
 
-    def residual(self) -> float:
+    def residual(self) -> float | None:
         """See `removal.residual_of`."""
         return removal.residual_of(self.map(), self.errors())
 

@@ -10,6 +10,7 @@ from whybox import v1
 from whybox_handlers.explanations.explainers import Attribution, Question
 from whybox_handlers.explanations.maps.pixels import displaced, importance
 from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes
 
 STEPS = 20
@@ -41,6 +42,7 @@ def probability(question: Question, logits: Tensor) -> Tensor:
 
     The softmax; with a contrast class as if only the two classes existed, sigmoid(target - contrast).
     """
+    check_finite(logits, "the model's output for a changed picture")
     # The weights of one class sum to 1, those of one against another to 0.
     if question.objective.sum() == 0:
         return torch.sigmoid(question.objective_of(logits).double())

@@ -11,6 +11,7 @@ from torch import Tensor
 from whybox_handlers.explanations.explainers import Attribution, Question
 from whybox_handlers.explanations.maps.pixels import displaced, importance
 from whybox_handlers.explanations.substitutes import substitute
+from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes
 
 INFIDELITY_EVALUATIONS = 64
@@ -51,7 +52,7 @@ async def infidelity(passes: Passes, question: Question, attribution: Attributio
     picture, instead = question.picture, substitute(question)
     squares = _squares(picture, question.generator())
     logits = await passes.logits(torch.where(squares[:, None], instead, picture))
-    true = question.value - question.objective_of(logits).double()
+    true = check_finite(question.value - question.objective_of(logits).double(), "the logit of a changed picture")
     if not true.abs().max() > _ROUNDING:
         return None
     foretold = _foretold(attribution, picture, instead).double()

@@ -11,6 +11,7 @@ from whybox_handlers.explanations.explainers import Attribution, Explainer, Ques
 from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
 from whybox_handlers.explanations.maps.similarity import top_overlap
+from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes
 
 SENSITIVITY_CHANGES = 4
@@ -55,7 +56,7 @@ class Repetition:
         self.forward_evaluations += own.forward_evaluations + looking.forward_evaluations
         self.gradient_evaluations += own.gradient_evaluations
         self.late |= attribution.stopped_by == DEADLINE
-        return None if self.late else attribution.values
+        return None if self.late else check_finite(attribution.values, "the map of a changed picture")
 
 
 async def sensitivity(repetition: Repetition, attribution: Attribution) -> float | None:

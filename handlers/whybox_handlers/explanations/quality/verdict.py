@@ -25,6 +25,7 @@ def objections(
     question: Question,
     attribution: Attribution,
     late: Collection[str],
+    unanswered: Collection[str] = (),
 ) -> Iterator[str]:
     """Sentences for people; none if nothing speaks against the map.
 
@@ -37,6 +38,7 @@ def objections(
         question: The question of the map, with the names of the measurements that were asked for.
         attribution: The map.
         late: Names of the measurements for which there was no time.
+        unanswered: Names of the measurements for which the model's output was not finite.
     """
     if is_constant(importance(attribution, question.picture)):
         yield "the map has the same value everywhere, so it points at nothing"
@@ -56,7 +58,7 @@ def objections(
                 f"the map predicts changes of the logit no better than the same map at random places "
                 f"(infidelity {part.infidelity:.3f} against {part.random_infidelity:.3f})"
             )
-    elif "infidelity" in question.options.quality and "infidelity" not in late:
+    elif "infidelity" in question.options.quality and "infidelity" not in (*late, *unanswered):
         yield "infidelity cannot be measured: no change of the picture changed the logit"
     if part.sensitivity > MAX_SENSITIVITY:
         yield (
@@ -77,6 +79,8 @@ def objections(
     yield from _incomplete(row, question, attribution)
     for name in late:
         yield f"the deadline left no time to measure {name}"
+    for name in unanswered:
+        yield f"{name} cannot be measured: the model's output is not finite for a changed picture"
 
 
 def _incomplete(row: Explainer, question: Question, attribution: Attribution) -> Iterator[str]:
@@ -89,7 +93,7 @@ def _incomplete(row: Explainer, question: Question, attribution: Attribution) ->
                 f"the method ended ({attribution.stopped_by}) with a residual of {attribution.residual:.1%}, above its "
                 f"tolerance of {aim:.1%}; allow more evaluations"
             )
-    elif attribution.complete and attribution.baseline_value is not None:
+    if attribution.complete and attribution.baseline_value is not None:
         change = question.value - attribution.baseline_value
         gap = abs(float(attribution.values.double().sum()) - change)
         if gap > MAX_GAP * abs(change):

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from whybox_handlers.models.subject import Subject
+from whybox_handlers.models.subject import Subject, predicted_class
 from whybox_handlers.passes.account import Passes
 from whybox_handlers.passes.computations import serve_alone
 from whybox_handlers.robustness.attacks.norms import NORMS
@@ -25,12 +25,20 @@ class Adversarial:
         distance: Size of the change in the attack's norm, for values in [0, 1].
         unflipped_distance: A change of this size in the same direction does not flip the prediction. It is within 1 %
             of `distance`, unless time ran out.
+        tied_with: Another class with exactly the logit of the predicted class: the picture lies on the boundary of the
+            two. Then there is no change, and both distances are 0. None for a change that flips the prediction.
     """
 
     picture: Tensor
     logits: Tensor
     distance: float
     unflipped_distance: float
+    tied_with: int | None = None
+
+    @property
+    def predicted(self) -> int:
+        """The class of the changed picture; for a tie the other class."""
+        return predicted_class(self.logits) if self.tied_with is None else self.tied_with
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class MinimalAttack(ABC):
         share: float = 1.0,
         seed: int = 0,
     ) -> Found:
-        """Attacks one picture.
+        """Attacks one picture. One that is tied already (see `Subject.tied`) costs no evaluation.
 
         Args:
             passes: The attack observes its limits, and keeps accounts of its own.
@@ -124,6 +132,11 @@ class MinimalAttack(ABC):
         Raises:
             WhyboxError: The caller is gone, or the deadline passed before the first evaluation.
         """
+        if subject.tied:
+            # No attack can do better, and the gradient of the lead over the tied class may be 0 everywhere.
+            _, rival, *_ = subject.order
+            on_boundary = Adversarial(subject.picture, subject.logits, 0.0, 0.0, tied_with=rival)
+            return Found(on_boundary, 0.0, 0.0, 0, 0, "converged", flip_met=True)
         budget = evaluations if self.evaluations == "gradient" else evaluations * self.forwards_per_gradient
         own = passes.with_budget(budget, self.evaluations, share * self.search_share)
         search = Search(NORMS[norm], subject, own, budget, seed=seed)

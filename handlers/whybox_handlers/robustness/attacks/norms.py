@@ -38,8 +38,8 @@ class Linf(Norm):
         return float(change.abs().max())
 
     def steepness(self, gradient: Tensor) -> float:
-        """L1."""
-        return float(gradient.abs().sum())
+        """L1; summed in float64, which holds the sum of any finite gradient."""
+        return float(gradient.double().abs().sum())
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The signs."""
@@ -60,12 +60,13 @@ class L2(Norm):
         return float(change.double().norm())
 
     def steepness(self, gradient: Tensor) -> float:
-        """L2 again."""
-        return float(gradient.norm())
+        """L2 again; in float64, because squares of values below 1e-23 or above 1e19 are outside float32."""
+        return float(gradient.double().norm())
 
     def steepest(self, gradient: Tensor) -> Tensor:
         """The gradient's direction."""
-        direction: Tensor = gradient / gradient.norm()
+        exact = gradient.double()
+        direction: Tensor = (exact / exact.norm()).to(gradient.dtype)
         return direction
 
     def projected(self, change: Tensor, radius: float) -> Tensor:

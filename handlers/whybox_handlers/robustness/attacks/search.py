@@ -14,6 +14,8 @@ from whybox_handlers.robustness.attacks.norms import Norm
 
 SMALLEST = 1e-6
 """Smaller changes of pixel values are lost in float32."""
+_FARTHEST = 1e12
+"""Longer ways to a boundary, which tiny gradients promise, are cut: all lie far outside [0, 1], some beyond float32."""
 
 
 class SearchEndedError(Exception):
@@ -102,8 +104,7 @@ class Search:
 
     def rivals(self, count: int) -> list[int]:
         """The classes that come next after the label, the most probable first."""
-        order = self.subject.logits.argsort(descending=True, stable=True).tolist()
-        return [index for index in order if index != self.label][:count]
+        return self.subject.order[1 : count + 1]
 
     async def fit(self) -> None:
         """Cuts the budget to what the deadline allows, judged by the time of a first evaluation."""
@@ -186,7 +187,8 @@ class Search:
         steepness = self.norm.steepness(gradient)
         direction, ahead = torch.zeros_like(gradient), math.inf
         if 0 < steepness < math.inf:
-            direction, ahead = -self.norm.steepest(gradient), margin / steepness
+            direction = -self.norm.steepest(gradient)
+            ahead = min(max(margin / steepness, -_FARTHEST), _FARTHEST)
             if not change.any():
                 # The serving network has decided for the label, even if rounding makes torch see another class ahead.
                 ahead = max(abs(ahead), SMALLEST)

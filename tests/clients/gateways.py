@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 
@@ -18,7 +18,7 @@ from whybox_server.rest import create_app
 from whybox_server.rpc.service import create_server
 
 MODELS = ("lite0", "lite2")
-_LIMITS = {"default_timeout": 30.0, "max_timeout": 120.0}
+_LIMITS: dict[str, Any] = {"default_timeout": 30.0, "max_timeout": 120.0}
 _START_SECONDS = 30
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -27,7 +28,7 @@ from whybox_server.rpc.service import create_server
 
 MODEL = "efficientnet-lite0"
 MAX_IMAGE_BYTES = 100_000
-LIMITS = {"default_timeout": 30.0, "max_timeout": 120.0}
+LIMITS: dict[str, Any] = {"default_timeout": 30.0, "max_timeout": 120.0}
 
 
 def full_answer(request_id: str = "id-1") -> v1.AnalyzeResponse:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import jsonschema
@@ -135,7 +136,7 @@ async def test_bodies_may_be_compressed_as_described(http, action):
     parameters = DOCUMENT["paths"][f"/v1/models/{{model}}:{action}"]["post"]["parameters"]
     [described] = [parameter for parameter in parameters if parameter.get("name") == "Content-Encoding"]
     assert described["in"] == "header"
-    compressed = {"gzip": gzip.compress, "deflate": zlib.compress}
+    compressed: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
     assert described["schema"]["enum"] == [*compressed]
     for name, compress in compressed.items():
         headers = PICTURE["headers"] | {"Content-Encoding": name}

@@ -211,8 +211,11 @@ async def test_no_baseline_is_left_empty(http, gateway, sent, action, meaning):
     assert gateway.requests == [request(**meaning)]
 
 
+# No integers in JSON.
+UNFIT: list[Any] = [1e300, 2**31, "x", {}, [1]]
+
 # action, an option as it is sent, the request that it means
-SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+SPELLINGS: list[Any] = [
     *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in ("3", "3.0", "3.000", "03")),
     *(("predict", {"seed": value}, {"prediction": {}, "seed": 7}) for value in ("7", "7.0")),
     *(
@@ -226,7 +229,7 @@ SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
         for value in ("207.0", "1e2", "True", "null")
     ),
 ]
-JSON_SPELLINGS: list[tuple[str, dict[str, object], dict[str, Any]]] = [
+JSON_SPELLINGS: list[Any] = [
     *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in (3, 3.0)),
     ("predict", {"top_k": 1e2}, {"prediction": {"top_k": 100}}),
     ("predict", {"seed": 7.0}, {"prediction": {}, "seed": 7}),
@@ -355,7 +358,7 @@ NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
         ),
         *(
             ("predict", {"json": {"image": BASE64, "top_k": value}}, 400, "top_k", "must be an integer from 1 to 1000")
-            for value in (1e300, 2**31, "x", {}, [1])
+            for value in UNFIT
         ),
         *(
             ("robustness", RAW | {"params": {"transfer": value}}, 400, "transfer", "true or false")

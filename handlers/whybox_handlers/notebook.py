@@ -84,7 +84,7 @@ def attack(
         >>> found = attack(classifier, "dalmatian.jpg", norm="linf", budget=12)
         >>> found.adversarial.distance * 255  # grey levels
         0.109...
-        >>> classifier.label(int(found.adversarial.logits.argmax()))
+        >>> classifier.label(found.adversarial.predicted)
         'African hunting dog'
     """
     _check_known("attack", attack, ATTACKS)

@@ -334,7 +334,7 @@ async def test_a_planned_stop_is_told(backend, torchserve):
     async with backend.running():
         await becomes(backend, READY)
         torchserve.behaviour = hangs
-        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), 5))
+        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work()))
         await until(lambda: torchserve.calls)
         await backend.drained(0.01)
         assert backend.readiness() == STOPPING

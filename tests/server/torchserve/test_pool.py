@@ -275,18 +275,33 @@ async def test_a_call_that_finds_the_pool_lost_ends_the_pause(pool, torchserve, 
     watching.cancel()
 
 
+async def test_a_ready_pool_is_probed_after_the_long_pause_and_another_after_the_short_one(
+    pool, torchserve, monkeypatch
+):
+    monkeypatch.setattr(pool_module, "_PAUSE_READY", 3600)
+    torchserve.probes = dies
+    watching = asyncio.create_task(pool.watch())
+    await until(lambda: len(torchserve.probed) >= 3)
+    torchserve.probes = answers
+    await until(lambda: pool.state is PoolState.READY)
+    probed = len(torchserve.probed)
+    await asyncio.sleep(10 * pool_module._PAUSE_NOT_READY)
+    assert len(torchserve.probed) == probed
+    watching.cancel()
+
+
 async def test_what_a_planned_stop_cuts_off_was_lost_by_no_worker(watched, torchserve, channel, caplog):
     await reaches(watched, PoolState.READY)
     torchserve.behaviour = hangs
-    waiting = asyncio.create_task(watched.submit(WORK, 5))
+    waiting = asyncio.create_task(watched.submit(WORK))
     await until(lambda: torchserve.calls)
     watched.stop()
     torchserve.behaviour = answers
     # What goes on in a request that is in flight is still done.
-    assert await watched.submit(WORK, 5) == RESULT
+    assert await watched.submit(WORK) == RESULT
     watched.disconnect()
     await channel.close()
-    for cut_off in (waiting, watched.submit(WORK, 5)):
+    for cut_off in (waiting, watched.submit(WORK)):
         with pytest.raises(errors.UnavailableError, match="the server is stopping") as caught:
             await cut_off
         assert caught.value.reason == "SERVER_STOPPING"

@@ -303,6 +303,8 @@ def test_an_answer_comes_before_the_deadline_with_what_there_is(
 ) -> None:
     clock = Clock()
     work = explaining(dalmatian, {"method": method, "max_evaluations": 10_000, "tolerance": 0.0})
+    # As the gateway sends them: a last pass that is slower than those before still ends in time.
+    work.aim.FromNanoseconds(int((clock() + 1.8) * 1e9))
     work.deadline.FromNanoseconds(int((clock() + 2) * 1e9))
     (result,) = Analyzer(slowed(classifier, clock, served=0.04, differentiated=0.15), clock).answer([work])
     assert clock() < work.deadline.ToNanoseconds() / 1e9

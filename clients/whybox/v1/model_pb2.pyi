@@ -199,8 +199,9 @@ class Method(_message.Message):
 
     @_builtins.property
     def randomisation_test(self) -> Global___RandomisationTest:
-        """Whether the maps of the method depend on what the network has learnt. Absent if the test was not made because the
-        method cannot explain the network or its maps are too coarse to be compared.
+        """Whether the maps of the method depend on what the network has learnt. Absent if the test was not made: because the
+        method cannot explain the network, because its maps are too coarse to be compared, or because the model was packed
+        with --checks export.
         """
 
     def __init__(
@@ -339,7 +340,7 @@ class PackingCheck(_message.Message):
     pictures: _builtins.int
     """Number of pictures on which logits were compared."""
     max_logit_difference: _builtins.float
-    """Largest absolute difference of any logit; packing refuses the model above 1e-3."""
+    """Largest absolute difference of any logit; packing refuses the model above 1e-4 of the largest logit."""
     max_map_difference: _builtins.float
     """Largest difference of a map (saliency, input_x_gradient, grad_cam) from Captum's, as a share of the range of the
     map's values; packing refuses the model above 1e-3.

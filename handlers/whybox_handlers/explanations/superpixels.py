@@ -15,7 +15,7 @@ _SMALLEST = 0.25
 # Pictures differ in how many pieces are merged, so the number that is asked for is corrected by the number found.
 _ATTEMPTS = 5
 _ENOUGH = 0.9
-# More are neither asked for nor merged: where SLIC finds none of its own among so many, there is only noise to follow.
+# SLIC is asked for at most this multiple of the pieces wanted, and no more are merged: beyond it pieces follow noise.
 _MOST_TOO_MANY = 4
 # A segmentation with a smaller share of the pieces asked for tells too few places apart.
 _LEAST = 0.5

@@ -92,11 +92,12 @@ def number(
     def read(value: object) -> float:
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             value = float(value)
-        right = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-        # Written so that NaN is refused.
-        if not (right and low <= value <= high and above < value < below):  # type: ignore[operator]
+        if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"must be {what}")
-        return float(value)  # type: ignore[arg-type]
+        # Written so that NaN is refused.
+        if not (abs(value) <= sys.float_info.max and low <= value <= high and above < value < below):
+            raise ValueError(f"must be {what}")
+        return float(value)
 
     return Kind(read, {"type": "number", **bounds})
 

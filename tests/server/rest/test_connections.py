@@ -119,7 +119,7 @@ def told(transport: Transport) -> Any:
     return json.loads(transport.written.partition(b"\r\n\r\n")[2])
 
 
-# Pieces that a caller sends, each so many seconds after the last; when the connection ends, and with which answer.
+# Pieces that a caller sends, each with its pause before it in seconds; when the connection ends, and with which answer.
 SILENCES: dict[str, tuple[list[tuple[float, bytes]], float, int | None]] = {
     "nothing": ([], HEADER_SECONDS, None),
     "half of the headers": ([(3, GET[:20])], HEADER_SECONDS, 408),

@@ -17,7 +17,7 @@ LONGEST = 107 - len("/whybox-12345678/management.sock")
 
 
 def folder_of(length: int, root: Path, letter: str = "x") -> Path:
-    """A folder whose path has so many bytes."""
+    """A folder whose path has the given number of bytes."""
     here = root / "a"
     here = here.with_name(letter * ((length - len(os.fsencode(root)) - 1) // len(letter.encode())))
     here.mkdir()

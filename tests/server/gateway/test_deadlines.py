@@ -1,13 +1,13 @@
 """The answer sets out a reserve before its caller hangs up, and the work is done before that."""
 
 import asyncio
+import time
 
 import pytest
 
 from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.gateway import deadlines
 from whybox_server.gateway.deadlines import Deadline, Reserve, now
 
 
@@ -50,7 +50,7 @@ async def test_one_slow_answer_is_forgotten():
 
 @in_virtual_time
 async def test_a_worker_is_told_its_times(monkeypatch):
-    monkeypatch.setattr(deadlines.time, "time", lambda: 1_000.0 + now())
+    monkeypatch.setattr(time, "time", lambda: 1_000.0 + now())
     work = v1.Work()
     Deadline(answer=3, work=2, aim=1).stamp(work)
     assert work.deadline.ToNanoseconds() / 1e9 == pytest.approx(1_002)

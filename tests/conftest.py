@@ -1,10 +1,12 @@
 """What several rooms' tests share: real pictures, and the default model packed once."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from presence import present
 from whybox_handlers.models.archives import load_archive
@@ -45,10 +47,12 @@ def spec_path() -> Path:
 
 @pytest.fixture(scope="session")
 def archive(spec_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default model, packed."""
-    packed = pack_model(spec_path, tmp_path_factory.mktemp("model_store"), lambda _: None)
-    assert packed.fresh
-    return packed.archive
+    """The default model, packed once, also if several processes run the tests."""
+    temporary = tmp_path_factory.getbasetemp()
+    # The folder of a process of pytest-xdist lies in the folder of the run.
+    of_this_run = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+    with FileLock(of_this_run / "packing.lock"):
+        return pack_model(spec_path, of_this_run / "packed", lambda _: None).archive
 
 
 @pytest.fixture(scope="session")

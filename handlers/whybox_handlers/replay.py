@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from google.protobuf import json_format
 
 from whybox import v1
-from whybox.v1.arguments import integer
+from whybox.arguments import integer
 from whybox.v1.vocabulary import MAX_BUDGET
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.digests import sha256

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
-from whybox.v1.arguments import MAX_UINT32, flag, integer, names, number, text
+from whybox.arguments import MAX_UINT32, flag, integer, names, number, text
 from whybox.v1.errors import InternalError, WhyboxError, error_from_status
 
 _ValueT = TypeVar("_ValueT")

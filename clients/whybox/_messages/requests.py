@@ -7,7 +7,7 @@ from whybox._messages.fields import same_named
 from whybox._messages.parts import PARTS, Part
 from whybox.options import MAX_MESSAGE_BYTES, AnalyzeOptions, PartName
 from whybox.v1 import AnalyzeRequest
-from whybox.v1.arguments import names
+from whybox.arguments import names
 from whybox.v1.errors import PictureTooLargeError
 
 # Options of every question that bear the name of a field of the request; the model is named by the client.

@@ -6,7 +6,7 @@ from whybox import results, v1
 from whybox._messages.explanations import read_explanation
 from whybox._messages.fields import error, one, plain, same_named
 from whybox.options import AnalyzeOptions, AttackOptions
-from whybox.v1.arguments import held, integer, names, text
+from whybox.arguments import held, integer, names, text
 from whybox.v1.vocabulary import MAX_BUDGET
 
 

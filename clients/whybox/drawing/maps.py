@@ -6,7 +6,7 @@ from PIL import Image
 
 from whybox.drawing.view import Box, scaled, seen
 from whybox.v1 import heat_maps
-from whybox.v1.arguments import number
+from whybox.arguments import number
 
 
 def heatmap(attribution: NDArray[np.float32], size: int | None, *, signed: bool) -> Image.Image:

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image, ImageOps
 
-from whybox.v1.arguments import integer
+from whybox.arguments import integer
 
 _MAX_SIDE = 20_000
 

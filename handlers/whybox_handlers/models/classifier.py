@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from torch import Tensor, nn
 
 from whybox import v1
-from whybox.v1.arguments import integer
+from whybox.arguments import integer
 from whybox_handlers.models import networks
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights

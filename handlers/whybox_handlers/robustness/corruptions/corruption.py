@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from whybox.v1.arguments import MAX_UINT32, integer
+from whybox.arguments import MAX_UINT32, integer
 from whybox_handlers.pictures.levels import rounded
 
 StrengthT = TypeVar("StrengthT")

@@ -43,7 +43,7 @@ def integer(name: str, given: object, low: int = MIN_INT32, high: int = MAX_INT3
         raise TypeError(_refusal(name, wanted, given))
     try:
         whole = operator.index(value)
-    except TypeError:
+    except (RuntimeError, TypeError):
         raise TypeError(_refusal(name, wanted, given)) from None
     if not low <= whole <= high:
         raise ValueError(_refusal(name, wanted, given))
@@ -67,7 +67,7 @@ def number(name: str, given: object, *, what: str = "a finite number") -> float:
         raise TypeError(_refusal(name, what, given))
     try:
         real = float(value)
-    except TypeError:
+    except (RuntimeError, TypeError):  # a tensor without data, or an object that only looks like a number
         raise TypeError(_refusal(name, what, given)) from None
     except (OverflowError, ValueError):  # larger than any float, or a signalling NaN
         real = math.nan

@@ -12,10 +12,10 @@ from whybox._messages.reading import read_analysis, read_stream
 from whybox._messages.requests import analysis_request, known
 from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
+from whybox.arguments import number, text
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
-from whybox.arguments import number, text
 from whybox.v1.errors import FailedPreconditionError
 from whybox.v1.vocabulary import DEFAULT_METHOD
 
@@ -206,7 +206,7 @@ class Client:
             request_id: Id of the call.
         """
         call = self._call(timeout, request_id)
-        request = GetModelRequest(version=None if version is None else text("version", version))
+        request = GetModelRequest(version="" if version is None else text("version", version))
         request.model = self._named("name", name, call)
         return read_model(self._transport.get_model(request, call))
 

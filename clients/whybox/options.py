@@ -30,8 +30,8 @@ class CallOptions(TypedDict, total=False):
         seed: Seed of every method that samples, 0 to 2**32 - 1. The same seed gives the same answer. Default: 0.
         view: Whether the picture is the model's view itself, as `Distance.adversarial_png` is: it has exactly
             `Preprocessing.crop` pixels on each side, and is neither resized nor cropped. Default: False.
-        timeout: Seconds that this call may take, at most 1000000. Methods that can end at any time end shortly before. Default: the
-            client's timeout.
+        timeout: Seconds that this call may take, at most 1000000. Methods that can end at any time end shortly before.
+            Default: the client's timeout.
         request_id: Id of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
             Default: a new id.
     """

@@ -206,7 +206,7 @@ def _options(row: Explainer, method: str, given: Mapping[str, Any]) -> dict[str,
     for name in given:
         if name not in row.options:
             raise InvalidRequestError(f"{method} takes no {name}; leave it out", field=name)
-    readers = {
+    readers: dict[str, Callable[[str, object], Any]] = {
         "max_evaluations": partial(
             integer, what=f"an integer from {row.min_evaluations}, which {method} needs, to {MAX_INT32}",
             low=row.min_evaluations,
@@ -233,7 +233,7 @@ def _baseline(name: str, given: object) -> str | Tensor:
     return given
 
 
-def _subject(classifier: Classifier, picture: Picture, view: bool) -> Subject:  # noqa: FBT001 (as the callers have it)
+def _subject(classifier: Classifier, picture: Picture, view: bool) -> Subject:
     is_view = _read(flag, "view", view)
     if isinstance(picture, Tensor):
         seen = _checked("picture", picture, classifier.model.preprocessing.crop)

@@ -105,9 +105,22 @@ def test_numbers_may_be_scalars_of_other_libraries() -> None:
     of = picture()
     classifier, _ = linear(0.05, of)
     plain = notebook.explain(classifier, of, "smooth_grad", target=1, max_evaluations=4, tolerance=0.0, seed=3)
-    others = {"target": torch.tensor(1), "max_evaluations": np.int64(4), "tolerance": np.float32(0), "seed": np.array(3)}
+    others = {
+        "target": torch.tensor(1),
+        "max_evaluations": np.int64(4),
+        "tolerance": np.float32(0),
+        "seed": np.array(3),
+    }
     given: Any = others
     assert torch.equal(notebook.explain(classifier, of, "smooth_grad", **given).values, plain.values)
+
+
+@pytest.mark.parametrize(("index", "error"), [(-1, ValueError), (3, ValueError), (True, TypeError), ("cat", TypeError)])
+def test_labels_are_not_counted_from_the_end(index: Any, error: type[Exception]) -> None:
+    classifier, _ = linear(0.05, picture())
+    assert [classifier.label(each) for each in (0, 2)] == ["cat", "cow"]
+    with pytest.raises(error, match="index must be an integer from 0 to 2, not"):
+        classifier.label(index)
 
 
 def test_devices_that_torch_does_not_know() -> None:
@@ -165,7 +178,11 @@ def test_wrong_arguments_of_an_attack(wrong: dict[str, Any], field: str, words: 
         ({"method": "saliency", "baseline": "black"}, "baseline", "saliency takes no baseline; leave it out"),
         ({"method": "saliency", "tolerance": 0.1}, "tolerance", "saliency takes no tolerance"),
         ({"method": "saliency", "max_evaluations": 9}, "max_evaluations", "saliency takes no max_evaluations"),
-        ({"max_evaluations": 3}, "max_evaluations", "an integer from 4, which integrated_gradients needs, to 2147483647, not 3"),
+        (
+            {"max_evaluations": 3},
+            "max_evaluations",
+            "an integer from 4, which integrated_gradients needs, to 2147483647, not 3",
+        ),
         ({"tolerance": 1.5}, "tolerance", "tolerance must be a number from 0 to 1, not 1.5"),
         ({"tolerance": float("nan")}, "tolerance", "tolerance must be a number from 0 to 1, not nan"),
         ({"tolerance": "0.5"}, "tolerance", "tolerance must be a number"),

@@ -53,9 +53,11 @@ def answered(classifier: Classifier, *works: v1.Work) -> list[v1.AnalyzeResponse
     return [result.response for result in results]
 
 
-PREDICTION = {"prediction": {"top_k": 3}}
-ROBUSTNESS = {"robustness": {"norms": NORMS, "budget": "12", "attack": "fmn", "encodings": ["adversarial"]}}
-PARTS = PREDICTION | ROBUSTNESS | {
+PREDICTION: dict[str, Any] = {"prediction": {"top_k": 3}}
+ROBUSTNESS: dict[str, Any] = {
+    "robustness": {"norms": NORMS, "budget": "12", "attack": "fmn", "encodings": ["adversarial"]}
+}
+PARTS: dict[str, Any] = PREDICTION | ROBUSTNESS | {
     "explanations": [{"method": "saliency", "encodings": ["float32"], "channels": "none"}],
     "bias": {},
     "certified": {"sigma": 0.01, "samples": 100, "alpha": 0.001},
@@ -109,7 +111,8 @@ def test_views_and_other_pictures_share_a_batch(model: Classifier, view: torch.T
     for one, other in zip(alone, together, strict=True):
         assert one.prediction.view == other.prediction.view
         for score, same in zip(one.prediction.classes, other.prediction.classes, strict=True):
-            assert (score.index, score.probability) == (same.index, pytest.approx(same.probability, rel=1e-3))
+            assert score.index == same.index
+            assert score.probability == pytest.approx(same.probability, rel=1e-3)
         assert [each.distance for each in one.robustness.distances] == [
             each.distance for each in other.robustness.distances
         ]

@@ -10,8 +10,8 @@ from whybox._messages.fields import error, one, plain, same_named
 from whybox._messages.masks import EMPTY_MASK, decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.tensors import EMPTY_MAP, decode
-from whybox.options import AnalyzeOptions, MapOptions
 from whybox.arguments import class_of, classes, names, text
+from whybox.options import AnalyzeOptions, MapOptions
 from whybox.v1.vocabulary import ALL, DEFAULT_METHOD, MEASUREMENTS
 
 

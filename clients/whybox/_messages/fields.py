@@ -79,8 +79,5 @@ def same_named(
     """
     fields = message.DESCRIPTOR.fields_by_name
     values = {name: options.get(name) for name in given if name in fields and name not in but}
-    return {name: _written(name, value, fields[name]) for name, value in values.items() if value is not None}
-
-
-def _written(name: str, value: object, field: FieldDescriptor) -> Any:
-    return names(name, value) if field.is_repeated else _READERS[field.cpp_type](name, value)
+    readers = {name: names if fields[name].is_repeated else _READERS[fields[name].cpp_type] for name in values}
+    return {name: readers[name](name, value) for name, value in values.items() if value is not None}

@@ -43,11 +43,7 @@ def encode(image: ImageInput, name: str = "image") -> bytes:
         case np.ndarray():
             encoded = _png(Image.fromarray(_to_bytes(image, name)), name)
         case _:
-            remedy = "; pass numpy.asarray of it, its channels at the end" if hasattr(image, "__array__") else ""
-            raise TypeError(
-                f"{name} must be a path, encoded bytes, a Pillow picture or a numpy array, "
-                f"not {type(image).__module__}.{type(image).__qualname__}{remedy}"
-            )
+            raise _no_picture(image, name)
     if not encoded:
         raise ValueError(f"{name} must be an encoded picture, but it has no bytes")
     return encoded
@@ -56,10 +52,16 @@ def encode(image: ImageInput, name: str = "image") -> bytes:
 def _content(path: str | PathLike[str], name: str) -> bytes:
     try:
         return Path(path).read_bytes()
-    except TypeError:  # a PathLike of bytes
+    except TypeError:  # an os.DirEntry of bytes
         raise TypeError(f"{name} must be a path of str, not {path!r}") from None
     except ValueError as error:  # for example a null character
         raise ValueError(f"{name} is no path of a file ({error}); give encoded pictures as bytes") from None
+
+
+def _no_picture(given: object, name: str) -> TypeError:
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    remedy = "; pass numpy.asarray of it, its channels at the end" if hasattr(given, "__array__") else ""
+    return TypeError(f"{name} must be a path, encoded bytes, a Pillow picture or a numpy array, not {kind}{remedy}")
 
 
 def _png(picture: Image.Image, name: str) -> bytes:

@@ -5,9 +5,9 @@ from typing import Any, TypeVar, cast
 
 from whybox._messages.fields import same_named
 from whybox._messages.parts import PARTS, Part
+from whybox.arguments import names
 from whybox.options import MAX_MESSAGE_BYTES, AnalyzeOptions, PartName
 from whybox.v1 import AnalyzeRequest
-from whybox.arguments import names
 from whybox.v1.errors import PictureTooLargeError
 
 # Options of every question that bear the name of a field of the request; the model is named by the client.

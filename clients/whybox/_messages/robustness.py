@@ -5,20 +5,19 @@ import dataclasses
 from whybox import results, v1
 from whybox._messages.explanations import read_explanation
 from whybox._messages.fields import error, one, plain, same_named
-from whybox.options import AnalyzeOptions, AttackOptions
 from whybox.arguments import held, integer, names, text
+from whybox.options import AnalyzeOptions, AttackOptions
 from whybox.v1.vocabulary import MAX_BUDGET
 
 
 def ask_robustness(options: AnalyzeOptions) -> v1.RobustnessOptions:
     """The options of robustness; those that were not given stay absent; see `same_named` for errors."""
     same = same_named(options, AttackOptions.__annotations__, v1.RobustnessOptions, but=["budget"])
-    budget, pictures = options.get("budget"), options.get("pictures")
-    return v1.RobustnessOptions(
-        **same,
-        budget=None if budget is None else _budget(budget),
-        encodings=None if pictures is None else names("pictures", pictures),
-    )
+    if (budget := options.get("budget")) is not None:
+        same["budget"] = _budget(budget)
+    if (pictures := options.get("pictures")) is not None:
+        same["encodings"] = names("pictures", pictures)
+    return v1.RobustnessOptions(**same)
 
 
 def read_robustness(message: v1.Robustness, picture: bytes) -> results.Robustness:

@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from whybox.arguments import number
 from whybox.drawing.view import Box, scaled, seen
 from whybox.v1 import heat_maps
-from whybox.arguments import number
 
 
 def heatmap(attribution: NDArray[np.float32], size: int | None, *, signed: bool) -> Image.Image:

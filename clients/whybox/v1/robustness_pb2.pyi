@@ -485,7 +485,7 @@ class CorruptionLevel(_message.Message):
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
     FLIPS_FIELD_NUMBER: _builtins.int
     severity: _builtins.int
-    """Severity from 1 (mild) to 5; always 1 for a corruption without degrees."""
+    """Severity from 1 (mild) to 5; always 1 for a corruption without degrees. No level has the severity 0."""
     flips: _builtins.bool
     """Whether this class differs from the class predicted for the sent picture."""
     @_builtins.property

@@ -87,7 +87,7 @@ def robustness(
         bool,
         typer.Option(
             "--view",
-            help="The pictures are the model's views themselves: they have its size and are neither resized nor cropped.",
+            help="The pictures are the model's views themselves, and are neither resized nor cropped.",
         ),
     ] = False,
     fresh: Annotated[

@@ -14,6 +14,7 @@ from whybox import v1
 from whybox.v1.errors import PictureError, error_from_status
 from whybox_handlers import notebook, replay
 from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.audits.robust_accuracy import Measured, measure
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.pictures.decoding import as_view, decode
@@ -155,3 +156,13 @@ def test_a_replay_takes_the_view_as_the_answer_did(model: Classifier, view: torc
         found = replay.attack(replayed, distance.norm, model).adversarial
         assert found is not None
         assert found.distance == distance.distance
+
+
+def test_an_audit_of_views_measures_them_as_they_are(model: Classifier, view: torch.Tensor) -> None:
+    options = asked(b"", **ROBUSTNESS).request.robustness
+    image = encoded(view)
+    plain, resized = (measure(model, [image], [0], options, seed=0, view=is_view)[0] for is_view in (True, False))
+    assert isinstance(plain, Measured)
+    assert isinstance(resized, Measured)
+    assert plain.distances[0].distance == pytest.approx(2 / 255, rel=1e-2)
+    assert resized.distances[0].distance != pytest.approx(2 / 255, rel=1e-2)

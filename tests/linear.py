@@ -55,5 +55,5 @@ def linear(distance: float, of: Tensor) -> tuple[Classifier, Watched]:
 def slope(classifier: Classifier) -> float:
     """How fast the lead of the first class over the second can fall, in logits per unit of the Linf norm."""
     [layer] = [module for module in classifier.network.modules() if isinstance(module, nn.Linear)]
-    difference = (layer.weight[0] - layer.weight[1]).view(3, SIDE, SIDE) / classifier.network.std
+    difference = (layer.weight[0] - layer.weight[1]).view(3, -1) / classifier.network.std.view(3, 1)
     return float(difference.abs().sum())

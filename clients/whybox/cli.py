@@ -1,5 +1,6 @@
 """The `whybox` command."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,8 @@ whybox analyze dog.jpg --part robustness --norm linf --norm l2 --budget thorough
 
 whybox analyze dog.jpg --part robustness --attack ddn --norm l2 --picture adversarial --transfer
 
+whybox analyze answer/dog.robustness.linf.adversarial.png --view
+
 whybox analyze dog.jpg --part robustness --twin grad_cam --corruption noise --corruption fog --save pictures
 
 curl -s https://example.org/dog.jpg | whybox analyze - --json | jq .prediction
@@ -57,8 +60,8 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _class(name: str) -> int | str:
-    """A number is an index, other text a label."""
-    return int(name) if name.isdecimal() else name
+    """Digits are an index, other text a label, as for the server."""
+    return int(name) if re.fullmatch("-?[0-9]+", name) else name
 
 
 def _baseline(text: str) -> str | Path:
@@ -167,6 +170,7 @@ def analyze(
     ] = None,
     samples: shared.Samples = None,
     alpha: shared.Alpha = None,
+    view: shared.View = None,
     seed: shared.Seed = 0,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     save: Annotated[
@@ -189,7 +193,7 @@ def analyze(
     if parts:
         # A person who types an option of a part wants that part.
         options["parts"] = implied_parts(options)
-    if sigma is None and (samples or alpha or "certified" in (parts or ())):
+    if sigma is None and (samples is not None or alpha is not None or "certified" in (parts or ())):
         raise typer.BadParameter("a certificate needs a level of noise; there is no default", param_hint="--sigma")
     if target:
         options["target"] = [_class(name) for name in target]

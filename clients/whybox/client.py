@@ -11,7 +11,8 @@ from whybox._messages.pictures import encode
 from whybox._messages.reading import read_analysis, read_stream
 from whybox._messages.requests import analysis_request, known
 from whybox._transports.addresses import connect
-from whybox._transports.transport import Call
+from whybox._transports.transport import MAX_SECONDS, Call
+from whybox.arguments import number, text
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
@@ -33,7 +34,8 @@ class Client:
         timeout: Seconds that a call may take, unless the call has its own timeout.
 
     Raises:
-        ValueError: `url` has no known scheme or no host, or `timeout` is not positive.
+        TypeError: An argument is of another type.
+        ValueError: `url` has no known scheme or no host, `model` is empty, or `timeout` is out of range.
 
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:
@@ -49,8 +51,8 @@ class Client:
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = DEFAULT_SECONDS) -> None:
-        self._timeout = Call(timeout).timeout
-        self._model = model
+        self._timeout = _seconds(timeout)
+        self._model = None if model is None else text("model", model)
         self._transport = connect(url)
 
     def analyze(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Analysis:
@@ -165,6 +167,8 @@ class Client:
             >>> client.certify("dog.jpg", sigma=0.05, progress=lambda done, wanted: print(f"{done} of {wanted}")).radius
             0.123
         """
+        if progress is not None and not callable(progress):
+            raise TypeError(f"progress must be a function of two numbers, not {progress!r}")
         chosen = known(call, CallOptions)
         part: Certified | None = None
         analyses = self.stream(image, parts="certified", sigma=sigma, samples=samples, alpha=alpha, **chosen)
@@ -202,7 +206,8 @@ class Client:
             request_id: Id of the call.
         """
         call = self._call(timeout, request_id)
-        request = GetModelRequest(model=name or self._default_model(call), version=version or "")
+        request = GetModelRequest(version="" if version is None else text("version", version))
+        request.model = self._named("name", name, call)
         return read_model(self._transport.get_model(request, call))
 
     def close(self) -> None:
@@ -221,16 +226,17 @@ class Client:
         return analysis_request(encode(image), known(options, AnalyzeOptions))
 
     def _address(self, request: AnalyzeRequest, options: CallOptions) -> Call:
-        """Writes model, version and seed into the request, and returns what the call carries beside it."""
+        """Names the model in the request, and returns what the call carries beside it."""
         call = self._call(options.get("timeout"), options.get("request_id"))
-        request.model = options.get("model") or self._default_model(call)
-        request.version = options.get("version") or ""
-        request.seed = options.get("seed") or 0
+        request.model = self._named("model", options.get("model"), call)
         return call
 
     def _call(self, timeout: float | None, request_id: str | None) -> Call:
-        seconds = self._timeout if timeout is None else timeout
-        return Call(seconds) if request_id is None else Call(seconds, request_id)
+        seconds = self._timeout if timeout is None else _seconds(timeout)
+        return Call(seconds) if request_id is None else Call(seconds, text("request_id", request_id))
+
+    def _named(self, argument: str, model: str | None, call: Call) -> str:
+        return self._default_model(call) if model is None else text(argument, model)
 
     def _default_model(self, call: Call) -> str:
         if self._model is None:
@@ -239,6 +245,14 @@ class Client:
                 raise FailedPreconditionError("the server serves no model; pack a model and start the server again")
             self._model = models[0].name
         return self._model
+
+
+def _seconds(timeout: float) -> float:
+    what = f"a positive number of seconds, at most {MAX_SECONDS}"
+    seconds = number("timeout", timeout, what=what)
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ValueError(f"timeout must be {what}, not {timeout!r}")
+    return seconds
 
 
 def _computed(part: _PartT | None) -> _PartT:

@@ -28,15 +28,18 @@ class CallOptions(TypedDict, total=False):
         model: Name of the model to ask. Default: the client's model.
         version: Version of that model. Default: the served version.
         seed: Seed of every method that samples, 0 to 2**32 - 1. The same seed gives the same answer. Default: 0.
-        timeout: Seconds that this call may take. Methods that can end at any time end shortly before. Default: the
-            client's timeout.
+        view: Whether the picture is the model's view itself, as `Distance.adversarial_png` is: it has exactly
+            `Preprocessing.crop` pixels on each side, and is neither resized nor cropped. Default: False.
+        timeout: Seconds that this call may take, at most 1000000. Methods that can end at any time end shortly before.
+            Default: the client's timeout.
         request_id: Id of the call in the answer and in the server's log: 1 to 128 letters, digits, ".", "_" or "-".
             Default: a new id.
     """
 
     model: str | None
     version: str | None
-    seed: int
+    seed: int | None
+    view: bool | None
     timeout: float | None
     request_id: str | None
 

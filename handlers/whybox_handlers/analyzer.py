@@ -118,7 +118,7 @@ class Analyzer:
             image = path.read_bytes() if path is not None else item.work.request.image
         except FileNotFoundError:
             raise errors.CancelledError("the caller went away before the work began") from None
-        seen.append((item, *self._classifier.see(image)))
+        seen.append((item, *self._classifier.see(image, view=item.work.request.view)))
 
     def _begun(self, item: _Item, subject: Subject) -> Iterator[_PartTask]:
         """Answers the parts that need only the first look, and begins the others."""

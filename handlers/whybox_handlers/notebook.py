@@ -11,15 +11,18 @@ number of threads.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from whybox import v1
+from whybox.arguments import MAX_INT32, MAX_UINT32, class_of, flag, integer, number, text
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureError
 from whybox_handlers.explanations.baselines import BASELINES
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer
@@ -32,8 +35,13 @@ from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.robustness.attacks import ATTACKS, Found
 
-Picture = bytes | str | Path | Tensor
-"""A whole JPEG, PNG, WebP or GIF file, the path of one, or the model's input: [3, crop, crop] in [0, 1]."""
+Picture = bytes | bytearray | memoryview | str | PathLike[str] | Tensor
+"""A whole JPEG, PNG, WebP or GIF file, the path of one, or the model's input: [3, crop, crop] in [0, 1].
+
+A file is resized and cropped to the model's input, unless `view` says that it is that already.
+"""
+
+_T = TypeVar("_T")
 
 
 def load(archive: Path | str, device: torch.device | str = "cpu") -> Classifier:
@@ -44,6 +52,7 @@ def load(archive: Path | str, device: torch.device | str = "cpu") -> Classifier:
         device: Where torch computes, for example "cpu" or "cuda".
 
     Raises:
+        InvalidRequestError: torch knows no such device.
         OSError: The file cannot be read.
         zipfile.BadZipFile: The file is not an archive.
         ValueError: A file in the archive is not the one that was packed.
@@ -53,11 +62,22 @@ def load(archive: Path | str, device: torch.device | str = "cpu") -> Classifier:
         >>> classifier.model.title
         'EfficientNet-Lite0, ImageNet-1k'
     """
-    return load_archive(Path(archive), device)
+    try:
+        where = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidRequestError(f"device {device!r} is unknown to torch: {error}", field="device") from None
+    return load_archive(Path(archive), where)
 
 
 def attack(
-    classifier: Classifier, picture: Picture, norm: str = "linf", budget: int = 12, attack: str = "fmn", seed: int = 0
+    classifier: Classifier,
+    picture: Picture,
+    norm: str = "linf",
+    budget: int = 12,
+    attack: str = "fmn",
+    seed: int = 0,
+    *,
+    view: bool = False,
 ) -> Found:
     """Searches the smallest change of a picture that changes the predicted class.
 
@@ -68,7 +88,9 @@ def attack(
         budget: At most this many gradient evaluations, at least 1. An attack without gradients makes ten forward
             evaluations in place of each.
         attack: Name of the attack, a key of `ATTACKS`.
-        seed: Seed of attacks that draw random numbers.
+        seed: Seed of attacks that draw random numbers, 0 to 2**32 - 1.
+        view: Whether a file is the model's view itself: crop x crop pixels, which are neither resized nor cropped. A
+            tensor always is.
 
     Returns:
         The outcome. `adversarial` has the changed picture and its distance, an upper bound on the smallest one; it is
@@ -90,10 +112,10 @@ def attack(
     _check_known("attack", attack, ATTACKS)
     chosen = ATTACKS[attack]
     _check_known("norm", norm, chosen.norms, f" for {attack}")
-    if budget < 1:
-        raise InvalidRequestError(f"budget is {budget}; give at least 1 evaluation", field="budget")
-    subject = _subject(classifier, picture)
-    return run_one(classifier, chosen.run(Passes(Limits()), subject, norm, budget, seed=seed))
+    spent = _read(partial(integer, low=1), "budget", budget)
+    drawn = _read(_SEED, "seed", seed)
+    subject = _subject(classifier, picture, view)
+    return run_one(classifier, chosen.run(Passes(Limits()), subject, norm, spent, seed=drawn))
 
 
 def explain(
@@ -106,6 +128,8 @@ def explain(
     max_evaluations: int | None = None,
     tolerance: float | None = None,
     seed: int = 0,
+    *,
+    view: bool = False,
 ) -> Attribution:
     """Makes one map of what in the picture spoke for a class.
 
@@ -119,7 +143,8 @@ def explain(
             in [0, 1]; None for the method's default.
         max_evaluations: At most this many evaluations, of the kind that the method spends; None for its default.
         tolerance: The method may stop when its residual is at most this, from 0 to 1; None for its default.
-        seed: Seed of methods that draw random numbers.
+        seed: Seed of methods that draw random numbers, 0 to 2**32 - 1.
+        view: See `attack`.
 
     Returns:
         The map, its units, and why the method stopped.
@@ -139,21 +164,32 @@ def explain(
     row = EXPLAINERS[method]
     _check_available(classifier, row, method)
     given = {"baseline": baseline, "max_evaluations": max_evaluations, "tolerance": tolerance}
-    options = {name: value for name, value in given.items() if value is not None}
-    _check_options(row, method, options)
-    subject = _subject(classifier, picture)
+    options = _options(row, method, {name: value for name, value in given.items() if value is not None})
+    drawn = _read(_SEED, "seed", seed)
+    subject = _subject(classifier, picture, view)
     classes = _classes(classifier, subject, target, contrast)
     named = {name: value for name, value in options.items() if not isinstance(value, Tensor)}
     filled = row.defaults(method, **named, **classes)
-    question = question_of(Case(classifier, subject, seed), filled)
+    question = question_of(Case(classifier, subject, drawn), filled)
     if isinstance(baseline, Tensor):
         question = replace(question, baselines=(_checked("baseline", baseline, subject.picture.shape[-1]),))
     passes = Passes(Limits(), filled.max_evaluations or None, row.evaluations)
     return run_one(classifier, row.explain(passes, question))
 
 
+_SEED: Callable[[str, object], int] = partial(integer, low=0, high=MAX_UINT32)
+
+
+def _read(reader: Callable[[str, object], _T], field: str, given: object) -> _T:
+    """The argument as `whybox.arguments` reads it; what is wrong is said as the service says it."""
+    try:
+        return reader(field, given)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(str(error), field=field) from None
+
+
 def _check_known(field: str, name: str, known: Iterable[str], of: str = "") -> None:
-    if name not in known:
+    if _read(text, field, name) not in known:
         raise InvalidRequestError(f"{field} {name!r} is unknown{of}; use one of {', '.join(known)}", field=field)
 
 
@@ -165,28 +201,56 @@ def _check_available(classifier: Classifier, row: Explainer, method: str) -> Non
         raise FailedPreconditionError(f"{method}: {reason}", reason="METHOD_UNAVAILABLE")
 
 
-def _check_options(row: Explainer, method: str, options: Mapping[str, Any]) -> None:
-    """Options that are given: the method takes them, and they are in range."""
-    for name in options:
+def _options(row: Explainer, method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are given, read: the method takes them, and they are in range."""
+    for name in given:
         if name not in row.options:
             raise InvalidRequestError(f"{method} takes no {name}; leave it out", field=name)
-    if options.get("max_evaluations", row.min_evaluations) < row.min_evaluations:
-        message = f"max_evaluations is {options['max_evaluations']}; {method} needs at least {row.min_evaluations}"
-        raise InvalidRequestError(message, field="max_evaluations")
-    if not 0 <= options.get("tolerance", 0) <= 1:
-        raise InvalidRequestError(f"tolerance is {options['tolerance']}; give a number from 0 to 1", field="tolerance")
-    baseline = options.get("baseline")
-    if isinstance(baseline, str):
-        _check_known("baseline", baseline, BASELINES)
+    readers: dict[str, Callable[[str, object], Any]] = {
+        "max_evaluations": partial(
+            integer, what=f"an integer from {row.min_evaluations}, which {method} needs, to {MAX_INT32}",
+            low=row.min_evaluations,
+        ),
+        "tolerance": _share,
+        "baseline": _baseline,
+    }  # fmt: skip
+    return {name: _read(readers[name], name, value) for name, value in given.items()}
 
 
-def _subject(classifier: Classifier, picture: Picture) -> Subject:
+def _share(name: str, given: object) -> float:
+    share = number(name, given, what="a number from 0 to 1")
+    if not 0 <= share <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, not {share}")
+    return share
+
+
+def _baseline(name: str, given: object) -> str | Tensor:
+    if isinstance(given, Tensor):
+        return given
+    if not isinstance(given, str):
+        raise TypeError(f"{name} must be one of {', '.join(BASELINES)} or a tensor, not {type(given).__qualname__}")
+    _check_known(name, given, BASELINES)
+    return given
+
+
+def _subject(classifier: Classifier, picture: Picture, view: bool) -> Subject:
+    is_view = _read(flag, "view", view)
     if isinstance(picture, Tensor):
-        view = _checked("picture", picture, classifier.model.preprocessing.crop)
-        _, height, width = view.shape
+        seen = _checked("picture", picture, classifier.model.preprocessing.crop)
+        _, height, width = seen.shape
         box = v1.View(picture_width=width, picture_height=height, width=width, height=height)
-        return Subject(view, box, *classifier.look(view[None]).row(0))
-    return Subject.of(classifier, picture if isinstance(picture, bytes) else Path(picture).read_bytes())
+        return Subject(seen, box, *classifier.look(seen[None]).row(0))
+    return Subject.of(classifier, _encoded(picture), view=is_view)
+
+
+def _encoded(picture: bytes | bytearray | memoryview | str | PathLike[str]) -> bytes:
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    try:
+        return Path(picture).read_bytes()
+    except (TypeError, ValueError) as error:  # a value of another type, or a null character
+        message = f"picture must be an encoded picture, the path of one or a tensor, not {type(picture).__qualname__}"
+        raise PictureError(f"{message} ({error})", field="picture") from None
 
 
 def _checked(field: str, picture: Tensor, side: int) -> Tensor:
@@ -220,9 +284,8 @@ def _classes(
 
 def _class(field: str, chosen: int | str, labels: list[str], classes: int) -> int:
     """The index of a class, given by index or label."""
+    chosen = _read(partial(class_of, high=classes - 1), field, chosen)
     if not isinstance(chosen, str):
-        if not 0 <= chosen < classes:
-            raise InvalidRequestError(f"{field} is {chosen}; give 0 to {classes - 1}", field=field)
         return chosen
     found = [index for index, label in enumerate(labels) if label == chosen]
     if len(found) > 1:

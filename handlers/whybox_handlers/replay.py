@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from google.protobuf import json_format
 
 from whybox import v1
+from whybox.arguments import integer
+from whybox.v1.vocabulary import MAX_BUDGET
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.subject import Subject
@@ -65,13 +67,17 @@ def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evalu
         evaluations: `Distance.gradient_evaluations` if the budget was the deadline; None for the budget itself.
 
     Raises:
-        ReplayError: The budget was the deadline, and `evaluations` is None.
+        TypeError, ValueError: `evaluations` is no whole number from 1 to 1000.
+        ReplayError: The budget was the deadline, and `evaluations` is None; or the answer has no distance in `norm`.
     """
     options = replayed.robustness
+    if norm not in options.norms:
+        raise ReplayError(f"the answer has no distance in {norm!r}; its norms are {', '.join(options.norms) or 'none'}")
     if evaluations is None:
         if not options.budget.isdigit():
             raise ReplayError("the budget was the deadline; give evaluations, the distance's gradient_evaluations")
         evaluations = int(options.budget)
-    subject = Subject.of(classifier, replayed.image)
+    spent = integer("evaluations", evaluations, 1, MAX_BUDGET)
+    subject = Subject.of(classifier, replayed.image, view=replayed.view)
     chosen = ATTACKS[options.attack]
-    return run_one(classifier, chosen.run(Passes(Limits()), subject, norm, evaluations, seed=replayed.seed))
+    return run_one(classifier, chosen.run(Passes(Limits()), subject, norm, spent, seed=replayed.seed))

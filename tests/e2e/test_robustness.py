@@ -15,7 +15,7 @@ from PIL import Image
 
 from presence import present
 from servers import Server, serving
-from whybox import Client, Distance, FailedPreconditionError, v1
+from whybox import Client, Distance, FailedPreconditionError, PictureError, v1
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
@@ -62,6 +62,28 @@ def test_every_attack_answers(
     assert distance.distance_8bit == pytest.approx(NORMS[norm].size(adversarial - view), rel=1e-6)
     assert present(distance.distance_8bit) >= found * 0.9
     assert pixels(distance.change_png).shape == view.shape
+
+
+def test_adversarial_pictures_are_views(server: Server, pictures: dict[Path, int]) -> None:
+    same_class = 0
+    with Client(server.grpc, timeout=120) as grpc, Client(server.rest, timeout=120) as rest:
+        for index, path in enumerate(pictures):
+            asked, answered = (grpc, rest) if index % 2 else (rest, grpc)
+            for distance in asked.robustness(
+                path, norms=["linf", "l2"], budget="fast", pictures="adversarial"
+            ).distances:
+                prediction = answered.predict(present(distance.adversarial_png), view=True)
+                assert prediction.classes[0].index != present(distance.predicted_class).index, (path, distance.norm)
+                assert present(prediction.view).box == (0, 0, 224, 224)
+                same_class += prediction.classes[0].index == present(distance.adversarial_class).index
+    # The change is enlarged until 8 bits can hold it, which may lead into a third class.
+    assert same_class >= 0.9 * 2 * len(pictures)
+
+
+def test_a_view_of_another_size_is_refused(client: Client, dalmatian: bytes) -> None:
+    with pytest.raises(PictureError, match=r"has \d+ x \d+ pixels, but the model's view has 224 x 224") as caught:
+        client.analyze(dalmatian, view=True)
+    assert caught.value.field == "image"
 
 
 def test_both_norms_at_once(client: Client, dalmatian: bytes) -> None:

@@ -101,6 +101,33 @@ def test_the_distance_of_a_linear_model_is_exact() -> None:
     assert found.gradient_evaluations <= 12
 
 
+def test_numbers_may_be_scalars_of_other_libraries() -> None:
+    of = picture()
+    classifier, _ = linear(0.05, of)
+    plain = notebook.explain(classifier, of, "smooth_grad", target=1, max_evaluations=4, tolerance=0.0, seed=3)
+    others = {
+        "target": torch.tensor(1),
+        "max_evaluations": np.int64(4),
+        "tolerance": np.float32(0),
+        "seed": np.array(3),
+    }
+    given: Any = others
+    assert torch.equal(notebook.explain(classifier, of, "smooth_grad", **given).values, plain.values)
+
+
+@pytest.mark.parametrize(("index", "error"), [(-1, ValueError), (3, ValueError), (True, TypeError), ("cat", TypeError)])
+def test_labels_are_not_counted_from_the_end(index: Any, error: type[Exception]) -> None:
+    classifier, _ = linear(0.05, picture())
+    assert [classifier.label(each) for each in (0, 2)] == ["cat", "cow"]
+    with pytest.raises(error, match="index must be an integer from 0 to 2, not"):
+        classifier.label(index)
+
+
+def test_devices_that_torch_does_not_know() -> None:
+    with pytest.raises(InvalidRequestError, match="device 'gpu' is unknown to torch"):
+        notebook.load("no.mar", device="gpu")
+
+
 @pytest.mark.parametrize(("contrast", "lead"), [("dog", 1), (1, 1)])
 def test_the_map_of_a_linear_model_sums_to_the_difference_from_the_baseline(contrast: str | int, lead: int) -> None:
     of, baseline = picture(), picture(1)
@@ -118,7 +145,16 @@ def test_the_map_of_a_linear_model_sums_to_the_difference_from_the_baseline(cont
         ({"attack": "fgsm"}, "attack", "attack 'fgsm' is unknown; use one of fmn, "),
         ({"norm": "l1"}, "norm", "norm 'l1' is unknown for fmn; use one of linf, l2"),
         ({"attack": "ddn"}, "norm", "norm 'linf' is unknown for ddn; use one of l2"),
-        ({"budget": 0}, "budget", "budget is 0; give at least 1"),
+        ({"budget": 0}, "budget", "budget must be an integer from 1 to 2147483647, not 0"),
+        ({"budget": True}, "budget", "budget must be an integer"),
+        ({"budget": "12"}, "budget", "budget must be an integer"),
+        ({"budget": 2**31}, "budget", "budget must be an integer"),
+        ({"seed": -1}, "seed", "seed must be an integer from 0 to 4294967295"),
+        ({"seed": 2**32}, "seed", "seed must be an integer"),
+        ({"norm": ["l2"]}, "norm", "norm must be a str"),
+        ({"norm": 2}, "norm", "norm must be a str"),
+        ({"attack": None}, "attack", "attack must be a str"),
+        ({"view": 1}, "view", "view must be True or False"),
     ],
 )
 def test_wrong_arguments_of_an_attack(wrong: dict[str, Any], field: str, words: str) -> None:
@@ -133,7 +169,7 @@ def test_wrong_arguments_of_an_attack(wrong: dict[str, Any], field: str, words: 
     ("wrong", "field", "words"),
     [
         ({"method": "lime"}, "method", "method 'lime' is unknown; use one of saliency, "),
-        ({"target": 3}, "target", "target is 3; give 0 to 2"),
+        ({"target": 3}, "target", r"an index from 0 to 2\), not 3"),
         ({"target": "dig"}, "target", "no class has the label 'dig'; did you mean 'dog'"),
         ({"target": "zzz"}, "target", "classifier.model.labels lists"),
         ({"contrast": "cat"}, "contrast", "contrast is the target itself, class 0"),
@@ -142,8 +178,24 @@ def test_wrong_arguments_of_an_attack(wrong: dict[str, Any], field: str, words: 
         ({"method": "saliency", "baseline": "black"}, "baseline", "saliency takes no baseline; leave it out"),
         ({"method": "saliency", "tolerance": 0.1}, "tolerance", "saliency takes no tolerance"),
         ({"method": "saliency", "max_evaluations": 9}, "max_evaluations", "saliency takes no max_evaluations"),
-        ({"max_evaluations": 3}, "max_evaluations", "integrated_gradients needs at least 4"),
-        ({"tolerance": 1.5}, "tolerance", "tolerance is 1.5; give a number from 0 to 1"),
+        (
+            {"max_evaluations": 3},
+            "max_evaluations",
+            "an integer from 4, which integrated_gradients needs, to 2147483647, not 3",
+        ),
+        ({"tolerance": 1.5}, "tolerance", "tolerance must be a number from 0 to 1, not 1.5"),
+        ({"tolerance": float("nan")}, "tolerance", "tolerance must be a number from 0 to 1, not nan"),
+        ({"tolerance": "0.5"}, "tolerance", "tolerance must be a number"),
+        ({"max_evaluations": True}, "max_evaluations", "max_evaluations must be an integer"),
+        ({"max_evaluations": 9.5}, "max_evaluations", "max_evaluations must be an integer"),
+        ({"target": True}, "target", "target must be a class's index or label"),
+        ({"target": -1}, "target", "target must be a class's index or label"),
+        ({"target": [1]}, "target", "target must be a class's index or label"),
+        ({"contrast": 2.5}, "contrast", "contrast must be a class's index or label"),
+        ({"baseline": 7}, "baseline", "baseline must be one of black, grey, blur, mean or a tensor, not int"),
+        ({"baseline": Path("a.png")}, "baseline", "or a tensor, not PosixPath"),
+        ({"seed": True}, "seed", "seed must be an integer"),
+        ({"method": 3}, "method", "method must be a str"),
     ],
 )
 def test_wrong_arguments_of_a_map(wrong: dict[str, Any], field: str, words: str) -> None:
@@ -171,6 +223,9 @@ def test_a_label_of_two_classes_needs_an_index() -> None:
         (lambda of: 2 * of, r"has values outside \[0, 1\]"),
         (lambda of: of * torch.nan, r"has values outside \[0, 1\]"),
         (lambda _: b"no picture", "this looks like text"),
+        (lambda _: 7, "picture must be an encoded picture, the path of one or a tensor, not int"),
+        (lambda of: of.numpy(), "or a tensor, not ndarray"),
+        (lambda _: "a\0b", "picture must be an encoded picture"),
     ],
 )
 def test_pictures_that_do_not_fit(spoil: Callable[[Tensor], notebook.Picture], words: str) -> None:

@@ -39,6 +39,29 @@ def test_the_request_comes_back(receipt: v1.Receipt, classifier: Classifier, dal
 
 
 @pytest.mark.parametrize(
+    ("norm", "evaluations", "error", "words"),
+    [
+        ("l2", None, replay.ReplayError, "no distance in 'l2'; its norms are linf"),
+        ("linf", 0, ValueError, "evaluations must be an integer from 1 to 1000, not 0"),
+        ("linf", -1, ValueError, "evaluations must be an integer"),
+        ("linf", True, TypeError, "evaluations must be an integer"),
+    ],
+)
+def test_wrong_arguments_of_an_attack(
+    norm: str,
+    evaluations: int | None,
+    error: type[Exception],
+    words: str,
+    receipt: v1.Receipt,
+    classifier: Classifier,
+    dalmatian: bytes,
+) -> None:
+    replayed = replay.request(receipt, dalmatian, classifier)
+    with pytest.raises(error, match=words):
+        replay.attack(replayed, norm, classifier, evaluations)
+
+
+@pytest.mark.parametrize(
     ("field", "words"),
     [
         ("image_sha256", "picture"),

@@ -34,6 +34,7 @@ def certify(
     alpha: shared.Alpha = None,
     url: shared.Url = DEFAULT_URL,
     model: shared.Model = None,
+    view: shared.View = None,
     seed: shared.Seed = 0,
     timeout: shared.Timeout = 120.0,
     json: shared.Json = False,

@@ -28,6 +28,14 @@ Url = Annotated[
 ]
 Model = Annotated[str | None, typer.Option(help="Model to ask; default: the first of `whybox models`.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")]
+View = Annotated[
+    bool | None,
+    typer.Option(
+        "--view",
+        help="The picture is the model's view itself, as the pictures of --picture adversarial are: it has the size of "
+        "the view and is neither resized nor cropped.",
+    ),
+]
 Timeout = Annotated[float, typer.Option(min=0.001, help="Seconds to wait for the answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")]
 Samples = Annotated[int | None, typer.Option(metavar="N", help="Noisy pictures to draw; default: 1000.")]

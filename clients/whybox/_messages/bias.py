@@ -1,13 +1,13 @@
 """Bias: the request for what audits found, and the answer."""
 
 from whybox import results, v1
-from whybox._messages.fields import error, many, names, one
+from whybox._messages.fields import error, many, one, same_named
 from whybox.options import AnalyzeOptions
 
 
 def ask_bias(options: AnalyzeOptions) -> v1.BiasOptions:
-    """The options of bias; those that were not given stay absent."""
-    return v1.BiasOptions(attributes=names(options.get("attributes")))
+    """The options of bias; those that were not given stay absent; see `same_named` for errors."""
+    return v1.BiasOptions(**same_named(options, ["attributes"], v1.BiasOptions))
 
 
 def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001 (as all readers)

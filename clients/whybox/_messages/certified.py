@@ -9,11 +9,11 @@ def ask_certified(options: AnalyzeOptions) -> v1.CertifiedOptions:
     """The options of a certificate; those that were not given stay absent.
 
     Raises:
-        ValueError: `sigma` is missing, or a number is outside the range of the contract.
+        TypeError, ValueError: See `same_named`; or `sigma` is missing.
     """
     if options.get("sigma") is None:
         raise ValueError("certified needs sigma, the standard deviation of the noise; there is no default")
-    return v1.CertifiedOptions(**same_named(options, SmoothingOptions, v1.CertifiedOptions))
+    return v1.CertifiedOptions(**same_named(options, SmoothingOptions.__annotations__, v1.CertifiedOptions))
 
 
 def read_certified(message: v1.Certified, picture: bytes) -> results.Certified:  # noqa: ARG001 (as all readers)

@@ -1,17 +1,16 @@
 """Explanations: the request for maps, and the maps of the answer."""
 
-import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whybox import results, v1
-from whybox._messages.fields import error, names, one, plain, same_named
+from whybox._messages.fields import error, one, plain, same_named
 from whybox._messages.masks import EMPTY_MASK, decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.tensors import EMPTY_MAP, decode
+from whybox.arguments import class_of, classes, names, text
 from whybox.options import AnalyzeOptions, MapOptions
 from whybox.v1.vocabulary import ALL, DEFAULT_METHOD, MEASUREMENTS
 
@@ -22,22 +21,23 @@ def ask_explanations(options: AnalyzeOptions) -> list[v1.ExplanationOptions]:
     Options that were not given stay absent.
 
     Raises:
-        TypeError: `target` or `contrast` is neither an index nor a label; see `encode` for `baseline`.
-        ValueError: `methods` or `target` is empty, or a number is outside the range of the contract.
+        TypeError, ValueError: See `same_named`, `class_of` and, for `baseline`, `encode`; or `methods` or `target` is
+            empty.
         OSError: The picture in `baseline` cannot be read.
     """
     given = options.get("methods")
-    methods = (DEFAULT_METHOD,) if given is None else names(given)
+    methods = (DEFAULT_METHOD,) if given is None else names("methods", given)
     if not methods:
         raise ValueError("methods must name at least one method; leave explanations out of parts for none")
     target = options.get("target")
-    targets = target if isinstance(target, Iterable) and not isinstance(target, str) else (target,)
-    classes = [_class("target", target) for target in targets]
-    if not classes:
+    targets = [{}] if target is None else [_class("target", chosen) for chosen in classes("target", target)]
+    if not targets:
         raise ValueError("target must name at least one class; leave it out for the predicted class")
-    same = same_named(options, MapOptions, v1.ExplanationOptions)
-    common = v1.ExplanationOptions(**same | _contrast(options) | _baseline(options) | _all_measurements(options))
-    maps = [v1.ExplanationOptions(method=method, **chosen) for method in methods for chosen in classes]
+    same = same_named(options, MapOptions.__annotations__, v1.ExplanationOptions, but=["baseline"])
+    if ALL in same.get("quality", ()):
+        same["quality"] = MEASUREMENTS
+    common = v1.ExplanationOptions(**same | _contrast(options) | _baseline(options))
+    maps = [v1.ExplanationOptions(method=method, **chosen) for method in methods for chosen in targets]
     for one_map in maps:
         one_map.MergeFrom(common)
     return maps
@@ -66,34 +66,23 @@ def read_explanation(message: v1.Explanation, picture: bytes) -> results.Explana
     )
 
 
-def _class(option: str, chosen: int | str | None) -> dict[str, Any]:
-    """The fields that name a class, by its index or by its label."""
-    if chosen is None:
-        return {}
-    if isinstance(chosen, str):
-        # On the wire an empty label is none.
-        if not chosen:
-            raise ValueError(f"{option} must be a class's index or label, not an empty label")
-        return {f"{option}_label": chosen}
-    try:
-        return {f"{option}_class": operator.index(chosen)}
-    except TypeError as failure:
-        raise TypeError(f"{option} must be a class's index or label, not {chosen!r}") from failure
+def _class(option: str, chosen: int | str) -> dict[str, Any]:
+    """The field that names a class, by its index or by its label."""
+    return {f"{option}_label" if isinstance(chosen, str) else f"{option}_class": chosen}
 
 
 def _contrast(options: MapOptions) -> dict[str, Any]:
-    return _class("contrast", options.get("contrast"))
+    contrast = options.get("contrast")
+    return {} if contrast is None else _class("contrast", class_of("contrast", contrast))
 
 
 def _baseline(options: MapOptions) -> dict[str, Any]:
     baseline = options.get("baseline")
-    if baseline is None or isinstance(baseline, str):
+    if baseline is None:
         return {}
-    return {"baseline": "", "baseline_image": encode(baseline, "baseline")}
-
-
-def _all_measurements(options: MapOptions) -> dict[str, Any]:
-    return {"quality": MEASUREMENTS} if ALL in names(options.get("quality")) else {}
+    if isinstance(baseline, str):
+        return {"baseline": text("baseline", baseline)}
+    return {"baseline_image": encode(baseline, "baseline")}
 
 
 def _attribution(message: v1.Explanation) -> NDArray[np.float32]:

@@ -1,14 +1,26 @@
 """The fields that messages of `whybox.v1` and values of `whybox.results` have in common."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 
+from whybox.arguments import MAX_UINT32, flag, integer, names, number, text
 from whybox.v1.errors import InternalError, WhyboxError, error_from_status
 
 _ValueT = TypeVar("_ValueT")
+
+_READERS: Mapping[int, Callable[[str, object], Any]] = {
+    FieldDescriptor.CPPTYPE_INT32: integer,
+    FieldDescriptor.CPPTYPE_UINT32: partial(integer, low=0, high=MAX_UINT32),
+    FieldDescriptor.CPPTYPE_DOUBLE: number,
+    FieldDescriptor.CPPTYPE_BOOL: flag,
+    FieldDescriptor.CPPTYPE_STRING: text,
+}
+"""By the type of the field: how an option is read that has one value; an option of several has names."""
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -50,22 +62,22 @@ def malformed(how: str) -> InternalError:
     return InternalError(f"the server's answer {how}", reason="MALFORMED_ANSWER")
 
 
-def same_named(options: Mapping[str, Any], kind: type, message: type[Message]) -> dict[str, Any]:
-    """The options of a kind that were given and that bear the name of a field of the message, by that name.
+def same_named(
+    options: Mapping[str, Any], given: Iterable[str], message: type[Message], but: Collection[str] = ()
+) -> dict[str, Any]:
+    """The options that were given and that bear the name of a field of the message, as their fields hold them.
 
     Args:
         options: As the caller gave them.
-        kind: The TypedDict that declares the options of the part.
+        given: Names of the options that belong to the message.
         message: The options of the part on the wire.
+        but: Names of the options that have another form on the wire.
+
+    Raises:
+        TypeError: A value is not of the kind of its field.
+        ValueError: A number is outside the range of its field, or a name is empty.
     """
     fields = message.DESCRIPTOR.fields_by_name
-    values = {name: options.get(name) for name in kind.__annotations__ if name in fields}
-    return {
-        name: names(value) if fields[name].is_repeated else value for name, value in values.items() if value is not None
-    }
-
-
-def names(given: Iterable[str] | str | None) -> tuple[str, ...]:
-    """The names in an option that takes one name or several."""
-    # A single name is a string, whose letters would otherwise count as names.
-    return (given,) if isinstance(given, str) else tuple(given or ())
+    values = {name: options.get(name) for name in given if name in fields and name not in but}
+    readers = {name: names if fields[name].is_repeated else _READERS[fields[name].cpp_type] for name in values}
+    return {name: readers[name](name, value) for name, value in values.items() if value is not None}

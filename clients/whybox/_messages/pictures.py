@@ -11,8 +11,10 @@ from PIL import Image, ImageOps
 
 from whybox.options import ImageInput
 
-# Modes that PNG stores without a change; Pillow converts the others to RGB.
+# Modes that PNG stores without a change.
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+# Modes by the steps to one of these that keep what the picture holds; Pillow converts the others to RGB.
+_STEPS = {"La": ("LA",), "PA": ("RGBA",), "RGBa": ("RGBA",), "I;16B": ("I", "I;16"), "I;16L": ("I", "I;16")}
 
 
 def encode(image: ImageInput, name: str = "image") -> bytes:
@@ -27,12 +29,13 @@ def encode(image: ImageInput, name: str = "image") -> bytes:
 
     Raises:
         TypeError: `image` is of another type, or an array of another dtype.
-        ValueError: The array has another shape or values outside [0, 1], or the picture is empty.
+        ValueError: The array has another shape or values outside [0, 1], the picture is empty or has a mode whose range
+            of values is unknown, or the path is none.
         OSError: The file cannot be read.
     """
     match image:
         case str() | PathLike():
-            encoded = Path(image).read_bytes()
+            encoded = _content(image, name)
         case bytes() | bytearray() | memoryview():
             encoded = bytes(image)
         case Image.Image():
@@ -40,13 +43,25 @@ def encode(image: ImageInput, name: str = "image") -> bytes:
         case np.ndarray():
             encoded = _png(Image.fromarray(_to_bytes(image, name)), name)
         case _:
-            raise TypeError(
-                f"{name} must be a path, encoded bytes, a Pillow picture or a numpy array, "
-                f"not {type(image).__module__}.{type(image).__qualname__}"
-            )
+            raise _no_picture(image, name)
     if not encoded:
         raise ValueError(f"{name} must be an encoded picture, but it has no bytes")
     return encoded
+
+
+def _content(path: str | PathLike[str], name: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except TypeError:  # an os.DirEntry of bytes
+        raise TypeError(f"{name} must be a path of str, not {path!r}") from None
+    except ValueError as error:  # for example a null character
+        raise ValueError(f"{name} is no path of a file ({error}); give encoded pictures as bytes") from None
+
+
+def _no_picture(given: object, name: str) -> TypeError:
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    remedy = "; pass numpy.asarray of it, its channels at the end" if hasattr(given, "__array__") else ""
+    return TypeError(f"{name} must be a path, encoded bytes, a Pillow picture or a numpy array, not {kind}{remedy}")
 
 
 def _png(picture: Image.Image, name: str) -> bytes:
@@ -56,8 +71,11 @@ def _png(picture: Image.Image, name: str) -> bytes:
         raise ValueError(
             f"{name} has Pillow mode {upright.mode!r}, whose range of values is unknown; convert it to 'L'"
         )
+    if not (upright.width and upright.height):
+        raise ValueError(f"{name} must hold pixels, but its size is {upright.width} x {upright.height}")
     if upright.mode not in _PNG_MODES:
-        upright = upright.convert("RGB")
+        for mode in _STEPS.get(upright.mode, ("RGB",)):
+            upright = upright.convert(mode)
     encoded = io.BytesIO()
     upright.save(encoded, format="PNG")
     return encoded.getvalue()

@@ -4,17 +4,20 @@ import dataclasses
 
 from whybox import results, v1
 from whybox._messages.explanations import read_explanation
-from whybox._messages.fields import error, names, one, plain, same_named
+from whybox._messages.fields import error, one, plain, same_named
+from whybox.arguments import held, integer, names, text
 from whybox.options import AnalyzeOptions, AttackOptions
+from whybox.v1.vocabulary import MAX_BUDGET
 
 
 def ask_robustness(options: AnalyzeOptions) -> v1.RobustnessOptions:
-    """The options of robustness; those that were not given stay absent."""
-    same = same_named(options, AttackOptions, v1.RobustnessOptions)
-    budget = options.get("budget")
-    return v1.RobustnessOptions(
-        **same | {"budget": "" if budget is None else str(budget)}, encodings=names(options.get("pictures"))
-    )
+    """The options of robustness; those that were not given stay absent; see `same_named` for errors."""
+    same = same_named(options, AttackOptions.__annotations__, v1.RobustnessOptions, but=["budget"])
+    if (budget := options.get("budget")) is not None:
+        same["budget"] = _budget(budget)
+    if (pictures := options.get("pictures")) is not None:
+        same["encodings"] = names("pictures", pictures)
+    return v1.RobustnessOptions(**same)
 
 
 def read_robustness(message: v1.Robustness, picture: bytes) -> results.Robustness:
@@ -29,6 +32,13 @@ def read_robustness(message: v1.Robustness, picture: bytes) -> results.Robustnes
         corruptions=tuple(_corruption(corruption) for corruption in message.corruptions),
         error=error(message.status),
     )
+
+
+def _budget(given: str | int) -> str:
+    what = f"the name of a budget, or an integer from 1 to {MAX_BUDGET}"
+    if isinstance(held(given), str):
+        return text("budget", given, what=what)
+    return str(integer("budget", given, 1, MAX_BUDGET, what=what))
 
 
 def _distance(message: v1.Distance, picture: bytes) -> results.Distance:

@@ -10,7 +10,7 @@ from whybox._sheets.robustness_tiles import robustness_tiles
 from whybox._sheets.tiles import Tile, lay_out
 from whybox._words.parts import SHOWN_PARTS
 from whybox._words.shared import class_words
-from whybox.drawing.view import Box, seen
+from whybox.drawing.view import Box, seen, side_of
 from whybox.results import Analysis
 
 # The parts that have pictures beside the view; the prediction's caption stands under the view itself.
@@ -31,8 +31,9 @@ def contact_sheet(analysis: Analysis, size: int = 320) -> Image.Image:
         size: Length of the longer side of each tile in pixels.
 
     Raises:
-        ValueError: `size` is not positive.
+        TypeError, ValueError: `size` is no positive whole number.
     """
+    size = side_of(size)
     view = Tile(seen(analysis.picture, _box(analysis), size), _view_caption(analysis))
     tiles = [
         tile

@@ -1,12 +1,14 @@
 """What `Client` needs of a transport."""
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
 from whybox.v1.request_ids import is_usable, new_request_id
+
+MAX_SECONDS = 1_000_000
+"""Longest timeout of a call: the systems that wait for sockets count milliseconds in 32 bits."""
 
 _TRAVEL_SECONDS = 1.0
 
@@ -16,19 +18,17 @@ class Call:
     """What one call carries beside its message.
 
     Attributes:
-        timeout: Seconds that the call may take.
+        timeout: Seconds that the call may take, above 0, at most `MAX_SECONDS`.
         request_id: Id of the call; a new one unless given.
 
     Raises:
-        ValueError: `timeout` is not positive and finite, or the server would not take over `request_id`.
+        ValueError: The server would not take over `request_id`.
     """
 
     timeout: float
     request_id: str = field(default_factory=new_request_id)
 
     def __post_init__(self) -> None:
-        if not (self.timeout > 0 and math.isfinite(self.timeout)):
-            raise ValueError(f"timeout must be a positive number of seconds, not {self.timeout!r}")
         if not is_usable(self.request_id):
             raise ValueError(f"request_id must be 1 to 128 characters of A-Z a-z 0-9 . _ -, not {self.request_id!r}")
 

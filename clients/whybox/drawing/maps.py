@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from whybox.arguments import number
 from whybox.drawing.view import Box, scaled, seen
 from whybox.v1 import heat_maps
 
@@ -47,10 +48,11 @@ def overlay(
     Raises:
         ValueError: `alpha` is not in [0, 1], `size` is not positive, or the map holds no numbers.
     """
-    if not 0 <= alpha <= 1:
+    opacity = number("alpha", alpha)
+    if not 0 <= opacity <= 1:
         raise ValueError(f"alpha must lie in [0, 1], not {alpha}")
     values = _strengths(attribution, signed=signed)
-    return heat_maps.lay_over(seen(picture, box, size), values, alpha, signed=signed)
+    return heat_maps.lay_over(seen(picture, box, size), values, opacity, signed=signed)
 
 
 def _strengths(attribution: NDArray[np.float32], *, signed: bool) -> NDArray[np.float32]:

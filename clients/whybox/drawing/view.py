@@ -4,6 +4,10 @@ import io
 
 from PIL import Image, ImageOps
 
+from whybox.arguments import integer
+
+_MAX_SIDE = 20_000
+
 Box = tuple[float, float, float, float]
 """(left, upper, right, lower) in pixels of the upright picture, may be fractional."""
 
@@ -34,9 +38,19 @@ def scaled(width: float, height: float, size: int) -> tuple[int, int]:
     """(width, height) in whole pixels with `size` as the longer side.
 
     Raises:
-        ValueError: `size` is not positive.
+        TypeError: `size` is no whole number.
+        ValueError: `size` is out of range.
     """
-    if size < 1:
-        raise ValueError(f"size must be at least 1 pixel, not {size}")
+    side = side_of(size)
     longer = max(width, height)
-    return max(1, round(size * width / longer)), max(1, round(size * height / longer))
+    return max(1, round(side * width / longer)), max(1, round(side * height / longer))
+
+
+def side_of(size: int) -> int:
+    """The argument `size` of a drawing, in pixels.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is out of range.
+    """
+    return integer("size", size, 1, _MAX_SIDE, what=f"a number of pixels from 1 to {_MAX_SIDE}")

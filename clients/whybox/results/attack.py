@@ -92,6 +92,7 @@ class Distance:
         distance_8bit: Size of the smallest change found along the same direction that flips the prediction and that 8
             bits per channel can hold; None if none was found, or there was no time to check.
         adversarial_png: The model's view with the change of `distance_8bit`, as PNG; None unless asked for and found.
+            Ask about it with `view=True`; it would be resized and cropped again without.
         change_png: The change of `distance` as PNG: grey is no change, and the largest change of a channel is black or
             white; None unless asked for and found.
         transfers: The answers of the other served models to the change of `distance_8bit`, sorted by model.

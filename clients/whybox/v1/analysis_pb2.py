@@ -31,7 +31,7 @@ from whybox.v1 import receipt_pb2 as whybox_dot_v1_dot_receipt__pb2
 from whybox.v1 import robustness_pb2 as whybox_dot_v1_dot_robustness__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/analysis.proto\x12\twhybox.v1\x1a\x14whybox/v1/bias.proto\x1a\x19whybox/v1/certified.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\x1a\x1awhybox/v1/prediction.proto\x1a\x17whybox/v1/receipt.proto\x1a\x1awhybox/v1/robustness.proto\"\xbc\x02\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x30\n\nprediction\x18\x04 \x01(\x0b\x32\x1c.whybox.v1.PredictionOptions\x12\x33\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x30\n\nrobustness\x18\x06 \x01(\x0b\x32\x1c.whybox.v1.RobustnessOptions\x12$\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x16.whybox.v1.BiasOptions\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12.\n\tcertified\x18\t \x01(\x0b\x32\x1b.whybox.v1.CertifiedOptions\"\xdb\x02\n\x0f\x41nalyzeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\nprediction\x18\x04 \x01(\x0b\x32\x15.whybox.v1.Prediction\x12,\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x16.whybox.v1.Explanation\x12)\n\nrobustness\x18\x06 \x01(\x0b\x32\x15.whybox.v1.Robustness\x12\x1d\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12#\n\x07timings\x18\x08 \x01(\x0b\x32\x12.whybox.v1.Timings\x12#\n\x07receipt\x18\t \x01(\x0b\x32\x12.whybox.v1.Receipt\x12\'\n\tcertified\x18\n \x01(\x0b\x32\x14.whybox.v1.Certified\"A\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x01\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.whybox.v1.PartTiming\"@\n\nPartTiming\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x10\n\x08total_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t2\xa3\x02\n\x0f\x41nalysisService\x12@\n\x07\x41nalyze\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse\x12I\n\x0eStreamAnalysis\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse0\x01\x12I\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x10.whybox.v1.ModelB!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/analysis.proto\x12\twhybox.v1\x1a\x14whybox/v1/bias.proto\x1a\x19whybox/v1/certified.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\x1a\x1awhybox/v1/prediction.proto\x1a\x17whybox/v1/receipt.proto\x1a\x1awhybox/v1/robustness.proto\"\xca\x02\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x30\n\nprediction\x18\x04 \x01(\x0b\x32\x1c.whybox.v1.PredictionOptions\x12\x33\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x30\n\nrobustness\x18\x06 \x01(\x0b\x32\x1c.whybox.v1.RobustnessOptions\x12$\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x16.whybox.v1.BiasOptions\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12.\n\tcertified\x18\t \x01(\x0b\x32\x1b.whybox.v1.CertifiedOptions\x12\x0c\n\x04view\x18\n \x01(\x08\"\xdb\x02\n\x0f\x41nalyzeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\nprediction\x18\x04 \x01(\x0b\x32\x15.whybox.v1.Prediction\x12,\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x16.whybox.v1.Explanation\x12)\n\nrobustness\x18\x06 \x01(\x0b\x32\x15.whybox.v1.Robustness\x12\x1d\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12#\n\x07timings\x18\x08 \x01(\x0b\x32\x12.whybox.v1.Timings\x12#\n\x07receipt\x18\t \x01(\x0b\x32\x12.whybox.v1.Receipt\x12\'\n\tcertified\x18\n \x01(\x0b\x32\x14.whybox.v1.Certified\"A\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x01\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.whybox.v1.PartTiming\"@\n\nPartTiming\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x10\n\x08total_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t2\xa3\x02\n\x0f\x41nalysisService\x12@\n\x07\x41nalyze\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse\x12I\n\x0eStreamAnalysis\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse0\x01\x12I\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x10.whybox.v1.ModelB!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,19 +40,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
   _globals['_ANALYZEREQUEST']._serialized_start=222
-  _globals['_ANALYZEREQUEST']._serialized_end=538
-  _globals['_ANALYZERESPONSE']._serialized_start=541
-  _globals['_ANALYZERESPONSE']._serialized_end=888
-  _globals['_TIMINGS']._serialized_start=890
-  _globals['_TIMINGS']._serialized_end=955
-  _globals['_PARTTIMING']._serialized_start=957
-  _globals['_PARTTIMING']._serialized_end=1021
-  _globals['_LISTMODELSREQUEST']._serialized_start=1023
-  _globals['_LISTMODELSREQUEST']._serialized_end=1042
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1044
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1098
-  _globals['_GETMODELREQUEST']._serialized_start=1100
-  _globals['_GETMODELREQUEST']._serialized_end=1149
-  _globals['_ANALYSISSERVICE']._serialized_start=1152
-  _globals['_ANALYSISSERVICE']._serialized_end=1443
+  _globals['_ANALYZEREQUEST']._serialized_end=552
+  _globals['_ANALYZERESPONSE']._serialized_start=555
+  _globals['_ANALYZERESPONSE']._serialized_end=902
+  _globals['_TIMINGS']._serialized_start=904
+  _globals['_TIMINGS']._serialized_end=969
+  _globals['_PARTTIMING']._serialized_start=971
+  _globals['_PARTTIMING']._serialized_end=1035
+  _globals['_LISTMODELSREQUEST']._serialized_start=1037
+  _globals['_LISTMODELSREQUEST']._serialized_end=1056
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1058
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1112
+  _globals['_GETMODELREQUEST']._serialized_start=1114
+  _globals['_GETMODELREQUEST']._serialized_end=1163
+  _globals['_ANALYSISSERVICE']._serialized_start=1166
+  _globals['_ANALYSISSERVICE']._serialized_end=1457
 # @@protoc_insertion_point(module_scope)

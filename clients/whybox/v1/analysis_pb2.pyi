@@ -40,6 +40,7 @@ class AnalyzeRequest(_message.Message):
     BIAS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     CERTIFIED_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Name of a served model, for example "efficientnet-lite0"."""
     version: _builtins.str
@@ -51,6 +52,11 @@ class AnalyzeRequest(_message.Message):
     seed: _builtins.int
     """Seed of every method that samples, 0 to 2^32 - 1. The same request with the same seed gives the same answer.
     Default 0.
+    """
+    view: _builtins.bool
+    """Whether `image` is the view itself, as Distance.adversarial_picture is. It then has exactly Preprocessing.crop
+    pixels on each side and is neither resized nor cropped; a picture of another size is refused. Holds for every part.
+    Default: false, for a picture of any size, which is resized and cropped to the view.
     """
     @_builtins.property
     def prediction(self) -> _prediction_pb2.PredictionOptions:
@@ -86,10 +92,11 @@ class AnalyzeRequest(_message.Message):
         bias: _bias_pb2.BiasOptions | None = ...,
         seed: _builtins.int = ...,
         certified: _certified_pb2.CertifiedOptions | None = ...,
+        view: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "prediction", b"prediction", "robustness", b"robustness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "explanations", b"explanations", "image", b"image", "model", b"model", "prediction", b"prediction", "robustness", b"robustness", "seed", b"seed", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bias", b"bias", "certified", b"certified", "explanations", b"explanations", "image", b"image", "model", b"model", "prediction", b"prediction", "robustness", b"robustness", "seed", b"seed", "version", b"version", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

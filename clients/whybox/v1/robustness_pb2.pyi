@@ -201,7 +201,11 @@ class Distance(_message.Message):
     there was no time to search.
     """
     adversarial_picture: _builtins.bytes
-    """The view with that change, as a PNG. Empty unless "adversarial" was requested and `distance_8bit` is present."""
+    """The view with that change, as a PNG. Empty unless "adversarial" was requested and `distance_8bit` is present. To
+    ask about it, send it with AnalyzeRequest.view: otherwise it is resized and cropped again, which mostly undoes the
+    change. Its prediction is another class than `predicted_class`; it can be another one than `adversarial_class`,
+    because the change is enlarged until it survives rounding.
+    """
     change_picture: _builtins.bytes
     """The change of size `distance`, as a PNG; empty unless "change" was requested. Grey means no change, and the largest
     change of any channel is black or white.
@@ -481,7 +485,7 @@ class CorruptionLevel(_message.Message):
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
     FLIPS_FIELD_NUMBER: _builtins.int
     severity: _builtins.int
-    """Severity from 1 (mild) to 5; always 1 for a corruption without degrees."""
+    """Severity from 1 (mild) to 5; always 1 for a corruption without degrees. No level has the severity 0."""
     flips: _builtins.bool
     """Whether this class differs from the class predicted for the sent picture."""
     @_builtins.property

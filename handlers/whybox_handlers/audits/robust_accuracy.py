@@ -28,7 +28,13 @@ class Measured:
 
 
 def measure(
-    classifier: Classifier, images: Sequence[bytes], labels: Sequence[int], options: v1.RobustnessOptions, seed: int
+    classifier: Classifier,
+    images: Sequence[bytes],
+    labels: Sequence[int],
+    options: v1.RobustnessOptions,
+    seed: int,
+    *,
+    view: bool = False,
 ) -> list[Measured | Exception]:
     """Predicts pictures, and attacks those whose prediction is right; the attacks share their passes.
 
@@ -38,6 +44,7 @@ def measure(
         labels: Index of the right class of each.
         options: With every default filled in; the budget is a number.
         seed: For attacks that draw at random; the same for each picture.
+        view: Whether the pictures are the model's views themselves; see `Classifier.see`.
 
     Returns:
         For each picture what was found out, or the error: a PictureError if it cannot be decoded, any other exception
@@ -47,7 +54,7 @@ def measure(
     attacked: dict[int, Task[Attacked]] = {}
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         try:
-            subject = Subject.of(classifier, image)
+            subject = Subject.of(classifier, image, view=view)
         except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             measured.append(error)
             continue

@@ -13,10 +13,11 @@ from google.protobuf import json_format
 from torch import Tensor, nn
 
 from whybox import v1
+from whybox.arguments import integer
 from whybox_handlers.models import networks
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights
-from whybox_handlers.pictures.decoding import decode, preprocess
+from whybox_handlers.pictures.decoding import as_view, decode, preprocess
 
 _log = logging.getLogger(__name__)
 
@@ -132,13 +133,19 @@ class Classifier:
         where = torch.device(device)
         return cls(model, network, OnnxServing(onnx, where), where)
 
-    def see(self, image: bytes) -> tuple[Tensor, v1.View]:
+    def see(self, image: bytes, *, view: bool = False) -> tuple[Tensor, v1.View]:
         """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.
 
+        Args:
+            image: The encoded picture.
+            view: Whether it is the view itself: crop x crop pixels, which are neither resized nor cropped.
+
         Raises:
-            PictureError: It cannot be decoded.
+            PictureError: It cannot be decoded, or it is to be the view and has another size.
         """
         preprocessing = self.model.preprocessing
+        if view:
+            return as_view(decode(image), preprocessing.crop)
         return preprocess(decode(image), preprocessing.resize, preprocessing.crop)
 
     def look(self, pictures: Tensor) -> Served:
@@ -154,8 +161,13 @@ class Classifier:
         return torch.softmax(self.serve(pictures).double(), dim=1)
 
     def label(self, index: int) -> str:
-        """Name of a class."""
-        return self.model.labels[index]
+        """Name of a class.
+
+        Raises:
+            TypeError: `index` is no whole number.
+            ValueError: The model has no class of this index; an index from the end is none either.
+        """
+        return self.model.labels[integer("index", index, 0, len(self.model.labels) - 1)]
 
     def score(self, logits: Tensor, index: int) -> v1.ClassScore:
         """A class with the probability that logits, [classes], give it."""

@@ -38,15 +38,20 @@ class Subject:
             raise FailedPreconditionError("the model's output is not finite for this picture", reason=NOT_FINITE)
 
     @classmethod
-    def of(cls, classifier: Classifier, image: bytes) -> Self:
+    def of(cls, classifier: Classifier, image: bytes, *, view: bool = False) -> Self:
         """An encoded picture, looked at alone: its logits do not depend on neighbours.
 
+        Args:
+            classifier: The model.
+            image: The encoded picture.
+            view: Whether it is the view itself; see `Classifier.see`.
+
         Raises:
-            PictureError: It cannot be decoded.
+            PictureError: It cannot be decoded, or it is to be the view and has another size.
             FailedPreconditionError: A logit is not finite.
         """
-        picture, view = classifier.see(image)
-        return cls(picture, view, *classifier.look(picture[None]).row(0))
+        picture, box = classifier.see(image, view=view)
+        return cls(picture, box, *classifier.look(picture[None]).row(0))
 
     @property
     def probabilities(self) -> Tensor:

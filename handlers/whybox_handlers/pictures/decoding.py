@@ -136,6 +136,32 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
     return seen, view
 
 
+def as_view(picture: torch.Tensor, crop: int) -> tuple[torch.Tensor, View]:
+    """Takes a picture for the view itself: no pixel changes.
+
+    Args:
+        picture: Upright picture from `decode`, of shape [3, height, width].
+        crop: Side of the model's view, in pixels.
+
+    Returns:
+        The model's input, float32 of shape [3, crop, crop] in [0, 1], and the box around the whole picture.
+
+    Raises:
+        PictureError: The picture has another size.
+    """
+    height, width = picture.shape[-2:]
+    if (width, height) != (crop, crop):
+        raise PictureError(
+            f"the picture has {width} x {height} pixels, but the model's view has {crop} x {crop}; send one of this "
+            "size, or leave view out, so that the picture is resized and cropped",
+            field="image",
+        )
+    seen = picture.to(torch.float32, memory_format=torch.contiguous_format)
+    if picture.dtype == torch.uint8:
+        seen = seen / LEVELS
+    return seen, View(picture_width=width, picture_height=height, width=width, height=height)
+
+
 def _check_size(size: tuple[int, int]) -> None:
     width, height = size
     problem = f"the picture has {width} x {height} pixels; send one with"

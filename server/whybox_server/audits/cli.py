@@ -83,6 +83,13 @@ def robustness(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the bootstrap.")
     ] = 0,
+    view: Annotated[
+        bool,
+        typer.Option(
+            "--view",
+            help="The pictures are the model's views themselves, and are neither resized nor cropped.",
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")
     ] = False,
@@ -122,6 +129,7 @@ def robustness(
             workers=workers or _cores(),
             device=device,
             seed=seed,
+            view=view,
             fresh=fresh,
         )
         measure_robust_accuracy(options, out, err)

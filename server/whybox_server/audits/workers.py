@@ -34,6 +34,7 @@ class Work:
         options: `v1.RobustnessOptions` with every default filled in, serialized.
         seed: Seed of attacks that sample.
         device: "cpu" or "cuda".
+        view: Whether the pictures are the model's views themselves.
     """
 
     archive: Path
@@ -41,6 +42,7 @@ class Work:
     options: bytes
     seed: int
     device: str
+    view: bool = False
 
 
 def end_with_parent() -> None:
@@ -70,7 +72,7 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     options = v1.RobustnessOptions.FromString(work.options)
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
     labels = [picture.label for picture in pictures]
-    outcomes = measure(_classifier(work.archive, work.device), images, labels, options, work.seed)
+    outcomes = measure(_classifier(work.archive, work.device), images, labels, options, work.seed, view=work.view)
     return [_record(*each) for each in zip(pictures, images, outcomes, strict=True)]
 
 

@@ -24,7 +24,7 @@ Split = Iterator[tuple[v1.AnalyzeRequest, tuple[int, ...]]]
 
 def common(request: v1.AnalyzeRequest) -> v1.AnalyzeRequest:
     """What of a request belongs to no part, without the picture."""
-    return v1.AnalyzeRequest(model=request.model, version=request.version, seed=request.seed)
+    return v1.AnalyzeRequest(model=request.model, version=request.version, seed=request.seed, view=request.view)
 
 
 def _whole(request: v1.AnalyzeRequest) -> Split:

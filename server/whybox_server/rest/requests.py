@@ -44,7 +44,11 @@ async def read_request(
     sent = (*body.form, *_scalars(action, body.json))
     given = read_values(action.options, query, sent, model)
     message = v1.AnalyzeRequest(
-        model=model.name, version=given.get("version", ""), image=body.picture, seed=given.get("seed", 0)
+        model=model.name,
+        version=given.get("version", ""),
+        image=body.picture,
+        seed=given.get("seed", 0),
+        view=given.get("view", False),
     )
     if spelled_out:
         _check_unmixed(given.keys() | pictures.keys(), spelled_out)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
-from whybox_server.validation.kinds import TEXT, integer, number
+from whybox_server.validation.kinds import BOOLEAN, TEXT, integer, number
 from whybox_server.validation.options import Option, PartOptions
 
 NO_PICTURE = "there is no picture; send the bytes of a JPEG, PNG, WebP or GIF file"
@@ -24,6 +24,12 @@ TIMEOUT: Option[v1.Model] = Option(
 COMMON: tuple[Option[v1.Model], ...] = (
     VERSION,
     Option("seed", integer(0, _MAX_SEED), "Seed of every method that samples. Default: 0."),
+    Option(
+        "view",
+        BOOLEAN,
+        "Whether the picture is the model's view itself, as an adversarial picture is: it has exactly the size of the "
+        "view and is neither resized nor cropped. Default: false.",
+    ),
     TIMEOUT,
 )
 """The options of a request that belong to no part."""

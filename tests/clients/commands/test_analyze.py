@@ -50,7 +50,7 @@ def test_options_reach_the_request(run: Callable[..., Result], gateway: FakeGate
         "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
         "--quality stability --norm l2 --budget fast --attack ddn --picture change --picture adversarial --transfer "
         "--twin grad_cam --corruption noise --corruption fog --attribute indoors --sigma 0.5 --samples 200 "
-        "--alpha 0.01 --seed 5 --timeout 9"
+        "--alpha 0.01 --seed 5 --view --timeout 9"
     )
     assert run("analyze", "dog.png", *arguments.split()).exit_code == 0
     [request] = gateway.requests
@@ -86,6 +86,7 @@ def test_options_reach_the_request(run: Callable[..., Result], gateway: FakeGate
         bias=v1.BiasOptions(attributes=["indoors"]),
         certified=v1.CertifiedOptions(sigma=0.5, samples=200, alpha=0.01),
         seed=5,
+        view=True,
     )
 
 

@@ -60,7 +60,15 @@ def test_a_folder_that_cannot_be_written(run: Callable[..., Result], folder: Pat
         ("certify nothing.png --sigma 1", "nothing.png is no file"),
         ("certify dog.png --sigma little", "sigma"),
         ("certify dog.png --sigma 1 --samples few", "samples"),
-        ("certify dog.png --sigma 1 --samples 2147483648", "out of range"),
+        ("certify dog.png --sigma 1 --samples 2147483648", "samples must be an integer"),
+        ("certify dog.png --sigma nan", "sigma must be a finite number"),
+        ("analyze dog.png --timeout nan", "--timeout"),
+        ("analyze dog.png --tolerance inf", "tolerance must be a finite number"),
+        ("analyze dog.png --target 2147483648", "target must be a class's index or label"),
+        ("analyze dog.png --target -1", "an index from 0"),
+        ("analyze dog.png --samples 0", "--sigma: a certificate needs a level of noise"),
+        ("analyze dog.png --twin=", "twin must be a str with at least one character"),
+        ("models --timeout nan", "--timeout"),
     ],
 )
 def test_wrong_usage(run: Callable[..., Result], gateway: FakeGateway, arguments: str, words: str) -> None:

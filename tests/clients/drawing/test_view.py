@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,7 @@ def test_scaled(width: int, height: int, size: int, expected: tuple[int, int]) -
     assert scaled(width, height, size) == expected
 
 
-def test_sizes_are_positive() -> None:
-    with pytest.raises(ValueError, match="at least 1 pixel, not 0"):
-        scaled(7, 7, 0)
+@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-1, ValueError), (True, TypeError), (2.5, TypeError)])
+def test_sizes_are_positive_numbers(size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="size must be a number of pixels from 1 to 20000, not"):
+        scaled(7, 7, size)

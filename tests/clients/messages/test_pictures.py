@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -63,6 +64,12 @@ def test_bytes_go_as_they_are(kind: Callable[[Any], Any]) -> None:
     [
         (7, TypeError, "not builtins.int"),
         (None, TypeError, "not builtins.NoneType"),
+        (["a.png"], TypeError, "not builtins.list"),
+        (torch.zeros(3, 20, 20), TypeError, "not torch.Tensor; pass numpy.asarray of it, its channels at the end"),
+        ("a\0b", ValueError, "image is no path of a file"),
+        (Image.new("RGB", (0, 5)), ValueError, "must hold pixels, but its size is 0 x 5"),
+        (np.array(1), ValueError, r"not \(\)"),
+        (RGB.astype(object), TypeError, "not object"),
         (RGB.astype(np.int64), TypeError, "uint8 or floats in .0, 1., not int64"),
         (GREY > 3, TypeError, "not bool"),
         (RGB.astype(float), ValueError, "divide grey levels by 255"),
@@ -80,6 +87,21 @@ def test_bytes_go_as_they_are(kind: Callable[[Any], Any]) -> None:
 def test_what_is_no_picture_is_told(image: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         encode(image)
+
+
+@pytest.mark.parametrize("mode", ["La", "PA", "RGBa"])
+def test_transparency_is_kept(mode: str) -> None:
+    grey = Image.fromarray(np.dstack([GREY, GREY]), "LA") if mode == "La" else Image.fromarray(RGBA)
+    given = grey.convert("LA").convert(mode) if mode != "RGBa" else grey.convert(mode)
+    alpha = decoded(encode(given))[..., -1]
+    np.testing.assert_array_equal(alpha, np.asarray(given.getchannel("A" if mode == "PA" else "a")))
+
+
+@pytest.mark.parametrize(("mode", "dtype"), [("I;16", "<u2"), ("I;16L", "<u2"), ("I;16B", ">u2")])
+def test_sixteen_bits_are_kept(mode: str, dtype: str) -> None:
+    levels = GREY.astype(np.uint16) * 257
+    given = Image.frombytes(mode, (30, 20), levels.astype(dtype).tobytes())
+    np.testing.assert_array_equal(decoded(encode(given)), levels)
 
 
 def test_pillow_pictures_are_sent_upright() -> None:

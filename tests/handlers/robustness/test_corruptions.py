@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -360,3 +361,30 @@ def test_what_is_not_finite_is_no_answer() -> None:
 def test_a_caller_who_is_gone(classifier: Classifier, view: Tensor, tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         measured(classifier, [view], ["fog"], Limits(lease=tmp_path / "removed"))
+
+
+@pytest.mark.parametrize(
+    ("severity", "seed", "error", "words"),
+    [
+        *(
+            (severity, 0, ValueError, f"severity must be an integer from 1 to 5, not {severity}")
+            for severity in (0, -1, 6)
+        ),
+        *((severity, 0, TypeError, "severity must be an integer") for severity in (True, 1.5, "1", None)),
+        (1, -1, ValueError, "seed must be an integer from 0 to 4294967295, not -1"),
+        (1, 2**32, ValueError, "seed must be an integer"),
+        (1, True, TypeError, "seed must be an integer"),
+    ],
+)
+def test_severities_and_seeds_out_of_range(severity: Any, seed: Any, error: type[Exception], words: str) -> None:
+    fog = CORRUPTIONS["fog"]
+    assert len(fog.strengths) == 5
+    with pytest.raises(error, match=words):
+        fog.pictures(torch.zeros(3, 32, 32), severity, seed)
+
+
+def test_a_severity_may_be_a_scalar_of_another_library() -> None:
+    picture = torch.full((3, 32, 32), 0.5)
+    for severity in (np.int64(2), torch.tensor(2), 2.0):
+        given: Any = severity
+        assert torch.equal(CORRUPTIONS["fog"].pictures(picture, given, 0), CORRUPTIONS["fog"].pictures(picture, 2, 0))

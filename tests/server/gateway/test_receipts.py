@@ -39,6 +39,7 @@ EVERYTHING = request(
     bias={"attributes": ["Größe", "age"]},
     certified={"sigma": 0.1, "samples": 1000, "alpha": 0.001},
     seed=2**32 - 1,
+    view=True,
 )
 
 

@@ -15,7 +15,7 @@ from whybox_server.validation.explanations import ExplanationOptions
 
 Parts = dict[str, Any]
 
-COMMON: Parts = {"model": "m", "version": "1", "seed": 7}
+COMMON: Parts = {"model": "m", "version": "1", "seed": 7, "view": True}
 PREDICTION, ROBUSTNESS, BIAS = {"top_k": 3}, {"norms": ["linf"], "budget": "12"}, {"attributes": ["age"]}
 CERTIFIED = {"sigma": 0.25, "samples": 1000, "alpha": 0.001}
 CAM, OTHER_CAM, THIRD_CAM = ({"method": "grad_cam", "target_class": index} for index in range(3))

@@ -27,6 +27,8 @@ MEANINGS = [
     ("predict", [], {"prediction": {}}),
     ("predict", [("top_k", "3")], {"prediction": {"top_k": 3}}),
     ("predict", [("top_k", "-3")], {"prediction": {"top_k": -3}}),
+    ("predict", [("view", "true")], {"prediction": {}, "view": True}),
+    ("robustness", [("view", "False")], {"robustness": {}}),
     ("predict", [("version", "1"), ("seed", "4294967295")], {"prediction": {}, "version": "1", "seed": 4294967295}),
     ("explain", [], GRAD_CAM),
     (
@@ -233,6 +235,8 @@ JSON_SPELLINGS: list[Any] = [
     *(("predict", {"top_k": value}, {"prediction": {"top_k": 3}}) for value in (3, 3.0)),
     ("predict", {"top_k": 1e2}, {"prediction": {"top_k": 100}}),
     ("predict", {"seed": 7.0}, {"prediction": {}, "seed": 7}),
+    ("explain", {"view": True}, {"explanations": [{"method": "grad_cam"}], "view": True}),
+    ("predict", {"view": None}, {"prediction": {}}),
     ("robustness", {"budget": 30.0}, {"robustness": {"budget": "30"}}),
     ("explain", {"target_class": 207.0}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
     ("explain", {"target_class": [207.0]}, {"explanations": [{"method": "grad_cam", "target_class": 207}]}),
@@ -314,7 +318,7 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("more", [{}, {"model": MODEL}, {"seed": 7, "version": "1"}])
+@pytest.mark.parametrize("more", [{}, {"model": MODEL}, {"seed": 7, "version": "1", "view": True}])
 async def test_analyze_takes_the_parts_of_the_message(http, gateway, more):
     response = await http.post(f"{URL}:analyze", json={"image": BASE64, **PARTS, **more})
     assert response.status_code == 200, response.text
@@ -332,7 +336,7 @@ NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
     ("action", "sent", "status", "field", "says"),
     [
         # options
-        ("predict", RAW | {"params": {"topk": 3}}, 400, "topk", "seed, timeout, top_k, version"),
+        ("predict", RAW | {"params": {"topk": 3}}, 400, "topk", "seed, timeout, top_k, version, view"),
         ("predict", RAW | {"params": {"method": "grad_cam"}}, 400, "method", "unknown option"),
         ("predict", RAW | {"params": {"top_k": "five"}}, 400, "top_k", "integer"),
         ("predict", RAW | {"params": {"top_k": ""}}, 400, "top_k", "integer"),

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from whybox.arguments import MAX_UINT32, integer
 from whybox_handlers.pictures.levels import rounded
 
 StrengthT = TypeVar("StrengthT")
@@ -39,10 +40,16 @@ class Corruption(Generic[StrengthT]):
         Args:
             picture: [3, H, W] in [0, 1].
             severity: From 1 to the number of `strengths`.
-            seed: Seed of corruptions that draw random numbers; all severities begin with the same draws.
+            seed: Seed of corruptions that draw random numbers, 0 to 2**32 - 1; all severities begin with the same
+                draws.
+
+        Raises:
+            TypeError: `severity` or `seed` is no whole number.
+            ValueError: One of them is out of range. No severity stands for a default or counts from the end.
         """
-        generator = torch.Generator().manual_seed(seed)
-        spoilt = self.spoil(picture, self.strengths[severity - 1], generator)
+        generator = torch.Generator().manual_seed(integer("seed", seed, 0, MAX_UINT32))
+        strength = self.strengths[integer("severity", severity, 1, len(self.strengths)) - 1]
+        spoilt = self.spoil(picture, strength, generator)
         stacked = spoilt if spoilt.dim() == 4 else spoilt[None]
         return rounded(stacked.clamp(0, 1))
 

@@ -48,6 +48,7 @@ class AuditOptions:
         workers: Number of processes on a CPU, at least 1.
         device: "cpu" or "cuda".
         seed: Seed of the sample, of attacks that draw at random, and of the bootstrap.
+        view: Whether the pictures are the model's views themselves, neither resized nor cropped.
         fresh: Whether to delete the measurements of earlier runs.
     """
 
@@ -64,6 +65,7 @@ class AuditOptions:
     workers: int
     device: str
     seed: int
+    view: bool
     fresh: bool
 
 
@@ -90,7 +92,7 @@ def measure_robust_accuracy(asked: AuditOptions, out: Console, err: Console) -> 
     settings = _settings(asked, model, options)
     save = asked.save or default_save(model.name)
     save.mkdir(parents=True, exist_ok=True)
-    work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device)
+    work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device, asked.view)
     workers = 1 if asked.device == "cuda" else asked.workers
     with (
         Journal(save / PICTURES, settings, fresh=asked.fresh) as journal,
@@ -137,6 +139,7 @@ def _settings(asked: AuditOptions, model: v1.Model, options: v1.RobustnessOption
         "norms": list(options.norms),
         "budget": int(options.budget),
         "seed": asked.seed,
+        "view": asked.view,
         "device": asked.device,
         "libraries": {library: version(library) for library in _LIBRARIES},
     }

@@ -17,7 +17,7 @@ from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.pieces import pieces
 from whybox_server.gateway.pools import Backend, PoolKind
 from whybox_server.gateway.receipts import receipt
-from whybox_server.gateway.room import check_room
+from whybox_server.gateway.room import bound, check_room
 from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.gateway.units import Unit, units
@@ -100,8 +100,7 @@ class Gateway:
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
         others = [self._served[other.name] for other in self._others(model)]
-        served = self._served[model.name]
-        check_room(asked, served, others, common, max_bytes=max_message_bytes, streamed=streamed)
+        check_room(bound(asked, self._served[model.name], others, common), max_message_bytes, streamed=streamed)
         planned = list(units(asked))
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:

@@ -48,7 +48,7 @@ def _numbers(options: v1.ExplanationOptions, model: v1.Model) -> int:
     if not value_bytes:
         return 0
     [shape] = (method.map_shape for method in model.methods if method.name == options.method)
-    # A model that was packed before manifests had shapes may give a value for each channel of each pixel.
+    # The manifest has no shape for a method that gives no map, nor has one that was packed before there were shapes.
     sides = list(shape) or [3, model.preprocessing.crop, model.preprocessing.crop]
     if options.channels == CHANNELS[0]:
         sides = sides[-2:]

@@ -1,6 +1,7 @@
 """The real transports of the server on loopback ports, over a gateway that answers what a test tells it to."""
 
 import asyncio
+import math
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,7 @@ class FakeGateway:
         requests: The requests so far.
         request_ids: Their ids.
         timeouts: The seconds that their callers wait, as the transports understood them.
+        max_message_bytes: The largest messages that their callers take; infinite over REST.
     """
 
     answers: list[v1.AnalyzeResponse] = field(default_factory=list)
@@ -43,6 +45,7 @@ class FakeGateway:
     requests: list[v1.AnalyzeRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    max_message_bytes: list[float] = field(default_factory=list)
 
     def reset(self, answer: v1.AnalyzeResponse) -> None:
         """Forgets what earlier tests did; from now on `answer` is sent."""
@@ -55,8 +58,9 @@ class FakeGateway:
         return request
 
     async def stream(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float
+        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
     ) -> AsyncIterator[v1.AnalyzeResponse]:
+        self.max_message_bytes.append(max_message_bytes)
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.timeouts.append(timeout)
@@ -68,9 +72,13 @@ class FakeGateway:
         if self.error is not None:
             raise self.error
 
-    async def analyze(self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float) -> v1.AnalyzeResponse:
+    async def analyze(
+        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+    ) -> v1.AnalyzeResponse:
         whole = v1.AnalyzeResponse()
-        async for answer in self.stream(request, request_id=request_id, timeout=timeout):
+        async for answer in self.stream(
+            request, request_id=request_id, timeout=timeout, max_message_bytes=max_message_bytes
+        ):
             whole.MergeFrom(answer)
         return whole
 

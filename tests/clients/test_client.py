@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +11,7 @@ from google.protobuf.json_format import ParseDict
 from clients.gateways import FakeGateway, Ports
 from presence import present
 from whybox import Client, FailedPreconditionError, InternalError, v1
+from whybox.options import MAX_MESSAGE_BYTES
 from whybox.v1.errors import OverloadedError
 
 
@@ -200,6 +202,14 @@ def test_the_server_knows_how_long_the_caller_waits(client: Client, gateway: Fak
     # gRPC sends what is left of the time, rounded up; without it the server would take its own default of 30 s.
     [seconds] = gateway.timeouts
     assert 0 < seconds < 8
+
+
+def test_the_server_knows_how_much_the_caller_takes(ports: Ports, gateway: FakeGateway, picture: bytes) -> None:
+    for url in (ports.grpc, ports.rest):
+        with Client(url, model="lite0") as client:
+            client.predict(picture)
+            list(client.stream(picture))
+    assert gateway.max_message_bytes == [MAX_MESSAGE_BYTES] * 2 + [math.inf] * 2
 
 
 def test_without_a_model_the_first_is_asked(url: str, gateway: FakeGateway, picture: bytes) -> None:

@@ -6,6 +6,7 @@ conftest there.
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ class FakeGateway(Gateway):
         requests: The requests so far.
         request_ids: Their ids.
         timeouts: The seconds that their callers wait.
+        max_message_bytes: The largest messages that they take; infinite over REST.
         started: Set when the first call has come.
         cancelled: Set when a call that waits was cancelled.
     """
@@ -108,13 +110,15 @@ class FakeGateway(Gateway):
     requests: list[v1.AnalyzeRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
+    max_message_bytes: list[float] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def _note(self, request: v1.AnalyzeRequest, request_id: str, timeout: float) -> None:
+    def _note(self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float) -> None:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.timeouts.append(timeout)
+        self.max_message_bytes.append(max_message_bytes)
         self.started.set()
 
     async def _wait(self) -> None:
@@ -130,8 +134,9 @@ class FakeGateway(Gateway):
         *,
         request_id: str,
         timeout: float,
+        max_message_bytes: float = math.inf,
     ) -> v1.AnalyzeResponse:
-        self._note(request, request_id, timeout)
+        self._note(request, request_id, timeout, max_message_bytes)
         if self.waits:
             await self._wait()
         if self.error:
@@ -144,8 +149,9 @@ class FakeGateway(Gateway):
         *,
         request_id: str,
         timeout: float,
+        max_message_bytes: float = math.inf,
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
-        self._note(request, request_id, timeout)
+        self._note(request, request_id, timeout, max_message_bytes)
         async with asyncio.timeout(10):
             for _ in range(self.parts):
                 yield self.answer

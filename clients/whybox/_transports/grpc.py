@@ -15,7 +15,7 @@ from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListMode
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox.v1.request_ids import HEADER
-from whybox.v1.vocabulary import TIMEOUT_KEY
+from whybox.v1.vocabulary import RESPONSE_BYTES_KEY, TIMEOUT_KEY
 
 _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -105,4 +105,8 @@ def _too_many_bytes(url: str, details: str) -> WhyboxError:
 
 
 def _metadata(call: Call) -> tuple[tuple[str, str], ...]:
-    return ((HEADER, call.request_id), (TIMEOUT_KEY, f"{call.timeout:.3f}"))
+    return (
+        (HEADER, call.request_id),
+        (TIMEOUT_KEY, f"{call.timeout:.3f}"),
+        (RESPONSE_BYTES_KEY, str(MAX_MESSAGE_BYTES)),
+    )

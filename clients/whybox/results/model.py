@@ -60,6 +60,8 @@ class Method:
         default_baseline: Default baseline; empty for methods without "baseline".
         unavailable: Why the method cannot explain this model, and what to use instead; empty if it can.
         randomisation_test: Whether the maps depend on what the network has learnt; None if that was not tested.
+        map_shape: Shape of the map with channels "none": (3, height, width), or (height, width) with one value per
+            pixel or per cell; empty if the method cannot explain the network.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Method:
     default_baseline: str
     unavailable: str
     randomisation_test: RandomisationTest | None
+    map_shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class AnalysisServiceServicer:
     def Analyze(self, request, context):
         """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
         the request is wrong or if every part fails.
+
+        A caller takes messages of at most 4,000,000 bytes, which is within gRPC's default limit of 4 MiB. If the answer may
+        be larger, the call fails with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE before any work is done. A caller
+        that takes larger messages raises the limit of its channel and sends that limit in bytes, a positive whole number,
+        as the metadata `x-whybox-max-response-bytes`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,6 +75,12 @@ class AnalysisServiceServicer:
 
     def StreamAnalysis(self, request, context):
         """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first.
+
+        Each message has at most 4,000,000 bytes, or as many as `x-whybox-max-response-bytes` allows. Parts that do not fit
+        into one message are divided: a message has as many entries of their lists (explanations, distances, corruptions,
+        classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
+        all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
+        entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,9 +35,21 @@ class AnalysisServiceStub:
     Analyze: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]
     """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
     the request is wrong or if every part fails.
+
+    A caller takes messages of at most 4,000,000 bytes, which is within gRPC's default limit of 4 MiB. If the answer may
+    be larger, the call fails with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE before any work is done. A caller
+    that takes larger messages raises the limit of its channel and sends that limit in bytes, a positive whole number,
+    as the metadata `x-whybox-max-response-bytes`.
     """
     StreamAnalysis: _grpc.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]
-    """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first."""
+    """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first.
+
+    Each message has at most 4,000,000 bytes, or as many as `x-whybox-max-response-bytes` allows. Parts that do not fit
+    into one message are divided: a message has as many entries of their lists (explanations, distances, corruptions,
+    classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
+    all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
+    entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListModelsRequest, _analysis_pb2.ListModelsResponse]
     """Lists the served models, without their labels."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetModelRequest, _model_pb2.Model]
@@ -49,9 +61,21 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     Analyze: _aio.UnaryUnaryMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
     the request is wrong or if every part fails.
+
+    A caller takes messages of at most 4,000,000 bytes, which is within gRPC's default limit of 4 MiB. If the answer may
+    be larger, the call fails with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE before any work is done. A caller
+    that takes larger messages raises the limit of its channel and sends that limit in bytes, a positive whole number,
+    as the metadata `x-whybox-max-response-bytes`.
     """
     StreamAnalysis: _aio.UnaryStreamMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
-    """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first."""
+    """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first.
+
+    Each message has at most 4,000,000 bytes, or as many as `x-whybox-max-response-bytes` allows. Parts that do not fit
+    into one message are divided: a message has as many entries of their lists (explanations, distances, corruptions,
+    classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
+    all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
+    entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListModelsRequest, _analysis_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the served models, without their labels."""
     GetModel: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetModelRequest, _model_pb2.Model]  # type: ignore[assignment]
@@ -66,6 +90,11 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_analysis_pb2.AnalyzeResponse, _abc.Awaitable[_analysis_pb2.AnalyzeResponse]]:
         """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
         the request is wrong or if every part fails.
+
+        A caller takes messages of at most 4,000,000 bytes, which is within gRPC's default limit of 4 MiB. If the answer may
+        be larger, the call fails with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE before any work is done. A caller
+        that takes larger messages raises the limit of its channel and sends that limit in bytes, a positive whole number,
+        as the metadata `x-whybox-max-response-bytes`.
         """
 
     @_abc_1.abstractmethod
@@ -74,7 +103,14 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_pb2.AnalyzeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_pb2.AnalyzeResponse], _abc.AsyncIterator[_analysis_pb2.AnalyzeResponse]]:
-        """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first."""
+        """Like Analyze, but sends each part in a message of its own as soon as it is ready. The prediction comes first.
+
+        Each message has at most 4,000,000 bytes, or as many as `x-whybox-max-response-bytes` allows. Parts that do not fit
+        into one message are divided: a message has as many entries of their lists (explanations, distances, corruptions,
+        classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
+        all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
+        entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(

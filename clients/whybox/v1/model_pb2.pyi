@@ -173,6 +173,7 @@ class Method(_message.Message):
     DEFAULT_BASELINE_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
     RANDOMISATION_TEST_FIELD_NUMBER: _builtins.int
+    MAP_SHAPE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the method, for ExplanationOptions.method."""
     summary: _builtins.str
@@ -204,6 +205,13 @@ class Method(_message.Message):
         with --checks export.
         """
 
+    @_builtins.property
+    def map_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shape of the method's map with ExplanationOptions.channels "none": [3, height, width] for one value per pixel and
+        channel, or [height, width] for one value per pixel of the view or per cell of the last convolution. With channels
+        "sum" it is [height, width]. Empty for a method that cannot explain the network.
+        """
+
     def __init__(
         self,
         *,
@@ -218,10 +226,11 @@ class Method(_message.Message):
         default_baseline: _builtins.str = ...,
         unavailable: _builtins.str = ...,
         randomisation_test: Global___RandomisationTest | None = ...,
+        map_shape: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["randomisation_test", b"randomisation_test"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_baseline", b"default_baseline", "default_evaluations", b"default_evaluations", "default_tolerance", b"default_tolerance", "evaluations", b"evaluations", "min_evaluations", b"min_evaluations", "name", b"name", "options", b"options", "randomisation_test", b"randomisation_test", "reference", b"reference", "summary", b"summary", "unavailable", b"unavailable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_baseline", b"default_baseline", "default_evaluations", b"default_evaluations", "default_tolerance", b"default_tolerance", "evaluations", b"evaluations", "map_shape", b"map_shape", "min_evaluations", b"min_evaluations", "name", b"name", "options", b"options", "randomisation_test", b"randomisation_test", "reference", b"reference", "summary", b"summary", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

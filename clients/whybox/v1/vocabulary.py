@@ -5,6 +5,12 @@ from typing import Final
 TIMEOUT_KEY = "x-whybox-timeout"
 """Metadata of a gRPC call: seconds that the caller waits, where its own deadline allows for the way as well."""
 
+RESPONSE_BYTES_KEY = "x-whybox-max-response-bytes"
+"""Metadata of a gRPC call: the largest message that the caller takes, in bytes."""
+
+DEFAULT_RESPONSE_BYTES = 4_000_000
+"""The largest message that a gRPC caller takes unless it says otherwise. gRPC's default limit is 4 MiB, 4,194,304."""
+
 BASELINES = ("black", "grey", "blur", "mean")
 """`ExplanationOptions.baseline`."""
 
@@ -21,6 +27,9 @@ CHANNELS = ("sum", "none")
 
 MEASUREMENTS = ("deletion", "insertion", "infidelity", "sensitivity", "stability")
 """`ExplanationOptions.quality`."""
+
+CURVE_STEPS = 20
+"""Equal steps of a deletion or insertion curve; it has one point more."""
 
 DEFAULT_METHOD = "grad_cam"
 """The method that explains where a caller of the REST interface or of the Python client names none."""

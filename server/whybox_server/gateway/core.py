@@ -1,5 +1,6 @@
 """The core between the transports and the backend: validate, admit, fan out, assemble."""
 
+import math
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, nullcontext
@@ -13,8 +14,11 @@ from whybox_server.gateway.deadlines import Deadline, Reserve
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
+from whybox_server.gateway.pieces import pieces
 from whybox_server.gateway.pools import Backend, PoolKind
 from whybox_server.gateway.receipts import receipt
+from whybox_server.gateway.room import bound, check_room
+from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
@@ -38,6 +42,7 @@ class Gateway:
         self, models: Iterable[v1.Model], backend: Backend, metrics: Metrics, spool: Spool, *, max_image_bytes: int
     ) -> None:
         self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
+        self._served = {name: Served.of(model) for name, model in self._models.items()}
         self._backend = backend
         self._metrics = metrics
         self._spool = spool
@@ -45,19 +50,23 @@ class Gateway:
         self._reserve = Reserve()
         metrics.watch_pools(self.readiness)
 
-    async def analyze(self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float) -> v1.AnalyzeResponse:
+    async def analyze(
+        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+    ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
         Args:
             request: As it came; it is validated here.
             request_id: Id of the call.
             timeout: Seconds that the caller will wait.
+            max_message_bytes: The largest message that the caller takes.
 
         Raises:
-            WhyboxError: The request is wrong, or no part could be answered.
+            WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.
         """
         whole = v1.AnalyzeResponse()
-        async with aclosing(self._stream(request, request_id, timeout)) as parts:
+        answers = self._stream(request, request_id, timeout, max_message_bytes, streamed=False)
+        async with aclosing(answers) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
                 if part.final:
@@ -66,18 +75,21 @@ class Gateway:
         return whole
 
     async def stream(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float
+        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
-        A part that grows is repeated, without a timing until it is complete.
+        A part that grows is repeated, without a timing until it is complete. Parts that are too large for one message
+        are sent in pieces.
         """
-        async with aclosing(self._stream(request, request_id, timeout)) as parts:
+        answers = self._stream(request, request_id, timeout, max_message_bytes, streamed=True)
+        async with aclosing(answers) as parts:
             async for part in parts:
-                yield part.response
+                for piece in pieces(part.response, max_message_bytes):
+                    yield piece
 
     async def _stream(
-        self, request: v1.AnalyzeRequest, request_id: str, timeout: float
+        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, *, streamed: bool
     ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
         deadline = self._reserve.deadline(timeout)
@@ -87,6 +99,8 @@ class Gateway:
         common = v1.AnalyzeResponse(
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
+        others = [self._served[other.name] for other in self._others(model)]
+        check_room(bound(asked, self._served[model.name], others, common), max_message_bytes, streamed=streamed)
         planned = list(units(asked))
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:
@@ -139,6 +153,10 @@ class Gateway:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""
         return self._backend.readiness()
 
+    def _others(self, model: v1.Model) -> list[v1.Model]:
+        """The other served models, by name."""
+        return [other for other in self._models.values() if other.name != model.name]
+
     async def _answers(
         self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
     ) -> AsyncGenerator[_Answered, None]:
@@ -171,7 +189,7 @@ class Gateway:
         self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
     ) -> AsyncGenerator[v1.WorkResult, None]:
         """What the workers answer to each piece of a unit, completed by its parts."""
-        others = [other for other in self._models.values() if other.name != model.name]
+        others = self._others(model)
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
         async with aclosing(in_instalments(self._backend.pool(model.name, unit.pool), work, deadline)) as results:

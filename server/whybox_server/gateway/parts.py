@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from whybox import v1
 from whybox_server.gateway.deadlines import Deadline
 from whybox_server.gateway.pools import Backend, PoolKind
+from whybox_server.gateway.sizes.explanations import explanation_sizes
+from whybox_server.gateway.sizes.robustness import robustness_sizes
+from whybox_server.gateway.sizes.scores import bias_sizes, certified_sizes, prediction_sizes
+from whybox_server.gateway.sizes.served import Sizes
 from whybox_server.gateway.transfer import fill_transfers
 from whybox_server.validation.bias import BiasOptions
 from whybox_server.validation.certified import CertifiedOptions
@@ -70,6 +74,7 @@ class Part:
         options: What can be asked of it.
         pool: The workers that make it. All that a request asks of the prediction pool is one unit of work, because it
             rests on the prediction and costs nothing beyond it.
+        sizes: How large it can be, piece by piece; see `gateway.sizes`.
         costly: Whether a request for everything leaves it out unless one of its options is given.
         split: From a request for this part alone to its units of work.
         prepare: Adds what a worker needs beyond the request. Called with the work and the model.
@@ -83,6 +88,7 @@ class Part:
     summary: str
     options: PartOptions
     pool: PoolKind
+    sizes: Sizes
     costly: bool = False
     split: Callable[[v1.AnalyzeRequest], Split] = _whole
     prepare: Callable[[v1.Work, v1.Model], None] = _as_it_is
@@ -108,6 +114,7 @@ PARTS: Mapping[str, Part] = {
             summary="The most probable classes",
             options=PredictionOptions(),
             pool=PoolKind.PREDICT,
+            sizes=prediction_sizes,
         ),
         Part(
             name="explanations",
@@ -116,6 +123,7 @@ PARTS: Mapping[str, Part] = {
             summary="Which pixels or regions spoke for a class",
             options=ExplanationOptions(),
             pool=PoolKind.ANALYZE,
+            sizes=explanation_sizes,
             split=_by_method,
         ),
         Part(
@@ -125,6 +133,7 @@ PARTS: Mapping[str, Part] = {
             summary="How small a change makes the model change its mind",
             options=RobustnessOptions(),
             pool=PoolKind.ANALYZE,
+            sizes=robustness_sizes,
             prepare=_with_twin,
             finish=fill_transfers,
         ),
@@ -135,6 +144,7 @@ PARTS: Mapping[str, Part] = {
             summary="What an audit found about the predicted class",
             options=BiasOptions(),
             pool=PoolKind.PREDICT,
+            sizes=bias_sizes,
         ),
         Part(
             name="certified",
@@ -143,6 +153,7 @@ PARTS: Mapping[str, Part] = {
             summary="The radius within which no change of the picture changes the smoothed classifier's answer, proven",
             options=CertifiedOptions(),
             pool=PoolKind.ANALYZE,
+            sizes=certified_sizes,
             costly=True,
         ),
     )

@@ -101,7 +101,7 @@ def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None], checks: C
     network = differentiable(model, spec.weights.path())
     refuse_size(network)
     refuse_crop(network, spec.crop, model.num_classes)
-    model.methods.extend(_methods(network, spec.enabled))
+    model.methods.extend(_methods(network, spec.enabled, spec.crop))
     complete = _inputs(model, spec, "all")
     model.digests.inputs_sha256 = _inputs(model, spec, checks)
     archive = store / f"{spec.name}.mar"
@@ -169,8 +169,8 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     return model
 
 
-def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Method]:
-    """The registry's entry for each explainer, and whether this network offers it.
+def _methods(network: Differentiable, enabled: Collection[str], crop: int) -> list[v1.Method]:
+    """The registry's entry for each explainer, whether this network offers it, and the shape of its maps.
 
     Raises:
         SpecError: `enabled` names an unknown explainer.
@@ -178,6 +178,9 @@ def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Metho
     for name in enabled:
         if name not in EXPLAINERS:
             raise SpecError(f"methods.enable: {name!r} is not one of {', '.join(EXPLAINERS)}")
+    with torch.no_grad():
+        _, *maps = network.stages(torch.zeros(1, 3, crop, crop))
+    cells = tuple(maps[0].shape[2:]) if maps else None
     return [
         v1.Method(
             name=name,
@@ -190,6 +193,7 @@ def _methods(network: Differentiable, enabled: Collection[str]) -> list[v1.Metho
             default_tolerance=row.default_tolerance or 0.0,
             default_baseline=row.default_baseline,
             unavailable=row.unavailable_for(network, enabled, name),
+            map_shape=row.map_shape(crop, cells),
         )
         for name, row in EXPLAINERS.items()
     ]

@@ -23,6 +23,8 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
     """
     return [
         ("grpc.max_receive_message_length", _READ_MESSAGES * max_message_bytes),
+        # The gateway makes no message that is larger than its caller takes.
+        ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", _READ_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _READ_METADATA_BYTES),
         ("grpc.max_allowed_incoming_connections", connection_shares().grpc),

@@ -16,18 +16,21 @@ from whybox.v1 import analysis_pb2, analysis_pb2_grpc
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox.v1.vocabulary import TIMEOUT_KEY
+from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
 from whybox_server.rpc.options import server_options
 from whybox_server.rpc.reflection import add_reflection
+from whybox_server.validation.kinds import integer
 from whybox_server.validation.request import TIMEOUT
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# gRPC counts the bytes of a message in 32 bits.
+_MESSAGE_BYTES = integer(1, 2**31 - 1)
 
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
@@ -42,7 +45,12 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
     async def Analyze(self, request: v1.AnalyzeRequest, context: Context) -> v1.AnalyzeResponse:  # noqa: N802
         """All parts in one answer."""
         async with self._answering("Analyze", request.model, context) as call_id:
-            answer = await self._gateway.analyze(request, request_id=call_id, timeout=self._timeout(context))
+            answer = await self._gateway.analyze(
+                request,
+                request_id=call_id,
+                timeout=self._timeout(context),
+                max_message_bytes=_max_message_bytes(context),
+            )
             self._learn_sending(context)
             return answer
 
@@ -51,7 +59,12 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
     ) -> AsyncIterator[v1.AnalyzeResponse]:
         """The parts one by one as they are ready."""
         async with self._answering("StreamAnalysis", request.model, context) as call_id:
-            parts = self._gateway.stream(request, request_id=call_id, timeout=self._timeout(context))
+            parts = self._gateway.stream(
+                request,
+                request_id=call_id,
+                timeout=self._timeout(context),
+                max_message_bytes=_max_message_bytes(context),
+            )
             async with aclosing(parts):
                 async for part in parts:
                     yield part
@@ -82,7 +95,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         return _Answering(self._metrics, method, model, context)
 
     def _timeout(self, context: Context) -> float:
-        sent = dict(context.invocation_metadata() or ()).get(TIMEOUT_KEY)
+        sent = _sent(context, TIMEOUT_KEY)
         return min(_seconds(sent, context.time_remaining(), self._default_timeout), self._max_timeout)
 
 
@@ -109,7 +122,29 @@ class _Answering:
             await self._context.abort(status.code, status.details, status.trailing_metadata)
 
 
-def _seconds(sent: str | bytes | None, remaining: float | None, default: float) -> float:
+def _sent(context: Context, key: str) -> str | None:
+    """The value of one key of the metadata; None without one."""
+    value = dict(context.invocation_metadata() or ()).get(key)
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _max_message_bytes(context: Context) -> int:
+    """The largest message that the caller takes.
+
+    Raises:
+        InvalidRequestError: `x-whybox-max-response-bytes` of the call is not a positive whole number.
+    """
+    sent = _sent(context, RESPONSE_BYTES_KEY)
+    if sent is None:
+        return DEFAULT_RESPONSE_BYTES
+    try:
+        asked: int = _MESSAGE_BYTES.read(sent)
+    except ValueError as error:
+        raise InvalidRequestError(f"{RESPONSE_BYTES_KEY} {error}", field=RESPONSE_BYTES_KEY) from None
+    return asked
+
+
+def _seconds(sent: str | None, remaining: float | None, default: float) -> float:
     """Seconds that a caller waits.
 
     Args:
@@ -124,7 +159,7 @@ def _seconds(sent: str | bytes | None, remaining: float | None, default: float) 
     if sent is None:
         return seconds
     try:
-        asked: float = TIMEOUT.kind.read(sent if isinstance(sent, str) else sent.decode(errors="replace"))
+        asked: float = TIMEOUT.kind.read(sent)
     except ValueError as error:
         raise InvalidRequestError(f"{TIMEOUT_KEY} {error}", field=TIMEOUT_KEY) from None
     return asked if remaining is None else min(asked, seconds)

@@ -152,6 +152,17 @@ def test_every_method_has_a_row() -> None:
     assert set(ROWS) == {method for method, row in EXPLAINERS.items() if not row.unavailable}
 
 
+@methods(lambda _: True)
+def test_the_map_has_the_shape_that_the_registry_tells(method: str) -> None:
+    classifier, picture = convolutional(), noise()
+    question = question_of(classifier, picture, 0)
+    assert question.maps is not None
+    cells = tuple(question.maps.shape[1:])
+    row = EXPLAINERS[method]
+    assert tuple(explained(classifier, method, question).values.shape) == row.map_shape(SIDE, cells)
+    assert row.map_shape(SIDE, None) == (() if row.needs_maps else row.map_shape(SIDE, cells))
+
+
 @methods(lambda row: row.peer)
 @pytest.mark.parametrize("target", [0, CLASSES - 1])
 def test_equals_an_independent_implementation(method: str, target: int) -> None:

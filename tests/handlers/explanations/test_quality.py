@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from architectures import classifier_of, network_of, random_pictures
 from explaining import question_of
 from whybox import v1
+from whybox.v1.vocabulary import CURVE_STEPS
 from whybox_handlers.explanations.baselines import blur
 from whybox_handlers.explanations.explainers import (
     EXPLAINERS,
@@ -23,7 +24,6 @@ from whybox_handlers.explanations.maps.ranks import rank_correlation
 from whybox_handlers.explanations.quality import measure_quality
 from whybox_handlers.explanations.quality.curves import (
     CURVE_EVALUATIONS,
-    STEPS,
     deletion,
     insertion,
 )
@@ -85,20 +85,20 @@ def test_curves_by_plain_loops(curve: Any, contrast: bool, curved: Classifier, p
 
     order = sorted(range(PIXELS), key=lambda pixel: -float(values.flatten()[pixel]))
     expected = []
-    for step in range(STEPS + 1):
+    for step in range(CURVE_STEPS + 1):
         mixed = (picture if curve is deletion else question.baselines[0]).clone()
-        for pixel in order[: round(step / STEPS * PIXELS)]:
+        for pixel in order[: round(step / CURVE_STEPS * PIXELS)]:
             row, column = divmod(pixel, SIDE)
             mixed[:, row, column] = (question.baselines[0] if curve is deletion else picture)[:, row, column]
         logits = curved.serve(mixed[None])[0].double()
         odds = logits.exp() if not contrast else logits[:2].exp()
         expected.append(float(odds[1] / odds.sum()))
-    np.testing.assert_allclose(found.fractions, np.arange(STEPS + 1) / STEPS, atol=1e-7)
+    np.testing.assert_allclose(found.fractions, np.arange(CURVE_STEPS + 1) / CURVE_STEPS, atol=1e-7)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-6)
-    assert found.auc == pytest.approx(np.trapezoid(expected, dx=1 / STEPS), abs=1e-6)
+    assert found.auc == pytest.approx(np.trapezoid(expected, dx=1 / CURVE_STEPS), abs=1e-6)
 
 
-@pytest.mark.parametrize(("importance", "area"), [(1.0, 0.5 / STEPS), (-1.0, 1 - 0.5 / STEPS)])
+@pytest.mark.parametrize(("importance", "area"), [(1.0, 0.5 / CURVE_STEPS), (-1.0, 1 - 0.5 / CURVE_STEPS)])
 def test_area_of_a_step(importance: float, area: float) -> None:
     """One pixel decides: the probability falls with the first share of the pixels, or with the last."""
     head = nn.Linear(3 * PIXELS, 2)

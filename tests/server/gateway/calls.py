@@ -1,6 +1,7 @@
 """The model that the gateway's tests serve, and calls to the gateway."""
 
 import asyncio
+import math
 from contextlib import aclosing
 from typing import Any
 
@@ -29,9 +30,12 @@ def request(**parts: Any) -> v1.AnalyzeRequest:
     return message(v1.AnalyzeRequest, **{"model": "m", "image": IMAGE, **parts})
 
 
-def analyze(gateway: Gateway, asked: v1.AnalyzeRequest, timeout: float = 30) -> asyncio.Task[v1.AnalyzeResponse]:
+def analyze(
+    gateway: Gateway, asked: v1.AnalyzeRequest, timeout: float = 30, max_message_bytes: float = math.inf
+) -> asyncio.Task[v1.AnalyzeResponse]:
     """Asks for the whole answer, in a task."""
-    return asyncio.create_task(gateway.analyze(asked, request_id="id-1", timeout=timeout))
+    answer = gateway.analyze(asked, request_id="id-1", timeout=timeout, max_message_bytes=max_message_bytes)
+    return asyncio.create_task(answer)
 
 
 class Whole:
@@ -42,9 +46,9 @@ class Whole:
         task: Ends with the call.
     """
 
-    def __init__(self, gateway: Gateway, asked: v1.AnalyzeRequest) -> None:
+    def __init__(self, gateway: Gateway, asked: v1.AnalyzeRequest, max_message_bytes: float = math.inf) -> None:
         self.messages: list[v1.AnalyzeResponse] = []
-        self.task = analyze(gateway, asked)
+        self.task = analyze(gateway, asked, max_message_bytes=max_message_bytes)
 
 
 class Stream:
@@ -55,9 +59,9 @@ class Stream:
         task: Ends with the stream.
     """
 
-    def __init__(self, gateway: Gateway, asked: v1.AnalyzeRequest) -> None:
+    def __init__(self, gateway: Gateway, asked: v1.AnalyzeRequest, max_message_bytes: float = math.inf) -> None:
         self.messages: list[v1.AnalyzeResponse] = []
-        self._parts = gateway.stream(asked, request_id="id-1", timeout=30)
+        self._parts = gateway.stream(asked, request_id="id-1", timeout=30, max_message_bytes=max_message_bytes)
         self.task = asyncio.create_task(self._collect())
 
     async def _collect(self) -> None:

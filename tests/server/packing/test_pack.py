@@ -82,6 +82,7 @@ def test_methods_are_those_of_the_registry(archive: Path) -> None:
         assert (method.min_evaluations, method.default_baseline) == (row.min_evaluations, row.default_baseline)
         assert method.default_tolerance == (row.default_tolerance or 0)
         assert method.unavailable == (row.unavailable or row.off_by_default)
+        assert tuple(method.map_shape) == row.map_shape(224, (7, 7))
 
 
 def test_the_randomisation_test_is_in_the_manifest(archive: Path) -> None:

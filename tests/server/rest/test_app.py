@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import re
 
 import httpx
@@ -34,6 +35,7 @@ async def test_the_answer_is_the_message_in_json(http, gateway):
 async def test_the_timeout_has_a_default_and_a_limit(http, gateway, params, seconds):
     await http.post(f"{URL}:predict", **RAW, params=params)
     assert gateway.timeouts == [seconds]
+    assert gateway.max_message_bytes == [math.inf]
 
 
 class HangingUp:

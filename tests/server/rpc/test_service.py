@@ -154,6 +154,31 @@ async def test_a_time_that_is_none(stub, gateway, sent):
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize(
+    ("sent", "taken"), [(None, 4_000_000), ("1", 1), ("33554432", 33554432), ("5000000.0", 5_000_000)]
+)
+async def test_a_caller_may_say_how_much_it_takes(stub, gateway, sent, taken):
+    metadata = (("x-whybox-max-response-bytes", sent),) if sent else ()
+    await stub.Analyze(REQUEST, metadata=metadata)
+    assert [part async for part in stub.StreamAnalysis(REQUEST, metadata=metadata)] == []
+    assert gateway.max_message_bytes == [taken, taken]
+
+
+@pytest.mark.parametrize("sent", ["", "0", "-1", "1.5", "1e6", "4 MB", "2147483648", "inf"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_size_that_is_none(stub, gateway, sent, streamed):
+    metadata = (("x-whybox-max-response-bytes", sent),)
+    answer = (
+        stub.StreamAnalysis(REQUEST, metadata=metadata).read if streamed else stub.Analyze(REQUEST, metadata=metadata)
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await (answer() if streamed else answer)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert told(caught.value).field == "x-whybox-max-response-bytes"
+    assert "x-whybox-max-response-bytes must be an integer from 1 to 2147483647" in present(caught.value.details())
+    assert gateway.requests == []
+
+
 @pytest.mark.parametrize("parts", [None, 0, 2], ids=["unary", "stream", "begun stream"])
 async def test_cancelling_the_call_cancels_the_work(stub, gateway, samples, parts):
     gateway.waits, gateway.parts = True, parts or 0

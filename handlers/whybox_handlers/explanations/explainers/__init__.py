@@ -50,6 +50,7 @@ class Explainer:
         needs_maps: Whether it needs feature maps.
         off_by_default: Why a model offers it only if its spec says so; empty for methods that are always offered.
         unavailable: Why no model offers it; empty for methods that work.
+        values: What has a value in its map: each channel of each pixel, each pixel, or each cell of the feature maps.
     """
 
     explain: Callable[[Passes, Question], Coroutine[Any, Any, Attribution]]
@@ -64,6 +65,7 @@ class Explainer:
     needs_maps: bool = False
     off_by_default: str = ""
     unavailable: str = ""
+    values: Literal["channels", "pixels", "cells"] = "channels"
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -105,6 +107,17 @@ class Explainer:
             return f"{name} reads the last convolution, and this network has none; use integrated_gradients"
         return "" if name in enabled else self.off_by_default
 
+    def map_shape(self, crop: int, cells: tuple[int, ...] | None) -> tuple[int, ...]:
+        """The shape of its maps before channels are summed; empty if it cannot explain the network.
+
+        Args:
+            crop: Side of the network's view, pixels.
+            cells: Height and width of the network's last feature maps; None for a network without them.
+        """
+        if self.unavailable or (self.needs_maps and cells is None):
+            return ()
+        return {"channels": (3, crop, crop), "pixels": (crop, crop), "cells": cells or ()}[self.values]
+
 
 EXPLAINERS: Mapping[str, Explainer] = {
     "saliency": Explainer(
@@ -117,12 +130,14 @@ EXPLAINERS: Mapping[str, Explainer] = {
         "A coarse map of the regions in which the last convolution saw evidence for the class; quick, positive only.",
         "Selvaraju et al., Grad-CAM, ICCV 2017, arXiv:1610.02391",
         needs_maps=True,
+        values="cells",
     ),
     "hires_cam": Explainer(
         hires_cam,
         "Places in which the last convolution raised the class; unlike Grad-CAM, none that the head did not use.",
         "Draelos & Carin, Use HiResCAM instead of Grad-CAM for Faithful Explanations, 2020, arXiv:2011.08891",
         needs_maps=True,
+        values="cells",
     ),
     "guided_grad_cam": Explainer(
         guided_grad_cam,
@@ -180,6 +195,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
         default_evaluations=169,
         min_evaluations=16,
         default_baseline="grey",
+        values="pixels",
     ),
     "rise": Explainer(
         rise,
@@ -190,6 +206,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
         min_evaluations=128,
         default_tolerance=0.2,
         default_baseline="black",
+        values="pixels",
     ),
     "kernel_shap": Explainer(
         kernel_shap,
@@ -202,6 +219,7 @@ EXPLAINERS: Mapping[str, Explainer] = {
         randomisation_evaluations=1000,
         default_tolerance=0.15,
         default_baseline="black",
+        values="pixels",
     ),
     "example": Explainer(
         example,

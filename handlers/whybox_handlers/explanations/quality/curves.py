@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 
 from whybox import v1
+from whybox.v1.vocabulary import CURVE_STEPS
 from whybox_handlers.explanations.explainers import Attribution, Question
 from whybox_handlers.explanations.maps.pixels import displaced, importance
 from whybox_handlers.explanations.substitutes import substitute
 from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes
 
-STEPS = 20
-"""Pixels go in this many equal shares."""
 DISPLACEMENTS = 4
 """Number of random places over which `random_auc` is averaged."""
-CURVE_EVALUATIONS = (STEPS + 1) + DISPLACEMENTS * (STEPS - 1)
+CURVE_EVALUATIONS = (CURVE_STEPS + 1) + DISPLACEMENTS * (CURVE_STEPS - 1)
 """Forward evaluations of one curve; its two ends are the same in any order of the pixels."""
 
 
@@ -51,7 +50,7 @@ def probability(question: Question, logits: Tensor) -> Tensor:
 
 async def _curve(passes: Passes, question: Question, attribution: Attribution, start: Tensor, end: Tensor) -> v1.Curve:
     values = importance(attribution, question.picture)
-    fractions = torch.linspace(0, 1, STEPS + 1, dtype=torch.float64)
+    fractions = torch.linspace(0, 1, CURVE_STEPS + 1, dtype=torch.float64)
     counts = (fractions * values.numel()).round().long()
 
     async def probabilities(order: Tensor, counts: Tensor) -> Tensor:

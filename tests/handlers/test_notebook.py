@@ -248,5 +248,5 @@ def test_methods_that_the_model_does_not_offer_say_why(classifier: Classifier, d
         notebook.explain(classifier, dalmatian, "guided_grad_cam")
     of = picture()
     plain, _ = linear(0.05, of)
-    with pytest.raises(FailedPreconditionError, match="grad_cam reads the last convolution"):
+    with pytest.raises(FailedPreconditionError, match="grad_cam reads the last feature maps"):
         notebook.explain(plain, of, "grad_cam")

@@ -1,14 +1,19 @@
 """Architectures: from "BUILDER/NAME" to a torch network, split at the maps that class activation methods read."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torchvision
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
+from whybox_handlers.models import torchvision_families
 from whybox_handlers.models.spec import SpecError
+
+MAX_ONNX_BYTES = 2**31 - 1
+"""A protobuf message, which a serialized ONNX network is, holds no more."""
 
 
 class Network(NamedTuple):
@@ -64,71 +69,37 @@ def _efficientnet_lite(name: str, num_classes: int) -> Network:
     return Network(_EfficientNetFeatures(network), head, _loader(network, num_classes))
 
 
-_Halves = tuple[nn.Module | None, nn.Module]
-
-
-def _resnet(network: Any) -> _Halves:
-    stem = (network.conv1, network.bn1, network.relu, network.maxpool)
-    stages = (network.layer1, network.layer2, network.layer3, network.layer4)
-    return nn.Sequential(*stem, *stages), nn.Sequential(network.avgpool, nn.Flatten(1), network.fc)
-
-
-def _densenet(network: Any) -> _Halves:
-    # The forward pass of a DenseNet calls a function for the last ReLU.
-    features = nn.Sequential(network.features, nn.ReLU())
-    return features, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1), network.classifier)
-
-
-def _convnext(network: Any) -> _Halves:
-    return network.features, nn.Sequential(network.avgpool, network.classifier)
-
-
-def _pooled_and_flattened(network: Any) -> _Halves:
-    return network.features, nn.Sequential(network.avgpool, nn.Flatten(1), network.classifier)
-
-
-def _without_maps(network: nn.Module) -> _Halves:
-    return None, network
-
-
-# Beginnings of the names of torchvision's builders, and how their networks are split.
-_TORCHVISION: dict[str, Callable[[Any], _Halves]] = {
-    "resnet": _resnet,
-    "densenet": _densenet,
-    "convnext_": _convnext,
-    "mobilenet_v3_": _pooled_and_flattened,
-    "efficientnet_": _pooled_and_flattened,
-    "vit_": _without_maps,
-}
-
-
-# Their weights alone exceed the 2 GiB that an ONNX file can hold.
-_TOO_LARGE = ("vit_h_14",)
-
-
 def _torchvision(name: str, num_classes: int) -> Network:
-    if name in _TOO_LARGE:
+    family = torchvision_families.family_of(name)
+    if family is None:
+        known = [each for each in torchvision_families.names() if not _is_too_large(each)]
+        raise SpecError(f"architecture: torchvision/{name} is not one of {', '.join(known)}")
+    if _is_too_large(name):
         raise SpecError(
             f"architecture: torchvision/{name} cannot be packed, because an ONNX file holds less than 2 GiB; "
             "choose a smaller architecture"
         )
-    split = next((split for family, split in _TORCHVISION.items() if name.startswith(family)), None)
-    if split is None or name not in torchvision.models.list_models(torchvision.models):
-        known = [
-            each
-            for each in torchvision.models.list_models(torchvision.models)
-            if each.startswith(tuple(_TORCHVISION)) and each not in _TOO_LARGE
-        ]
-        raise SpecError(f"architecture: torchvision/{name} is not one of {', '.join(known)}")
-    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes)
-    features, head = split(network)
-    return Network(features, head, _loader(network, num_classes))
+    network = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **family.options)
+    features, head = family.split(network)
+    return Network(features, head, _loader(network, num_classes, family.training))
 
 
-def _loader(network: nn.Module, num_classes: int) -> Callable[[dict[str, Tensor]], object]:
+def _is_too_large(name: str) -> bool:
+    return torchvision_families.published_bytes(name) > MAX_ONNX_BYTES
+
+
+def _loader(
+    network: nn.Module, num_classes: int, training: tuple[str, ...] = ()
+) -> Callable[[dict[str, Tensor]], object]:
     def load(weights: dict[str, Tensor]) -> None:
         # The published densenets have names with dots, from a time when names of modules could hold them.
-        renamed = {_DENSENET_DOT.sub(r"\1", name): tensor for name, tensor in weights.items()}
+        renamed = _StateDict(
+            (_DENSENET_DOT.sub(r"\1", name), tensor)
+            for name, tensor in weights.items()
+            if not name.startswith(training)
+        )
+        # An MNASNet asks for the version of its weights, which checkpoints lose; older ones have other shapes.
+        renamed._metadata = {"": {"version": network._version}}
         try:
             network.load_state_dict(renamed)
         except RuntimeError as error:
@@ -138,6 +109,12 @@ def _loader(network: nn.Module, num_classes: int) -> Callable[[dict[str, Tensor]
             raise SpecError(f"weights: the file holds another network's: {_misfit(network, renamed)}") from error
 
     return load
+
+
+class _StateDict(OrderedDict[str, Tensor]):
+    """A state dict as torch makes it, with what modules say about their versions."""
+
+    _metadata: dict[str, dict[str, int]]
 
 
 def _misfit(network: nn.Module, weights: dict[str, Tensor]) -> str:

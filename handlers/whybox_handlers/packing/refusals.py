@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.networks import MAX_ONNX_BYTES
 from whybox_handlers.models.spec import SpecError
 
-# A protobuf message, which a serialized ONNX network is, holds no more bytes than this.
-_MAX_BYTES = 2**31 - 1
 _RESHAPES = ("Flatten", "Identity", "Reshape", "Squeeze")
 _PROBABILITIES = ("Sigmoid", "HardSigmoid", "Softmax")
 
@@ -47,7 +46,7 @@ def refuse_size(network: Differentiable) -> None:
         SpecError: They do not.
     """
     size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-    if size > _MAX_BYTES:
+    if size > MAX_ONNX_BYTES:
         raise SpecError(
             f"architecture: the weights take {size / 2**30:.1f} GiB, and an ONNX file holds less than 2 GiB; "
             "choose a smaller architecture"

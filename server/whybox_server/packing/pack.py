@@ -34,6 +34,7 @@ from whybox_handlers.packing.check_pictures import read_views
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
+from whybox_handlers.packing.trials import try_methods
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_handlers.robustness.verdict import objections_to_attacks
@@ -235,6 +236,7 @@ def _check(
     classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
     compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
+    try_methods(classifier, stacked[0], report)
     compare_maps(classifier, stacked[0], report)
     if checks == "export":
         model.attack_check.reasons.extend(objections_to_attacks(model.attack_check))

@@ -15,7 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.functional import resize
 
-from architectures import CLASSES, CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures
+from architectures import (
+    CLASSES,
+    CONVOLUTIONAL,
+    classifier_of,
+    network_of,
+    random_classifier,
+    random_pictures,
+    side_of,
+)
 from explaining import question_of
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
@@ -75,13 +83,16 @@ def assert_complete(classifier: Classifier, views: Tensor, classes: int) -> None
         with torch.no_grad():
             torch.testing.assert_close(values, classifier.network(views)[:, TARGET], rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(baseline_values, classifier.network(baselines)[:, TARGET], rtol=1e-4, atol=1e-4)
-        explained_change = (found * (views - baselines)).double().sum(dim=(1, 2, 3))
-        torch.testing.assert_close(explained_change, (values - baseline_values).double(), rtol=1e-4, atol=0)
+        parts = (found * (views - baselines)).double()
+        missed = (parts.sum(dim=(1, 2, 3)) - (values - baseline_values)).abs()
+        # Parts of both signs cancel; each is rounded, and so are the logits.
+        size = parts.abs().sum(dim=(1, 2, 3)) + values.abs() + baseline_values.abs()
+        assert (missed / size).max() < 1e-6
 
 
 @pytest.mark.parametrize("architecture", CONVOLUTIONAL)
 def test_differences_add_up(architecture: str) -> None:
-    assert_complete(random_classifier(architecture), random_pictures(2), CLASSES)
+    assert_complete(random_classifier(architecture), random_pictures(2, side_of(architecture)), CLASSES)
 
 
 def test_differences_add_up_with_real_weights(lite0: Classifier, real: Tensor) -> None:

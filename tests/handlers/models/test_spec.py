@@ -13,14 +13,26 @@ from whybox_handlers.models.spec import PackageFiles, SpecError, load_spec
 STORE = Path(__file__).parents[3] / "model_store"
 
 
-@pytest.mark.parametrize(
-    ("name", "resize", "crop"), [("efficientnet-lite0", 256, 224), ("efficientnet-lite2", 292, 260)]
-)
-def test_committed_specs(name: str, resize: int, crop: int) -> None:
+LITE = (127 / 255,) * 3, (128 / 255,) * 3
+TORCHVISION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+COMMITTED = {
+    "efficientnet-lite0": (256, 224, *LITE),
+    "efficientnet-lite2": (292, 260, *LITE),
+    "mobilenet-v2": (256, 224, *TORCHVISION),
+}
+
+
+def test_the_specs_of_the_store_are_known() -> None:
+    assert {path.stem for path in STORE.glob("*.yaml")} == set(COMMITTED)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_specs(name: str) -> None:
     spec = load_spec(STORE / f"{name}.yaml")
+    resize, crop, mean, std = COMMITTED[name]
     assert (spec.name, spec.resize, spec.crop) == (name, resize, crop)
-    assert spec.mean == pytest.approx((127 / 255,) * 3)
-    assert spec.std == pytest.approx((128 / 255,) * 3)
+    assert spec.mean == pytest.approx(mean)
+    assert spec.std == pytest.approx(std)
     assert spec.weights.path().suffix == ".pth"
     assert len(spec.check_pictures.paths()) == 20
     assert spec.enabled == ()

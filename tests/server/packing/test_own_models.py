@@ -173,12 +173,27 @@ def test_weights_that_say_nothing(fill: float, words: str, spec_of: SpecWriter) 
     assert words in refused(spec)
 
 
-@pytest.mark.parametrize(("crop", "words"), [(200, "200 x 200 pixels (Wrong image height! Expected 224 but got 200!)")])
-def test_a_crop_that_a_transformer_cannot_take(crop: int, words: str, spec_of: SpecWriter) -> None:
+@pytest.mark.parametrize(
+    ("name", "crop", "words"),
+    [
+        ("vit_b_32", 200, "200 x 200 pixels (Wrong image height! Expected 224 but got 200!)"),
+        ("maxvit_t", 112, "112 x 112 pixels (shape '"),
+        (
+            "inception_v3",
+            74,
+            "74 x 74 pixels (Calculated padded input size per channel: (2 x 2). Kernel size: (3 x 3).",
+        ),
+        ("alexnet", 48, "48 x 48 pixels (Given input size: (256x2x2)."),
+    ],
+)
+def test_a_crop_that_a_network_cannot_take(name: str, crop: int, words: str, spec_of: SpecWriter) -> None:
     preprocessing = {"resize": crop, "crop": crop, "mean": [124, 116, 104], "std": [58, 57, 57]}
-    spec = spec_of(architecture="torchvision/vit_b_32", preprocessing=preprocessing)
-    torch.save(get_model("vit_b_32", num_classes=2).state_dict(), spec.parent / "weights.pth")
-    assert f"preprocessing.crop: the network cannot take {words}; use the size that it was" in refused(spec)
+    spec = spec_of(architecture=f"torchvision/{name}", preprocessing=preprocessing)
+    options = {"init_weights": False} if name == "inception_v3" else {}
+    torch.save(get_model(name, num_classes=2, **options).state_dict(), spec.parent / "weights.pth")
+    said = refused(spec)
+    assert f"preprocessing.crop: the network cannot take {words}" in said
+    assert said.endswith("); use the size that it was trained with")
 
 
 def test_a_store_that_cannot_be_made(spec_of: SpecWriter) -> None:

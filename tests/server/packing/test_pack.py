@@ -46,6 +46,7 @@ def unchecked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """As `quick`, and nothing is compared either: for tests of what is packed and when."""
     request.getfixturevalue("quick")
     monkeypatch.setattr(pack, "compare_logits", lambda *_: None)
+    monkeypatch.setattr(pack, "try_methods", lambda *_: None)
     monkeypatch.setattr(pack, "compare_maps", lambda *_: None)
 
 

@@ -238,7 +238,7 @@ async def test_without_an_adversarial_picture_a_problem_says_why(http, gateway, 
 
 
 async def test_an_error_is_no_picture(http, gateway):
-    gateway.error = errors.FailedPreconditionError("grad_cam reads the last convolution; use saliency")
+    gateway.error = errors.FailedPreconditionError("grad_cam reads the last feature maps; use saliency")
     response = await http.post(f"{URL}:explain", content=PICTURE, headers=RAW["headers"] | {"Accept": "image/png"})
     assert response.status_code == 409
     assert response.headers["content-type"] == "application/problem+json"

@@ -104,7 +104,7 @@ class Explainer:
         if self.unavailable:
             return self.unavailable
         if self.needs_maps and network.features is None:
-            return f"{name} reads the last convolution, and this network has none; use integrated_gradients"
+            return f"{name} reads the last feature maps, and this network pools none; use integrated_gradients"
         return "" if name in enabled else self.off_by_default
 
     def map_shape(self, crop: int, cells: tuple[int, ...] | None) -> tuple[int, ...]:

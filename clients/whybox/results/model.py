@@ -190,8 +190,8 @@ class BatchSizes:
         forward: Passes forward through ONNX Runtime.
         occluded: Passes for a picture with a window hidden.
         gradient: Passes forward and back through torch.
-        runtime: The processor, the number of threads, and versions of the libraries, by name; a worker with others finds
-            its own numbers.
+        runtime: The processor, the number of threads, and versions of the libraries, by name; a worker with others
+            finds its own numbers.
     """
 
     forward: int

@@ -57,7 +57,9 @@ def measured(classifier: Classifier, views: Tensor) -> v1.BatchSizes:
     pictures = torch.cat([views, noise])[:LARGEST]
     classes = torch.eye(classifier.serving(pictures[:1])[0].shape[1])
     # Contrasts of neighbouring classes.
-    objectives = torch.stack([classes[row % len(classes)] - classes[(row + 1) % len(classes)] for row in range(LARGEST)])
+    objectives = torch.stack(
+        [classes[row % len(classes)] - classes[(row + 1) % len(classes)] for row in range(LARGEST)]
+    )
     height, width = pictures.shape[2:]
     boxes = torch.tensor([Box(0, 0, *(max(round(share * side), 1) for side in (height, width))) for share in _HIDDEN])
     boxes += torch.tensor([[row * height // 5, row * width // 5] * 2 for row in range(LARGEST)])

@@ -81,7 +81,7 @@ def test_a_map_has_the_same_bits_alone_thrice_and_among_others(architecture: str
         name
         for name in METHODS
         if not EXPLAINERS[name].needs_maps or classifier.network.features is not None
-        if architecture != TRANSFORMER or EXPLAINERS[name].evaluations == "gradient" and name != "deep_lift"
+        if architecture != TRANSFORMER or (EXPLAINERS[name].evaluations == "gradient" and name != "deep_lift")
     ]
     alone = {method: maps(classifier, (pictures[0], method))[0] for method in methods}
     thrice = {method: maps(classifier, *[(pictures[0], method)] * 3) for method in methods}

@@ -55,11 +55,10 @@ def measured(classifier: Classifier, views: Tensor) -> v1.BatchSizes:
     """
     noise = torch.rand(LARGEST, *views.shape[1:], generator=torch.Generator().manual_seed(0))
     pictures = torch.cat([views, noise])[:LARGEST]
-    classes = torch.eye(classifier.serving(pictures[:1])[0].shape[1])
+    number = classifier.serving(pictures[:1])[0].shape[1]
     # Contrasts of neighbouring classes.
-    objectives = torch.stack(
-        [classes[row % len(classes)] - classes[(row + 1) % len(classes)] for row in range(LARGEST)]
-    )
+    contrasts = torch.eye(number) - torch.eye(number).roll(1, dims=1)
+    objectives = contrasts[torch.arange(LARGEST) % number]
     height, width = pictures.shape[2:]
     boxes = torch.tensor([Box(0, 0, *(max(round(share * side), 1) for side in (height, width))) for share in _HIDDEN])
     boxes += torch.tensor([[row * height // 5, row * width // 5] * 2 for row in range(LARGEST)])

@@ -166,7 +166,7 @@ class Classifier:
     def look(self, pictures: Tensor) -> Served:
         """Logits and feature maps of the serving network for pictures [N, 3, crop, crop] in [0, 1]."""
         size = max(self.batch_sizes.forward, 1) if self.device.type == "cpu" else len(pictures)
-        parts = [self.serving(part) for part in pictures.split(size)]
+        parts = [self.serving(pictures[row : row + size]) for row in range(0, len(pictures), size)]
         return Served.of(tuple(torch.cat(stage) for stage in zip(*parts, strict=True)))
 
     def serve(self, pictures: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The same map, to the last bit, whatever else is computed; and the batch sizes that make it so."""
 
 from functools import cache
+from io import BytesIO
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from architectures import CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures
 from whybox import v1
+from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.explanations.propagation.rules import guided_gradients, rescaled_multipliers
@@ -29,11 +31,13 @@ from whybox_handlers.passes.computations import (
 )
 from whybox_handlers.passes.occluded import Occluded
 from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.pictures.levels import image
 
 SIDE = 64
 LITE0 = "efficientnet_lite/efficientnet-lite0"
 TRANSFORMER = "torchvision/vit_b_32"
 EVALUATIONS = {"gradient": 9, "forward": 70}
+LIMITED = {"integrated_gradients": {"max_evaluations": 12}}
 METHODS = [name for name, row in EXPLAINERS.items() if not row.unavailable]
 
 
@@ -49,7 +53,9 @@ def served(architecture: str) -> Classifier:
     else:
         side, classifier = SIDE, random_classifier(architecture)
     classifier.serving = OnnxServing(export(classifier.network, side), classifier.device)
-    classifier.model.preprocessing.crop = side
+    classifier.model.MergeFrom(
+        v1.Model(num_classes=7, labels="abcdefg", preprocessing=v1.Preprocessing(resize=side, crop=side))
+    )
     classifier.batch_sizes = measured(classifier, random_pictures(2, side))
     return classifier
 
@@ -109,6 +115,34 @@ def test_a_prediction_has_the_same_bits_alone_and_among_others(architecture: str
             assert expected.maps is None or (found.maps is not None and torch.equal(found.maps, expected.maps))
 
 
+def request(picture: Tensor) -> v1.AnalyzeRequest:
+    shown = BytesIO()
+    image(picture).save(shown, format="PNG")
+    asked = v1.AnalyzeRequest(image=shown.getvalue(), prediction=v1.PredictionOptions(top_k=7))
+    for method in ("integrated_gradients", "deep_lift", "integrated_gradients", "grad_cam", "integrated_gradients"):
+        asked.explanations.add().CopyFrom(
+            EXPLAINERS[method].defaults(method, encodings=["float32"], target_class=1, **LIMITED.get(method, {}))
+        )
+    return asked
+
+
+@pytest.mark.parametrize("architecture", ["torchvision/efficientnet_b0"])
+def test_an_answer_has_the_same_bits_alone_and_among_those_of_other_callers(architecture: str) -> None:
+    analyzer = Analyzer(served(architecture))
+    first, *others = [v1.Work(request=request(picture)) for picture in random_pictures(3)]
+
+    def answer(*batch: v1.Work) -> v1.AnalyzeResponse:
+        response = analyzer.answer(batch)[-1].response
+        assert not any(part.status.code for part in response.explanations)
+        return v1.AnalyzeResponse(prediction=response.prediction, explanations=response.explanations)
+
+    alone = answer(first)
+    assert alone == answer(*others, first)
+    same = [part.attribution for part in alone.explanations if part.method == "integrated_gradients"]
+    assert len(same) == 3
+    assert same[0] == same[1] == same[2]
+
+
 class Sensitive(nn.Module):
     """Rounds differently from a number of rows on."""
 
@@ -122,10 +156,10 @@ class Sensitive(nn.Module):
 
 @pytest.mark.parametrize("rows", [2, 3, 4, 5])
 def test_the_largest_safe_size_is_found(rows: int) -> None:
-    classifier = classifier_of(network_of(Sensitive(rows), nn.Flatten(1), nn.Linear(3 * 8 * 8, 2)))
-    # Three numbers each in one row of a matrix product: its rounding is another matter.
-    classifier.network.head[2].weight.zero_()
-    classifier.network.head[2].weight[:, 0] = torch.tensor([1.0, -1.0])
+    layer = nn.Linear(3 * 8 * 8, 2)
+    # One number for each class: the rounding of a matrix product is another matter.
+    layer.weight.detach().zero_()[:, 0] = torch.tensor([1.0, -1.0])
+    classifier = classifier_of(network_of(Sensitive(rows), nn.Flatten(1), layer))
     found = measured(classifier, random_pictures(2, 8))
     assert (found.forward, found.occluded, found.gradient) == (min(rows - 1, LARGEST),) * 3
 

@@ -2,8 +2,8 @@
 
 Kernels of torch and ONNX Runtime choose by shape in which order they add. Rounding then differs between a row alone and
 the same row among others, and a deep network amplifies it: maps of DenseNets and EfficientNets differed by percents of
-their largest value. Which sizes are safe depends on the network, the processor, the libraries and the number of threads,
-so it is tried out. Kinds of passes that are not tried out take rows one by one: several of them rarely wait together.
+their largest value. Which sizes are safe depends on the network, the processor, the libraries and the threads, so it is
+tried out. Kinds of passes that are not tried out take rows one by one: several of them rarely wait together.
 """
 
 import logging

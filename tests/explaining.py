@@ -16,6 +16,7 @@ from whybox_handlers.models.subject import Subject
 from whybox_handlers.models.weights import read_weights
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.batch_sizes import measured
 from whybox_handlers.passes.scheduler import Task, run
 
 
@@ -26,7 +27,9 @@ def served(spec_path: Path) -> Classifier:
     network.load(read_weights(spec.weights.path()))
     differentiable = Differentiable(network, list(spec.mean), list(spec.std))
     device = torch.device("cpu")
-    return Classifier(v1.Model(), differentiable, OnnxServing(export(differentiable, spec.crop), device), device)
+    classifier = Classifier(v1.Model(), differentiable, OnnxServing(export(differentiable, spec.crop), device), device)
+    classifier.batch_sizes = measured(classifier, torch.empty(0, 3, spec.crop, spec.crop))
+    return classifier
 
 
 def subject_of(classifier: Classifier, picture: Tensor) -> Subject:

@@ -9,6 +9,7 @@ import torch
 from whybox import v1
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.passes.batch_sizes import ensure_measured
 
 
 class Handler:
@@ -24,7 +25,9 @@ class Handler:
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"
         # Loaded here, so that the first readiness probe already meets a loaded model.
-        self._analyzer = Analyzer(Classifier.load(Path(properties["model_dir"]), device))
+        classifier = Classifier.load(Path(properties["model_dir"]), device)
+        ensure_measured(classifier)
+        self._analyzer = Analyzer(classifier)
 
     def handle(self, data: Sequence[Mapping[str, bytes | bytearray]], _context: Any) -> list[bytes]:
         """Serialized `Work` under "request" in, serialized `WorkResult` out."""

@@ -81,6 +81,7 @@ def full_model() -> v1.Model:
     model.default_attack = "fmn"
     model.attack_check.MergeFrom(v1.AttackCheck(reasons=["It is random."], repetition_difference=0.5))
     model.corruptions.add(name="fog", group="weather", summary="Haze.", severities=5)
+    model.batch_sizes.MergeFrom(v1.BatchSizes(forward=4, occluded=4, gradient=1, runtime={"threads": "1"}))
     return model
 
 

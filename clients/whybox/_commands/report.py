@@ -42,6 +42,9 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
     for model in models:
         console.print(Text.assemble((f"{model.name} {model.version}", "bold"), f"  {model.title}"))
         console.print(_indented(Text(f"{model.num_classes} classes; norms: {', '.join(model.norms) or 'none'}")))
+        if (sizes := model.batch_sizes) is not None:
+            shared = f"forward {sizes.forward}, occluded {sizes.occluded}, gradient {sizes.gradient}"
+            console.print(_indented(Text(f"pictures that may share a pass: {shared}")))
         methods = Table.grid(padding=(0, 2))
         for method in model.methods:
             methods.add_row(Text(method.name, "dim" if method.unavailable else ""), _method(method))

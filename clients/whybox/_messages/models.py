@@ -15,6 +15,7 @@ def read_model(message: v1.Model) -> results.ModelInfo:
         attacks=many(message.attacks, results.Attack),
         attack_check=one(message, "attack_check", results.AttackCheck),
         corruptions=many(message.corruptions, results.CorruptionKind),
+        batch_sizes=one(message, "batch_sizes", results.BatchSizes),
     )
 
 

@@ -12,6 +12,7 @@ from whybox.results.explanation import Explanation
 from whybox.results.model import (
     Attack,
     AttackCheck,
+    BatchSizes,
     CorruptionKind,
     Digests,
     Method,
@@ -31,6 +32,7 @@ __all__ = [
     "Analysis",
     "Attack",
     "AttackCheck",
+    "BatchSizes",
     "Bias",
     "BiasFlag",
     "Certified",

@@ -184,6 +184,26 @@ class PackingCheck:
 
 
 @dataclass(frozen=True)
+class BatchSizes:
+    """How many pictures may share a pass through the network on a processor; found when the model was packed.
+
+    Up to these numbers, 1 to 4, each picture gets the same bits as in a pass of its own.
+
+    Attributes:
+        forward: Passes forward through ONNX Runtime.
+        occluded: Passes for a picture with a window hidden.
+        gradient: Passes forward and back through torch.
+        runtime: The processor, the number of threads, and versions of the libraries, by name; a worker with others
+            finds its own numbers.
+    """
+
+    forward: int
+    occluded: int
+    gradient: int
+    runtime: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A served model.
 
@@ -203,6 +223,7 @@ class ModelInfo:
         default_attack: Name of the attack that is used unless a request names another.
         attack_check: Whether gradient-based attacks can be trusted, or None if that was not tested.
         corruptions: Corruptions that can be applied to a picture.
+        batch_sizes: How many pictures may share a pass through the network, or None if that was not found.
     """
 
     name: str
@@ -220,3 +241,4 @@ class ModelInfo:
     default_attack: str
     attack_check: AttackCheck | None
     corruptions: tuple[CorruptionKind, ...]
+    batch_sizes: BatchSizes | None

@@ -24,6 +24,7 @@ from whybox.v1.explanation_pb2 import (
 from whybox.v1.model_pb2 import (
     Attack,
     AttackCheck,
+    BatchSizes,
     CorruptionKind,
     Digests,
     Method,
@@ -51,6 +52,7 @@ __all__ = [
     "AnalyzeResponse",
     "Attack",
     "AttackCheck",
+    "BatchSizes",
     "Bias",
     "BiasFlag",
     "BiasOptions",

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\"\xc3\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12/\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x18.whybox.v1.Preprocessing\x12\x13\n\x0bnum_classes\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\"\n\x07methods\x18\x08 \x03(\x0b\x32\x11.whybox.v1.Method\x12\r\n\x05norms\x18\t \x03(\t\x12#\n\x07\x64igests\x18\n \x01(\x0b\x32\x12.whybox.v1.Digests\x12.\n\rpacking_check\x18\x0b \x01(\x0b\x32\x17.whybox.v1.PackingCheck\x12\"\n\x07\x61ttacks\x18\x0c \x03(\x0b\x32\x11.whybox.v1.Attack\x12\x16\n\x0e\x64\x65\x66\x61ult_attack\x18\r \x01(\t\x12,\n\x0c\x61ttack_check\x18\x0e \x01(\x0b\x32\x16.whybox.v1.AttackCheck\x12.\n\x0b\x63orruptions\x18\x0f \x03(\x0b\x32\x19.whybox.v1.CorruptionKind\"H\n\rPreprocessing\x12\x0e\n\x06resize\x18\x01 \x01(\x05\x12\x0c\n\x04\x63rop\x18\x02 \x01(\x05\x12\x0c\n\x04mean\x18\x03 \x03(\x01\x12\x0b\n\x03std\x18\x04 \x03(\x01\"\xad\x02\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\t\x12\x1b\n\x13\x64\x65\x66\x61ult_evaluations\x18\x06 \x01(\x05\x12\x17\n\x0fmin_evaluations\x18\x07 \x01(\x05\x12\x19\n\x11\x64\x65\x66\x61ult_tolerance\x18\x08 \x01(\x01\x12\x18\n\x10\x64\x65\x66\x61ult_baseline\x18\t \x01(\t\x12\x13\n\x0bunavailable\x18\n \x01(\t\x12\x38\n\x12randomisation_test\x18\x0b \x01(\x0b\x32\x1c.whybox.v1.RandomisationTest\x12\x11\n\tmap_shape\x18\x0c \x03(\x05\"\\\n\x11RandomisationTest\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x10\n\x08pictures\x18\x04 \x01(\x05\"\x82\x01\n\x07\x44igests\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x15\n\rinputs_sha256\x18\x05 \x01(\t\"\xc1\x01\n\x0cPackingCheck\x12\x10\n\x08pictures\x18\x01 \x01(\x05\x12\x1c\n\x14max_logit_difference\x18\x02 \x01(\x01\x12\x35\n\x07runtime\x18\x03 \x03(\x0b\x32$.whybox.v1.PackingCheck.RuntimeEntry\x12\x1a\n\x12max_map_difference\x18\x04 \x01(\x01\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\x06\x41ttack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\r\n\x05norms\x18\x04 \x03(\t\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\t\"R\n\x0e\x43orruptionKind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x12\n\nseverities\x18\x04 \x01(\x05\"\xac\x02\n\x0b\x41ttackCheck\x12\x10\n\x08reliable\x18\x01 \x01(\x08\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12\x10\n\x08pictures\x18\x03 \x01(\x05\x12\x1d\n\x15repetition_difference\x18\x04 \x01(\x01\x12\x16\n\x0esoftmax_output\x18\x05 \x01(\x08\x12\x1b\n\x13zero_gradient_share\x18\x06 \x01(\x01\x12\x1e\n\x16\x62lack_box_better_share\x18\x07 \x01(\x01\x12\x1e\n\x16optimises_at_inference\x18\x08 \x01(\x08\x12\x1a\n\x12radius_helps_share\x18\t \x01(\x01\x12\x0f\n\x07planted\x18\n \x01(\x05\x12\x15\n\rplanted_found\x18\x0b \x01(\x05\x12\x10\n\x08\x61ttacked\x18\x0c \x01(\x05\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15whybox/v1/model.proto\x12\twhybox.v1\"\xef\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12/\n\rpreprocessing\x18\x05 \x01(\x0b\x32\x18.whybox.v1.Preprocessing\x12\x13\n\x0bnum_classes\x18\x06 \x01(\x05\x12\x0e\n\x06labels\x18\x07 \x03(\t\x12\"\n\x07methods\x18\x08 \x03(\x0b\x32\x11.whybox.v1.Method\x12\r\n\x05norms\x18\t \x03(\t\x12#\n\x07\x64igests\x18\n \x01(\x0b\x32\x12.whybox.v1.Digests\x12.\n\rpacking_check\x18\x0b \x01(\x0b\x32\x17.whybox.v1.PackingCheck\x12\"\n\x07\x61ttacks\x18\x0c \x03(\x0b\x32\x11.whybox.v1.Attack\x12\x16\n\x0e\x64\x65\x66\x61ult_attack\x18\r \x01(\t\x12,\n\x0c\x61ttack_check\x18\x0e \x01(\x0b\x32\x16.whybox.v1.AttackCheck\x12.\n\x0b\x63orruptions\x18\x0f \x03(\x0b\x32\x19.whybox.v1.CorruptionKind\x12*\n\x0b\x62\x61tch_sizes\x18\x10 \x01(\x0b\x32\x15.whybox.v1.BatchSizes\"\xa6\x01\n\nBatchSizes\x12\x0f\n\x07\x66orward\x18\x01 \x01(\x05\x12\x10\n\x08occluded\x18\x02 \x01(\x05\x12\x10\n\x08gradient\x18\x03 \x01(\x05\x12\x33\n\x07runtime\x18\x04 \x03(\x0b\x32\".whybox.v1.BatchSizes.RuntimeEntry\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\rPreprocessing\x12\x0e\n\x06resize\x18\x01 \x01(\x05\x12\x0c\n\x04\x63rop\x18\x02 \x01(\x05\x12\x0c\n\x04mean\x18\x03 \x03(\x01\x12\x0b\n\x03std\x18\x04 \x03(\x01\"\xad\x02\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0f\n\x07options\x18\x04 \x03(\t\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\t\x12\x1b\n\x13\x64\x65\x66\x61ult_evaluations\x18\x06 \x01(\x05\x12\x17\n\x0fmin_evaluations\x18\x07 \x01(\x05\x12\x19\n\x11\x64\x65\x66\x61ult_tolerance\x18\x08 \x01(\x01\x12\x18\n\x10\x64\x65\x66\x61ult_baseline\x18\t \x01(\t\x12\x13\n\x0bunavailable\x18\n \x01(\t\x12\x38\n\x12randomisation_test\x18\x0b \x01(\x0b\x32\x1c.whybox.v1.RandomisationTest\x12\x11\n\tmap_shape\x18\x0c \x03(\x05\"\\\n\x11RandomisationTest\x12\x0e\n\x06passed\x18\x01 \x01(\x08\x12\x12\n\nsimilarity\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x10\n\x08pictures\x18\x04 \x01(\x05\"\x82\x01\n\x07\x44igests\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x15\n\rinputs_sha256\x18\x05 \x01(\t\"\xc1\x01\n\x0cPackingCheck\x12\x10\n\x08pictures\x18\x01 \x01(\x05\x12\x1c\n\x14max_logit_difference\x18\x02 \x01(\x01\x12\x35\n\x07runtime\x18\x03 \x03(\x0b\x32$.whybox.v1.PackingCheck.RuntimeEntry\x12\x1a\n\x12max_map_difference\x18\x04 \x01(\x01\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"^\n\x06\x41ttack\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x11\n\treference\x18\x03 \x01(\t\x12\r\n\x05norms\x18\x04 \x03(\t\x12\x13\n\x0b\x65valuations\x18\x05 \x01(\t\"R\n\x0e\x43orruptionKind\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x12\n\nseverities\x18\x04 \x01(\x05\"\xac\x02\n\x0b\x41ttackCheck\x12\x10\n\x08reliable\x18\x01 \x01(\x08\x12\x0f\n\x07reasons\x18\x02 \x03(\t\x12\x10\n\x08pictures\x18\x03 \x01(\x05\x12\x1d\n\x15repetition_difference\x18\x04 \x01(\x01\x12\x16\n\x0esoftmax_output\x18\x05 \x01(\x08\x12\x1b\n\x13zero_gradient_share\x18\x06 \x01(\x01\x12\x1e\n\x16\x62lack_box_better_share\x18\x07 \x01(\x01\x12\x1e\n\x16optimises_at_inference\x18\x08 \x01(\x08\x12\x1a\n\x12radius_helps_share\x18\t \x01(\x01\x12\x0f\n\x07planted\x18\n \x01(\x05\x12\x15\n\rplanted_found\x18\x0b \x01(\x05\x12\x10\n\x08\x61ttacked\x18\x0c \x01(\x05\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,26 +32,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.model_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
+  _globals['_BATCHSIZES_RUNTIMEENTRY']._loaded_options = None
+  _globals['_BATCHSIZES_RUNTIMEENTRY']._serialized_options = b'8\001'
   _globals['_PACKINGCHECK_RUNTIMEENTRY']._loaded_options = None
   _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_options = b'8\001'
   _globals['_MODEL']._serialized_start=37
-  _globals['_MODEL']._serialized_end=488
-  _globals['_PREPROCESSING']._serialized_start=490
-  _globals['_PREPROCESSING']._serialized_end=562
-  _globals['_METHOD']._serialized_start=565
-  _globals['_METHOD']._serialized_end=866
-  _globals['_RANDOMISATIONTEST']._serialized_start=868
-  _globals['_RANDOMISATIONTEST']._serialized_end=960
-  _globals['_DIGESTS']._serialized_start=963
-  _globals['_DIGESTS']._serialized_end=1093
-  _globals['_PACKINGCHECK']._serialized_start=1096
-  _globals['_PACKINGCHECK']._serialized_end=1289
-  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_start=1243
-  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_end=1289
-  _globals['_ATTACK']._serialized_start=1291
-  _globals['_ATTACK']._serialized_end=1385
-  _globals['_CORRUPTIONKIND']._serialized_start=1387
-  _globals['_CORRUPTIONKIND']._serialized_end=1469
-  _globals['_ATTACKCHECK']._serialized_start=1472
-  _globals['_ATTACKCHECK']._serialized_end=1772
+  _globals['_MODEL']._serialized_end=532
+  _globals['_BATCHSIZES']._serialized_start=535
+  _globals['_BATCHSIZES']._serialized_end=701
+  _globals['_BATCHSIZES_RUNTIMEENTRY']._serialized_start=655
+  _globals['_BATCHSIZES_RUNTIMEENTRY']._serialized_end=701
+  _globals['_PREPROCESSING']._serialized_start=703
+  _globals['_PREPROCESSING']._serialized_end=775
+  _globals['_METHOD']._serialized_start=778
+  _globals['_METHOD']._serialized_end=1079
+  _globals['_RANDOMISATIONTEST']._serialized_start=1081
+  _globals['_RANDOMISATIONTEST']._serialized_end=1173
+  _globals['_DIGESTS']._serialized_start=1176
+  _globals['_DIGESTS']._serialized_end=1306
+  _globals['_PACKINGCHECK']._serialized_start=1309
+  _globals['_PACKINGCHECK']._serialized_end=1502
+  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_start=655
+  _globals['_PACKINGCHECK_RUNTIMEENTRY']._serialized_end=701
+  _globals['_ATTACK']._serialized_start=1504
+  _globals['_ATTACK']._serialized_end=1598
+  _globals['_CORRUPTIONKIND']._serialized_start=1600
+  _globals['_CORRUPTIONKIND']._serialized_end=1682
+  _globals['_ATTACKCHECK']._serialized_start=1685
+  _globals['_ATTACKCHECK']._serialized_end=1985
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class Model(_message.Message):
     DEFAULT_ATTACK_FIELD_NUMBER: _builtins.int
     ATTACK_CHECK_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model: lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
@@ -91,6 +92,10 @@ class Model(_message.Message):
     def corruptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CorruptionKind]:
         """Corruptions and changes of geometry that can be applied to a picture."""
 
+    @_builtins.property
+    def batch_sizes(self) -> Global___BatchSizes:
+        """Numbers of pictures that may share a pass through the network on a processor; found when the model was packed."""
+
     def __init__(
         self,
         *,
@@ -109,14 +114,76 @@ class Model(_message.Message):
         default_attack: _builtins.str = ...,
         attack_check: Global___AttackCheck | None = ...,
         corruptions: _abc.Iterable[Global___CorruptionKind] | None = ...,
+        batch_sizes: Global___BatchSizes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "batch_sizes", b"batch_sizes", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "batch_sizes", b"batch_sizes", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class BatchSizes(_message.Message):
+    """The largest numbers of pictures that may share a pass, 1 to 4, for each kind of pass. Whatever their number up to
+    this one, and whatever the other pictures, each picture gets the same bits as in a pass of its own. So an answer does
+    not depend on what else is computed. 1 is a network whose kernels round differently for several pictures. Kinds of
+    passes that are not listed take one picture at a time. A worker whose `runtime` differs finds its own numbers when it
+    starts. On a GPU passes are shared by up to 64 pictures without this promise.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RuntimeEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FORWARD_FIELD_NUMBER: _builtins.int
+    OCCLUDED_FIELD_NUMBER: _builtins.int
+    GRADIENT_FIELD_NUMBER: _builtins.int
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    forward: _builtins.int
+    """Passes forward through ONNX Runtime."""
+    occluded: _builtins.int
+    """Passes for a picture with a window hidden, which compute only what changes."""
+    gradient: _builtins.int
+    """Passes forward and back through torch."""
+    @_builtins.property
+    def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the bits depend on: the "processor", the number of "threads", and versions of the libraries, by name."""
+
+    def __init__(
+        self,
+        *,
+        forward: _builtins.int = ...,
+        occluded: _builtins.int = ...,
+        gradient: _builtins.int = ...,
+        runtime: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forward", b"forward", "gradient", b"gradient", "occluded", b"occluded", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSizes: _TypeAlias = BatchSizes  # noqa: Y015
 
 @_typing.final
 class Preprocessing(_message.Message):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox.arguments import integer
 from whybox_handlers.models import networks
+from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights
 from whybox_handlers.pictures.decoding import as_view, decode, preprocess
@@ -49,8 +50,17 @@ class Differentiable(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """[N, 3, crop, crop] pictures in [0, 1] to [N, classes] logits."""
-        return self.stages(pictures)[0]
+        """[N, 3, crop, crop] pictures in [0, 1] to [N, classes] logits.
+
+        On a processor the head takes feature maps one by one: its matrix product rounds differently for several rows.
+        """
+        inputs = (pictures - self.mean) / self.std
+        if self.features is None:
+            logits: Tensor = self.head(inputs)
+            return logits
+        maps = self.features(inputs)
+        parts = maps.split(1 if maps.device.type == "cpu" else len(maps))
+        return torch.cat([self.head(part) for part in parts])
 
     def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """The logits and, for a network with feature maps, the maps that they were computed from."""
@@ -106,13 +116,23 @@ class Classifier:
         network: The torch network, on `device`; float32.
         serving: The network that serves predictions.
         device: The device of `network`.
+        batch_sizes: How many rows may share a pass on a processor; without a `runtime` they are not known, and each row
+            has its own.
     """
 
-    def __init__(self, model: v1.Model, network: Differentiable, serving: Serving, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: v1.Model,
+        network: Differentiable,
+        serving: Serving,
+        device: torch.device,
+        batch_sizes: v1.BatchSizes | None = None,
+    ) -> None:
         self.model = model
         self.network = network.to(device)
         self.serving = serving
         self.device = device
+        self.batch_sizes = batch_sizes or v1.BatchSizes()
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
@@ -131,7 +151,9 @@ class Classifier:
                 raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
         network = differentiable(model, directory / WEIGHTS)
         where = torch.device(device)
-        return cls(model, network, OnnxServing(onnx, where), where)
+        # Sizes that were found with other kernels say nothing about these.
+        sizes = model.batch_sizes if model.batch_sizes.runtime == kernels() else None
+        return cls(model, network, OnnxServing(onnx, where), where, sizes)
 
     def see(self, image: bytes, *, view: bool = False) -> tuple[Tensor, v1.View]:
         """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.
@@ -150,11 +172,13 @@ class Classifier:
 
     def look(self, pictures: Tensor) -> Served:
         """Logits and feature maps of the serving network for pictures [N, 3, crop, crop] in [0, 1]."""
-        return Served.of(self.serving(pictures))
+        size = max(self.batch_sizes.forward, 1) if self.device.type == "cpu" else len(pictures)
+        parts = [self.serving(pictures[row : row + size]) for row in range(0, len(pictures), size)]
+        return Served.of(tuple(torch.cat(stage) for stage in zip(*parts, strict=True)))
 
     def serve(self, pictures: Tensor) -> Tensor:
         """The logits of `look`."""
-        return self.serving(pictures)[0]
+        return self.look(pictures).logits
 
     def probabilities(self, pictures: Tensor) -> Tensor:
         """Softmax of `serve`: [N, classes], each row summing to 1; float64, on the CPU."""

@@ -17,7 +17,7 @@ from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
@@ -73,14 +73,14 @@ def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Class
             else:
                 parameter.fill_(float(layer in norms and name == "weight"))
     _calibrate([norm for norm in norms if isinstance(norm, _BatchNorm)], network, pictures)
-    random = Classifier(classifier.model, network, TorchServing(network), torch.device("cpu"))
+    random = Classifier(classifier.model, network, TorchServing(network), torch.device("cpu"), classifier.batch_sizes)
     logits = random.serve(pictures).double()
     if not float((logits - logits.mean(dim=0)).norm()) > _MIN_SPREAD * float(logits.norm()):
         raise DeadNetworkError("with random weights in its last layers the network gives every picture the same answer")
     return random
 
 
-def _calibrate(norms: Sequence[_BatchNorm], network: nn.Module, pictures: Tensor) -> None:
+def _calibrate(norms: Sequence[_BatchNorm], network: Differentiable, pictures: Tensor) -> None:
     """Gives batch norms the statistics of the pictures in one pass: each sees the output of the earlier ones."""
     for norm in norms:
         norm.reset_running_stats()
@@ -88,7 +88,7 @@ def _calibrate(norms: Sequence[_BatchNorm], network: nn.Module, pictures: Tensor
         norm.momentum = None
         norm.train()
     with torch.no_grad():
-        network(pictures)
+        network.stages(pictures)
     for norm in norms:
         norm.eval()
 

@@ -38,7 +38,7 @@ def differentiate_margin(
 ) -> tuple[Tensor, ...]:
     """Logits [N, classes] and the gradients [N, 3, H, W] of the labels' leads over the rivals; -1 is the best other.
 
-    On a processor row by row: the last matrix product rounds differently for several rows, which a search amplifies.
+    On a processor row by row: kernels round differently for several rows, which a search amplifies.
     Rows of the same picture, which differ in the rival alone, share the pass forward.
     """
     network, device = classifier.network, classifier.device

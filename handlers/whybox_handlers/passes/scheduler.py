@@ -2,8 +2,8 @@
 
 `run` computes what they wait for together, batch by batch, and checks the limits of every task between batches.
 
-Batches are small enough that the kernels of torch and ONNX Runtime give each row the same bits whatever its neighbours
-are (seen with oneDNN up to 8 rows): a map does not depend on the other pictures of the batch.
+Batches on a processor are small enough that each row gets the same bits whatever its neighbours are (see
+`batch_sizes`): a map does not depend on the other pictures of the batch.
 """
 
 import time
@@ -17,11 +17,9 @@ from torch import Tensor
 from whybox.v1 import errors
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Clock, Limits, Wanted
+from whybox_handlers.passes.batch_sizes import batch_size
 
 T = TypeVar("T")
-
-# On a processor larger batches are no faster per row, leave its cache, and round differently.
-_ROWS = {"cpu": 4, "cuda": 64}
 
 
 @dataclass
@@ -125,7 +123,7 @@ def _computed(
     failures: dict[int, Exception] = {}
     answers: dict[int, list[tuple[Tensor, ...]]] = {index: [] for index in together}
     rows = [_Row(index, row) for index, wanted in together.items() for row in range(len(wanted))]
-    size = _ROWS[classifier.device.type]
+    size = batch_size(classifier, next(iter(together.values())).compute)
     while rows:
         for index in {row.task for row in rows[:size]}:
             if (stop := _stop(tasks[index].limits)) is not None:

@@ -30,6 +30,7 @@ from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
+from whybox_handlers.packing.batch_sizes import find_batch_sizes
 from whybox_handlers.packing.check_pictures import read_views
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
@@ -233,9 +234,10 @@ def _check(
 ) -> None:
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
-    classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    compare_logits(classifier, views, report)
     stacked = torch.stack([*views.values()])
+    find_batch_sizes(model, network, onnx, stacked, report)
+    classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu, model.batch_sizes)
+    compare_logits(classifier, views, report)
     try_methods(classifier, stacked[0], report)
     compare_maps(classifier, stacked[0], report)
     if checks == "export":

@@ -28,6 +28,7 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
         title="Lite [bold]0",
         num_classes=1000,
         norms=["linf"],
+        batch_sizes=v1.BatchSizes(forward=4, occluded=3, gradient=1),
         methods=methods,
         attacks=[
             v1.Attack(name="fmn", summary="Steps.", norms=["linf", "l2"], evaluations="gradient"),
@@ -45,6 +46,7 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
     assert result.exit_code == 0
     assert "lite0 1.0  Lite [bold]0" in result.stdout
     assert "1000 classes; norms: linf" in result.stdout
+    assert "pictures that may share a pass: forward 4, occluded 3, gradient 1" in result.stdout
     text = " ".join(result.stdout.split())
     for words in (
         "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, ",

@@ -196,6 +196,7 @@ def test_models_arrive_whole() -> None:
             planted_found=4,
         ),
         corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
+        batch_sizes=v1.BatchSizes(forward=4, occluded=4, gradient=1, runtime={"threads": "1"}),
     )
     assert_same(model, read_model(model))
     assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

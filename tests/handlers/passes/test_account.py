@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
 from clocks import Clock
+from whybox import v1
 from whybox.v1 import errors
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.account import Grant, Limits, Passes, StoppedBy
@@ -37,7 +38,9 @@ class Watched(nn.Module):
 def watched(meanwhile: Callable[[], object] = lambda: None) -> tuple[Classifier, Watched]:
     torch.manual_seed(0)
     layer = Watched(meanwhile)
-    return classifier_of(network_of(layer, nn.Flatten(1), nn.Linear(3 * 4 * 4, 2))), layer
+    classifier = classifier_of(network_of(layer, nn.Flatten(1), nn.Linear(3 * 4 * 4, 2)))
+    classifier.batch_sizes = v1.BatchSizes(forward=4, occluded=4, gradient=4)
+    return classifier, layer
 
 
 def rows(count: int, value: float = 0.5) -> Tensor:

@@ -73,6 +73,8 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
     assert model.packing_check.pictures == 20
     assert 0 < model.packing_check.max_logit_difference < 1e-3
     assert 0 < model.packing_check.max_map_difference < 1e-3
+    assert (model.batch_sizes.forward, model.batch_sizes.occluded, model.batch_sizes.gradient) == (4, 4, 4)
+    assert model.batch_sizes.runtime["threads"] == "1"
 
 
 def test_methods_are_those_of_the_registry(archive: Path) -> None:
@@ -105,6 +107,17 @@ def test_the_exported_network_has_logits_and_maps(archive: Path) -> None:
         pictures = torch.rand(number, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         for served, computed in zip(classifier.look(pictures), classifier.network.stages(pictures), strict=True):
             torch.testing.assert_close(served, computed, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batch_sizes_count_where_they_were_found(archive: Path, threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        loaded = load_archive(archive)
+    finally:
+        torch.set_num_threads(before)
+    assert loaded.batch_sizes == (loaded.model.batch_sizes if threads == 1 else v1.BatchSizes())
 
 
 def test_packing_again_does_nothing(archive: Path, spec_path: Path) -> None:

@@ -9,7 +9,7 @@ from whybox_handlers.explanations.explainers.attribution import Question
 from whybox_handlers.passes.account import Grant, Passes
 
 ROUNDING = 1e-6
-"""Share of the largest logit; the same picture at another place of a batch may differ by a tenth of this."""
+"""Share of the largest logit; on a GPU the same picture at another place of a batch may differ by a tenth of this."""
 
 
 async def value_of(passes: Passes, question: Question, kept: Tensor) -> Tensor:

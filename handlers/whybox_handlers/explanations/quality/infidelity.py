@@ -22,7 +22,7 @@ _SMALLEST, _LARGEST = 1 / 8, 1 / 2
 _DISPLACEMENTS = 16
 """Random places; they cost no passes."""
 _ROUNDING = 1e-4
-"""In logits; the same picture in another batch may differ by a tenth of this."""
+"""In logits; on a GPU the same picture in another batch may differ by a tenth of this."""
 
 
 class Infidelity(NamedTuple):

@@ -509,7 +509,7 @@ class AttackCheck(_message.Message):
     gradient_evaluations: _builtins.int
     """Budget of the attack with gradients on each attacked picture: gradient evaluations."""
     forward_evaluations: _builtins.int
-    """Budget of the attack without gradients on each attacked picture: forward evaluations, 300 to 150."""
+    """Budget of the attack without gradients on each attacked picture: forward evaluations, 300 to 100."""
     planted_evaluations: _builtins.int
     """Budget of the search for each planted picture: gradient evaluations, 30 to 15."""
     @_builtins.property

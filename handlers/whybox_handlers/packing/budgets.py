@@ -32,7 +32,7 @@ class Budget:
             unless the method needs more.
         attacked_pictures: 2 to 1.
         gradient_evaluations: Of the attack that follows gradients, for one picture; 10.
-        forward_evaluations: Of the attack without gradients: 300 to 150.
+        forward_evaluations: Of the attack without gradients: 300 to 100.
         planted_evaluations: Gradient evaluations of the search for a planted picture: 30 to 15.
     """
 
@@ -59,7 +59,7 @@ def budget_of(multiply_adds: int) -> Budget:
         map_evaluations={"gradient": between(8, 4), "forward": between(64, 25)},
         attacked_pictures=between(2, 1),
         gradient_evaluations=10,
-        forward_evaluations=MinimalAttack.forwards_per_gradient * between(30, 15),
+        forward_evaluations=MinimalAttack.forwards_per_gradient * between(30, 10),
         planted_evaluations=between(30, 15),
     )
 

@@ -61,6 +61,9 @@ def pack(
     Packing exports the network to ONNX and compares it with torch on real pictures. It refuses the model if a logit
     differs by more than 1e-4 of the largest logit or if the five best classes differ. An archive that is up to date is
     not built again. Without a terminal each step is a line on standard error.
+
+    Methods and attacks are tested side by side on all cores; OMP_NUM_THREADS sets their number. Networks above 1e9
+    multiply-adds are tested with fewer pictures and evaluations, which GetModel tells.
     """
     # Imported here: the serving process must not load torch.
     from whybox_server.packing.pack import PackError, SpecError, pack_model

@@ -99,7 +99,10 @@ def area_words(region: Region) -> str:
 
 def randomisation_words(test: RandomisationTest) -> str:
     """Whether a method's maps depend on what the network has learnt."""
-    numbers = f"similarity {test.similarity:.2f}, limit {test.threshold:.2f}, {test.pictures} pictures"
+    numbers = (
+        f"similarity {test.similarity:.2f}, limit {test.threshold:.2f}; "
+        f"pictures: {test.pictures}, evaluations for a map: at most {test.evaluations}"
+    )
     if test.passed:
         return f"passed the randomisation test ({numbers})"
     return f"failed the randomisation test: its maps stay similar when weights are randomised ({numbers})"

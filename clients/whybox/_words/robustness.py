@@ -124,10 +124,16 @@ def attack_check_words(check: AttackCheck) -> str:
     """Whether gradient-based attacks on the model can be trusted."""
     if not check.pictures:
         return "gradient-based attacks were not checked on this model"
-    numbers = [f"{check.pictures} pictures, {check.attacked} of them attacked"]
+    numbers = [
+        f"{check.pictures} pictures, {check.attacked} of them attacked with {check.gradient_evaluations} gradients and "
+        f"with {check.forward_evaluations} forward passes"
+    ]
     numbers.append(f"a gradient-free attack did much better on {percent_words(check.black_box_better_share)}")
     if check.planted:
-        numbers.append(f"{check.planted_found} of {check.planted} planted changes were found")
+        numbers.append(
+            f"{check.planted_found} of {check.planted} planted changes were found, "
+            f"with {check.planted_evaluations} gradients each"
+        )
     verdict = "gradient-based attacks can be trusted"
     if not check.reliable:
         verdict = f"gradient-based attacks cannot be trusted: {'; '.join(check.reasons)}"

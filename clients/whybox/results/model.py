@@ -35,12 +35,14 @@ class RandomisationTest:
             means that the maps have nothing in common.
         threshold: Similarity at which a method fails the test.
         pictures: Number of pictures that were counted; maps with fewer than 20 different values are not.
+        evaluations: Largest number of evaluations that one of the maps took; fewer for large networks.
     """
 
     passed: bool
     similarity: float
     threshold: float
     pictures: int
+    evaluations: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ class AttackCheck:
         reasons: The checks that do, in words for people.
         pictures: Number of pictures that were tested; 0 for a model that was packed without the checks.
         attacked: Number of these pictures that were attacked.
+        gradient_evaluations: Gradient evaluations that the attack with gradients could spend on each of them.
+        forward_evaluations: Forward evaluations that the attack without gradients could spend on each of them.
+        planted_evaluations: Gradient evaluations that the search for each planted picture could spend.
         repetition_difference: Largest difference of a logit between repeated passes of one picture; above 0 the network
             is random.
         softmax_output: Whether the network returns probabilities instead of logits; saturated probabilities have no
@@ -135,6 +140,9 @@ class AttackCheck:
     planted: int
     planted_found: int
     attacked: int
+    gradient_evaluations: int
+    forward_evaluations: int
+    planted_evaluations: int
 
 
 @dataclass(frozen=True)
@@ -175,12 +183,15 @@ class PackingCheck:
         max_map_difference: Largest difference of a map from Captum's, as a share of the range of that map's values; 0
             means the same map.
         runtime: Versions of the libraries that were compared, by name.
+        multiply_adds: Multiply-adds of one pass of one picture; above 1e9 methods and attacks are tested with less. 0
+            for a model that was packed without these tests.
     """
 
     pictures: int
     max_logit_difference: float
     max_map_difference: float
     runtime: Mapping[str, str]
+    multiply_adds: float
 
 
 @dataclass(frozen=True)

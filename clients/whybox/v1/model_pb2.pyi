@@ -309,8 +309,9 @@ class RandomisationTest(_message.Message):
     was packed. It compares maps of the trained network with maps of the same network with random weights in the last
     quarter of its layers, which hold what it has learnt about the classes. If the maps stay alike, the method shows
     edges of the picture rather than what the network has learnt. The maps are made with few evaluations: 8 gradients or
-    64 forward passes, or the fewest that the method needs. Maps of a method that samples are then noisy and differ
-    anyway, so a pass says less about such a method than a failure.
+    64 forward passes, down to 4 or 25 for large networks (see PackingCheck.multiply_adds), or the fewest that the method
+    needs. A method that samples draws the same samples for both networks. Its maps are noisy and differ by their noise
+    too, so a pass says less about such a method than a failure.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -319,6 +320,7 @@ class RandomisationTest(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
+    EVALUATIONS_FIELD_NUMBER: _builtins.int
     passed: _builtins.bool
     """Whether `similarity` is below `threshold`."""
     similarity: _builtins.float
@@ -326,7 +328,11 @@ class RandomisationTest(_message.Message):
     threshold: _builtins.float
     """The method fails if `similarity` is at or above this value."""
     pictures: _builtins.int
-    """Number of pictures. Pictures with fewer than 20 different values in a map are left out."""
+    """Number of pictures: at most 4 for methods that spend gradients and 2 for others, 2 and 1 for large networks.
+    Pictures with fewer than 20 different values in a map are left out.
+    """
+    evaluations: _builtins.int
+    """Largest number of evaluations, of the method's kind, that one of the maps took."""
     def __init__(
         self,
         *,
@@ -334,10 +340,11 @@ class RandomisationTest(_message.Message):
         similarity: _builtins.float = ...,
         threshold: _builtins.float = ...,
         pictures: _builtins.int = ...,
+        evaluations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["passed", b"passed", "pictures", b"pictures", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluations", b"evaluations", "passed", b"passed", "pictures", b"pictures", "similarity", b"similarity", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -413,6 +420,7 @@ class PackingCheck(_message.Message):
     MAX_LOGIT_DIFFERENCE_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     MAX_MAP_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    MULTIPLY_ADDS_FIELD_NUMBER: _builtins.int
     pictures: _builtins.int
     """Number of pictures on which logits were compared."""
     max_logit_difference: _builtins.float
@@ -420,6 +428,11 @@ class PackingCheck(_message.Message):
     max_map_difference: _builtins.float
     """Largest difference of a map (saliency, input_x_gradient, grad_cam) from Captum's, as a share of the range of the
     map's values; packing refuses the model above 1e-3.
+    """
+    multiply_adds: _builtins.float
+    """Multiply-adds of the convolutions and linear layers in one pass of one picture. Above 1e9, methods and attacks are
+    tested on fewer pictures with fewer evaluations; `randomisation_test` and `attack_check` tell the numbers. 0 if the
+    model was packed with --checks export.
     """
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -432,10 +445,11 @@ class PackingCheck(_message.Message):
         max_logit_difference: _builtins.float = ...,
         runtime: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         max_map_difference: _builtins.float = ...,
+        multiply_adds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_logit_difference", b"max_logit_difference", "max_map_difference", b"max_map_difference", "pictures", b"pictures", "runtime", b"runtime"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_logit_difference", b"max_logit_difference", "max_map_difference", b"max_map_difference", "multiply_adds", b"multiply_adds", "pictures", b"pictures", "runtime", b"runtime"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,6 +551,9 @@ class AttackCheck(_message.Message):
     PLANTED_FIELD_NUMBER: _builtins.int
     PLANTED_FOUND_FIELD_NUMBER: _builtins.int
     ATTACKED_FIELD_NUMBER: _builtins.int
+    GRADIENT_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    FORWARD_EVALUATIONS_FIELD_NUMBER: _builtins.int
+    PLANTED_EVALUATIONS_FIELD_NUMBER: _builtins.int
     reliable: _builtins.bool
     """Whether attacks that follow gradients can be trusted: true if `reasons` is empty."""
     pictures: _builtins.int
@@ -562,7 +579,15 @@ class AttackCheck(_message.Message):
     planted_found: _builtins.int
     """Number of planted adversarial pictures that the attack found."""
     attacked: _builtins.int
-    """Number of attacked pictures, out of `pictures`. Adversarial changes are planted in the same pictures."""
+    """Number of attacked pictures, out of `pictures`: 2, or 1 for large networks (see PackingCheck.multiply_adds).
+    Adversarial changes are planted in the same pictures.
+    """
+    gradient_evaluations: _builtins.int
+    """Budget of the attack with gradients on each attacked picture: gradient evaluations."""
+    forward_evaluations: _builtins.int
+    """Budget of the attack without gradients on each attacked picture: forward evaluations, 300 to 100."""
+    planted_evaluations: _builtins.int
+    """Budget of the search for each planted picture: gradient evaluations, 30 to 15."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What speaks against such attacks, in sentences for people."""
@@ -582,10 +607,13 @@ class AttackCheck(_message.Message):
         planted: _builtins.int = ...,
         planted_found: _builtins.int = ...,
         attacked: _builtins.int = ...,
+        gradient_evaluations: _builtins.int = ...,
+        forward_evaluations: _builtins.int = ...,
+        planted_evaluations: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacked", b"attacked", "black_box_better_share", b"black_box_better_share", "optimises_at_inference", b"optimises_at_inference", "pictures", b"pictures", "planted", b"planted", "planted_found", b"planted_found", "radius_helps_share", b"radius_helps_share", "reasons", b"reasons", "reliable", b"reliable", "repetition_difference", b"repetition_difference", "softmax_output", b"softmax_output", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attacked", b"attacked", "black_box_better_share", b"black_box_better_share", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "optimises_at_inference", b"optimises_at_inference", "pictures", b"pictures", "planted", b"planted", "planted_evaluations", b"planted_evaluations", "planted_found", b"planted_found", "radius_helps_share", b"radius_helps_share", "reasons", b"reasons", "reliable", b"reliable", "repetition_difference", b"repetition_difference", "softmax_output", b"softmax_output", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

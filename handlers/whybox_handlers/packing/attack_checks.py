@@ -6,7 +6,7 @@ et al., arXiv:2206.13991).
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, TorchServing
 from whybox_handlers.models.subject import Subject
+from whybox_handlers.packing.budgets import Budget
+from whybox_handlers.packing.side_by_side import side_by_side
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.computations import ANY_RIVAL, differentiate_margin
 from whybox_handlers.passes.scheduler import run_one
@@ -25,10 +27,6 @@ from whybox_handlers.robustness.verdict import objections_to_attacks
 
 _NORM = "linf"
 _FOLLOWING, _BLACK_BOX = "fmn", "square"
-_EVALUATIONS = 10
-_BLACK_BOX_EVALUATIONS = 30
-# Attacks are slow, so at most this number of the pictures is attacked.
-_ATTACKED = 2
 # A distance below this share of another one is much better.
 _MUCH_BETTER = 0.8
 # A gradient with a larger share of zeros says nothing about most of the picture.
@@ -41,12 +39,13 @@ _INNER, _INNER_SHARE = 16, 0.75
 _SUM_OF_PROBABILITIES = 1e-4
 
 
-def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str], None]) -> None:
+def check_attacks(classifier: Classifier, views: Tensor, budget: Budget, report: Callable[[str], None]) -> None:
     """Notes the outcomes and the default attack in the manifest.
 
     Args:
         classifier: On the CPU.
-        views: [N, 3, crop, crop] in [0, 1].
+        views: [N, 3, crop, crop] in [0, 1]; the first ones are attacked.
+        budget: For this network.
         report: Called with each step, in a few words.
     """
     check = classifier.model.attack_check
@@ -62,25 +61,57 @@ def check_attacks(classifier: Classifier, views: Tensor, report: Callable[[str],
     check.zero_gradient_share = _mean(
         _zero_gradient(classifier, view, row) for view, row in zip(views, logits, strict=True)
     )
-    attacked = [Subject(view, v1.View(), row, None) for view, row in zip(views[:_ATTACKED], logits, strict=False)]
+    attacked = [
+        Subject(view, v1.View(), row, None)
+        for view, row in zip(views[: budget.attacked_pictures], logits, strict=False)
+    ]
     check.attacked = len(attacked)
-    following, black_box = [], []
-    for number, subject in enumerate(attacked, 1):
-        report(f"attacking picture {number} of {len(attacked)} with and without gradients")
-        following.append(_attack(classifier, subject, _FOLLOWING, _EVALUATIONS))
-        black_box.append(_attack(classifier, subject, _BLACK_BOX, _BLACK_BOX_EVALUATIONS))
+    check.gradient_evaluations = budget.gradient_evaluations
+    check.forward_evaluations = budget.forward_evaluations
+    check.planted_evaluations = budget.planted_evaluations
+    following, black_box, planted = _searched(classifier, attacked, budget, report)
     check.black_box_better_share = _mean(_better(*pair) for pair in zip(black_box, following, strict=True))
     check.radius_helps_share = _mean(_flips_back(classifier, *pair) for pair in zip(attacked, following, strict=True))
-    for index, subject in enumerate(attacked):
-        report(f"planting an adversarial picture beside picture {index + 1} of {len(attacked)}")
-        planted = _planted(classifier, subject.picture, torch.Generator().manual_seed(index))
-        if planted is not None:
-            check.planted += 1
-            check.planted_found += _finds(planted, subject.picture)
+    check.planted = sum(found is not None for found in planted)
+    check.planted_found = sum(found is True for found in planted)
     check.reasons.extend(objections_to_attacks(check))
     check.reliable = not check.reasons
     masked = check.zero_gradient_share or check.black_box_better_share or check.planted_found < check.planted
     classifier.model.default_attack = _BLACK_BOX if masked else _FOLLOWING
+
+
+def _searched(
+    classifier: Classifier, attacked: Sequence[Subject], budget: Budget, report: Callable[[str], None]
+) -> tuple[list[Found], list[Found], list[bool | None]]:
+    """For each picture: what is found with gradients and without, and whether the planted picture is found.
+
+    None in place of the last if no picture could be planted.
+    """
+
+    def follow(index: int) -> Found:
+        report(f"attacking picture {index + 1} of {len(attacked)} with gradients")
+        return _attack(classifier, attacked[index], _FOLLOWING, budget.gradient_evaluations)
+
+    def search(index: int) -> Found:
+        report(f"attacking picture {index + 1} of {len(attacked)} without gradients")
+        attack = ATTACKS[_BLACK_BOX]
+        return _attack(
+            classifier, attacked[index], _BLACK_BOX, budget.forward_evaluations // attack.forwards_per_gradient
+        )
+
+    def plant(index: int) -> bool | None:
+        report(f"planting an adversarial picture beside picture {index + 1} of {len(attacked)}")
+        picture = attacked[index].picture
+        planted = _planted(classifier, picture, torch.Generator().manual_seed(index))
+        return None if planted is None else _finds(planted, picture, budget.planted_evaluations)
+
+    checks: Sequence[Callable[[int], Any]] = (search, plant, follow)
+    jobs = [(check, index) for check in checks for index in range(len(attacked))]
+    outcomes = side_by_side(lambda job: job[0](job[1]), jobs)
+    black_box, planted, following = (
+        outcomes[start : start + len(attacked)] for start in range(0, len(jobs), len(attacked))
+    )
+    return following, black_box, planted
 
 
 def _mean(outcomes: Any) -> float:
@@ -178,9 +209,9 @@ def _planted(classifier: Classifier, view: Tensor, generator: torch.Generator) -
     return Classifier(v1.Model(), detector, TorchServing(detector), torch.device("cpu"))  # type: ignore[arg-type]
 
 
-def _finds(planted: Classifier, view: Tensor) -> bool:
+def _finds(planted: Classifier, view: Tensor, evaluations: int) -> bool:
     subject = Subject(view, v1.View(), planted.serve(view[None])[0], None)
-    adversarial = _attack(planted, subject, _FOLLOWING, _BLACK_BOX_EVALUATIONS).adversarial
+    adversarial = _attack(planted, subject, _FOLLOWING, evaluations).adversarial
     if adversarial is None:
         return False
     return NORMS[_NORM].size(adversarial.picture - view) <= _PLANTED_RADIUS

@@ -5,12 +5,21 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.packing.budgets import Budget
 from whybox_handlers.packing.peers import PEERS, map_difference
-from whybox_handlers.packing.randomisation import DeadNetworkError, attributions, randomisation_test, randomised
+from whybox_handlers.packing.randomisation import (
+    DeadNetworkError,
+    attributions,
+    looked_at,
+    randomisation_test,
+    randomised,
+)
 from whybox_handlers.packing.refusals import PackError
+from whybox_handlers.packing.side_by_side import side_by_side
 
 # ONNX Runtime and torch round differently; a larger difference, as a share of the largest logit, means that the export
 # is wrong.
@@ -20,10 +29,8 @@ _TIE = 32 * torch.finfo(torch.float32).eps
 # The same for a map of ours and Captum's, as a share of the map's range with 0.
 MAX_MAP_DIFFERENCE = 1e-3
 _TOP = 5
-# Number of pictures from which the random network takes the statistics of its batch norms, and number of pictures on
-# which a method is compared, by the evaluations that it spends.
+# Number of pictures from which the random network takes the statistics of its batch norms.
 _CALIBRATION_PICTURES = 8
-_COMPARED_PICTURES = {"gradient": 4, "forward": 2}
 
 
 def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: Callable[[str], None]) -> None:
@@ -37,11 +44,13 @@ def compare_logits(classifier: Classifier, views: Mapping[str, Tensor], report: 
     Raises:
         PackError: They disagree.
     """
-    logits = {}
-    for name, view in views.items():
+
+    def both(name: str) -> tuple[Tensor, Tensor]:
         report(f"comparing ONNX Runtime with torch on {name}")
         with torch.no_grad():
-            logits[name] = classifier.serve(view[None])[0], classifier.network(view[None])[0]
+            return classifier.serve(views[name][None])[0], classifier.network(views[name][None])[0]
+
+    logits = dict(zip(views, side_by_side(both, views), strict=True))
     # Over all pictures: the logits of one of them may all be small.
     size = max(float(expected.abs().max()) for _, expected in logits.values())
     worst = 0.0
@@ -80,14 +89,16 @@ def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], N
     Raises:
         PackError: They disagree.
     """
-    target = int(classifier.serve(view[None])[0].argmax())
+    cases = looked_at(classifier, view[None])
+    target = cases[0].subject.predicted
     check = classifier.model.packing_check
     for method in classifier.model.methods:
         if method.name not in PEERS or method.unavailable:
             continue
         report(f"comparing {method.name} with Captum's")
-        (ours,) = attributions(EXPLAINERS[method.name], classifier, view[None], [target])
-        difference = map_difference(method.name, classifier.network, view, target, ours.values)
+        # These methods take no budget.
+        (ours,) = attributions(EXPLAINERS[method.name], cases, [target], 0)
+        difference = map_difference(method.name, classifier.network, view, target, ours.attribution.values)
         if not difference <= MAX_MAP_DIFFERENCE:
             raise PackError(
                 f"{method.name}: the map differs from Captum's by {difference:.2g} of its range "
@@ -96,7 +107,7 @@ def compare_maps(classifier: Classifier, view: Tensor, report: Callable[[str], N
         check.max_map_difference = max(check.max_map_difference, difference)
 
 
-def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[str], None]) -> None:
+def randomise_methods(classifier: Classifier, views: Tensor, budget: Budget, report: Callable[[str], None]) -> None:
     """Makes the model-randomisation test of each method and notes the outcomes in the manifest.
 
     Methods that are off by default are tested too, because a failure may be the reason.
@@ -104,6 +115,7 @@ def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[s
     Args:
         classifier: On the CPU.
         views: [N, 3, crop, crop] in [0, 1], two or more different ones; the first ones are used.
+        budget: For this network.
         report: Called with each step, in a few words.
 
     Raises:
@@ -113,16 +125,28 @@ def randomise_methods(classifier: Classifier, views: Tensor, report: Callable[[s
         random = randomised(classifier, views[:_CALIBRATION_PICTURES])
     except DeadNetworkError as error:
         raise PackError(f"check_pictures.files: {error}; add pictures that differ more, or check the weights") from None
-    for method in classifier.model.methods:
+    used = views[: max(budget.compared_pictures.values())]
+    trained_cases, random_cases = looked_at(classifier, used), looked_at(random, used)
+
+    def test(method: v1.Method) -> None:
         row = EXPLAINERS[method.name]
-        if row.unavailable_for(classifier.network, [method.name], method.name):
-            continue
         report(f"testing {method.name} against a network with random weights")
+        number = budget.compared_pictures[row.evaluations]
         try:
-            outcome = randomisation_test(row, classifier, random, views[: _COMPARED_PICTURES[row.evaluations]])
+            outcome = randomisation_test(
+                row, trained_cases[:number], random_cases[:number], budget.map_evaluations[row.evaluations]
+            )
         except FailedPreconditionError as error:
             # Some methods find out only when they run that they cannot work on this network.
             method.unavailable = error.message
-            continue
+            return
         if outcome is not None:
             method.randomisation_test.CopyFrom(outcome)
+
+    testable = [
+        method
+        for method in classifier.model.methods
+        if not EXPLAINERS[method.name].unavailable_for(classifier.network, [method.name], method.name)
+    ]
+    # The longest come first, so that no core waits at the end.
+    side_by_side(test, sorted(testable, key=lambda method: -method.default_evaluations))

@@ -6,6 +6,7 @@ Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv:1810.03292.
 import copy
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +26,6 @@ from whybox_handlers.passes.scheduler import Task, run
 THRESHOLD = 0.5
 """A method fails from this mean absolute rank correlation. Unrelated maps of 7 x 7 cells reach 0.1 to 0.3 by chance. At
 0.5 a quarter of a map (0.5^2, in variance of ranks) is independent of the weights that became random."""
-MAX_EVALUATIONS = {"gradient": 8, "forward": 64}
-"""At most this number of evaluations is spent on one map, unless the method needs more: maps that are compared need not
-be finished."""
-_TOLERANCE = 0.3
-"""Methods that watch a residual may stop at this one, for the same reason."""
 _FORGOTTEN = 0.25
 """Share of the layers that become random: the last ones, which hold what the network knows about the classes. Methods
 that change the rule of the gradient fail to notice these; random weights in all layers change any map."""
@@ -72,7 +68,9 @@ def randomised(classifier: Classifier, pictures: Tensor, seed: int = 0) -> Class
                 parameter.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
             else:
                 parameter.fill_(float(layer in norms and name == "weight"))
-    _calibrate([norm for norm in norms if isinstance(norm, _BatchNorm)], network, pictures)
+    batch_norms = [norm for norm in norms if isinstance(norm, _BatchNorm)]
+    if batch_norms:
+        _calibrate(batch_norms, network, pictures)
     random = Classifier(classifier.model, network, TorchServing(network), torch.device("cpu"), classifier.batch_sizes)
     logits = random.serve(pictures).double()
     if not float((logits - logits.mean(dim=0)).norm()) > _MIN_SPREAD * float(logits.norm()):
@@ -93,19 +91,40 @@ def _calibrate(norms: Sequence[_BatchNorm], network: Differentiable, pictures: T
         norm.eval()
 
 
+class Made(NamedTuple):
+    """A map, and what it took.
+
+    Attributes:
+        attribution: The map.
+        evaluations: Evaluations of the method's kind that it spent.
+    """
+
+    attribution: Attribution
+    evaluations: int
+
+
+def looked_at(classifier: Classifier, pictures: Tensor) -> list[Case]:
+    """Pictures [N, 3, crop, crop] in [0, 1] with the classifier's answers, for `attributions`."""
+    served = classifier.look(pictures)
+    return [Case(classifier, Subject(picture, v1.View(), *served.row(index))) for index, picture in enumerate(pictures)]
+
+
 def randomisation_test(
-    row: Explainer, trained: Classifier, random: Classifier, pictures: Tensor
+    row: Explainer, trained: Sequence[Case], random: Sequence[Case], evaluations: int
 ) -> v1.RandomisationTest | None:
     """Compares a method's maps of the trained network with those of the random one, at its defaults and a small budget.
 
     Both maps explain the class that the trained network predicts. A picture is not counted if either map has fewer than
     20 different values.
 
+    Maps that are compared need not be finished. A method that samples draws the same samples for both networks, so that
+    a method that ignores the weights fails the test after any number of evaluations.
+
     Args:
         row: The method.
-        trained: The classifier.
-        random: `randomised` of it.
-        pictures: [N, 3, crop, crop] in [0, 1].
+        trained: Pictures, one or more, as the classifier sees them.
+        random: The same pictures, as `randomised` of it sees them.
+        evaluations: As in `attributions`.
 
     Returns:
         None if no picture could be counted.
@@ -113,8 +132,9 @@ def randomisation_test(
     Raises:
         Exception: Any exception of the method.
     """
-    targets = trained.serve(pictures).argmax(dim=1).tolist()
-    pairs = zip(*(_maps(row, classifier, pictures, targets) for classifier in (trained, random)), strict=True)
+    targets = [case.subject.predicted for case in trained]
+    made = [attributions(row, cases, targets, evaluations) for cases in (trained, random)]
+    pairs = zip(*([_magnitudes(each.attribution) for each in maps] for maps in made), strict=True)
     likeness = [
         abs(rank_correlation(*pair)) for pair in pairs if min(len(values.unique()) for values in pair) >= _FEWEST_VALUES
     ]
@@ -122,37 +142,39 @@ def randomisation_test(
         return None
     similarity = sum(likeness) / len(likeness)
     return v1.RandomisationTest(
-        passed=similarity < THRESHOLD, similarity=similarity, threshold=THRESHOLD, pictures=len(likeness)
+        passed=similarity < THRESHOLD,
+        similarity=similarity,
+        threshold=THRESHOLD,
+        pictures=len(likeness),
+        evaluations=max(each.evaluations for maps in made for each in maps),
     )
 
 
-def _maps(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Tensor]:
-    """Absolute values of the maps, summed over channels."""
-    made = attributions(row, classifier, pictures, targets)
-    return [channels_summed(attribution.values).abs() for attribution in made]
+def _magnitudes(attribution: Attribution) -> Tensor:
+    """Absolute values of the map, summed over channels."""
+    return channels_summed(attribution.values).abs()
 
 
-def attributions(row: Explainer, classifier: Classifier, pictures: Tensor, targets: Sequence[int]) -> list[Attribution]:
-    """Maps of several pictures, at the method's defaults except for the test's smaller budget and larger tolerance.
+def attributions(row: Explainer, cases: Sequence[Case], targets: Sequence[int], evaluations: int) -> list[Made]:
+    """Maps of several pictures, at the method's defaults except for the budget.
 
     Args:
         row: The method.
-        classifier: What is explained.
-        pictures: [N, 3, crop, crop] in [0, 1].
+        cases: The pictures, one or more, of one classifier.
         targets: The class that each map explains.
+        evaluations: The budget of a map, unless the method needs more.
 
     Raises:
         Exception: Any exception of the method.
     """
-    usual = max(min(row.default_evaluations, MAX_EVALUATIONS[row.evaluations]), row.min_evaluations)
+    usual = max(min(row.default_evaluations, evaluations), row.min_evaluations)
     budget = (row.randomisation_evaluations or usual) if row.default_evaluations else None
-    options = row.defaults("", tolerance=max(row.default_tolerance, _TOLERANCE) if row.default_tolerance else 0.0)
-    served = classifier.look(pictures)
-    tasks = []
-    for index, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
+    # A method whose budget decides how fine its map is stops as soon as it can tell its error; others spend all.
+    options = row.defaults("", tolerance=math.inf if row.randomisation_evaluations else 0.0)
+    tasks, accounts = [], []
+    for case, target in zip(cases, targets, strict=True):
         options.target_class = target
-        case = Case(classifier, Subject(picture, v1.View(), *served.row(index)))
-        passes = Passes(Limits(), budget, row.evaluations)
-        tasks.append(Task(row.explain(passes, question_of(case, options)), Limits()))
-    run(classifier, tasks)
-    return [task.result() for task in tasks]
+        accounts.append(Passes(Limits(), budget, row.evaluations))
+        tasks.append(Task(row.explain(accounts[-1], question_of(case, options)), Limits()))
+    run(cases[0].classifier, tasks)
+    return [Made(task.result(), account.spent) for task, account in zip(tasks, accounts, strict=True)]

@@ -7,7 +7,7 @@ from torch import Tensor
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.packing.randomisation import attributions
+from whybox_handlers.packing.randomisation import attributions, looked_at
 
 
 def try_methods(classifier: Classifier, view: Tensor, report: Callable[[str], None]) -> None:
@@ -24,14 +24,15 @@ def try_methods(classifier: Classifier, view: Tensor, report: Callable[[str], No
     Raises:
         FailedPreconditionError: The network itself is at fault, whatever the method.
     """
-    target = int(classifier.serve(view[None])[0].argmax())
+    cases = looked_at(classifier, view[None])
+    targets = [each.subject.predicted for each in cases]
     for method in classifier.model.methods:
         row = EXPLAINERS[method.name]
         if method.unavailable or row.default_evaluations:
             continue
         report(f"trying {method.name}")
         try:
-            attributions(row, classifier, view[None], [target])
+            attributions(row, cases, targets, 0)
         except FailedPreconditionError as error:
             if error.reason != "METHOD_UNAVAILABLE":
                 raise

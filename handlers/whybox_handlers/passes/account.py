@@ -136,7 +136,7 @@ class Passes:
         return self._limits.clock
 
     @property
-    def _spent(self) -> int:
+    def spent(self) -> int:
         """Evaluations spent, as the budget counts them."""
         return self.gradient_evaluations if self.unit == "gradient" else self.forward_evaluations
 
@@ -155,8 +155,8 @@ class Passes:
         that the first ones are always granted.
         """
         granted = Grant(wanted, "")
-        if self._budget is not None and self._budget - self._spent < wanted:
-            granted = Grant(max(self._budget - self._spent, 0), "evaluations")
+        if self._budget is not None and self._budget - self.spent < wanted:
+            granted = Grant(max(self._budget - self.spent, 0), "evaluations")
         seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         if _CAUTION * granted.count * self._seconds_per_row > seconds:
             granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), DEADLINE)
@@ -169,7 +169,7 @@ class Passes:
         """
         seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         left = seconds / (_PLANNED_CAUTION * self._seconds_per_row) if self._seconds_per_row else math.inf
-        self._budget = int(min(self._spent + left, wanted))
+        self._budget = int(min(self.spent + left, wanted))
         return self._budget
 
     async def logits(self, pictures: Tensor) -> Tensor:

@@ -31,10 +31,12 @@ from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.batch_sizes import find_batch_sizes
+from whybox_handlers.packing.budgets import budget_of, count_multiply_adds
 from whybox_handlers.packing.check_pictures import read_views
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
+from whybox_handlers.packing.side_by_side import one_thread
 from whybox_handlers.packing.trials import try_methods
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
@@ -235,16 +237,20 @@ def _check(
     """Compares and tests on real pictures, and notes the outcomes in the manifest."""
     cpu = torch.device("cpu")
     stacked = torch.stack([*views.values()])
-    find_batch_sizes(model, network, onnx, stacked, report)
-    classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu, model.batch_sizes)
+    with one_thread():
+        classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
+    find_batch_sizes(classifier, stacked, report)
     compare_logits(classifier, views, report)
     try_methods(classifier, stacked[0], report)
     compare_maps(classifier, stacked[0], report)
     if checks == "export":
         model.attack_check.reasons.extend(objections_to_attacks(model.attack_check))
         return
-    randomise_methods(classifier, stacked, report)
-    check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], report)
+    multiply_adds = count_multiply_adds(network, model.preprocessing.crop)
+    model.packing_check.multiply_adds = multiply_adds
+    budget = budget_of(multiply_adds)
+    randomise_methods(classifier, stacked, budget, report)
+    check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], budget, report)
 
 
 def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:

@@ -13,7 +13,9 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
             summary="Masks.",
             evaluations="forward",
             default_tolerance=0.1,
-            randomisation_test=v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=8),
+            randomisation_test=v1.RandomisationTest(
+                passed=True, similarity=0.1, threshold=0.5, pictures=2, evaluations=128
+            ),
             options=["baseline", "max_evaluations", "tolerance"],
             default_evaluations=4000,
         ),
@@ -35,7 +37,14 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
             v1.Attack(name="square", summary="Squares.", norms=["linf"], evaluations="forward"),
         ],
         default_attack="square",
-        attack_check=v1.AttackCheck(reasons=["it is random"], pictures=20, attacked=4, black_box_better_share=0.5),
+        attack_check=v1.AttackCheck(
+            reasons=["it is random"],
+            pictures=20,
+            attacked=4,
+            black_box_better_share=0.5,
+            gradient_evaluations=10,
+            forward_evaluations=150,
+        ),
         corruptions=[
             v1.CorruptionKind(name=name, group=group)
             for name, group in (("gaussian_noise", "noise"), ("shot_noise", "noise"), ("fog", "weather"))
@@ -49,11 +58,13 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
     assert "pictures that may share a pass: forward 4, occluded 3, gradient 1" in result.stdout
     text = " ".join(result.stdout.split())
     for words in (
-        "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, ",
+        "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, "
+        "limit 0.50; pictures: 2, evaluations for a map: at most 128)",
         "guided_backprop Gradients. failed the randomisation test: its maps stay similar when weights are randomised (",
         "attention_rollout not for this model: it has no attention; use grad_cam Attacks fmn Steps. linf, l2; gradient "
         "evaluations square Squares. linf; forward evaluations; the default gradient-based attacks cannot be trusted: "
-        "it is random (20 pictures, 4 of them attacked; a gradient-free attack did much better on 50.0 %) "
+        "it is random (20 pictures, 4 of them attacked with 10 gradients and with 150 forward passes; a gradient-free "
+        "attack did much better on 50.0 %) "
         "Corruptions noise gaussian_noise, shot_noise weather fog lite2 1.0",
     ):
         assert words in text

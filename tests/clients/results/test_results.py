@@ -166,14 +166,20 @@ def test_models_arrive_whole() -> None:
                 min_evaluations=3,
                 default_tolerance=0.05,
                 default_baseline="black",
-                randomisation_test=v1.RandomisationTest(passed=True, similarity=0.1, threshold=0.5, pictures=8),
+                randomisation_test=v1.RandomisationTest(
+                    passed=True, similarity=0.1, threshold=0.5, pictures=8, evaluations=6
+                ),
             ),
             v1.Method(name="attention_rollout", unavailable="It has no attention."),
         ],
         norms=["linf", "l2"],
         digests=v1.Digests(weights_sha256="ab"),
         packing_check=v1.PackingCheck(
-            pictures=20, max_logit_difference=1e-5, max_map_difference=1e-4, runtime={"torch": "2.14.1"}
+            pictures=20,
+            max_logit_difference=1e-5,
+            max_map_difference=1e-4,
+            runtime={"torch": "2.14.1"},
+            multiply_adds=17e9,
         ),
         attacks=[
             v1.Attack(
@@ -194,6 +200,9 @@ def test_models_arrive_whole() -> None:
             radius_helps_share=0.3,
             planted=5,
             planted_found=4,
+            gradient_evaluations=10,
+            forward_evaluations=150,
+            planted_evaluations=15,
         ),
         corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
         batch_sizes=v1.BatchSizes(forward=4, occluded=4, gradient=1, runtime={"threads": "1"}),

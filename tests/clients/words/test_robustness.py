@@ -176,14 +176,31 @@ def test_all_corruptions(marks: dict[str, str], expected: str) -> None:
     ("fields", "expected"),
     [
         (
-            {"reliable": True, "pictures": 20, "attacked": 5, "planted": 5, "planted_found": 5},
-            "gradient-based attacks can be trusted (20 pictures, 5 of them attacked; a gradient-free attack did much "
-            "better on 0.0 %; 5 of 5 planted changes were found)",
+            {
+                "reliable": True,
+                "pictures": 20,
+                "attacked": 5,
+                "planted": 5,
+                "planted_found": 5,
+                "gradient_evaluations": 10,
+                "forward_evaluations": 150,
+                "planted_evaluations": 15,
+            },
+            "gradient-based attacks can be trusted (20 pictures, 5 of them attacked with 10 gradients and with 150 "
+            "forward passes; a gradient-free attack did much better on 0.0 %; 5 of 5 planted changes were found, with "
+            "15 gradients each)",
         ),
         (
-            {"reasons": ["one", "two"], "pictures": 8, "attacked": 4, "black_box_better_share": 0.25},
-            "gradient-based attacks cannot be trusted: one; two "
-            "(8 pictures, 4 of them attacked; a gradient-free attack did much better on 25.0 %)",
+            {
+                "reasons": ["one", "two"],
+                "pictures": 8,
+                "attacked": 4,
+                "black_box_better_share": 0.25,
+                "gradient_evaluations": 10,
+                "forward_evaluations": 300,
+            },
+            "gradient-based attacks cannot be trusted: one; two (8 pictures, 4 of them attacked with 10 gradients and "
+            "with 300 forward passes; a gradient-free attack did much better on 25.0 %)",
         ),
         ({}, "gradient-based attacks were not checked on this model"),
     ],

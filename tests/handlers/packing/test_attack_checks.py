@@ -12,10 +12,13 @@ from whybox import v1
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, TorchServing
 from whybox_handlers.packing.attack_checks import check_attacks
+from whybox_handlers.packing.budgets import Budget, budget_of
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.pictures.decoding import decode, preprocess
 from whybox_handlers.robustness.measurement import measure_robustness
+
+FULL, FEWEST = budget_of(1), budget_of(10**12)
 
 
 class Wrapped(nn.Module):
@@ -68,19 +71,20 @@ def small_views(pictures: dict[Path, int]) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def masking(classifier: Classifier, small_views: Tensor) -> Callable[[type[Wrapped]], Classifier]:
-    """A model that is the real one hidden behind something, checked once."""
+def masking(classifier: Classifier, small_views: Tensor) -> Callable[..., Classifier]:
+    """A model that is the real one hidden behind something, checked once with each budget."""
 
-    made: dict[type[Wrapped], Classifier] = {}
+    made: dict[tuple[type[Wrapped], int], Classifier] = {}
 
-    def checked(kind: type[Wrapped]) -> Classifier:
-        if kind in made:
-            return made[kind]
+    def checked(kind: type[Wrapped], budget: Budget = FULL) -> Classifier:
+        key = (kind, budget.forward_evaluations)
+        if key in made:
+            return made[key]
         model, network = v1.Model(), kind(classifier.network).eval()
         model.CopyFrom(classifier.model)
         wrapped = Classifier(model, network, TorchServing(network), torch.device("cpu"))  # type: ignore[arg-type]
-        check_attacks(wrapped, small_views, lambda _: None)
-        made[kind] = wrapped
+        check_attacks(wrapped, small_views, budget, lambda _: None)
+        made[key] = wrapped
         return wrapped
 
     return checked
@@ -93,22 +97,36 @@ def test_the_real_network_passes(classifier: Classifier) -> None:
     assert classifier.model.default_attack == "fmn"
 
 
+def test_the_real_network_passes_with_the_fewest_evaluations(classifier: Classifier, views: Tensor) -> None:
+    model = v1.Model()
+    model.CopyFrom(classifier.model)
+    check_attacks(
+        Classifier(model, classifier.network, classifier.serving, classifier.device), views, FEWEST, lambda _: None
+    )
+    assert model.attack_check.reliable, model.attack_check.reasons
+    assert model.attack_check.planted == model.attack_check.planted_found == 1
+
+
 @pytest.mark.parametrize(
-    ("kind", "words", "default"),
+    ("kind", "words", "default", "budget"),
     [
-        (Quantised, "zero almost everywhere", "square"),
-        (Quantised, "without gradients finds smaller", "square"),
-        (Saturated, "probabilities instead of logits", "square"),
-        (Saturated, "zero almost everywhere", "square"),
-        (Random, "the network is random", None),
-        (Optimising, "computes gradients to answer", None),
+        (Quantised, "zero almost everywhere", "square", FULL),
+        (Quantised, "without gradients finds smaller", "square", FULL),
+        (Quantised, "without gradients finds smaller", "square", FEWEST),
+        (Saturated, "probabilities instead of logits", "square", FULL),
+        (Saturated, "zero almost everywhere", "square", FULL),
+        (Random, "the network is random", None, FULL),
+        (Optimising, "computes gradients to answer", None, FULL),
     ],
 )
 def test_masked_gradients_are_caught(
-    kind: type[Wrapped], words: str, default: str | None, masking: Callable[[type[Wrapped]], Classifier]
+    kind: type[Wrapped], words: str, default: str | None, budget: Budget, masking: Callable[..., Classifier]
 ) -> None:
-    model = masking(kind).model
-    assert (model.attack_check.pictures, model.attack_check.attacked) == (2, 2)
+    model = masking(kind, budget).model
+    check = model.attack_check
+    assert (check.pictures, check.attacked) == (2, budget.attacked_pictures)
+    spent = (check.gradient_evaluations, check.forward_evaluations, check.planted_evaluations)
+    assert spent == (budget.gradient_evaluations, budget.forward_evaluations, budget.planted_evaluations)
     assert not model.attack_check.reliable
     assert any(words in reason for reason in model.attack_check.reasons), model.attack_check.reasons
     assert default in (None, model.default_attack)
@@ -135,7 +153,7 @@ def test_an_answer_of_a_network_that_masks_its_gradients_says_so(
     kind: type[Wrapped],
     attack: str,
     words: list[str],
-    masking: Callable[[type[Wrapped]], Classifier],
+    masking: Callable[..., Classifier],
     small_views: Tensor,
 ) -> None:
     distance = answered(masking(kind), small_views[0], attack)
@@ -146,7 +164,7 @@ def test_an_answer_of_a_network_that_masks_its_gradients_says_so(
 
 @pytest.mark.parametrize("kind", [Quantised, Saturated, Optimising])
 def test_masked_gradients_do_not_concern_attacks_without(
-    kind: type[Wrapped], masking: Callable[[type[Wrapped]], Classifier], small_views: Tensor
+    kind: type[Wrapped], masking: Callable[..., Classifier], small_views: Tensor
 ) -> None:
     distance = answered(masking(kind), small_views[0], "square")
     assert not any("gradient" in reason for reason in distance.reasons), distance.reasons

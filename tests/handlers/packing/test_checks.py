@@ -10,6 +10,7 @@ from architectures import CLASSES, classifier_of, network_of, random_classifier,
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Differentiable
 from whybox_handlers.models.spec import SpecError
+from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.packing.peers import map_difference
@@ -228,4 +229,6 @@ def test_pictures_that_a_random_network_cannot_tell_apart() -> None:
     with pytest.raises(
         PackError, match=r"^check_pictures\.files: with random weights .*; add pictures that differ more"
     ):
-        randomise_methods(random_classifier("torchvision/resnet18"), torch.cat([view, view]), lambda _: None)
+        randomise_methods(
+            random_classifier("torchvision/resnet18"), torch.cat([view, view]), budget_of(1), lambda _: None
+        )

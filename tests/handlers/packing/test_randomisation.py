@@ -1,6 +1,6 @@
 """The model-randomisation test: what fails it, what passes, and what it is made with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,21 @@ from whybox_handlers.explanations.explainers import (
     Explainer,
     Question,
 )
+from whybox_handlers.explanations.explainers.sampling import sample_mean
 from whybox_handlers.explanations.propagation.rules import guided_gradients
+from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.randomisation import (
     THRESHOLD,
     DeadNetworkError,
+    looked_at,
     randomisation_test,
     randomised,
 )
 from whybox_handlers.passes.account import Passes
+
+FULL, FEWEST = (budget_of(size).map_evaluations for size in (1, 10**12))
 
 
 def method_of(values: Callable[[Question], Tensor]) -> Explainer:
@@ -50,8 +56,13 @@ def views(classifier: Classifier, pictures: dict[Path, int]) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def random(classifier: Classifier, views: Tensor) -> Classifier:
-    return randomised(classifier, views)
+def trained(classifier: Classifier, views: Tensor) -> list[Case]:
+    return looked_at(classifier, views[:2])
+
+
+@pytest.fixture(scope="module")
+def random(classifier: Classifier, views: Tensor) -> list[Case]:
+    return looked_at(randomised(classifier, views), views[:2])
 
 
 @pytest.mark.parametrize(
@@ -69,11 +80,9 @@ def random(classifier: Classifier, views: Tensor) -> Classifier:
     ],
     ids=["guided", "guided_grad_cam", "saliency", "grad_cam", "integrated_gradients", "picture", "noise"],
 )
-def test_of_a_real_network(
-    row: Explainer, passes: bool, classifier: Classifier, random: Classifier, views: Tensor
-) -> None:
+def test_of_a_real_network(row: Explainer, passes: bool, trained: list[Case], random: list[Case]) -> None:
     torch.manual_seed(0)
-    outcome = randomisation_test(row, classifier, random, views[:2])
+    outcome = randomisation_test(row, trained, random, FULL["gradient"])
     assert outcome is not None
     assert outcome.passed == passes == (outcome.similarity < THRESHOLD)
     assert outcome.threshold == THRESHOLD
@@ -81,17 +90,53 @@ def test_of_a_real_network(
     assert 0 <= outcome.similarity <= 1
 
 
-def test_maps_that_say_too_little_are_not_counted(classifier: Classifier, random: Classifier, views: Tensor) -> None:
+async def guided_smooth_grad(passes: Passes, question: Question) -> Attribution:
+    """Samples, and shows edges nevertheless."""
+
+    async def draw(count: int) -> Tensor:
+        noise = 0.1 * torch.randn((count, *question.picture.shape), generator=question.generator())
+        _, gradients = await passes.gradients(question.picture + noise, question.objective, guided_gradients)
+        return gradients
+
+    mean = await sample_mean(passes, 0.0, draw)
+    return Attribution(mean.values, "relative", signed=True)
+
+
+def test_edges_fail_with_the_fewest_samples(trained: list[Case], random: list[Case]) -> None:
+    row = Explainer(guided_smooth_grad, "", "", default_evaluations=32, min_evaluations=4)
+    outcome = randomisation_test(row, trained, random, FEWEST["gradient"])
+    assert outcome is not None
+    assert not outcome.passed
+    assert outcome.evaluations == FEWEST["gradient"]
+
+
+@pytest.mark.parametrize("budget", [FULL, FEWEST], ids=["full", "fewest"])
+@pytest.mark.parametrize(
+    "name",
+    ["saliency", "deep_lift", "integrated_gradients", "gradient_shap", "smooth_grad", "occlusion", "kernel_shap"],
+)
+def test_no_budget_lets_a_method_pass_that_ignores_the_weights(name: str, budget: Mapping[str, int]) -> None:
+    """A network that is compared with itself stands for such a method."""
+    row, cases = EXPLAINERS[name], looked_at(random_classifier("torchvision/resnet18"), random_pictures(1))
+    outcome = randomisation_test(row, cases, cases, budget[row.evaluations])
+    assert outcome is not None
+    assert (outcome.passed, outcome.pictures) == (False, 1)
+    assert outcome.similarity > 1 - 1e-9
+    at_most = {"kernel_shap": 1000, "saliency": 1, "deep_lift": 1}
+    assert outcome.evaluations <= at_most.get(name, budget[row.evaluations])
+
+
+def test_maps_that_say_too_little_are_not_counted(trained: list[Case], random: list[Case]) -> None:
     for coarse in (torch.zeros(7, 7), torch.arange(9.0).view(3, 3)):
-        assert randomisation_test(always(coarse), classifier, random, views[:2]) is None
+        assert randomisation_test(always(coarse), trained, random, FULL["gradient"]) is None
 
 
-def test_a_method_that_fails_says_so(classifier: Classifier, random: Classifier, views: Tensor) -> None:
+def test_a_method_that_fails_says_so(trained: list[Case], random: list[Case]) -> None:
     def fail(_: Question) -> Tensor:
         raise RuntimeError("this method is broken")
 
     with pytest.raises(RuntimeError, match="this method is broken"):
-        randomisation_test(method_of(fail), classifier, random, views[:2])
+        randomisation_test(method_of(fail), trained, random, FULL["gradient"])
 
 
 @pytest.mark.parametrize(

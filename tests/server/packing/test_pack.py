@@ -18,6 +18,7 @@ from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
@@ -75,6 +76,15 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
     assert 0 < model.packing_check.max_map_difference < 1e-3
     assert (model.batch_sizes.forward, model.batch_sizes.occluded, model.batch_sizes.gradient) == (4, 4, 4)
     assert model.batch_sizes.runtime["threads"] == "1"
+    assert model.packing_check.multiply_adds == 385_187_552
+    check, budget = model.attack_check, budget_of(385_187_552)
+    assert (check.pictures, check.attacked) == (4, budget.attacked_pictures)
+    spent = (check.gradient_evaluations, check.forward_evaluations, check.planted_evaluations)
+    assert spent == (budget.gradient_evaluations, budget.forward_evaluations, budget.planted_evaluations)
+    tested = {method.name: method.randomisation_test.evaluations for method in model.methods}
+    assert [tested[name] for name in ("saliency", "smooth_grad", "integrated_gradients", "rise")] == [1, 8, 8, 128]
+    # Two pairs for each of at most 25 superpixels, and the rest of the batch that completes them.
+    assert 64 <= tested["kernel_shap"] <= 1 + 2 * 2 * 25 + 16
 
 
 def test_methods_are_those_of_the_registry(archive: Path) -> None:

@@ -36,6 +36,7 @@ from whybox_handlers.pictures.levels import image
 SIDE = 64
 LITE0 = "efficientnet_lite/efficientnet-lite0"
 TRANSFORMER = "torchvision/vit_b_32"
+SLOW = (TRANSFORMER, "torchvision/convnext_tiny", "torchvision/densenet121")
 EVALUATIONS = {"gradient": 6, "forward": 70}
 LIMITED = {"integrated_gradients": {"max_evaluations": 12}}
 METHODS = [name for name, row in EXPLAINERS.items() if not row.unavailable]
@@ -88,7 +89,7 @@ def test_a_map_has_the_same_bits_alone_thrice_and_among_others(architecture: str
         for name in METHODS
         if not EXPLAINERS[name].needs_maps or classifier.network.features is not None
         # For the sake of time.
-        if architecture != TRANSFORMER or name in ("saliency", "integrated_gradients", "smooth_grad")
+        if architecture not in SLOW or name in ("saliency", "integrated_gradients", "smooth_grad")
     ]
     alone = {method: maps(classifier, (picture, method))[0] for method in methods}
     # Every method at once, beside another caller's picture, which is taken first.

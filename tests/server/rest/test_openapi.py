@@ -103,12 +103,12 @@ def test_every_option_is_described_in_each_place(action):
         assert all(field["description"] for field in schema["properties"].values())
 
 
-OK = {
+OK = [
     ("/v1/models", "/v1/models"),
     (URL, "/v1/models/{model}"),
     ("/healthz", "/healthz"),
     ("/readyz", "/readyz"),
-}
+]
 
 
 @pytest.mark.parametrize(("url", "path"), OK)

@@ -32,6 +32,11 @@ _KINDS: Mapping[Compute | type, Literal["forward", "occluded", "gradient"]] = {
 }
 # These see to it themselves that rows do not affect each other.
 _SEPARATING = (serve_alone, differentiate_margin)
+# Number of different rows that are tried.
+_ROWS = 8
+# Number of compositions of such rows that are tried for each size. Another rounding does not show in every value, and a
+# gradient has more values than an answer.
+_COMPOSITIONS: Mapping[str, int] = {"forward": 8, "occluded": 8, "gradient": 2}
 # Windows that are hidden from the first picture: their sides, as shares of the picture's.
 _HIDDEN = (1 / 8, 1 / 7, 1 / 6, 1 / 5)
 
@@ -47,29 +52,31 @@ def batch_size(classifier: Classifier, compute: Compute) -> int:
 
 
 def measured(classifier: Classifier, views: Tensor) -> v1.BatchSizes:
-    """Tries out which sizes are safe with this number of threads; takes about 40 passes.
+    """Tries out which sizes are safe with this number of threads; computes 186 rows, 26 of them gradients.
 
     Args:
         classifier: On the CPU.
         views: [N, 3, H, W] in [0, 1], from none; pictures of noise make up the number that is needed.
     """
-    noise = torch.rand(LARGEST, *views.shape[1:], generator=torch.Generator().manual_seed(0))
-    pictures = torch.cat([views, noise])[:LARGEST]
+    noise = torch.rand(_ROWS, *views.shape[1:], generator=torch.Generator().manual_seed(0))
+    pictures = torch.cat([views, noise])[:_ROWS]
     number = classifier.serving(pictures[:1])[0].shape[1]
     # Contrasts of neighbouring classes.
     contrasts = torch.eye(number) - torch.eye(number).roll(1, dims=1)
-    objectives = contrasts[torch.arange(LARGEST) % number]
+    objectives = contrasts[torch.arange(_ROWS) % number]
     height, width = pictures.shape[2:]
-    boxes = torch.tensor([Box(0, 0, *(max(round(share * side), 1) for side in (height, width))) for share in _HIDDEN])
-    boxes += torch.tensor([[row * height // 5, row * width // 5] * 2 for row in range(LARGEST)])
-    fills = torch.zeros(LARGEST, dtype=torch.long)
+    windows = [Box(0, 0, *(max(round(share * side), 1) for side in (height, width))) for share in _HIDDEN]
+    boxes = torch.tensor([windows[row % len(windows)] for row in range(_ROWS)])
+    boxes += torch.tensor([[row * height // 10, row * width // 10] * 2 for row in range(_ROWS)])
+    fills = torch.zeros(_ROWS, dtype=torch.long)
     occluded = Occluded(pictures[0], [torch.zeros_like(pictures[0])])
-    return v1.BatchSizes(
-        forward=_safe(classifier, serve, (pictures,)),
-        occluded=_safe(classifier, occluded, (boxes, fills)),
-        gradient=_safe(classifier, differentiate, (pictures, objectives)),
-        runtime=kernels(),
-    )
+    tried: Mapping[str, tuple[Compute, Sequence[Tensor]]] = {
+        "forward": (serve, (pictures,)),
+        "occluded": (occluded, (boxes, fills)),
+        "gradient": (differentiate, (pictures, objectives)),
+    }
+    sizes = {kind: _safe(classifier, *trial, _COMPOSITIONS[kind]) for kind, trial in tried.items()}
+    return v1.BatchSizes(**sizes, runtime=kernels())
 
 
 def ensure_measured(classifier: Classifier) -> None:
@@ -84,14 +91,17 @@ def ensure_measured(classifier: Classifier) -> None:
         )
 
 
-def _safe(classifier: Classifier, compute: Compute, rows: Sequence[Tensor]) -> int:
+def _safe(classifier: Classifier, compute: Compute, rows: Sequence[Tensor], compositions: int) -> int:
     """The largest size, 1 to `LARGEST`, such that every size up to it gives each row the bits that it has alone."""
-    alone = [compute(classifier, *(column[row : row + 1] for column in rows)) for row in range(LARGEST)]
+    alone = [compute(classifier, *(column[row : row + 1] for column in rows)) for row in range(_ROWS)]
     for size in range(2, LARGEST + 1):
-        # Each size begins at another row, so that rows change neighbours and places.
-        order = [(size + place) % LARGEST for place in range(size)]
-        together = compute(classifier, *(column[order] for column in rows))
-        for place, row in enumerate(order):
-            if not all(torch.equal(one[0], column[place]) for one, column in zip(alone[row], together, strict=True)):
-                return size - 1
+        # Each composition begins at another row, so that rows change neighbours and places.
+        for first in range(compositions):
+            order = [(size + first + place) % _ROWS for place in range(size)]
+            together = compute(classifier, *(column[order] for column in rows))
+            for place, row in enumerate(order):
+                if not all(
+                    torch.equal(one[0], column[place]) for one, column in zip(alone[row], together, strict=True)
+                ):
+                    return size - 1
     return LARGEST

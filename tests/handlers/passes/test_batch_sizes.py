@@ -1,13 +1,12 @@
 """The same map, to the last bit, whatever else is computed; and the batch sizes that make it so."""
 
-from functools import cache
 from io import BytesIO
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from architectures import CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures
+from architectures import CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures, side_of
 from whybox import v1
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
@@ -33,16 +32,16 @@ from whybox_handlers.passes.occluded import Occluded
 from whybox_handlers.passes.scheduler import Task, run
 from whybox_handlers.pictures.levels import image
 
-SIDE = 64
 LITE0 = "efficientnet_lite/efficientnet-lite0"
 TRANSFORMER = "torchvision/vit_b_32"
-SLOW = (TRANSFORMER, "torchvision/convnext_tiny", "torchvision/densenet121")
+# Their maps are made by every method; those of the others, for the sake of time, by one method of each kind of pass.
+THOROUGH = (LITE0, "torchvision/efficientnet_b0", "torchvision/mobilenet_v3_small", "torchvision/squeezenet1_1")
+KINDS = ("saliency", "integrated_gradients", "kernel_shap")
 EVALUATIONS = {"gradient": 6, "forward": 70}
 LIMITED = {"integrated_gradients": {"max_evaluations": 12}}
 METHODS = [name for name, row in EXPLAINERS.items() if not row.unavailable]
 
 
-@cache
 def served(architecture: str) -> Classifier:
     """By ONNX Runtime, with its batch sizes."""
     if architecture == TRANSFORMER:
@@ -52,7 +51,7 @@ def served(architecture: str) -> Classifier:
         nn.init.normal_(network.head.get_parameter("heads.head.weight"))
         side, classifier = 224, classifier_of(network)
     else:
-        side, classifier = SIDE, random_classifier(architecture)
+        side, classifier = side_of(architecture), random_classifier(architecture)
     classifier.serving = OnnxServing(export(classifier.network, side), classifier.device)
     classifier.model.MergeFrom(
         v1.Model(num_classes=7, labels="abcdefg", preprocessing=v1.Preprocessing(resize=side, crop=side))
@@ -80,16 +79,25 @@ def maps(classifier: Classifier, *asked: tuple[Tensor, str]) -> list[Tensor]:
     return [each.result() for each in tasks]
 
 
-@pytest.mark.parametrize("architecture", [LITE0, *CONVOLUTIONAL, TRANSFORMER])
-def test_a_map_has_the_same_bits_alone_thrice_and_among_others(architecture: str) -> None:
-    classifier = served(architecture)
+@pytest.fixture(scope="module", params=[LITE0, *CONVOLUTIONAL, TRANSFORMER])
+def architecture(request: pytest.FixtureRequest) -> str:
+    """Of the module, so that the tests of one architecture follow each other and only one is in memory."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def classifier(architecture: str) -> Classifier:
+    return served(architecture)
+
+
+def test_a_map_has_the_same_bits_alone_thrice_and_among_others(architecture: str, classifier: Classifier) -> None:
     picture, other = random_pictures(2, classifier.model.preprocessing.crop)
     methods = [
         name
         for name in METHODS
         if not EXPLAINERS[name].needs_maps or classifier.network.features is not None
-        # For the sake of time.
-        if architecture not in SLOW or name in ("saliency", "integrated_gradients", "smooth_grad")
+        if architecture in THOROUGH or name in KINDS
     ]
     alone = {method: maps(classifier, (picture, method))[0] for method in methods}
     # Every method at once, beside another caller's picture, which is taken first.
@@ -99,9 +107,7 @@ def test_a_map_has_the_same_bits_alone_thrice_and_among_others(architecture: str
     assert not differing
 
 
-@pytest.mark.parametrize("architecture", [LITE0, *CONVOLUTIONAL, TRANSFORMER])
-def test_a_prediction_has_the_same_bits_alone_and_among_others(architecture: str) -> None:
-    classifier = served(architecture)
+def test_a_prediction_has_the_same_bits_alone_and_among_others(classifier: Classifier) -> None:
     pictures = random_pictures(7, classifier.model.preprocessing.crop)
     alone = [classifier.look(picture[None]).row(0) for picture in pictures]
     for count in range(2, len(pictures) + 1):
@@ -123,9 +129,8 @@ def request(picture: Tensor) -> v1.AnalyzeRequest:
     return asked
 
 
-@pytest.mark.parametrize("architecture", ["torchvision/efficientnet_b0"])
-def test_an_answer_has_the_same_bits_alone_and_among_those_of_other_callers(architecture: str) -> None:
-    analyzer = Analyzer(served(architecture))
+def test_an_answer_has_the_same_bits_alone_and_among_those_of_other_callers() -> None:
+    analyzer = Analyzer(served("torchvision/efficientnet_b0"))
     first, *others = [v1.Work(request=request(picture)) for picture in random_pictures(3)]
 
     def answer(*batch: v1.Work) -> v1.AnalyzeResponse:

@@ -31,7 +31,7 @@ MEASURED = {
 def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_classifier", lambda *_: None)
     monkeypatch.setattr(
-        handlers, "measure", lambda _classifier, images, *_: [MEASURED[image.decode()] for image in images]
+        handlers, "measure", lambda _classifier, images, *_, **_options: [MEASURED[image.decode()] for image in images]
     )
     for text in MEASURED:
         (tmp_path / text).write_text(text)

@@ -78,7 +78,7 @@ class Measurements:
     @property
     def right(self) -> Booleans:
         """[N], whether the answer is right."""
-        return self.predicted == self.labels
+        return np.equal(self.predicted, self.labels)
 
     @property
     def confident(self) -> bool:
@@ -100,7 +100,7 @@ class Measurements:
         for column in fields(self):
             value = getattr(self, column.name)
             if isinstance(value, Mapping):
-                yield from ((f"{field.name}[{name}]", array) for name, array in value.items())
+                yield from ((f"{column.name}[{name}]", array) for name, array in value.items())
             elif isinstance(value, np.ndarray):
                 yield column.name, value
 

@@ -1,12 +1,12 @@
 """Which columns of the table are tested, which values of them in which class, and why others are not."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import Booleans, CriticismError, Measurements, Texts, annotated
+from whybox_server.audits.criticism.pictures import CriticismError, Measurements, Texts, annotated
 
 VALUES = 10
 """A column with more values in a class is not tested there, unless it is named."""
@@ -47,64 +47,79 @@ class Question:
     value: str
 
 
-def read_columns(measurements: Measurements, options: CriticismOptions) -> tuple[list[Column], dict[str, Texts]]:
-    """Each column with its fate, and the values of those that are tested, [N] each.
+def with_crossings(measurements: Measurements, options: CriticismOptions) -> Measurements:
+    """The pictures with the crossings that were asked for as further attributes; see `Column` for their names.
 
     Raises:
-        CriticismError: The options name a column that does not exist or cannot be tested.
+        CriticismError: The options name what the measurements do not have.
     """
-    _check_names(measurements, options)
-    asked = {*(options.attributes or ()), *(",".join(cross) for cross in options.crosses)}
-    candidates = dict(measurements.attributes)
+    crossings = {}
     for first, second in options.crosses:
-        candidates[f"{first},{second}"] = _crossed(measurements.attributes[first], measurements.attributes[second])
+        _check("attribute", [first, second], measurements.attributes)
+        crossings[f"{first},{second}"] = _crossed(measurements.attributes[first], measurements.attributes[second])
+    crossed = replace(measurements, attributes={**measurements.attributes, **crossings})
+    _check("attribute", options.attributes or (), crossed.attributes)
+    _check("confounder", options.confounders, crossed.confounders)
+    if crossed.distances:
+        _check("primary norm", [options.primary_norm], crossed.distances)
+    return crossed
+
+
+def read_columns(measurements: Measurements, options: CriticismOptions) -> tuple[Column, ...]:
+    """Each column with its fate.
+
+    Args:
+        measurements: Those of `with_crossings`.
+        options: The columns that are named.
+
+    Raises:
+        CriticismError: A column that is named cannot be tested.
+    """
+    named = _named(options)
     columns = []
-    for name, values in candidates.items():
-        numbers = [len(present) for _, present in _present(measurements, values)]
-        reason = _reason(numbers, any_number=name in asked)
-        if reason and name in asked:
+    for name in measurements.attributes:
+        numbers = [len(values) for values in _present(measurements, name).values()]
+        reason = _reason(numbers, any_number=name in named)
+        if reason and name in named:
             raise CriticismError(f"attribute {name!r} cannot be tested: it {reason}")
         columns.append(Column(name, not reason, reason))
-    return columns, {column.name: candidates[column.name] for column in columns if column.tested}
+    return tuple(columns)
 
 
-def questions(
-    measurements: Measurements, columns: Mapping[str, Texts], options: CriticismOptions
-) -> Iterator[Question]:
+def questions(measurements: Measurements, columns: Iterable[Column], options: CriticismOptions) -> Iterator[Question]:
     """All that is asked, class by class: two values once, the later one against the other; more, each against the rest.
 
     Args:
-        measurements: The pictures.
-        columns: The columns that are tested, by name: [N].
-        options: The primary norm, and the columns that are named.
+        measurements: Those of `with_crossings`.
+        columns: The columns.
+        options: The columns that are named.
     """
-    asked = {*(options.attributes or ()), *(",".join(cross) for cross in options.crosses)}
-    kinds = [kind for kind, known in ((ADVERSARIAL_CRITICISM, measurements.distances), (ERROR_RATE, True)) if known] + [
-        CALIBRATION
-    ] * measurements.confident
-    present = {name: dict(_present(measurements, values)) for name, values in columns.items()}
-    for label in np.unique(measurements.labels):
+    known = {ADVERSARIAL_CRITICISM: bool(measurements.distances), ERROR_RATE: True, CALIBRATION: measurements.confident}
+    kinds = [kind for kind in KINDS if known[kind]]
+    named = _named(options)
+    present = {column.name: _present(measurements, column.name) for column in columns if column.tested}
+    for label in measurements.class_rows():
         for name, by_class in present.items():
-            values = by_class[int(label)]
-            if len(values) > VALUES and name not in asked:
+            values = by_class[label]
+            if len(values) > VALUES and name not in named:
                 continue
             compared = values[-1:] if len(values) == 2 else values if len(values) > 2 else [""]
             for value in compared:
-                yield from (Question(kind, int(label), name, value) for kind in kinds)
+                yield from (Question(kind, label, name, value) for kind in kinds)
 
 
-def class_rows(measurements: Measurements, label: int) -> Booleans:
-    """[N], whether the picture is of the class."""
-    return np.equal(measurements.labels, label)
+def _named(options: CriticismOptions) -> set[str]:
+    return {*(options.attributes or ()), *(",".join(cross) for cross in options.crosses)}
 
 
-def _present(measurements: Measurements, values: Texts) -> Iterator[tuple[int, list[str]]]:
-    """Each class, and the annotated values that its pictures have, in their order."""
+def _present(measurements: Measurements, name: str) -> dict[int, list[str]]:
+    """The annotated values that the pictures of each class have, in their order."""
+    values = measurements.attributes[name]
     known = annotated(values)
-    order = np.argsort(measurements.labels, kind="stable")
-    labels, starts = np.unique(measurements.labels[order], return_index=True)
-    for label, rows in zip(labels, np.split(order, starts[1:]), strict=True):
-        yield int(label), [str(value) for value in np.unique(values[rows][known[rows]])]
+    return {
+        label: [str(value) for value in np.unique(values[rows[known[rows]]])]
+        for label, rows in measurements.class_rows().items()
+    }
 
 
 def _reason(numbers: list[int], *, any_number: bool) -> str:
@@ -123,16 +138,7 @@ def _crossed(first: Texts, second: Texts) -> Texts:
     return np.where(both, np.char.add(np.char.add(first, ","), second), "")
 
 
-def _check_names(measurements: Measurements, options: CriticismOptions) -> None:
-    named = [*(options.attributes or ()), *(name for cross in options.crosses for name in cross)]
-    for kind, names, known in (
-        ("attribute", named, measurements.attributes),
-        ("confounder", options.confounders, measurements.confounders),
-    ):
-        for name in names:
-            # A crossing is reported by the name that joins those of its columns.
-            if name not in known and name not in {",".join(cross) for cross in options.crosses}:
-                raise CriticismError(f"{kind} {name!r} is not a column; the columns are {', '.join(known) or 'none'}")
-    if measurements.distances and options.primary_norm not in measurements.distances:
-        norms = ", ".join(measurements.distances)
-        raise CriticismError(f"primary_norm is {options.primary_norm!r}, but distances were measured in {norms}")
+def _check(what: str, names: Iterable[str], known: Mapping[str, object]) -> None:
+    for name in names:
+        if name not in known:
+            raise CriticismError(f"{what} {name!r} is not among those measured: {', '.join(known) or 'none'}")

@@ -29,7 +29,7 @@ from whybox_server.audits.criticism.methods.significance import (
     stratum_ranks,
 )
 from whybox_server.audits.criticism.options import CENSORED, FLOOR, LARGE, CriticismOptions
-from whybox_server.audits.criticism.pictures import Booleans, Floats, Measurements, Texts
+from whybox_server.audits.criticism.pictures import Booleans, Floats, Measurements
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Comparison(ABC):
 
     @property
     @abstractmethod
-    def scores(self) -> Floats:
-        """[M], values of which the effect is the difference of means without confounders, for the regression."""
+    def scores(self) -> Floats | None:
+        """[M], values whose difference of means is the effect without confounders; None if there are none."""
 
     @abstractmethod
     def interval(self, seed: int) -> Interval:
@@ -98,9 +98,9 @@ class DistanceComparison(Comparison):
         return cliffs_delta(lower, self.distances, self.groups.having, self.groups.strata)
 
     @property
-    def scores(self) -> Floats:
+    def scores(self) -> Floats | None:
         """See `Comparison`."""
-        return delta_scores(self.distances)
+        return delta_scores(self.distances) if self.ranked else None
 
     def interval(self, seed: int) -> Interval:
         """See `Comparison`."""
@@ -214,7 +214,6 @@ class CalibrationComparison(Comparison):
 
 def compare(
     part: Measurements,
-    values: Texts,
     question: Question,
     options: CriticismOptions,
     *,
@@ -225,7 +224,6 @@ def compare(
 
     Args:
         part: The pictures of the class, N of them.
-        values: [N], their values of the attribute.
         question: The question.
         options: The confounders and the primary norm.
         norm: The norm of the distances. Default: the primary norm.
@@ -233,7 +231,7 @@ def compare(
     """
     if kept is None:
         kept = part.right if question.kind == ADVERSARIAL_CRITICISM else np.ones(len(part), dtype=bool)
-    groups = group(part, values, question, options, kept)
+    groups = group(part, question, options, kept)
     if question.kind == ADVERSARIAL_CRITICISM:
         norm = norm or options.primary_norm
         return DistanceComparison(groups, part.distances[norm][groups.rows], part.searched_radius[norm][groups.rows])

@@ -6,7 +6,7 @@ import numpy as np
 
 from whybox_server.audits.criticism.columns import Question
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import Booleans, Floats, Integers, Measurements, Texts, annotated
+from whybox_server.audits.criticism.pictures import Booleans, Floats, Integers, Measurements, annotated
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,16 @@ class Groups:
         return counts[1::2], counts[::2]
 
 
-def group(part: Measurements, values: Texts, question: Question, options: CriticismOptions, kept: Booleans) -> Groups:
+def group(part: Measurements, question: Question, options: CriticismOptions, kept: Booleans) -> Groups:
     """The groups of a question.
 
     Args:
         part: The pictures of the class, N of them.
-        values: [N], their values of the attribute.
         question: The question.
         options: The confounders.
         kept: [N], whether the comparison may use the picture.
     """
+    values = part.attributes[question.attribute]
     rows = np.flatnonzero(kept & annotated(values))
     having = values[rows] == question.value
     strata = np.zeros(len(rows), dtype=np.int64)

@@ -56,12 +56,13 @@ def find(
     ]
     number = permutations(len(tested))
     evidence = {question: gather(part, question, options, number) for question, part in _with_parts(first, tested)}
-    q_values = dict(zip(tested, adjust([said.significance.p_value for said in evidence.values()]), strict=True))
+    p_values = [said.significance.p_value for said in evidence.values()]
+    q_values = dict(zip(tested, adjust(p_values), strict=True))
     standing = [
         question for question in tested if stands_out(question, evidence[question], q_values[question], options)
     ]
     confirmations = _confirm(second, standing, evidence, options, number) if second else {}
-    court = _Court(options, class_labels, evidence, q_values, confirmations, second is not None, audit_id)
+    court = _Court(options, class_labels, evidence, p_values, q_values, confirmations, second is not None, audit_id)
     reported = [question for question in asked if not options.attributes or question.attribute in options.attributes]
     return Findings(
         findings=tuple(
@@ -105,6 +106,7 @@ class _Court:
     options: CriticismOptions
     class_labels: Sequence[str]
     evidence: dict[Question, Evidence]
+    p_values: list[float]
     q_values: dict[Question, float]
     confirmations: dict[Question, Confirmation]
     confirming: bool
@@ -121,7 +123,7 @@ class _Court:
             label,
             self.evidence[question],
             self.q_values[question],
-            largest_flagged(list(self.q_values.values())),
+            largest_flagged(self.p_values, self.evidence[question].significance.p_value),
             self.options,
             self.confirmations.get(question),
             confirming=self.confirming,
@@ -138,13 +140,14 @@ def _parts(
     if confirming is not None:
         raise CriticismError("both a split and another audit would confirm; give one of them")
     known = annotated(measurements.split)
-    names, numbers = np.unique(measurements.split[known], return_counts=True)
+    values, numbers = np.unique(measurements.split[known], return_counts=True)
+    names = [str(value) for value in values]
     if len(names) != 2:
         raise CriticismError(f"split must have two values, but has {len(names)}: {', '.join(names[:5])}")
-    finds = options.discovery or str(names[np.argmax(numbers)])
+    finds = options.discovery or names[np.argmax(numbers)]
     if finds not in names:
         raise CriticismError(f"discovery is {finds!r}, but the parts of the split are {names[0]!r} and {names[1]!r}")
-    confirms = str(names[names != finds][0])
+    [confirms] = (name for name in names if name != finds)
     first, second = (measurements.only(np.flatnonzero(measurements.split == name)) for name in (finds, confirms))
     return first, second, {"discovery": finds, "confirmation": confirms}
 

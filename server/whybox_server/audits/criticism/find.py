@@ -47,9 +47,13 @@ def find(
         CriticismError: The options do not fit the measurements; the message says what and how.
     """
     options = options or CriticismOptions()
+    if len(measurements) and not 0 <= measurements.labels.min() <= measurements.labels.max() < len(class_labels):
+        raise CriticismError(f"labels must be 0 to {len(class_labels) - 1}, the indices of class_labels")
     everything = with_crossings(measurements, options)
     columns = read_columns(everything, options)
     first, second, split = _parts(everything, confirming, options)
+    if second is not None:
+        _check_confirming(first, second, [column.name for column in columns if column.tested])
     asked = list(questions(everything, columns, options))
     tested = [
         question for question, part in _with_parts(first, asked) if not compare(part, question, options).refusal()
@@ -61,7 +65,7 @@ def find(
     standing = [
         question for question in tested if stands_out(question, evidence[question], q_values[question], options)
     ]
-    confirmations = _confirm(second, standing, evidence, options, number) if second else {}
+    confirmations = _confirm(second, standing, evidence, options, number) if second is not None else {}
     court = _Court(options, class_labels, evidence, p_values, q_values, confirmations, second is not None, audit_id)
     reported = [question for question in asked if not options.attributes or question.attribute in options.attributes]
     return Findings(
@@ -150,6 +154,16 @@ def _parts(
     [confirms] = (name for name in names if name != finds)
     first, second = (measurements.only(np.flatnonzero(measurements.split == name)) for name in (finds, confirms))
     return first, second, {"discovery": finds, "confirmation": confirms}
+
+
+def _check_confirming(first: Measurements, second: Measurements, tested: Sequence[str]) -> None:
+    for name in tested:
+        if name not in second.attributes:
+            raise CriticismError(f"the audit that would confirm has no attribute {name!r}")
+    if first.distances and not second.distances:
+        raise CriticismError("the audit that would confirm has no distances")
+    if first.confident and len(second) and not second.confident:
+        raise CriticismError("the audit that would confirm has no confidence")
 
 
 def _with_parts(measurements: Measurements, asked: Sequence[Question]) -> Iterator[tuple[Question, Measurements]]:

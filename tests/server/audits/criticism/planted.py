@@ -50,7 +50,7 @@ def measured(
 
 def texts(values: npt.ArrayLike) -> Texts:
     """Values as the table has them."""
-    return np.array([str(value) for value in np.asarray(values).tolist()])
+    return np.array([str(value) for value in np.asarray(values).tolist()], dtype=np.str_)
 
 
 def flags(measurements: Measurements, options: CriticismOptions | None = None) -> dict[str, Flag]:

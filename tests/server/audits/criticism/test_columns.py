@@ -76,6 +76,17 @@ def test_crossings_are_tested_when_asked_for() -> None:
     assert [value for label, attribute, value in found if attribute == "a,b" and label == 0] == ["0,x", "0,y", "1,y"]
 
 
+def test_a_confounder_is_not_tested() -> None:
+    values = ["0", "1"] * 12
+    pictures = measured([0.5] * 24, {"cue": values, "wide": values}, confounders={"wide": values})
+    assert [
+        (column.name, column.reason) for column in read_columns(pictures, CriticismOptions(confounders=("wide",)))
+    ] == [
+        ("cue", ""),
+        ("wide", "is a confounder"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -330,6 +330,35 @@ def test_a_split_and_another_audit_do_not_both_confirm() -> None:
         find(planted(split=["a", "b"] * 50), LABELS, confirming=planted())
 
 
+@pytest.mark.parametrize(
+    ("confirming", "message"),
+    [
+        (replace(planted(confidence=[0.5] * 100), attributes={}), "no attribute 'cue'"),
+        (replace(planted(confidence=[0.5] * 100), distances={}, searched_radius={}, reasons={}), "no distances"),
+        (planted(), "no confidence"),
+    ],
+)
+def test_another_audit_must_have_measured_the_same(confirming: Measurements, message: str) -> None:
+    with pytest.raises(CriticismError, match=f"the audit that would confirm has {message}"):
+        find(planted(confidence=[0.5] * 100), LABELS, confirming=confirming)
+
+
+def test_a_part_without_the_class_confirms_nothing() -> None:
+    flag = find(planted(), LABELS, confirming=planted(labels=[1] * 100)).flags[0]
+    assert (flag.state, flag.n_with) == ("insufficient_data", 40)
+    assert "in the part that would confirm it, a group has fewer than 10" in flag.reasons[0]
+
+
+def test_labels_must_have_names() -> None:
+    with pytest.raises(CriticismError, match="labels must be 0 to 2"):
+        find(planted(labels=[3] * 100), LABELS)
+
+
+def test_no_pictures_find_nothing() -> None:
+    found = find(measured([], {"cue": []}), LABELS)
+    assert (found.findings, found.classes) == ((), ())
+
+
 def test_the_larger_part_finds_and_the_manifest_says_so() -> None:
     manifest = find(planted(split=["a"] * 30 + ["b"] * 60 + [""] * 10), LABELS).manifest
     assert manifest["parts"] == {"discovery": "b", "confirmation": "a"}

@@ -1,7 +1,9 @@
-"""The command `whybox-server robustness`: its options, its errors and its exit status."""
+"""The commands that measure data sets: their options, their errors and their exit status."""
 
 import os
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,69 +32,125 @@ def _message(error: Exception) -> str:
     return text.replace(error.field, option) if error.field in text else f"{option}: {text}"
 
 
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with the pictures: one sub-folder per class, or any layout with --labels.", metavar="DIR"
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table with a header (CSV, or Parquet by its ending .parquet): column file (path below DIR) and a column"
+        " with the class.",
+        metavar="TABLE",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with the class: an index or a label; empty or -1 leaves the picture out. Default: label or"
+        " imagenet1k_index."
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Keep the rows of the table that meet a condition, COLUMN=VALUE or COLUMN!=VALUE; repeatable, and then all"
+        " of them.",
+        metavar="CONDITION",
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Model to measure. Default: the only packed one, or efficientnet-lite0.")
+]
+ModelStore = Annotated[
+    Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
+]
+Norm = Annotated[
+    list[str] | None, typer.Option(help="Norm that measures a change: linf or l2; repeatable. Default: linf.")
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
+    ),
+]
+Attack = Annotated[
+    str,
+    typer.Option(
+        help="Attack to use, one of fmn, i_fgsm, deepfool, ddn, apgd and square. Default: the one that packing"
+        " chose for the model."
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
+]
+Save = Annotated[Path | None, typer.Option(help="Folder for the results. Default: COMMAND-MODEL.", metavar="DIR")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")]
+Device = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the statistics.")
+]
+View = Annotated[
+    bool,
+    typer.Option(
+        "--view",
+        help="The pictures are the model's views themselves, and are neither resized nor cropped.",
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")]
+
+
+@contextmanager
+def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
+    """Turns the errors of an audit into one line and an exit status.
+
+    Args:
+        err: Console for the line.
+        fresh: Whether --fresh was given.
+    """
+    # Imported here: the serving process must not load libraries that draw.
+    from whybox_server.audits.audit import AuditError, InterruptedAuditError
+    from whybox_server.audits.criticism.pictures import CriticismError
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.journal import JournalError
+
+    faults = (ArchiveError, AuditError, CriticismError, DataSetError, JournalError, SettingsError, WhyboxError, OSError)
+    try:
+        yield
+    except faults as error:
+        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except (InterruptedAuditError, KeyboardInterrupt) as stop:
+        number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
+        remedy = " without --fresh" if fresh else ""
+        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
+        err.print(message, style="yellow", markup=False, soft_wrap=True)
+        raise typer.Exit(_INTERRUPTED + number) from None
+
+
 def robustness(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with the pictures: one sub-folder per class, or any layout with --labels.", metavar="DIR"
-        ),
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV file with a header: column file (path below DIR) and a column with the class."),
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column with the class: an index or a label; empty or -1 leaves the picture out. Default: label or"
-            " imagenet1k_index."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model to measure. Default: the only packed one, or efficientnet-lite0.")
-    ] = None,
-    model_store: Annotated[
-        Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
-    ] = None,
-    norm: Annotated[
-        list[str] | None, typer.Option(help="Norm that measures a change: linf or l2; repeatable. Default: linf.")
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
-        ),
-    ] = "standard",
-    attack: Annotated[
-        str,
-        typer.Option(
-            help="Attack to use, one of fmn, i_fgsm, deepfool, ddn, apgd and square. Default: the one that packing"
-            " chose for the model."
-        ),
-    ] = "",
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
-    ] = None,
-    save: Annotated[Path | None, typer.Option(help="Folder for the results. Default: robustness-MODEL.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")] = None,
-    device: Annotated[
-        Literal["cpu", "cuda"],
-        typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
-    ] = "cpu",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the bootstrap.")
-    ] = 0,
-    view: Annotated[
-        bool,
-        typer.Option(
-            "--view",
-            help="The pictures are the model's views themselves, and are neither resized nor cropped.",
-        ),
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")
-    ] = False,
+    folder: Folder,
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    where: Where = None,
+    model: Model = None,
+    model_store: ModelStore = None,
+    norm: Norm = None,
+    budget: Budget = "standard",
+    attack: Attack = "",
+    limit: Limit = None,
+    save: Save = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    view: View = False,
+    fresh: Fresh = False,
 ) -> None:
     """Measure the accuracy of a model when every picture may change by up to a radius.
 
@@ -104,27 +162,24 @@ def robustness(
     [cyan]whybox-server robustness photos/ --labels photos.csv --budget fast --norm linf --norm l2[/]
 
     The command writes robustness.png (accuracy against radius), robustness.json (all numbers, also per class) and
-    pictures.jsonl (one line per measured picture). After an interrupt the same command continues where it stopped. It
-    gives up when the first five pictures all fail.
+    audit.parquet (a row per measured picture). After an interrupt the same command continues where it stopped. It gives
+    up when the first five pictures all fail.
     """
-    # Imported here: the serving process must not load libraries that draw.
-    from whybox_server.audits.audit import AuditError, InterruptedAuditError
-    from whybox_server.audits.dataset import DataSetError
-    from whybox_server.audits.journal import JournalError
-    from whybox_server.audits.robust_accuracy.run import AuditOptions, measure_robust_accuracy
+    from whybox_server.audits.data.dataset import Choice
+    from whybox_server.audits.robust_accuracy.run import measure_robust_accuracy
+    from whybox_server.audits.run import PassOptions
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-    try:
-        options = AuditOptions(
+    with explained(err, fresh=fresh):
+        options = PassOptions(
             folder=folder,
             model=model,
             model_store=read_settings(model_store=model_store).model_store,
             labels=labels,
-            label_column=label_column,
+            choice=Choice(label_column=label_column, where=tuple(where or ()), limit=limit, seed=seed),
             norms=tuple(norm or ()),
             budget=budget,
             attack=attack,
-            limit=limit,
             save=save,
             workers=workers or _cores(),
             device=device,
@@ -133,12 +188,3 @@ def robustness(
             fresh=fresh,
         )
         measure_robust_accuracy(options, out, err)
-    except (ArchiveError, AuditError, DataSetError, JournalError, SettingsError, WhyboxError, OSError) as error:
-        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except (InterruptedAuditError, KeyboardInterrupt) as stop:
-        number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
-        remedy = " without --fresh" if fresh else ""
-        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
-        err.print(message, style="yellow", markup=False, soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED + number) from None

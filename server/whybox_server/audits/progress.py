@@ -1,21 +1,24 @@
 """The progress of an audit, on a terminal or in a log."""
 
+import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from whybox_server.audits.audit import Progress
 from whybox_server.audits.journal import Record
-from whybox_server.audits.robust_accuracy.summary import distance_of
 
 # Time between two lines in a log.
 _LINE_SECONDS = 30.0
+# Time between two states of the bar.
+_BAR_SECONDS = 0.1
+_STEPS_PER_DECADE = 500
 
 
 class ProgressDisplay:
@@ -29,11 +32,20 @@ class ProgressDisplay:
     def __init__(self, console: Console, norm: str) -> None:
         self._console = console
         self._norm = norm
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("loading the model", total=None)
+        self._task = self._bar.add_task("loading the model", total=None, rate="")
         self._began = self._printed = time.monotonic()
-        self._distances: list[float] = []
+        self._right = self._measured = 0
+        # Number of distances by their place on a logarithmic scale: a median without every distance in memory.
+        self._distances: Counter[int] = Counter()
+        self._unbounded = 0
         self._progress = Progress(0, 0, 0)
 
     def __enter__(self) -> Self:
@@ -58,22 +70,53 @@ class ProgressDisplay:
             records: The records that are new since the last call.
         """
         self._progress = progress
-        self._distances += [distance_of(record, self._norm) for record in records if record.measured]
+        for record in records:
+            self._note(record)
+        now = time.monotonic()
+        if progress.done == progress.kept:
+            self._began = now
         if self._console.is_terminal:
+            if now - self._printed < _BAR_SECONDS and progress.done < progress.total:
+                return
+            self._printed = now
             self._bar.update(
-                self._task, total=progress.total, completed=progress.done, description=self._so_far() or "loading"
+                self._task,
+                total=progress.total,
+                completed=progress.done,
+                rate=f"{60 / self._seconds_each():.3g}/min" if progress.done > progress.kept else "",
+                description=self._so_far() or "loading",
             )
-        elif time.monotonic() - self._printed >= _LINE_SECONDS:
-            self._printed = time.monotonic()
-            seconds = (self._printed - self._began) / max(progress.done - progress.kept, 1)
-            left = f"{seconds * (progress.total - progress.done) / 60:.1f} min left"
+        elif now - self._printed >= _LINE_SECONDS:
+            self._printed = now
+            seconds = self._seconds_each()
+            left = f"{60 / seconds:.3g}/min, {seconds * (progress.total - progress.done) / 60:.1f} min left"
             self._console.print(f"{progress.done}/{progress.total} pictures, {left}; {self._so_far()}", soft_wrap=True)
 
+    def _seconds_each(self) -> float:
+        """Time for each picture that this run measured."""
+        return (time.monotonic() - self._began) / max(self._progress.done - self._progress.kept, 1)
+
+    def _note(self, record: Record) -> None:
+        self._measured += record.measured
+        self._right += record.right
+        if record.right and (distance := record.norms[self._norm].distance) != 0:
+            if distance is None:
+                self._unbounded += 1
+            else:
+                self._distances[round(math.log10(distance) * _STEPS_PER_DECADE)] += 1
+
     def _so_far(self) -> str:
-        distances = np.array(self._distances)
-        if not len(distances):
+        if not self._measured:
             return ""
-        text = f"so far {np.mean(distances > 0):.1%} right"
-        if (distances > 0).any():
-            text += f", median {self._norm} distance {np.median(distances[distances > 0]):.2g}"
+        text = f"so far {self._right / self._measured:.1%} right"
+        if self._distances or self._unbounded:
+            text += f", median {self._norm} distance {self._median():.2g}"
         return text
+
+    def _median(self) -> float:
+        left = (self._distances.total() + self._unbounded + 1) // 2
+        for place, number in sorted(self._distances.items()):
+            left -= number
+            if left <= 0:
+                return float(10 ** (place / _STEPS_PER_DECADE))
+        return math.inf

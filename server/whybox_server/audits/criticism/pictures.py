@@ -1,6 +1,5 @@
 """What the statistics of an audit are given: one row for each picture."""
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -85,16 +84,22 @@ class Measurements:
         """Whether the confidence is known."""
         return len(self) > 0 and not bool(np.isnan(self.confidence).any())
 
-    def only(self, rows: Booleans) -> Self:
-        """The pictures of some rows.
+    def only(self, rows: Integers) -> Self:
+        """The pictures of some rows, in their order.
 
         Args:
-            rows: [N], whether to keep the picture.
+            rows: The rows, each 0 to N - 1.
         """
         kept = {
             column.name: _only(getattr(self, column.name), rows) for column in fields(self) if column.name != "files"
         }
-        return type(self)(files=tuple(itertools.compress(self.files, rows)), **kept)
+        return type(self)(files=tuple(self.files[row] for row in rows), **kept)
+
+    def class_rows(self) -> dict[int, Integers]:
+        """The rows of each class, by its index, in their order."""
+        order = np.argsort(self.labels, kind="stable")
+        labels, starts = np.unique(self.labels[order], return_index=True)
+        return {int(label): rows for label, rows in zip(labels, np.split(order, starts[1:]), strict=True)}
 
     def _arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
         for column in fields(self):
@@ -110,7 +115,7 @@ def annotated(values: Texts) -> Booleans:
     return ~np.isin(np.char.lower(np.char.strip(values)), UNKNOWN)
 
 
-def _only(value: Any, rows: Booleans) -> Any:
+def _only(value: Any, rows: Integers) -> Any:
     if isinstance(value, Mapping):
         return {name: array[rows] for name, array in value.items()}
     return None if value is None else value[rows]

@@ -10,9 +10,6 @@ Role = Literal[
 
 SPLIT, TRAINED_ON, BOX = "split", "trained_on", "box"
 
-UNKNOWN = ("", "unknown")
-"""Values of their own, in any case of letters, that stand for not knowing; no test uses them."""
-
 MIN_VALUES, MAX_VALUES = 2, 10
 """Without --attribute, an attribute has at least and at most this number of known values within a class."""
 

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from whybox_server.audits.criticism.pictures import UNKNOWN
 from whybox_server.audits.data.boxes import parse_boxes
 from whybox_server.audits.data.classes import Classes, ClassNameError
-from whybox_server.audits.data.columns import MEANING, SHOWN, UNKNOWN, Column, Role, reason_against, role_of
+from whybox_server.audits.data.columns import MEANING, SHOWN, Column, Role, reason_against, role_of
 from whybox_server.audits.data.conditions import Condition
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.data.tables import Line, Table

@@ -109,8 +109,7 @@ def summarise_classes(
 ) -> dict[int, Summary]:
     """The summary of each class that has pictures, by the index of the class; see `summarise`."""
     return {
-        int(label): summarise(measured.only(measured.labels == label), norms, seed, radii)
-        for label in np.unique(measured.labels)
+        label: summarise(measured.only(rows), norms, seed, radii) for label, rows in measured.class_rows().items()
     }
 
 

@@ -1,5 +1,6 @@
 """The commands that measure data sets: their options, their errors and their exit status."""
 
+import json
 import os
 import signal
 from collections.abc import Generator
@@ -16,6 +17,7 @@ from whybox_server.settings import SettingsError, read_settings
 
 # The options that stand for fields of a request.
 _OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
+_FLAGGED = 3
 _INTERRUPTED = 128  # plus the number of the signal, as in shells
 
 
@@ -115,10 +117,10 @@ def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
         fresh: Whether --fresh was given.
     """
     # Imported here: the serving process must not load libraries that draw.
-    from whybox_server.audits.audit import AuditError, InterruptedAuditError
     from whybox_server.audits.criticism.pictures import CriticismError
     from whybox_server.audits.data.errors import DataSetError
-    from whybox_server.audits.journal import JournalError
+    from whybox_server.audits.passes.journal import JournalError
+    from whybox_server.audits.passes.pool import AuditError, InterruptedAuditError
 
     faults = (ArchiveError, AuditError, CriticismError, DataSetError, JournalError, SettingsError, WhyboxError, OSError)
     try:
@@ -166,8 +168,8 @@ def robustness(
     up when the first five pictures all fail.
     """
     from whybox_server.audits.data.dataset import Choice
+    from whybox_server.audits.passes.run import PassOptions
     from whybox_server.audits.robust_accuracy.run import measure_robust_accuracy
-    from whybox_server.audits.run import PassOptions
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     with explained(err, fresh=fresh):
@@ -188,3 +190,194 @@ def robustness(
             fresh=fresh,
         )
         measure_robust_accuracy(options, out, err)
+
+
+def audit(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder with the pictures: one sub-folder per class, or any layout with --labels. Left out with"
+            " --predictions.",
+            metavar="DIR",
+        ),
+    ] = None,
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Report on this attribute only: a column of the table, or brightness, contrast, saturation, sharpness,"
+            " width, height or aspect_ratio (up to the median of the class against above it); repeatable. Default: all"
+            " columns with 2 to 10 values within a class.",
+            metavar="NAME",
+        ),
+    ] = None,
+    confounder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare only pictures that have the same value in this column; repeatable. Same names.",
+            metavar="NAME",
+        ),
+    ] = None,
+    where: Where = None,
+    cross: Annotated[
+        list[str] | None,
+        typer.Option(help="Test the combined values of two attributes too; repeatable.", metavar="A,B"),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Audit a table of predictions instead of a model: columns file, the class, predicted, and perhaps"
+            " confidence (0 to 1). Nothing is attacked; the findings are error_rate and calibration.",
+            metavar="TABLE",
+        ),
+    ] = None,
+    model: Model = None,
+    model_store: ModelStore = None,
+    norm: Norm = None,
+    primary_norm: Annotated[
+        str | None, typer.Option(help="Norm that decides; the others are sensitivity. Default: linf.")
+    ] = None,
+    budget: Budget = "standard",
+    attack: Attack = "",
+    delta: Annotated[
+        float, typer.Option(help="Flag a distance effect if the interval of Cliff's delta lies beyond this.")
+    ] = 0.1,
+    gap: Annotated[
+        float, typer.Option(help="Flag a gap of error rates or calibration if its interval lies beyond this share.")
+    ] = 0.05,
+    min_group: Annotated[int, typer.Option(help="A flag needs this many pictures in each group; at least 10.")] = 20,
+    discovery: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the column split that finds; the other part confirms. Default: the larger part.",
+            metavar="PART",
+        ),
+    ] = None,
+    confirm: Annotated[
+        Path | None,
+        typer.Option(help="Folder of another audit, whose pictures confirm what these find.", metavar="AUDIT"),
+    ] = None,
+    fail_on: Annotated[
+        Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
+    ] = None,
+    limit: Limit = None,
+    save: Save = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    view: View = False,
+    fresh: Fresh = False,
+) -> None:
+    """Find prototypes, criticisms and biases of a model in a data set.
+
+    Each correctly predicted picture is attacked. An attribute is flagged where pictures that have it are easier to
+    attack, more often wrong, or more over-confident than others of their class: by a test of all attributes at once, an
+    interval beyond a threshold, and enough pictures. "not_detected" says how large an effect would have been found.
+
+    [cyan]whybox-server audit photos/ --labels photos.csv[/] [dim]with the columns file,label,wheelchair,outdoors,…[/]
+
+    [cyan]whybox-server audit photos/ --labels photos.csv --where render=0 --attribute wheelchair --confounder wide[/]
+
+    [cyan]whybox-server audit --predictions predictions.parquet --fail-on flagged[/]
+
+    [cyan]whybox-server audit compare audit-before/ audit-after/[/]
+
+    An empty cell or "unknown" is a value of its own and is never tested. Columns with a meaning of their own: split
+    (two parts: one finds, the other confirms), trained_on, and NAME_box or box (where the attribute is: left top right
+    bottom in pixels, ; between boxes).
+
+    The command writes audit.json (manifest and findings) and audit.parquet (a row per picture). After an interrupt the
+    same command continues where it stopped; other attributes, confounders and thresholds measure nothing again.
+    """
+    from whybox_server.audits.criticism.options import CriticismOptions
+    from whybox_server.audits.criticism.pictures import CriticismError
+    from whybox_server.audits.data.dataset import Choice
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.passes.journal import INTRINSIC
+    from whybox_server.audits.passes.run import PassOptions
+    from whybox_server.audits.report.run import AuditOptions, run_audit
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err, fresh=fresh):
+        if (folder is None) == (predictions is None):
+            raise DataSetError("give either the folder with the pictures or --predictions")
+        if predictions is not None and labels is not None:
+            raise DataSetError("--predictions is a table with labels itself; leave --labels out")
+        choice = Choice(
+            label_column=label_column,
+            attributes=tuple(attribute or ()),
+            confounders=tuple(confounder or ()),
+            where=tuple(where or ()),
+            intrinsic=INTRINSIC if predictions is None else (),
+            limit=limit,
+            seed=seed,
+        )
+        norms = tuple(norm or ())
+        criticism = CriticismOptions(
+            attributes=tuple(attribute) if attribute else None,
+            confounders=choice.confounders,
+            crosses=tuple(_pair(text) for text in cross or ()),
+            primary_norm=primary_norm or ("linf" if "linf" in norms or not norms else norms[0]),
+            delta_threshold=delta,
+            gap_threshold=gap,
+            min_group=min_group,
+            discovery=discovery,
+            seed=seed,
+        )
+        if norms and criticism.primary_norm not in norms:
+            raise CriticismError(f"--primary-norm {criticism.primary_norm} is not measured; add it with --norm")
+        source = None
+        if folder is not None:
+            source = PassOptions(
+                folder=folder,
+                model=model,
+                model_store=read_settings(model_store=model_store).model_store,
+                labels=labels,
+                choice=choice,
+                norms=norms,
+                budget=budget,
+                attack=attack,
+                save=save,
+                workers=workers or _cores(),
+                device=device,
+                seed=seed,
+                view=view,
+                fresh=fresh,
+            )
+        findings = run_audit(AuditOptions(source, predictions, choice, criticism, confirm, save), out, err)
+    if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
+        raise typer.Exit(_FLAGGED)
+
+
+def audit_compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
+    second: Annotated[Path, typer.Argument(help="Folder of another audit of the same pictures.", metavar="B")],
+    save: Annotated[Path | None, typer.Option(help="File for all numbers as JSON.", metavar="FILE")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Compare two audits on the pictures that both measured: what changed in accuracy, distances and flags.
+
+    Pictures are the same if their file, their bytes and their label are.
+    """
+    from whybox_server.audits.report.compare import compare
+    from whybox_server.audits.report.words import changes
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err):
+        comparison = compare(first, second, seed)
+        for line in changes(comparison):
+            out.print(line, markup=False, soft_wrap=True)
+        if save is not None:
+            save.write_text(json.dumps(comparison.to_entries(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            out.print(f"saved {save}", markup=False, soft_wrap=True)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """The two attributes of a crossing."""
+    from whybox_server.audits.data.errors import DataSetError
+
+    first, *others = (name.strip() for name in text.split(","))
+    if len(others) != 1 or not first or not others[0]:
+        raise DataSetError(f"--cross {text!r} is no crossing; write two attributes with a comma between them")
+    return first, others[0]

@@ -22,8 +22,7 @@ class Column:
         name: Its name in the table.
         role: What it is for.
         distinct: Number of its known values.
-        values: Number of pictures by value, also by those of `UNKNOWN`; the `SHOWN` most frequent ones, the most
-            frequent first.
+        values: Number of pictures by value; the `SHOWN` most frequent values, known or not, the most frequent first.
         reason: Why the column is not tested as an attribute; "" for an attribute that can be tested.
     """
 

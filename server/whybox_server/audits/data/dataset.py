@@ -22,8 +22,9 @@ from whybox_server.validation.checks import did_you_mean
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 FILE_COLUMN = "file"
 LABEL_COLUMNS = ("label", "imagenet1k_index")
-# Labels of pictures that show no class of the model.
-_NO_CLASS = ("", "-1")
+NO_CLASS = ("", "-1")
+"""Labels of pictures that show no class of the model."""
+
 _KNOWN = "lower({0}) NOT IN (" + ", ".join(f"'{value}'" for value in UNKNOWN) + ")"
 
 
@@ -350,7 +351,7 @@ def read_table(table: Table, folder: Path | None, index: Callable[[str], int], c
     Raises:
         DataSetError: A column is missing, a label is wrong, or a file has two rows.
     """
-    label_column = _label_column(table, choice.label_column)
+    label_column = label_column_of(table, choice.label_column)
     file_place, label_place = table.columns.index(FILE_COLUMN), table.columns.index(label_column)
     data = DataSet(folder, table.columns)
     for line in table.rows():
@@ -362,7 +363,7 @@ def read_table(table: Table, folder: Path | None, index: Callable[[str], int], c
 
 
 def _label(table: Table, line: Line, written: str, index: Callable[[str], int]) -> int | None:
-    if written in _NO_CLASS:
+    if written in NO_CLASS:
         return None
     try:
         return index(written)
@@ -371,7 +372,12 @@ def _label(table: Table, line: Line, written: str, index: Callable[[str], int]) 
         raise DataSetError(f"{table.where(line.number)}: {error}; {remedy}") from None
 
 
-def _label_column(table: Table, column: str | None) -> str:
+def label_column_of(table: Table, column: str | None) -> str:
+    """The name of the column with the class; None stands for the first of `LABEL_COLUMNS` that the table has.
+
+    Raises:
+        DataSetError: The table has no such column, or no column with the file.
+    """
     wanted = [column] if column is not None else LABEL_COLUMNS
     label_column = next((name for name in wanted if name in table.columns), None)
     if FILE_COLUMN in table.columns and label_column is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from whybox_server.audits.measurements import Faults
+from whybox_server.audits.passes.tally import Faults
 from whybox_server.audits.robust_accuracy.summary import (
     SMALL,
     Curve,

@@ -2,14 +2,15 @@
 
 from rich.console import Console
 
-from whybox_server.audits.duplicates import Copies
-from whybox_server.audits.measurements import collect, counts, faults
-from whybox_server.audits.pictures_table import PICTURES, write_pictures
+from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.passes.duplicates import Copies
+from whybox_server.audits.passes.pictures import PICTURES, write_pictures
+from whybox_server.audits.passes.run import Pass, PassOptions, measured
+from whybox_server.audits.passes.tally import counts, faults
 from whybox_server.audits.robust_accuracy import words
 from whybox_server.audits.robust_accuracy.figure import draw
 from whybox_server.audits.robust_accuracy.report import MEANING, write_report
 from whybox_server.audits.robust_accuracy.summary import summarise, summarise_classes
-from whybox_server.audits.run import Pass, PassOptions, measured
 
 NUMBERS, FIGURE = "robustness.json", "robustness.png"
 
@@ -34,14 +35,14 @@ def _conclude(done: Pass, out: Console) -> None:
     copies = Copies(done.data, done.journal)
     missing = faults(done.data, done.journal)
     data = counts(done.data, copies, missing)
-    pictures = collect(done.data, done.journal, copies, options.norms)
+    write_pictures(done.save / PICTURES, done.data, done.journal, copies, model.labels, options.norms)
+    pictures = read_measurements(done.save / PICTURES)
     whole = summarise(pictures, options.norms, seed)
     radii = {name: norm.curve.radius for name, norm in whole.norms.items()}
     classes = summarise_classes(pictures, options.norms, seed, radii)
     write_report(done.save / NUMBERS, done.settings, data, missing, model.labels, whole, classes)
     attack = f"attack {options.attack}, budget {options.budget} gradient evaluations for each picture"
     draw(done.save / FIGURE, whole, f"{model.name} {model.version}", attack)
-    write_pictures(done.save / PICTURES, done.data, done.journal, copies, model.labels, options.norms)
     out.print(MEANING, style="dim", markup=False, soft_wrap=True)
     for line in words.lines(whole, data, missing):
         out.print(line, markup=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from whybox_server.audits.measurements import Faults, left_out
+from whybox_server.audits.passes.tally import Faults, left_out
 from whybox_server.audits.robust_accuracy.summary import SMALL, Summary
 from whybox_server.audits.statistics import Estimate
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 from unittest.mock import patch
 
-from whybox_server.audits import audit
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.journal import INTRINSIC, Outcome, Record
-from whybox_server.audits.workers import Work
+from whybox_server.audits.passes import pool
+from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
+from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 
@@ -46,5 +46,5 @@ def _record(picture: Labelled, text: str) -> Record:
 
 if __name__ == "__main__":
     # Pickled by its name, which is that of this file also in the processes that measure.
-    with patch.object(audit, "measure_batch", measure_batch):
+    with patch.object(pool, "measure_batch", measure_batch):
         app()

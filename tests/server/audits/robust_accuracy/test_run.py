@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 from server.audits.robust_accuracy import quick_audits
 from whybox import v1
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.journal import JOURNAL, Record
-from whybox_server.audits.workers import Work
+from whybox_server.audits.passes.journal import JOURNAL, Record
+from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 MANY = [f"picture {number}" for number in range(20)]
@@ -37,7 +37,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
         for picture in pictures:
             yield quick_audits.measure_batch(work, [picture])
 
-    monkeypatch.setattr("whybox_server.audits.audit._measured", measured)
+    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measured)
 
 
 @pytest.fixture(scope="module")

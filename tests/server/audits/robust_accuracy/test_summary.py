@@ -9,7 +9,7 @@ from PIL import Image
 
 from presence import present
 from whybox_server.audits.criticism.pictures import Measurements
-from whybox_server.audits.measurements import Faults
+from whybox_server.audits.passes.tally import Faults
 from whybox_server.audits.robust_accuracy.figure import draw
 from whybox_server.audits.robust_accuracy.report import write_report
 from whybox_server.audits.robust_accuracy.summary import summarise, summarise_classes

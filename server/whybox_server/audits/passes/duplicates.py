@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from whybox_server.audits.data.dataset import DataSet
-from whybox_server.audits.journal import Journal
+from whybox_server.audits.passes.journal import Journal
 
 NEAR = 3
 """Perceptual hashes of near-duplicates differ in at most this number of their 64 bits."""

@@ -9,9 +9,9 @@ import torch
 from whybox import v1
 from whybox.v1.errors import PictureError
 from whybox_handlers.audits import measuring as handlers
-from whybox_server.audits import workers
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.journal import Outcome
+from whybox_server.audits.passes import workers
+from whybox_server.audits.passes.journal import Outcome
 
 
 def raised() -> Exception:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from whybox_server.audits.data.dataset import read_data_set
-from whybox_server.audits.duplicates import NEAR, Copies, grouped
-from whybox_server.audits.journal import Journal, Record
+from whybox_server.audits.passes.duplicates import NEAR, Copies, grouped
+from whybox_server.audits.passes.journal import Journal, Record
 
 
 def brute_force(digests: list[str], hashes: list[str]) -> list[int]:

@@ -4,16 +4,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from whybox_server.audits.data.dataset import DataSet
-from whybox_server.audits.duplicates import Copies
-from whybox_server.audits.journal import INTRINSIC, Journal
-from whybox_server.audits.measurements import Audited, audited
+from whybox_server.audits.data.dataset import DataSet, Row
+from whybox_server.audits.passes.duplicates import Copies
+from whybox_server.audits.passes.journal import INTRINSIC, Journal, Record
 
 PICTURES = "audit.parquet"
 """Name of the table in the folder of the results."""
@@ -36,6 +35,30 @@ _OUTCOME = {
     "stopped_by": pa.string(),
     "reasons": pa.list_(pa.string()),
 }
+
+
+class Audited(NamedTuple):
+    """A measured picture.
+
+    Attributes:
+        row: What the data set says.
+        record: What was measured.
+        group: Near-duplicates of a class have the same number, from 0.
+        counted: Whether the picture counts; False for a copy of another file.
+    """
+
+    row: Row
+    record: Record
+    group: int
+    counted: bool
+
+
+def audited(data: DataSet, journal: Journal, copies: Copies) -> Iterator[Audited]:
+    """The measured pictures, sorted by file, one at a time."""
+    for row in data.rows():
+        record = journal[row.file]
+        if record.measured:
+            yield Audited(row, record, copies.group(row.file), copies.counted(row.file))
 
 
 def write_pictures(
@@ -82,6 +105,13 @@ def write_pictures(
         for group in _groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
     part.replace(path)
+
+
+def read_column(path: Path, name: str) -> list[Any]:
+    """The values of one column of the table, in the order of the rows."""
+    with path.open("rb") as content:
+        values: list[Any] = parquet.read_table(content, columns=[name])[name].to_pylist()
+        return values
 
 
 def digest_of(path: Path) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, PictureError
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.journal import Outcome, Record
+from whybox_server.audits.passes.journal import Outcome, Record
 
 if TYPE_CHECKING:
     from whybox_handlers.audits.measuring import Measured

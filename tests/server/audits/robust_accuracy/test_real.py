@@ -18,7 +18,7 @@ from PIL import Image
 from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
-from whybox_server.audits.journal import JOURNAL
+from whybox_server.audits.passes.journal import JOURNAL
 from whybox_server.cli import app
 
 COMMAND = Path(sys.executable).with_name("whybox-server")

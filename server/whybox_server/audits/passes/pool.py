@@ -12,8 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from whybox_server.audits.data.dataset import DataSet, Labelled
-from whybox_server.audits.journal import Journal, Record
-from whybox_server.audits.workers import Work, end_with_parent, measure_batch
+from whybox_server.audits.passes.journal import Journal, Record
+from whybox_server.audits.passes.workers import Work, end_with_parent, measure_batch
 
 # Pictures per batch. On a GPU the pictures of a batch share passes, so the last bits of a result depend on the others
 # in the batch. A CPU gains nothing from larger batches.

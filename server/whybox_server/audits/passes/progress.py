@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from whybox_server.audits.audit import Progress
-from whybox_server.audits.journal import Record
+from whybox_server.audits.passes.journal import Record
+from whybox_server.audits.passes.pool import Progress
 
 # Time between two lines in a log.
 _LINE_SECONDS = 30.0

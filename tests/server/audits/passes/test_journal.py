@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.journal import (
+from whybox_server.audits.passes.journal import (
     Journal,
     JournalError,
     Outcome,

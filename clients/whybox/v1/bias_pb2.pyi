@@ -211,7 +211,9 @@ class BiasFlag(_message.Message):
     are then theirs, and q_value is that of the others. Absent without such pictures, or if nothing was to be confirmed.
     """
     adjusted_effect: _builtins.float
-    """The effect in a regression with the confounders as linear terms; absent without confounders."""
+    """The effect in a linear regression with the confounders' values as further terms, of the ranks in the class for
+    distances; absent without confounders, or if they tell the attribute.
+    """
     adjusted_ci_low: _builtins.float
     """Lower end of its 95 % interval."""
     adjusted_ci_high: _builtins.float

@@ -79,7 +79,7 @@ def read_columns(measurements: Measurements, options: CriticismOptions) -> tuple
     columns = []
     for name in measurements.attributes:
         numbers = [len(values) for values in _present(measurements, name).values()]
-        reason = _reason(numbers, any_number=name in named)
+        reason = "is a confounder" if name in options.confounders else _reason(numbers, any_number=name in named)
         if reason and name in named:
             raise CriticismError(f"attribute {name!r} cannot be tested: it {reason}")
         columns.append(Column(name, not reason, reason))

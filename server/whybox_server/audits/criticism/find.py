@@ -47,21 +47,26 @@ def find(
         CriticismError: The options do not fit the measurements; the message says what and how.
     """
     options = options or CriticismOptions()
+    if len(measurements) and not 0 <= measurements.labels.min() <= measurements.labels.max() < len(class_labels):
+        raise CriticismError(f"labels must be 0 to {len(class_labels) - 1}, the indices of class_labels")
     everything = with_crossings(measurements, options)
     columns = read_columns(everything, options)
     first, second, split = _parts(everything, confirming, options)
+    if second is not None:
+        _check_confirming(first, second, [column.name for column in columns if column.tested])
     asked = list(questions(everything, columns, options))
     tested = [
         question for question, part in _with_parts(first, asked) if not compare(part, question, options).refusal()
     ]
     number = permutations(len(tested))
     evidence = {question: gather(part, question, options, number) for question, part in _with_parts(first, tested)}
-    q_values = dict(zip(tested, adjust([said.significance.p_value for said in evidence.values()]), strict=True))
+    p_values = [said.significance.p_value for said in evidence.values()]
+    q_values = dict(zip(tested, adjust(p_values), strict=True))
     standing = [
         question for question in tested if stands_out(question, evidence[question], q_values[question], options)
     ]
-    confirmations = _confirm(second, standing, evidence, options, number) if second else {}
-    court = _Court(options, class_labels, evidence, q_values, confirmations, second is not None, audit_id)
+    confirmations = _confirm(second, standing, evidence, options, number) if second is not None else {}
+    court = _Court(options, class_labels, evidence, p_values, q_values, confirmations, second is not None, audit_id)
     reported = [question for question in asked if not options.attributes or question.attribute in options.attributes]
     return Findings(
         findings=tuple(
@@ -105,6 +110,7 @@ class _Court:
     options: CriticismOptions
     class_labels: Sequence[str]
     evidence: dict[Question, Evidence]
+    p_values: list[float]
     q_values: dict[Question, float]
     confirmations: dict[Question, Confirmation]
     confirming: bool
@@ -121,7 +127,7 @@ class _Court:
             label,
             self.evidence[question],
             self.q_values[question],
-            largest_flagged(list(self.q_values.values())),
+            largest_flagged(self.p_values, self.evidence[question].significance.p_value),
             self.options,
             self.confirmations.get(question),
             confirming=self.confirming,
@@ -138,15 +144,26 @@ def _parts(
     if confirming is not None:
         raise CriticismError("both a split and another audit would confirm; give one of them")
     known = annotated(measurements.split)
-    names, numbers = np.unique(measurements.split[known], return_counts=True)
+    values, numbers = np.unique(measurements.split[known], return_counts=True)
+    names = [str(value) for value in values]
     if len(names) != 2:
         raise CriticismError(f"split must have two values, but has {len(names)}: {', '.join(names[:5])}")
-    finds = options.discovery or str(names[np.argmax(numbers)])
+    finds = options.discovery or names[np.argmax(numbers)]
     if finds not in names:
         raise CriticismError(f"discovery is {finds!r}, but the parts of the split are {names[0]!r} and {names[1]!r}")
-    confirms = str(names[names != finds][0])
+    [confirms] = (name for name in names if name != finds)
     first, second = (measurements.only(np.flatnonzero(measurements.split == name)) for name in (finds, confirms))
     return first, second, {"discovery": finds, "confirmation": confirms}
+
+
+def _check_confirming(first: Measurements, second: Measurements, tested: Sequence[str]) -> None:
+    for name in tested:
+        if name not in second.attributes:
+            raise CriticismError(f"the audit that would confirm has no attribute {name!r}")
+    if first.distances and not second.distances:
+        raise CriticismError("the audit that would confirm has no distances")
+    if first.confident and len(second) and not second.confident:
+        raise CriticismError("the audit that would confirm has no confidence")
 
 
 def _with_parts(measurements: Measurements, asked: Sequence[Question]) -> Iterator[tuple[Question, Measurements]]:

@@ -99,7 +99,7 @@ class Measurements:
         """The rows of each class, by its index, in their order."""
         order = np.argsort(self.labels, kind="stable")
         labels, starts = np.unique(self.labels[order], return_index=True)
-        return {int(label): rows for label, rows in zip(labels, np.split(order, starts[1:]), strict=True)}
+        return {int(label): rows for label, rows in zip(labels, np.split(order, starts)[1:], strict=True)}
 
     def _arrays(self) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
         for column in fields(self):

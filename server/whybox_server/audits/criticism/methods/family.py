@@ -25,11 +25,15 @@ def adjust(p_values: Sequence[float]) -> list[float]:
     return [float(q) for q in stats.false_discovery_control(p_values, method="bh")] if p_values else []
 
 
-def largest_flagged(q_values: Sequence[float]) -> float:
-    """The largest p-value with which one more of the tests would have been significant, beside those that are.
+def largest_flagged(p_values: Sequence[float], own: float) -> float:
+    """The largest p-value with which a test would be significant beside the other tests of its family.
 
     Args:
-        q_values: Those of the whole family, at least one.
+        p_values: Those of the whole family.
+        own: That of the test itself, one of them.
     """
-    significant = int((np.asarray(q_values) < Q).sum())
-    return Q * min(significant + 1, len(q_values)) / len(q_values)
+    number = len(p_values)
+    limits = Q * np.arange(1, number + 1) / number
+    # A test at the k-th limit is significant if k - 1 others are at or below that limit.
+    others = np.searchsorted(np.sort(p_values), limits, side="right") - (own <= limits)
+    return float(limits[others >= np.arange(number)].max())

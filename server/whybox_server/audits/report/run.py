@@ -104,11 +104,12 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         write_manifest(
             source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings
         )
-        out.print(words.accuracy(everything), markup=False, soft_wrap=True)
+        out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
-        if (sentences := words.sentences(findings)) is not None:
-            out.print(sentences)
+        for shown in (words.accuracies(others), words.sentences(findings)):
+            if shown is not None:
+                out.print(shown)
         for name in (MANIFEST, PICTURES):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from whybox_handlers.audits.robust_accuracy import Measured, measure
+from whybox_handlers.audits.measuring import Measured, measure
 
 from linear import linear
 from messages import message

@@ -19,12 +19,13 @@ PICTURES = 6
 
 @pytest.fixture(scope="module")
 def data(pictures: dict[Path, int], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real pictures and a table: the last one twice, and a damaged one."""
+    """Real pictures, two of a class by the class of the first; the last one twice; and a damaged one."""
     folder = tmp_path_factory.mktemp("data")
     lines = ["file,imagenet1k_index,odd"]
     chosen = list(pictures.items())[:PICTURES]
-    for number, (path, label) in enumerate([*chosen, chosen[-1]]):
+    for number, (path, _) in enumerate([*chosen, chosen[-1]]):
         shutil.copy(path, folder / f"{number}.jpg")
+        _, label = chosen[min(number, PICTURES - 1) // 2 * 2]
         lines.append(f"{number}.jpg,{label},{number % 2}")
     (folder / "damaged.jpg").write_bytes((folder / "0.jpg").read_bytes()[:2000])
     lines.append("damaged.jpg,0,0")

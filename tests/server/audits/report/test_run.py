@@ -159,6 +159,22 @@ def test_other_questions_measure_nothing_again(audit: Audit, monkeypatch: pytest
     assert again["statistics"]["family"] > first["statistics"]["family"] / 2
 
 
+def test_what_is_named_and_cannot_be_tested_is_a_column_with_a_reason(audit: Audit) -> None:
+    # The only pictures without "far" in their class cannot be decoded.
+    (audit.data / "000.jpg").write_text("unreadable")
+    header, first, *lines = audit.table.read_text().splitlines()
+    audit.table.write_text("\n".join([f"{header},range", f"{first},near", *(f"{line},far" for line in lines)]))
+    named = ["--attribute", "snow", "--attribute", "camera", "--attribute", "range"]
+    done = audit.run(*named)
+    assert done.exit_code == 0, done.output
+    assert {attribute for _, _, attribute in states(audit.manifest())} == {"snow"}
+    assert "column camera is not tested: constant: one group" in done.stdout
+    assert "column range is not tested: has the same value for all pictures of each class" in done.stdout
+    alone = audit.run("--attribute", "range")
+    assert alone.exit_code == 1
+    assert "no --attribute can be tested (range: the pictures that count have one known value" in alone.stderr
+
+
 def test_conditions_and_parts(audit: Audit) -> None:
     audit.table.write_text(audit.table.read_text().replace(",part\n", ",split\n", 1))
     done = audit.run("--where", "sea!=unknown", "--discovery", "other")

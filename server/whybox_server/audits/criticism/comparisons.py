@@ -49,8 +49,8 @@ class Comparison(ABC):
         """[M], values whose difference of means is the effect without confounders; None if there are none."""
 
     @abstractmethod
-    def interval(self, seed: int) -> Interval:
-        """The 95 % interval of the effect."""
+    def interval(self, threshold: float, seed: int) -> Interval:
+        """The 95 % interval of the effect, precise enough to be compared with a threshold."""
 
     @abstractmethod
     def significance(self, alternative: Alternative, permutations: int, seed: int) -> Significance:
@@ -102,9 +102,9 @@ class DistanceComparison(Comparison):
         """See `Comparison`."""
         return delta_scores(self.distances) if self.ranked else None
 
-    def interval(self, seed: int) -> Interval:
+    def interval(self, threshold: float, seed: int) -> Interval:
         """See `Comparison`."""
-        return bootstrap(self.effect, self.groups.having, self.groups.strata, seed)
+        return bootstrap(self.effect, self.groups.having, self.groups.strata, threshold, seed)
 
     def significance(self, alternative: Alternative, permutations: int, seed: int) -> Significance:
         """See `Comparison`."""
@@ -154,7 +154,7 @@ class ErrorComparison(Comparison):
         """See `Comparison`."""
         return self.wrong.astype(np.float64)
 
-    def interval(self, seed: int) -> Interval:  # noqa: ARG002 (a closed form)
+    def interval(self, threshold: float, seed: int) -> Interval:  # noqa: ARG002 (a closed form)
         """See `Comparison`."""
         return gap_interval(self.wrong, self.groups.having, self.groups.strata)
 
@@ -194,9 +194,9 @@ class CalibrationComparison(Comparison):
         """See `Comparison`."""
         return self.excess
 
-    def interval(self, seed: int) -> Interval:
+    def interval(self, threshold: float, seed: int) -> Interval:
         """See `Comparison`."""
-        return bootstrap(self.effect, self.groups.having, self.groups.strata, seed)
+        return bootstrap(self.effect, self.groups.having, self.groups.strata, threshold, seed)
 
     def significance(self, alternative: Alternative, permutations: int, seed: int) -> Significance:
         """See `Comparison`."""

@@ -73,14 +73,14 @@ def gather(
     """
     comparison = compare(part, question, options)
     groups = comparison.groups
-    effect, interval = _estimate(comparison, options.seed)
+    effect, interval = _estimate(comparison, question, options)
     scores = comparison.scores
     confounders = [part.confounders[name][groups.rows] for name in options.confounders]
     distance = question.kind == ADVERSARIAL_CRITICISM
     unselected = None
     if distance:
         everything = np.ones(len(part), dtype=bool)
-        unselected = _estimate(compare(part, question, options, kept=everything), options.seed)
+        unselected = _estimate(compare(part, question, options, kept=everything), question, options)
     return Evidence(
         n_with=groups.n_with,
         n_without=groups.n_without,
@@ -119,7 +119,7 @@ def repeat(
     sizes = comparison.groups.n_with, comparison.groups.n_without
     if comparison.refusal():
         return Repeat(what, None, None, None, *sizes, beyond_threshold=False)
-    effect, interval = _estimate(comparison, options.seed)
+    effect, interval = _estimate(comparison, question, options)
     return Repeat(what, effect, *interval, *sizes, beyond_threshold=beyond(interval, threshold(question, options)))
 
 
@@ -136,8 +136,9 @@ def tails(part: Measurements, question: Question, options: CriticismOptions) -> 
     return tuple(one for one in found if one)
 
 
-def _estimate(comparison: Comparison, seed: int) -> tuple[float, Interval]:
-    return of_all(comparison.effect, len(comparison.groups.rows)), comparison.interval(seed)
+def _estimate(comparison: Comparison, question: Question, options: CriticismOptions) -> tuple[float, Interval]:
+    interval = comparison.interval(threshold(question, options), options.seed)
+    return of_all(comparison.effect, len(comparison.groups.rows)), interval
 
 
 def _accuracies(part: Measurements, question: Question) -> tuple[float, float]:

@@ -117,16 +117,27 @@ def test_bootstrap_covers_the_truth() -> None:
     covered = 0
     for _ in range(200):
         values = generator.exponential(np.where(having, 1.5, 1.0))
-        low, high = bootstrap(cliffs_delta(values, values, having, one), having, one, seed=0)
+        low, high = bootstrap(cliffs_delta(values, values, having, one), having, one, threshold=0.1, seed=0)
         covered += low <= 0.2 <= high
     assert 0.9 <= covered / 200 <= 0.985
+
+
+def test_an_end_close_to_the_threshold_does_not_depend_on_the_seed() -> None:
+    values, having, one = drawn(0, number=200)
+    values = np.where(having, values / 3, values)
+    effect = cliffs_delta(values, values, having, one)
+    loose = [bootstrap(effect, having, one, threshold=0.9, seed=seed)[1] for seed in range(40)]
+    close = [bootstrap(effect, having, one, threshold=-loose[0], seed=seed)[1] for seed in range(40)]
+    assert loose[0] < 0
+    assert np.std(close) < np.std(loose) / 2
+    assert np.mean(close) == pytest.approx(np.mean(loose), abs=0.01)
 
 
 def test_bootstrap_keeps_every_group_and_stratum() -> None:
     """A difference of means that is the same in all resamples: each cell has one value."""
     strata, having = np.array([0, 0, 0, 1, 1, 1]), np.array([1, 0, 0, 1, 1, 0], dtype=bool)
     values = 1.0 * having + 5.0 * strata
-    assert bootstrap(mean_difference(values, having, strata), having, strata, 0) == pytest.approx((1, 1))
+    assert bootstrap(mean_difference(values, having, strata), having, strata, 0.1, 0) == pytest.approx((1, 1))
 
 
 @pytest.mark.parametrize(

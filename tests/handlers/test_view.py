@@ -14,7 +14,7 @@ from whybox import v1
 from whybox.v1.errors import PictureError, error_from_status
 from whybox_handlers import notebook, replay
 from whybox_handlers.analyzer import Analyzer
-from whybox_handlers.audits.robust_accuracy import Measured, measure
+from whybox_handlers.audits.measuring import Measured, measure
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.pictures.decoding import as_view, decode

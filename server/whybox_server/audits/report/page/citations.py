@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 """What stands for a number that is not known."""
 
 FORMATS: Mapping[str, Callable[[float], str]] = {

@@ -123,7 +123,9 @@ def strips(having: Floats, others: Floats) -> Strips:
     def strip(distances: Floats) -> Strip:
         ranked = np.sort(distances)
         shown = ranked[np.linspace(0, len(ranked) - 1, min(len(ranked), POINTS)).round().astype(int)]
-        first, median, last = (float(np.quantile(ranked, q, method="inverted_cdf")) for q in (0.25, 0.5, 0.75))
+        median = float(np.median(ranked))
+        # Interpolation is not defined between a number and infinity.
+        first, last = (float(np.quantile(ranked, share, method="inverted_cdf")) for share in (0.25, 0.75))
         return Strip(
             n=len(ranked),
             not_found=int(np.isinf(ranked).sum()),

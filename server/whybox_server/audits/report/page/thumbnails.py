@@ -52,7 +52,7 @@ def thumbnails(folder: Path, table: Path, files: Iterable[str]) -> dict[str, Thu
 
 def _digests(table: Path, files: set[str]) -> Mapping[str, str]:
     wanted = pa.array(sorted(files), pa.string())
-    digests = {}
+    digests: dict[str, str] = {}
     with table.open("rb") as content, parquet.ParquetFile(content) as file:
         for batch in file.iter_batches(columns=["file", "sha256"]):
             found = batch.filter(compute.is_in(batch["file"], value_set=wanted))

@@ -40,13 +40,17 @@ _SIDES = {
     CALIBRATION: ("less over-confident", "more over-confident"),
 }
 
+# Attributes that stand below a picture.
+_CELLS = 3
+
 
 @dataclass(frozen=True)
 class Limits:
     """What bounds the size of the page; the other files of the audit hold everything.
 
     Attributes:
-        sentences: Findings in words; flagged ones come first.
+        flagged: Flagged findings in words.
+        others: Findings in words that are not detected.
         effects: Rows of each forest plot.
         strips: Findings whose distances are drawn.
         points: Pictures that are drawn of each group.
@@ -55,7 +59,8 @@ class Limits:
         rows: Rows of each table.
     """
 
-    sentences: int = 40
+    flagged: int = 40
+    others: int = 8
     effects: int = 40
     strips: int = 20
     points: int = POINTS
@@ -145,9 +150,7 @@ class _Page:
             str(place): {"with": asdict(both.having), "without": asdict(both.others)}
             for place, both in self._strips.items()
         }
-        self._tails = [
-            (place, number) for place in self._order for number in range(len(manifest["tails"][place]))
-        ]
+        self._tails = [(place, number) for place in self._order for number in range(len(manifest["tails"][place]))]
         self._source = {**manifest, "limits": asdict(LIMITS), "drawn": drawn}
 
     def shown_files(self) -> list[str]:
@@ -162,7 +165,10 @@ class _Page:
     def values(self, small: Mapping[str, Thumbnail], *, with_thumbnails: bool) -> dict[str, Any]:
         """The variables of the template."""
         source = self._source
-        telling = [place for place in self._order if self._flags[place]["state"] != INSUFFICIENT_DATA]
+        flagged, others = (
+            [place for place in self._order if self._flags[place]["state"] == state]
+            for state in (FLAGGED, NOT_DETECTED)
+        )
         classes = self._shown_classes()
         return {
             "audit": source,
@@ -175,9 +181,8 @@ class _Page:
             "sides": _SIDES,
             "sentence": self._sentence,
             "order": self._order,
-            "sentences": telling[: LIMITS.sentences],
-            "measured": self._measured,
-            "telling": telling,
+            "sentences": [*flagged[: LIMITS.flagged], *others[: LIMITS.others]],
+            "answered": len(flagged) + len(others),
             "forests": self._forests(),
             "strips": self._strips,
             "distance_flags": self._distances,
@@ -231,11 +236,9 @@ class _Page:
     def _by_kind(self, place: int, small: Mapping[str, Thumbnail]) -> dict[str, list[Picture]]:
         """The pictures that a class shows."""
         criticised = self._source["classes"][place]
-        asked = list(dict.fromkeys(
-            self._flags[flag]["attribute"]
-            for flag in self._order
-            if self._flags[flag]["class_index"] == criticised["class_index"] and self._flags[flag]["q_value"] is not None
-        ))[:3]
+        flags = [flag for flag in map(self._flags.__getitem__, self._order) if flag["q_value"] is not None]
+        own = [flag["attribute"] for flag in flags if flag["class_index"] == criticised["class_index"]]
+        asked = list(dict.fromkeys(own))[:_CELLS]
 
         def picture(file: str, name_at: str, distance_at: str = "") -> Picture:
             cells = {name: str(self._measurements.attributes[name][self._rows[file]]) for name in asked}

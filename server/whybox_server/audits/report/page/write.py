@@ -187,6 +187,7 @@ class _Page:
             "strips": self._strips,
             "distance_flags": self._distances,
             "classes": [(place, self._by_kind(place, small)) for place in classes],
+            "least_accurate": self._least_accurate(),
             "thumbnails": with_thumbnails,
             "tails": self._tails,
             "threshold": self._threshold,
@@ -232,6 +233,11 @@ class _Page:
             range(len(classes)), key=lambda place: first.get(classes[place]["class_index"], len(self._order))
         )
         return [place for place in ranked if self._measurements.distances][: LIMITS.classes]
+
+    def _least_accurate(self) -> list[int]:
+        """The places of all classes by their accuracy."""
+        classes = self._source["classes"]
+        return sorted(range(len(classes)), key=lambda place: classes[place]["right"] / classes[place]["pictures"])
 
     def _by_kind(self, place: int, small: Mapping[str, Thumbnail]) -> dict[str, list[Picture]]:
         """The pictures that a class shows."""

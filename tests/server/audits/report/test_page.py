@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import statistics
+import zipfile
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -13,15 +15,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from google.protobuf import json_format
 from PIL import Image
 from pyarrow import parquet
 from typer.testing import CliRunner
 
 from server.audits.criticism.planted import measured, shifted
+from whybox import v1
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.options import CriticismOptions
 from whybox_server.audits.criticism.pictures import Measurements
+from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.pictures import PICTURES
+from whybox_server.audits.passes.workers import Work
 from whybox_server.audits.report.groups import groups
 from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, write_manifest
 from whybox_server.audits.report.page import write
@@ -193,9 +200,9 @@ def test_each_state_has_its_sentences_and_its_mark(audited: Audited) -> None:
     assert states == {"flagged", "not_detected", "insufficient_data"}
     told = [place for place, _ in audited.parsed.words if place.endswith("/message")]
     flags = audited.manifest["flags"]
-    order = [looked_up(audited.manifest, place.removesuffix("/message"))["state"] for place in told]
-    assert order == sorted(order)  # "flagged" before "not_detected"
-    assert order.count("flagged") == sum(flag["state"] == "flagged" for flag in flags)
+    shown = [looked_up(audited.manifest, place.removesuffix("/message"))["state"] for place in told]
+    flagged = sum(flag["state"] == "flagged" for flag in flags)
+    assert shown == ["flagged"] * flagged + ["not_detected"] * LIMITS.others
     assert all(mark in audited.parsed.text for mark in ("■", "○", "…"))
     assert "unbiased" not in audited.parsed.text
 
@@ -257,7 +264,7 @@ def test_figures_and_tables_can_be_read_aloud(audited: Audited) -> None:
     assert all(attributes.get("role") == "img" and attributes.get("aria-label") for attributes in outer)
     headings = [attributes for tag, attributes in audited.parsed.elements if tag == "th"]
     assert headings
-    assert all(attributes.get("scope") in ("col", "row") for attributes in headings)
+    assert all(attributes.get("scope") in ("col", "row", "rowgroup") for attributes in headings)
     identities = [attributes["id"] for _, attributes in audited.parsed.elements if "id" in attributes]
     links = [str(attributes["href"]) for tag, attributes in audited.parsed.elements if tag == "a"]
     assert len(set(identities)) == len(identities)
@@ -380,18 +387,43 @@ def test_citations() -> None:
         cite("/a/0/s")
 
 
-@pytest.fixture
-def predictions(tmp_path: Path) -> Path:
-    table = tmp_path / "predictions.csv"
+@pytest.mark.parametrize("options", [[], ["--no-thumbnails"]])
+def test_the_command_writes_the_page(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
+        for number, picture in enumerate(pictures):
+            digest = hashlib.sha256((work.folder / picture.file).read_bytes()).hexdigest()
+            found = Outcome("found", 0.1 + number / 100, None, 1.0, None, 0, 2, 9, "evaluations", ())
+            looks = dict.fromkeys(INTRINSIC, 1.0)
+            told = (picture.file, digest, picture.label, picture.label, 0.9, {"linf": found}, looks, digest[:16])
+            yield [Record(*told)]
+
+    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measure)
+    model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], default_attack="fmn")
+    model.attacks.append(v1.Attack(name="fmn", norms=["linf"]))
+    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+        archive.writestr("manifest.json", json_format.MessageToJson(model))
+    (tmp_path / "data").mkdir()
+    rows = []
+    for number in range(40):
+        (tmp_path / "data" / f"{number}.png").write_bytes(encoded((32, 32), f"rgb({number}, 0, 0)"))
+        rows.append(f"{number}.png,cat,{number % 2}")
+    (tmp_path / "table.csv").write_text("\n".join(["file,label,cue", *rows]))
+    given = [tmp_path / "data", "--labels", tmp_path / "table.csv", "--model-store", tmp_path, "--workers", 1]
+    save = tmp_path / "audit"
+    done = CliRunner().invoke(app, ["audit", *map(str, given), "--save", str(save), *options])
+    assert done.exit_code == 0, done.output
+    assert f"saved {save / PAGE}" in done.output.replace("\n", "")
+    parsed = Parsed((save / PAGE).read_text(encoding="utf-8"))
+    assert ("/audit", json.loads((save / MANIFEST).read_text())["audit"]) in parsed.words
+    assert sum(tag == "img" for tag, _ in parsed.elements) == (0 if options else 2 * LIMITS.pictures)
+    assert ("Thumbnails are left out of this page." in parsed.text) == bool(options)
+
+
+def test_the_command_writes_a_page_of_predictions(tmp_path: Path) -> None:
+    table, save = tmp_path / "predictions.csv", tmp_path / "audit"
     rows = [f"{row}.jpg,{row % 2},{row % 2 if row % 3 else 0},0.9,{row // 2 % 2}" for row in range(200)]
     table.write_text("\n".join(["file,label,predicted,confidence,cue", *rows]))
-    return table
-
-
-def test_the_command_writes_the_page(predictions: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["audit", "--predictions", str(predictions), "--save", str(tmp_path / "audit")])
+    done = CliRunner().invoke(app, ["audit", "--predictions", str(table), "--save", str(save)])
     assert done.exit_code == 0, done.output
-    assert f"saved {tmp_path / 'audit' / PAGE}" in done.output.replace("\n", "")
-    manifest = json.loads((tmp_path / "audit" / MANIFEST).read_text())
-    parsed = Parsed((tmp_path / "audit" / PAGE).read_text(encoding="utf-8"))
-    assert ("/audit", manifest["audit"]) in parsed.words
+    parsed = Parsed((save / PAGE).read_text(encoding="utf-8"))
+    assert ("/settings/predictions", hashlib.sha256(table.read_bytes()).hexdigest()) in parsed.words

@@ -50,7 +50,7 @@ class Limits:
 
     Attributes:
         flagged: Flagged findings in words.
-        others: Findings in words that are not detected.
+        others: Other findings in words, those with a measured effect.
         effects: Rows of each forest plot.
         strips: Findings whose distances are drawn.
         points: Pictures that are drawn of each group.
@@ -165,10 +165,8 @@ class _Page:
     def values(self, small: Mapping[str, Thumbnail], *, with_thumbnails: bool) -> dict[str, Any]:
         """The variables of the template."""
         source = self._source
-        flagged, others = (
-            [place for place in self._order if self._flags[place]["state"] == state]
-            for state in (FLAGGED, NOT_DETECTED)
-        )
+        flagged = [place for place in self._measured if self._flags[place]["state"] == FLAGGED]
+        others = [place for place in self._measured if self._flags[place]["state"] != FLAGGED]
         classes = self._shown_classes()
         return {
             "audit": source,
@@ -182,7 +180,7 @@ class _Page:
             "sentence": self._sentence,
             "order": self._order,
             "sentences": [*flagged[: LIMITS.flagged], *others[: LIMITS.others]],
-            "answered": len(flagged) + len(others),
+            "measured": self._measured,
             "forests": self._forests(),
             "strips": self._strips,
             "distance_flags": self._distances,

@@ -183,6 +183,21 @@ def test_every_number_is_that_of_the_findings(audited: Audited) -> None:
     }
 
 
+def test_each_question_has_its_numbers_below_their_headings(audited: Audited) -> None:
+    forms = {"effect": "signed", "ci_low": "signed", "ci_high": "signed", "n_with": "count", "n_without": "count"}
+    forms |= {"q_value": "size", "minimum_detectable_effect": "ratio"}
+    headings = "effectintervaln with / withoutqdetectable"
+    assert headings in audited.parsed.text
+    numbers = [(str(attributes["data-from"]), text) for attributes, text in audited.parsed.numbers]
+    for place, flag in enumerate(audited.manifest["flags"]):
+        row = [
+            (f"/flags/{place}/{name}", FORMATS[form](flag[name]))
+            for name, form in forms.items()
+            if flag[name] is not None
+        ]
+        assert any(numbers[start : start + len(row)] == row for start in range(len(numbers))), place
+
+
 def test_every_name_and_sentence_is_that_of_the_findings(audited: Audited) -> None:
     assert len(audited.parsed.words) > 100
     for place, text in audited.parsed.words:

@@ -261,6 +261,12 @@ def audit(
     fail_on: Annotated[
         Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
     ] = None,
+    no_thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--no-thumbnails", help="Put no small copies of pictures into audit.html, for example if they show people."
+        ),
+    ] = False,
     limit: Limit = None,
     save: Save = None,
     workers: Workers = None,
@@ -287,8 +293,9 @@ def audit(
     (two parts: one finds, the other confirms), trained_on, and NAME_box or box (where the attribute is: left top right
     bottom in pixels, ; between boxes).
 
-    The command writes audit.json (manifest and findings) and audit.parquet (a row per picture). After an interrupt the
-    same command continues where it stopped; other attributes, confounders and thresholds measure nothing again.
+    The command writes audit.html (the report, one file that needs no network), audit.json (manifest and findings) and
+    audit.parquet (a row per picture). After an interrupt the same command continues where it stopped; other attributes,
+    confounders and thresholds measure nothing again.
     """
     from whybox_server.audits.criticism.options import CriticismOptions
     from whybox_server.audits.criticism.pictures import CriticismError
@@ -345,7 +352,8 @@ def audit(
                 view=view,
                 fresh=fresh,
             )
-        findings = run_audit(AuditOptions(source, predictions, choice, criticism, confirm, save), out, err)
+        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, thumbnails=not no_thumbnails)
+        findings = run_audit(asked, out, err)
     if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
         raise typer.Exit(_FLAGGED)
 

@@ -60,7 +60,7 @@ def write_manifest(
     columns: Sequence[Mapping[str, Any]],
     groups: Sequence[Group],
     findings: Findings,
-) -> None:
+) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 
     Args:
@@ -71,6 +71,9 @@ def write_manifest(
         columns: From `column_entries`.
         groups: Accuracy by group.
         findings: What the statistics say.
+
+    Returns:
+        Its content.
     """
     found = findings.to_entries()
     manifest = {
@@ -85,9 +88,12 @@ def write_manifest(
         "columns": columns,
         "groups": [group.to_entries() for group in groups],
     }
+    written = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    part.write_text(written + "\n")
     part.replace(folder / MANIFEST)
+    content: dict[str, Any] = json.loads(written)
+    return content
 
 
 def column_entries(columns: Sequence[Column], intrinsic: Sequence[str], findings: Findings) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
 from whybox_server.audits.report.groups import groups
 from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, inputs_digest, write_manifest
+from whybox_server.audits.report.page.write import PAGE, write_page
 from whybox_server.audits.report.predictions import predictions
 
 _PREFIX = "audit"
@@ -39,6 +40,7 @@ class AuditOptions:
         criticism: What is tested, and when an effect is flagged.
         confirm: Folder of another audit, whose pictures confirm what these find; None for none.
         save: Folder for the results; None for `audit-MODEL`, or `audit-TABLE`.
+        thumbnails: Whether the page shows small copies of pictures.
     """
 
     source: PassOptions | None
@@ -47,6 +49,7 @@ class AuditOptions:
     criticism: CriticismOptions
     confirm: Path | None
     save: Path | None
+    thumbnails: bool = True
 
 
 class _Source(NamedTuple):
@@ -90,10 +93,11 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         confirming = None
         if asked.confirm is not None:
             confirming = _measurements(asked.confirm / PICTURES, source.data, split=False)
+        options = _options(asked.criticism, source.data, measurements)
         findings = find(
             measurements,
             source.labels,
-            _options(asked.criticism, source.data, measurements),
+            options,
             confirming=confirming,
             audit_id=audit_id(inputs),
         )
@@ -101,16 +105,18 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
         columns = column_entries(source.data.columns, intrinsic, findings)
         everything, *others = groups(measurements)
-        write_manifest(
+        manifest = write_manifest(
             source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings
         )
+        pictures = source.data.folder if asked.thumbnails else None
+        write_page(source.save, manifest, measurements, options, pictures)
         out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
         for shown in (words.accuracies(others), words.sentences(findings)):
             if shown is not None:
                 out.print(shown)
-        for name in (MANIFEST, PICTURES):
+        for name in (MANIFEST, PICTURES, PAGE):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings
 

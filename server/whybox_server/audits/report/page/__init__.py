@@ -1,0 +1,1 @@
+"""The findings of an audit as one page of HTML that needs nothing but itself."""

@@ -52,7 +52,7 @@ def _finding(flag: Flag, threshold: float) -> str:
         return _capital(
             f"{of_audit}there is too little data to say whether {who} {either} than others ({sizes}): {why}."
         )
-    evidence = f"{_effect(flag)}, n = {flag.n_with} with and {flag.n_without} without, q = {flag.q_value:.2g}"
+    evidence = f"{_effect(flag)}, n = {flag.n_with} with and {flag.n_without} without, q = {flag.q_value:.3g}"
     claim = below if flag.effect < 0 else above
     if flag.state == "flagged":
         return _capital(f"{of_audit}{who} {claim} than others: {evidence}.")

@@ -1,7 +1,7 @@
 """Bias: the request for what audits found, and the answer."""
 
 from whybox import results, v1
-from whybox._messages.fields import error, many, one, same_named
+from whybox._messages.fields import error, many, one, plain, same_named
 from whybox.options import AnalyzeOptions
 
 
@@ -13,9 +13,13 @@ def ask_bias(options: AnalyzeOptions) -> v1.BiasOptions:
 def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001 (as all readers)
     """The value of bias."""
     return results.Bias(
-        flags=many(message.flags, results.BiasFlag),
+        flags=tuple(_flag(flag) for flag in message.flags),
         prototypes=many(message.prototypes, results.Example),
         criticisms=many(message.criticisms, results.Example),
         predicted_class=one(message, "predicted_class", results.ClassScore),
         error=error(message.status),
     )
+
+
+def _flag(message: v1.BiasFlag) -> results.BiasFlag:
+    return results.BiasFlag(**plain(message), repeats=many(message.repeats, results.Repeat))

@@ -16,7 +16,9 @@ def bias_lines(bias: Bias) -> Iterator[Line]:
 
 def flag_words(flag: BiasFlag) -> str:
     """The audit's sentence, after its state and its measured evidence."""
-    words = f"{flag.attribute or 'bias'}: {flag.state.replace('_', ' ')}"
+    value = f" = {flag.value}" if flag.value else ""
+    kind = "" if flag.state == "not_audited" else f" ({flag.kind.replace('_', ' ')})"
+    words = f"{flag.attribute or 'bias'}{value}{kind}: {flag.state.replace('_', ' ')}"
     if flag.effect is not None:
         interval = "" if flag.ci_low is None or flag.ci_high is None else f" [{flag.ci_low:+.2f}, {flag.ci_high:+.2f}]"
         words += f", effect {flag.effect:+.2f}{interval}"

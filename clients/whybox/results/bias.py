@@ -7,24 +7,73 @@ from whybox.results.prediction import ClassScore
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """The effect of a flag, measured in another way; it neither adds nor removes a flag.
+
+    Attributes:
+        what: What is different, for example "norm l2" or "without distances that carry reasons".
+        effect: The effect, as in `BiasFlag`; None if too few pictures are left.
+        ci_low: Lower end of its 95 % interval.
+        ci_high: Upper end of its 95 % interval.
+        n_with: Pictures with the value.
+        n_without: Pictures without it.
+        beyond_threshold: Whether the interval lies beyond the threshold of a flag, on either side.
+    """
+
+    what: str
+    effect: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n_with: int
+    n_without: int
+    beyond_threshold: bool
+
+
+@dataclass(frozen=True)
 class BiasFlag:
     """What an audit found about one attribute in one class of this model; a flag says nothing about a pictured person.
 
     Attributes:
-        kind: What was tested, for example "adversarial_criticism".
+        kind: What was compared: "adversarial_criticism" (distances of correctly classified pictures), "error_rate"
+            (shares of wrong answers) or "calibration" (mean confidence minus accuracy).
         state: "flagged", "not_detected", "insufficient_data", "not_audited" or "stale". None of them means "unbiased".
         attribute: Annotated attribute as the audit's data name it; empty without an audit.
         class_index: The class that the flag speaks about.
         class_label: Its name.
-        effect: Effect of the attribute; 0 means no effect. This and the following are None unless an audit measured
-            them.
+        effect: Effect of the attribute in `unit`, with the value minus without it, from -1 to 1; 0 means no effect.
+            Below 0, pictures with the value are easier to attack ("adversarial_criticism"); above 0, they are more
+            often misclassified ("error_rate"), or the model is more over-confident on them ("calibration"). This and
+            all measures below are None unless an audit measured them.
         ci_low: Lower end of the effect's 95 % interval.
         ci_high: Upper end of the effect's 95 % interval.
         n: Pictures of the class that the test used.
         q_value: Benjamini-Hochberg adjusted p-value, 0 to 1.
-        minimum_detectable_effect: The smallest effect that the audit could have seen.
+        minimum_detectable_effect: The smallest effect, without its sign, that would have been flagged with a power of
+            80 %.
         audit_id: Id of the audit; empty without an audit.
-        message: One sentence for people.
+        message: One sentence for people, and one more for each thing to know about it.
+        unit: What the effect is, for example "Cliff's delta of the distances".
+        value: Value of the attribute whose pictures are compared with those of all its other values.
+        n_with: Pictures with the value; correctly classified ones for "adversarial_criticism".
+        n_without: Pictures without it, likewise.
+        norm: Norm of the distances; empty for other kinds.
+        p_value: Two-sided p-value before it is adjusted, 0 to 1.
+        p_value_method: How it was found.
+        unselected_effect: The distance effect over all pictures of the class, with distance 0 where the answer is
+            wrong.
+        unselected_ci_low: Lower end of its 95 % interval.
+        unselected_ci_high: Upper end of its 95 % interval.
+        accuracy_with: Accuracy on all pictures of the class with the value, 0 to 1.
+        accuracy_without: Accuracy on those without it, 0 to 1.
+        split_half_agreement: In how many of 100 random splits both halves have the sign of the effect; it confirms
+            nothing.
+        confirmation_p_value: One-sided p-value of pictures that were not searched, 0 to 1; the effect is then theirs.
+        confounders: Pictures were compared only with pictures that have the same values of these.
+        adjusted_effect: The effect in a regression with the confounders.
+        adjusted_ci_low: Lower end of its 95 % interval.
+        adjusted_ci_high: Upper end of its 95 % interval.
+        repeats: The same effect in other norms, without doubtful distances, or with another budget.
+        reasons: Why the state is not "flagged".
     """
 
     kind: str
@@ -40,6 +89,26 @@ class BiasFlag:
     minimum_detectable_effect: float | None
     audit_id: str
     message: str
+    unit: str
+    value: str
+    n_with: int | None
+    n_without: int | None
+    norm: str
+    p_value: float | None
+    p_value_method: str
+    unselected_effect: float | None
+    unselected_ci_low: float | None
+    unselected_ci_high: float | None
+    accuracy_with: float | None
+    accuracy_without: float | None
+    split_half_agreement: int | None
+    confirmation_p_value: float | None
+    confounders: tuple[str, ...]
+    adjusted_effect: float | None
+    adjusted_ci_low: float | None
+    adjusted_ci_high: float | None
+    repeats: tuple[Repeat, ...]
+    reasons: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -111,34 +111,127 @@ class BiasFlag(_message.Message):
     MINIMUM_DETECTABLE_EFFECT_FIELD_NUMBER: _builtins.int
     AUDIT_ID_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    N_WITH_FIELD_NUMBER: _builtins.int
+    N_WITHOUT_FIELD_NUMBER: _builtins.int
+    NORM_FIELD_NUMBER: _builtins.int
+    P_VALUE_FIELD_NUMBER: _builtins.int
+    P_VALUE_METHOD_FIELD_NUMBER: _builtins.int
+    UNSELECTED_EFFECT_FIELD_NUMBER: _builtins.int
+    UNSELECTED_CI_LOW_FIELD_NUMBER: _builtins.int
+    UNSELECTED_CI_HIGH_FIELD_NUMBER: _builtins.int
+    ACCURACY_WITH_FIELD_NUMBER: _builtins.int
+    ACCURACY_WITHOUT_FIELD_NUMBER: _builtins.int
+    SPLIT_HALF_AGREEMENT_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_P_VALUE_FIELD_NUMBER: _builtins.int
+    CONFOUNDERS_FIELD_NUMBER: _builtins.int
+    ADJUSTED_EFFECT_FIELD_NUMBER: _builtins.int
+    ADJUSTED_CI_LOW_FIELD_NUMBER: _builtins.int
+    ADJUSTED_CI_HIGH_FIELD_NUMBER: _builtins.int
+    REPEATS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """The test: "adversarial_criticism" asks whether an attribute is over-represented among the easily attacked pictures
-    of the class.
+    """What was compared between the audited pictures of the class with the value of the attribute and those without it.
+    "adversarial_criticism": the distances of the correctly classified ones; are pictures with the value
+    over-represented among the easily attacked? "error_rate": the shares of wrong answers. "calibration": mean
+    confidence minus accuracy.
     """
     state: _builtins.str
     """"flagged", "not_detected", "insufficient_data", "not_audited" or "stale". None of them means "unbiased"."""
     attribute: _builtins.str
-    """Name of the attribute in the audited data; empty if no audit names one."""
+    """Name of the attribute in the audited data; two names with a comma between them for a crossing; empty if no audit
+    names one.
+    """
     class_index: _builtins.int
     """Index of the class that the flag describes."""
     class_label: _builtins.str
     """Label of that class."""
     effect: _builtins.float
-    """Effect of the attribute; 0 means no effect. Like all measures below, it is absent unless an audit measured it."""
+    """Effect of the attribute, in `unit`: with the value minus without it, from -1 to 1; 0 means no effect. A negative
+    effect of "adversarial_criticism" means that pictures with the value are easier to attack. A positive effect of
+    "error_rate" means that they are more often misclassified, and of "calibration" that the model is more
+    over-confident on them. Within `confounders`, if there are any. Like all measures below, it is absent unless an
+    audit measured it.
+    """
     ci_low: _builtins.float
     """Lower end of the effect's 95 % interval."""
     ci_high: _builtins.float
     """Upper end of the effect's 95 % interval."""
     n: _builtins.int
-    """Number of pictures of the class that the test used."""
+    """Number of pictures of the class that the test used: n_with + n_without."""
     q_value: _builtins.float
-    """p-value, Benjamini-Hochberg adjusted over all pairs of class and attribute, 0 to 1."""
+    """p-value, Benjamini-Hochberg adjusted over all tests of the audit: all kinds, classes, attributes, values and
+    crossings; 0 to 1.
+    """
     minimum_detectable_effect: _builtins.float
-    """The smallest effect that this audit could have detected; present with "not_detected"."""
+    """The smallest effect, without its sign, that would have been flagged with a power of 80 %, thresholds included;
+    present with "not_detected".
+    """
     audit_id: _builtins.str
     """Id of the audit; empty with "not_audited"."""
     message: _builtins.str
-    """The finding in one sentence, for people."""
+    """The finding in one sentence, for people, and one more for each thing to know about it."""
+    unit: _builtins.str
+    """What the effect is: "Cliff's delta of the distances", "difference of error rates" or "difference of mean confidence
+    minus accuracy".
+    """
+    value: _builtins.str
+    """Value of the attribute whose pictures are compared with those of all its other values; pictures without a value
+    are left out.
+    """
+    n_with: _builtins.int
+    """Number of pictures with the value; correctly classified ones for "adversarial_criticism"."""
+    n_without: _builtins.int
+    """Number of pictures without it, likewise."""
+    norm: _builtins.str
+    """Norm of the distances, which decides alone; empty for other kinds."""
+    p_value: _builtins.float
+    """p-value of the test before it is adjusted, two-sided, 0 to 1."""
+    p_value_method: _builtins.str
+    """How it was found, for example "stratified rank test, asymptotic"."""
+    unselected_effect: _builtins.float
+    """The distance effect over all pictures of the class, with distance 0 where the answer is wrong: the effect without
+    the selection of those that stayed right.
+    """
+    unselected_ci_low: _builtins.float
+    """Lower end of its 95 % interval."""
+    unselected_ci_high: _builtins.float
+    """Upper end of its 95 % interval."""
+    accuracy_with: _builtins.float
+    """Accuracy on all pictures of the class with the value, 0 to 1."""
+    accuracy_without: _builtins.float
+    """Accuracy on those without it, 0 to 1."""
+    split_half_agreement: _builtins.int
+    """In how many of 100 random splits into halves both halves have the sign of the effect. It confirms nothing, because
+    both halves were searched.
+    """
+    confirmation_p_value: _builtins.float
+    """One-sided p-value of pictures that were not searched, 0 to 1; the effect, its interval and the numbers of pictures
+    are then theirs, and q_value is that of the others. Absent without such pictures, or if nothing was to be confirmed.
+    """
+    adjusted_effect: _builtins.float
+    """The effect in a linear regression with the confounders' values as further terms, of the ranks in the class for
+    distances; absent without confounders, or if they tell the attribute.
+    """
+    adjusted_ci_low: _builtins.float
+    """Lower end of its 95 % interval."""
+    adjusted_ci_high: _builtins.float
+    """Upper end of its 95 % interval."""
+    @_builtins.property
+    def confounders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the confounders: pictures were compared only with pictures that have the same values of them."""
+
+    @_builtins.property
+    def repeats(self) -> _containers.RepeatedCompositeFieldContainer[Global___Repeat]:
+        """The same effect in other norms, without doubtful distances, or with another budget. They neither add nor remove a
+        flag.
+        """
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why the state is not "flagged"; empty if it is."""
+
     def __init__(
         self,
         *,
@@ -155,27 +248,85 @@ class BiasFlag(_message.Message):
         minimum_detectable_effect: _builtins.float | None = ...,
         audit_id: _builtins.str = ...,
         message: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        value: _builtins.str = ...,
+        n_with: _builtins.int | None = ...,
+        n_without: _builtins.int | None = ...,
+        norm: _builtins.str = ...,
+        p_value: _builtins.float | None = ...,
+        p_value_method: _builtins.str = ...,
+        unselected_effect: _builtins.float | None = ...,
+        unselected_ci_low: _builtins.float | None = ...,
+        unselected_ci_high: _builtins.float | None = ...,
+        accuracy_with: _builtins.float | None = ...,
+        accuracy_without: _builtins.float | None = ...,
+        split_half_agreement: _builtins.int | None = ...,
+        confirmation_p_value: _builtins.float | None = ...,
+        confounders: _abc.Iterable[_builtins.str] | None = ...,
+        adjusted_effect: _builtins.float | None = ...,
+        adjusted_ci_low: _builtins.float | None = ...,
+        adjusted_ci_high: _builtins.float | None = ...,
+        repeats: _abc.Iterable[Global___Repeat] | None = ...,
+        reasons: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_q_value", b"_q_value", "ci_high", b"ci_high", "ci_low", b"ci_low", "effect", b"effect", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "q_value", b"q_value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "ci_high", b"ci_high", "ci_low", b"ci_low", "confirmation_p_value", b"confirmation_p_value", "effect", b"effect", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "p_value", b"p_value", "q_value", b"q_value", "split_half_agreement", b"split_half_agreement", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_q_value", b"_q_value", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "effect", b"effect", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "q_value", b"q_value", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "confirmation_p_value", b"confirmation_p_value", "confounders", b"confounders", "effect", b"effect", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "norm", b"norm", "p_value", b"p_value", "p_value_method", b"p_value_method", "q_value", b"q_value", "reasons", b"reasons", "repeats", b"repeats", "split_half_agreement", b"split_half_agreement", "state", b"state", "unit", b"unit", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accuracy_with: _TypeAlias = _typing.Literal["accuracy_with"]  # noqa: Y015
+    _WhichOneofArgType__accuracy_with: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with"]  # noqa: Y015
+    _WhichOneofReturnType__accuracy_without: _TypeAlias = _typing.Literal["accuracy_without"]  # noqa: Y015
+    _WhichOneofArgType__accuracy_without: _TypeAlias = _typing.Literal["_accuracy_without", b"_accuracy_without"]  # noqa: Y015
+    _WhichOneofReturnType__adjusted_ci_high: _TypeAlias = _typing.Literal["adjusted_ci_high"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_ci_high: _TypeAlias = _typing.Literal["_adjusted_ci_high", b"_adjusted_ci_high"]  # noqa: Y015
+    _WhichOneofReturnType__adjusted_ci_low: _TypeAlias = _typing.Literal["adjusted_ci_low"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_ci_low: _TypeAlias = _typing.Literal["_adjusted_ci_low", b"_adjusted_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__adjusted_effect: _TypeAlias = _typing.Literal["adjusted_effect"]  # noqa: Y015
+    _WhichOneofArgType__adjusted_effect: _TypeAlias = _typing.Literal["_adjusted_effect", b"_adjusted_effect"]  # noqa: Y015
     _WhichOneofReturnType__ci_high: _TypeAlias = _typing.Literal["ci_high"]  # noqa: Y015
     _WhichOneofArgType__ci_high: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high"]  # noqa: Y015
     _WhichOneofReturnType__ci_low: _TypeAlias = _typing.Literal["ci_low"]  # noqa: Y015
     _WhichOneofArgType__ci_low: _TypeAlias = _typing.Literal["_ci_low", b"_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__confirmation_p_value: _TypeAlias = _typing.Literal["confirmation_p_value"]  # noqa: Y015
+    _WhichOneofArgType__confirmation_p_value: _TypeAlias = _typing.Literal["_confirmation_p_value", b"_confirmation_p_value"]  # noqa: Y015
     _WhichOneofReturnType__effect: _TypeAlias = _typing.Literal["effect"]  # noqa: Y015
     _WhichOneofArgType__effect: _TypeAlias = _typing.Literal["_effect", b"_effect"]  # noqa: Y015
     _WhichOneofReturnType__minimum_detectable_effect: _TypeAlias = _typing.Literal["minimum_detectable_effect"]  # noqa: Y015
     _WhichOneofArgType__minimum_detectable_effect: _TypeAlias = _typing.Literal["_minimum_detectable_effect", b"_minimum_detectable_effect"]  # noqa: Y015
     _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
     _WhichOneofArgType__n: _TypeAlias = _typing.Literal["_n", b"_n"]  # noqa: Y015
+    _WhichOneofReturnType__n_with: _TypeAlias = _typing.Literal["n_with"]  # noqa: Y015
+    _WhichOneofArgType__n_with: _TypeAlias = _typing.Literal["_n_with", b"_n_with"]  # noqa: Y015
+    _WhichOneofReturnType__n_without: _TypeAlias = _typing.Literal["n_without"]  # noqa: Y015
+    _WhichOneofArgType__n_without: _TypeAlias = _typing.Literal["_n_without", b"_n_without"]  # noqa: Y015
+    _WhichOneofReturnType__p_value: _TypeAlias = _typing.Literal["p_value"]  # noqa: Y015
+    _WhichOneofArgType__p_value: _TypeAlias = _typing.Literal["_p_value", b"_p_value"]  # noqa: Y015
     _WhichOneofReturnType__q_value: _TypeAlias = _typing.Literal["q_value"]  # noqa: Y015
     _WhichOneofArgType__q_value: _TypeAlias = _typing.Literal["_q_value", b"_q_value"]  # noqa: Y015
+    _WhichOneofReturnType__split_half_agreement: _TypeAlias = _typing.Literal["split_half_agreement"]  # noqa: Y015
+    _WhichOneofArgType__split_half_agreement: _TypeAlias = _typing.Literal["_split_half_agreement", b"_split_half_agreement"]  # noqa: Y015
+    _WhichOneofReturnType__unselected_ci_high: _TypeAlias = _typing.Literal["unselected_ci_high"]  # noqa: Y015
+    _WhichOneofArgType__unselected_ci_high: _TypeAlias = _typing.Literal["_unselected_ci_high", b"_unselected_ci_high"]  # noqa: Y015
+    _WhichOneofReturnType__unselected_ci_low: _TypeAlias = _typing.Literal["unselected_ci_low"]  # noqa: Y015
+    _WhichOneofArgType__unselected_ci_low: _TypeAlias = _typing.Literal["_unselected_ci_low", b"_unselected_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__unselected_effect: _TypeAlias = _typing.Literal["unselected_effect"]  # noqa: Y015
+    _WhichOneofArgType__unselected_effect: _TypeAlias = _typing.Literal["_unselected_effect", b"_unselected_effect"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accuracy_with) -> _WhichOneofReturnType__accuracy_with | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accuracy_without) -> _WhichOneofReturnType__accuracy_without | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_ci_high) -> _WhichOneofReturnType__adjusted_ci_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_ci_low) -> _WhichOneofReturnType__adjusted_ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjusted_effect) -> _WhichOneofReturnType__adjusted_effect | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_high) -> _WhichOneofReturnType__ci_high | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_low) -> _WhichOneofReturnType__ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirmation_p_value) -> _WhichOneofReturnType__confirmation_p_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__effect) -> _WhichOneofReturnType__effect | None: ...
     @_typing.overload
@@ -183,9 +334,80 @@ class BiasFlag(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__n) -> _WhichOneofReturnType__n | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n_with) -> _WhichOneofReturnType__n_with | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n_without) -> _WhichOneofReturnType__n_without | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p_value) -> _WhichOneofReturnType__p_value | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__q_value) -> _WhichOneofReturnType__q_value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__split_half_agreement) -> _WhichOneofReturnType__split_half_agreement | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unselected_ci_high) -> _WhichOneofReturnType__unselected_ci_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unselected_ci_low) -> _WhichOneofReturnType__unselected_ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__unselected_effect) -> _WhichOneofReturnType__unselected_effect | None: ...
 
 Global___BiasFlag: _TypeAlias = BiasFlag  # noqa: Y015
+
+@_typing.final
+class Repeat(_message.Message):
+    """An effect measured in another way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    EFFECT_FIELD_NUMBER: _builtins.int
+    CI_LOW_FIELD_NUMBER: _builtins.int
+    CI_HIGH_FIELD_NUMBER: _builtins.int
+    N_WITH_FIELD_NUMBER: _builtins.int
+    N_WITHOUT_FIELD_NUMBER: _builtins.int
+    BEYOND_THRESHOLD_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What is different, for example "norm l2" or "without distances that carry reasons"."""
+    effect: _builtins.float
+    """The effect, as in BiasFlag; absent if too few pictures are left."""
+    ci_low: _builtins.float
+    """Lower end of its 95 % interval."""
+    ci_high: _builtins.float
+    """Upper end of its 95 % interval."""
+    n_with: _builtins.int
+    """Number of pictures with the value."""
+    n_without: _builtins.int
+    """Number of pictures without it."""
+    beyond_threshold: _builtins.bool
+    """Whether the interval lies beyond the threshold of a flag, on either side."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        effect: _builtins.float | None = ...,
+        ci_low: _builtins.float | None = ...,
+        ci_high: _builtins.float | None = ...,
+        n_with: _builtins.int = ...,
+        n_without: _builtins.int = ...,
+        beyond_threshold: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_effect", b"_effect", "ci_high", b"ci_high", "ci_low", b"ci_low", "effect", b"effect"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_effect", b"_effect", "beyond_threshold", b"beyond_threshold", "ci_high", b"ci_high", "ci_low", b"ci_low", "effect", b"effect", "n_with", b"n_with", "n_without", b"n_without", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ci_high: _TypeAlias = _typing.Literal["ci_high"]  # noqa: Y015
+    _WhichOneofArgType__ci_high: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high"]  # noqa: Y015
+    _WhichOneofReturnType__ci_low: _TypeAlias = _typing.Literal["ci_low"]  # noqa: Y015
+    _WhichOneofArgType__ci_low: _TypeAlias = _typing.Literal["_ci_low", b"_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__effect: _TypeAlias = _typing.Literal["effect"]  # noqa: Y015
+    _WhichOneofArgType__effect: _TypeAlias = _typing.Literal["_effect", b"_effect"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_high) -> _WhichOneofReturnType__ci_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_low) -> _WhichOneofReturnType__ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__effect) -> _WhichOneofReturnType__effect | None: ...
+
+Global___Repeat: _TypeAlias = Repeat  # noqa: Y015
 
 @_typing.final
 class Example(_message.Message):

@@ -54,16 +54,17 @@ def robust_counts(distances: Array, radii: Array) -> npt.NDArray[np.int64]:
     return len(distances) - np.searchsorted(np.sort(distances), radii, side="right")
 
 
-def wilson(successes: npt.ArrayLike, trials: int) -> tuple[Array, Array]:
+def wilson(successes: npt.ArrayLike, trials: npt.ArrayLike) -> tuple[Array, Array]:
     """Wilson's score interval for a proportion (Wilson, JASA 1927, doi:10.2307/2276774).
 
     Args:
-        successes: Any shape, each 0 to `trials`.
-        trials: At least 1.
+        successes: Any shape, each 0 to its number of trials.
+        trials: Of a shape that fits, each at least 1.
 
     Returns:
         The lower and the upper ends, each of the shape of `successes`, in [0, 1].
     """
+    trials = np.asarray(trials, dtype=np.float64)
     share = np.asarray(successes, dtype=np.float64) / trials
     spread = _Z * np.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
     centre = share + _Z**2 / (2 * trials)

@@ -33,7 +33,8 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
         "gaussian_noise noise · · x x x makes it tabby 0.0 % mirror geometry ·",
         "40 % of the class's reference pictures are easier to flip",
         "l2: no flip was found up to 0.5 (128 in grey levels); a smaller flip may still exist",
-        "indoors: flagged, effect +0.40 [+0.20, +0.60], n = 120, q = 0.01. Pictures annotated indoors",
+        "indoors = yes (adversarial criticism): flagged, effect -0.40 [-0.60, -0.20], n = 120, q = 0.01. Pictures "
+        "annotated indoors",
         "bias: not audited. No audit.",
         "the smoothed classifier (noise 0.05, 1000 samples, 99.9 % confidence) answers golden retriever within an L2 "
         "change of 0.124 (31.6 in grey levels); the certificate is not about the model itself",

@@ -23,6 +23,9 @@ def bias_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Serv
             attribute=len(attribute.encode()),
             message=sentences(1) + served.label,
             audit_id=0,
+            confounders=0,
+            repeats=0,
+            reasons=0,
         )
         for attribute in request.bias.attributes or [""]
     ]

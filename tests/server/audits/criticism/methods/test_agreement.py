@@ -1,0 +1,63 @@
+"""Split halves and rank agreement."""
+
+import math
+
+import numpy as np
+import pytest
+
+from whybox_server.audits.criticism.methods.agreement import rank_agreement, split_half_agreement
+from whybox_server.audits.criticism.methods.effects import mean_difference
+from whybox_server.audits.criticism.pictures import Floats
+
+HAVING = np.arange(60) < 20
+ONE = np.zeros(60, np.int64)
+
+
+def agreement(values: Floats, groups: object = None, seed: int = 0) -> int:
+    units = np.arange(60) if groups is None else np.asarray(groups)
+    return split_half_agreement(mean_difference(values, HAVING, ONE), HAVING, units, seed)
+
+
+def test_agreement_follows_the_effect() -> None:
+    noise = np.random.default_rng(0).normal(size=60)
+    noise -= np.where(HAVING, noise[HAVING].mean(), noise[~HAVING].mean())
+    counts = [agreement(noise + effect * HAVING) for effect in (0.02, 0.5, 5.0)]
+    assert counts == sorted(counts)
+    assert counts[0] < 50
+    assert counts[-1] == 100
+    assert agreement(np.zeros(60)) == 0
+    assert agreement(noise - 5.0 * HAVING) == 100
+
+
+def test_halves_are_seeded() -> None:
+    values = np.random.default_rng(0).normal(size=60) + 0.4 * HAVING
+    assert agreement(values, seed=3) == agreement(values, seed=3)
+    assert len({agreement(values, seed=seed) for seed in range(8)}) > 1
+
+
+def test_both_halves_hold_half_of_each_group_and_whole_groups_of_duplicates() -> None:
+    seen: list[Floats] = []
+
+    def effect(weights: Floats) -> Floats:
+        seen.append(weights)
+        return np.ones(len(weights))
+
+    # Pictures 0 to 5 are two groups of three, 58 and 59 are one of two.
+    groups = np.arange(60)
+    groups[:6], groups[58:] = [0, 0, 0, 1, 1, 1], 58
+    assert split_half_agreement(effect, HAVING, groups, 0) == 100
+    _, half, other = seen
+    np.testing.assert_array_equal(half + other, 1)
+    for first, *others in ([0, 1, 2], [3, 4, 5], [58, 59]):
+        assert all((half[:, first] == half[:, row]).all() for row in others)
+    # 16 units with the value and 39 without it are dealt out evenly.
+    units = np.unique(groups, return_index=True)[1]
+    assert set(half[:, units[HAVING[units]]].sum(axis=1)) == {8}
+    assert set(half[:, units[~HAVING[units]]].sum(axis=1)) == {19, 20}
+    assert len(np.unique(half, axis=0)) == 100
+
+
+def test_rank_agreement() -> None:
+    assert rank_agreement(np.array([1.0, 2, 3, math.inf]), np.array([10.0, 20, 30, 40])) == pytest.approx(1)
+    assert rank_agreement(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
+    assert rank_agreement(np.array([1.0, 1.0]), np.array([3.0, 2])) is None

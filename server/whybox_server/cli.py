@@ -4,18 +4,29 @@ import asyncio
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.status import Status
+from typer.core import TyperGroup
 
 from whybox_server.archives import ArchiveError
-from whybox_server.audits.cli import robustness
+from whybox_server.audits.cli import audit, audit_compare, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
+
+class _Commands(TyperGroup):
+    """Commands whose names may be two words, beside a command that is the first word alone."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """See click, which some versions of typer carry themselves."""
+        both = " ".join(args[:2])
+        return super().resolve_command(ctx, [both, *args[2:]] if both in self.commands else args)
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 
@@ -151,6 +162,8 @@ def serve(
         _fail(error)
 
 
+app.command()(audit)
+app.command("audit compare")(audit_compare)
 app.command()(robustness)
 
 

@@ -28,7 +28,7 @@ print(float(serving(torch.ones(1, 3, 2, 2))[0].sum()))
 
 @pytest.mark.parametrize(
     "first", ["whybox_handlers.handler", "whybox_handlers.notebook", "whybox_server.packing.pack",
-              "whybox_server.audits.workers"],
+              "whybox_server.audits.passes.workers"],
 )  # fmt: skip
 def test_a_run_of_the_network_sends_and_leaves_nothing(first: str, tmp_path: Path) -> None:
     calls: list[bytes] = []

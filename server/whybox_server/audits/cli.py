@@ -1,7 +1,10 @@
-"""The command `whybox-server robustness`: its options, its errors and its exit status."""
+"""The commands that measure data sets: their options, their errors and their exit status."""
 
+import json
 import os
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +17,7 @@ from whybox_server.settings import SettingsError, read_settings
 
 # The options that stand for fields of a request.
 _OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
+_FLAGGED = 3
 _INTERRUPTED = 128  # plus the number of the signal, as in shells
 
 
@@ -30,69 +34,125 @@ def _message(error: Exception) -> str:
     return text.replace(error.field, option) if error.field in text else f"{option}: {text}"
 
 
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder with the pictures: one sub-folder per class, or any layout with --labels.", metavar="DIR"
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table with a header (CSV, or Parquet by its ending .parquet): column file (path below DIR) and a column"
+        " with the class.",
+        metavar="TABLE",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column with the class: an index or a label; empty or -1 leaves the picture out. Default: label or"
+        " imagenet1k_index."
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Keep the rows of the table that meet a condition, COLUMN=VALUE or COLUMN!=VALUE; repeatable, and then all"
+        " of them.",
+        metavar="CONDITION",
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option(help="Model to measure. Default: the only packed one, or efficientnet-lite0.")
+]
+ModelStore = Annotated[
+    Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
+]
+Norm = Annotated[
+    list[str] | None, typer.Option(help="Norm that measures a change: linf or l2; repeatable. Default: linf.")
+]
+Budget = Annotated[
+    str,
+    typer.Option(
+        help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
+    ),
+]
+Attack = Annotated[
+    str,
+    typer.Option(
+        help="Attack to use, one of fmn, i_fgsm, deepfool, ddn, apgd and square. Default: the one that packing"
+        " chose for the model."
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
+]
+Save = Annotated[Path | None, typer.Option(help="Folder for the results. Default: COMMAND-MODEL.", metavar="DIR")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")]
+Device = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the statistics.")
+]
+View = Annotated[
+    bool,
+    typer.Option(
+        "--view",
+        help="The pictures are the model's views themselves, and are neither resized nor cropped.",
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")]
+
+
+@contextmanager
+def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
+    """Turns the errors of an audit into one line and an exit status.
+
+    Args:
+        err: Console for the line.
+        fresh: Whether --fresh was given.
+    """
+    # Imported here: the serving process must not load libraries that draw.
+    from whybox_server.audits.criticism.pictures import CriticismError
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.passes.journal import JournalError
+    from whybox_server.audits.passes.pool import AuditError, InterruptedAuditError
+
+    faults = (ArchiveError, AuditError, CriticismError, DataSetError, JournalError, SettingsError, WhyboxError, OSError)
+    try:
+        yield
+    except faults as error:
+        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    except (InterruptedAuditError, KeyboardInterrupt) as stop:
+        number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
+        remedy = " without --fresh" if fresh else ""
+        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
+        err.print(message, style="yellow", markup=False, soft_wrap=True)
+        raise typer.Exit(_INTERRUPTED + number) from None
+
+
 def robustness(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder with the pictures: one sub-folder per class, or any layout with --labels.", metavar="DIR"
-        ),
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV file with a header: column file (path below DIR) and a column with the class."),
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column with the class: an index or a label; empty or -1 leaves the picture out. Default: label or"
-            " imagenet1k_index."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model to measure. Default: the only packed one, or efficientnet-lite0.")
-    ] = None,
-    model_store: Annotated[
-        Path | None, typer.Option(help="Folder with the packed models. Default: WHYBOX_MODEL_STORE, or model_store.")
-    ] = None,
-    norm: Annotated[
-        list[str] | None, typer.Option(help="Norm that measures a change: linf or l2; repeatable. Default: linf.")
-    ] = None,
-    budget: Annotated[
-        str,
-        typer.Option(
-            help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
-        ),
-    ] = "standard",
-    attack: Annotated[
-        str,
-        typer.Option(
-            help="Attack to use, one of fmn, i_fgsm, deepfool, ddn, apgd and square. Default: the one that packing"
-            " chose for the model."
-        ),
-    ] = "",
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
-    ] = None,
-    save: Annotated[Path | None, typer.Option(help="Folder for the results. Default: robustness-MODEL.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")] = None,
-    device: Annotated[
-        Literal["cpu", "cuda"],
-        typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
-    ] = "cpu",
-    seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the bootstrap.")
-    ] = 0,
-    view: Annotated[
-        bool,
-        typer.Option(
-            "--view",
-            help="The pictures are the model's views themselves, and are neither resized nor cropped.",
-        ),
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Delete the measurements of earlier runs and start over.")
-    ] = False,
+    folder: Folder,
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    where: Where = None,
+    model: Model = None,
+    model_store: ModelStore = None,
+    norm: Norm = None,
+    budget: Budget = "standard",
+    attack: Attack = "",
+    limit: Limit = None,
+    save: Save = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    view: View = False,
+    fresh: Fresh = False,
 ) -> None:
     """Measure the accuracy of a model when every picture may change by up to a radius.
 
@@ -104,27 +164,24 @@ def robustness(
     [cyan]whybox-server robustness photos/ --labels photos.csv --budget fast --norm linf --norm l2[/]
 
     The command writes robustness.png (accuracy against radius), robustness.json (all numbers, also per class) and
-    pictures.jsonl (one line per measured picture). After an interrupt the same command continues where it stopped. It
-    gives up when the first five pictures all fail.
+    audit.parquet (a row per measured picture). After an interrupt the same command continues where it stopped. It gives
+    up when the first five pictures all fail.
     """
-    # Imported here: the serving process must not load libraries that draw.
-    from whybox_server.audits.audit import AuditError, InterruptedAuditError
-    from whybox_server.audits.dataset import DataSetError
-    from whybox_server.audits.journal import JournalError
-    from whybox_server.audits.robust_accuracy.run import AuditOptions, measure_robust_accuracy
+    from whybox_server.audits.data.dataset import Choice
+    from whybox_server.audits.passes.run import PassOptions
+    from whybox_server.audits.robust_accuracy.run import measure_robust_accuracy
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-    try:
-        options = AuditOptions(
+    with explained(err, fresh=fresh):
+        options = PassOptions(
             folder=folder,
             model=model,
             model_store=read_settings(model_store=model_store).model_store,
             labels=labels,
-            label_column=label_column,
+            choice=Choice(label_column=label_column, where=tuple(where or ()), limit=limit, seed=seed),
             norms=tuple(norm or ()),
             budget=budget,
             attack=attack,
-            limit=limit,
             save=save,
             workers=workers or _cores(),
             device=device,
@@ -133,12 +190,194 @@ def robustness(
             fresh=fresh,
         )
         measure_robust_accuracy(options, out, err)
-    except (ArchiveError, AuditError, DataSetError, JournalError, SettingsError, WhyboxError, OSError) as error:
-        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    except (InterruptedAuditError, KeyboardInterrupt) as stop:
-        number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
-        remedy = " without --fresh" if fresh else ""
-        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
-        err.print(message, style="yellow", markup=False, soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED + number) from None
+
+
+def audit(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder with the pictures: one sub-folder per class, or any layout with --labels. Left out with"
+            " --predictions.",
+            metavar="DIR",
+        ),
+    ] = None,
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Report on this attribute only: a column of the table, or brightness, contrast, saturation, sharpness,"
+            " width, height or aspect_ratio (up to the median of the class against above it); repeatable. Default: all"
+            " columns with 2 to 10 values within a class.",
+            metavar="NAME",
+        ),
+    ] = None,
+    confounder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Compare only pictures that have the same value in this column; repeatable. Same names.",
+            metavar="NAME",
+        ),
+    ] = None,
+    where: Where = None,
+    cross: Annotated[
+        list[str] | None,
+        typer.Option(help="Test the combined values of two attributes too; repeatable.", metavar="A,B"),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Audit a table of predictions instead of a model: columns file, the class, predicted, and perhaps"
+            " confidence (0 to 1). Nothing is attacked; the findings are error_rate and calibration.",
+            metavar="TABLE",
+        ),
+    ] = None,
+    model: Model = None,
+    model_store: ModelStore = None,
+    norm: Norm = None,
+    primary_norm: Annotated[
+        str | None, typer.Option(help="Norm that decides; the others are sensitivity. Default: linf.")
+    ] = None,
+    budget: Budget = "standard",
+    attack: Attack = "",
+    delta: Annotated[
+        float, typer.Option(help="Flag a distance effect if the interval of Cliff's delta lies beyond this.")
+    ] = 0.1,
+    gap: Annotated[
+        float, typer.Option(help="Flag a gap of error rates or calibration if its interval lies beyond this share.")
+    ] = 0.05,
+    min_group: Annotated[int, typer.Option(help="A flag needs this many pictures in each group; at least 10.")] = 20,
+    discovery: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of the column split that finds; the other part confirms. Default: the larger part.",
+            metavar="PART",
+        ),
+    ] = None,
+    confirm: Annotated[
+        Path | None,
+        typer.Option(help="Folder of another audit, whose pictures confirm what these find.", metavar="AUDIT"),
+    ] = None,
+    fail_on: Annotated[
+        Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
+    ] = None,
+    limit: Limit = None,
+    save: Save = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    view: View = False,
+    fresh: Fresh = False,
+) -> None:
+    """Find prototypes, criticisms and biases of a model in a data set.
+
+    Each correctly predicted picture is attacked. An attribute is flagged where pictures that have it are easier to
+    attack, more often wrong, or more over-confident than others of their class: by a test of all attributes at once, an
+    interval beyond a threshold, and enough pictures. "not_detected" says how large an effect would have been found.
+
+    [cyan]whybox-server audit photos/ --labels photos.csv[/] [dim]with the columns file,label,wheelchair,outdoors,…[/]
+
+    [cyan]whybox-server audit photos/ --labels photos.csv --where render=0 --attribute wheelchair --confounder wide[/]
+
+    [cyan]whybox-server audit --predictions predictions.parquet --fail-on flagged[/]
+
+    [cyan]whybox-server audit compare audit-before/ audit-after/[/]
+
+    An empty cell or "unknown" is a value of its own and is never tested. Columns with a meaning of their own: split
+    (two parts: one finds, the other confirms), trained_on, and NAME_box or box (where the attribute is: left top right
+    bottom in pixels, ; between boxes).
+
+    The command writes audit.json (manifest and findings) and audit.parquet (a row per picture). After an interrupt the
+    same command continues where it stopped; other attributes, confounders and thresholds measure nothing again.
+    """
+    from whybox_server.audits.criticism.options import CriticismOptions
+    from whybox_server.audits.criticism.pictures import CriticismError
+    from whybox_server.audits.data.dataset import Choice
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.passes.journal import INTRINSIC
+    from whybox_server.audits.passes.run import PassOptions
+    from whybox_server.audits.report.run import AuditOptions, run_audit
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err, fresh=fresh):
+        if (folder is None) == (predictions is None):
+            raise DataSetError("give either the folder with the pictures or --predictions")
+        if predictions is not None and labels is not None:
+            raise DataSetError("--predictions is a table with labels itself; leave --labels out")
+        choice = Choice(
+            label_column=label_column,
+            attributes=tuple(attribute or ()),
+            confounders=tuple(confounder or ()),
+            where=tuple(where or ()),
+            intrinsic=INTRINSIC if predictions is None else (),
+            limit=limit,
+            seed=seed,
+        )
+        norms = tuple(norm or ())
+        criticism = CriticismOptions(
+            attributes=tuple(attribute) if attribute else None,
+            confounders=choice.confounders,
+            crosses=tuple(_pair(text) for text in cross or ()),
+            primary_norm=primary_norm or ("linf" if "linf" in norms or not norms else norms[0]),
+            delta_threshold=delta,
+            gap_threshold=gap,
+            min_group=min_group,
+            discovery=discovery,
+            seed=seed,
+        )
+        if norms and criticism.primary_norm not in norms:
+            raise CriticismError(f"--primary-norm {criticism.primary_norm} is not measured; add it with --norm")
+        source = None
+        if folder is not None:
+            source = PassOptions(
+                folder=folder,
+                model=model,
+                model_store=read_settings(model_store=model_store).model_store,
+                labels=labels,
+                choice=choice,
+                norms=norms,
+                budget=budget,
+                attack=attack,
+                save=save,
+                workers=workers or _cores(),
+                device=device,
+                seed=seed,
+                view=view,
+                fresh=fresh,
+            )
+        findings = run_audit(AuditOptions(source, predictions, choice, criticism, confirm, save), out, err)
+    if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
+        raise typer.Exit(_FLAGGED)
+
+
+def audit_compare(
+    first: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
+    second: Annotated[Path, typer.Argument(help="Folder of another audit of the same pictures.", metavar="B")],
+    save: Annotated[Path | None, typer.Option(help="File for all numbers as JSON.", metavar="FILE")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Compare two audits on the pictures that both measured: what changed in accuracy, distances and flags.
+
+    Pictures are the same if their file, their bytes and their label are.
+    """
+    from whybox_server.audits.report.compare import compare
+    from whybox_server.audits.report.words import changes
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err):
+        comparison = compare(first, second, seed)
+        for line in changes(comparison):
+            out.print(line, markup=False, soft_wrap=True)
+        if save is not None:
+            save.write_text(json.dumps(comparison.to_entries(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            out.print(f"saved {save}", markup=False, soft_wrap=True)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """The two attributes of a crossing."""
+    from whybox_server.audits.data.errors import DataSetError
+
+    first, *others = (name.strip() for name in text.split(","))
+    if len(others) != 1 or not first or not others[0]:
+        raise DataSetError(f"--cross {text!r} is no crossing; write two attributes with a comma between them")
+    return first, others[0]

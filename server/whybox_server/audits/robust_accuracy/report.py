@@ -3,12 +3,11 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from whybox_server.audits.dataset import DataSet
-from whybox_server.audits.journal import Record
+from whybox_server.audits.passes.tally import Faults
 from whybox_server.audits.robust_accuracy.summary import (
     SMALL,
     Curve,
@@ -23,8 +22,11 @@ MEANING = (
 )
 _NOTES = {
     "unreadable": "pictures that cannot be decoded; no number includes them",
+    "same": "files with the bytes of another file of the class, which counts for them",
+    "near": "pictures that are near-duplicates of another one of the class by their perceptual hashes; they count",
+    "contradictory": "files with the bytes of a file of another class; they count",
     "failed": "pictures on which the network or the attack failed; no number includes them. The same command tries them"
-    " again. pictures.jsonl has the tracebacks",
+    " again. audit.sqlite has the tracebacks",
     "radius": "size of the change in the norm, for values in [0, 1]",
     "accuracy": "share of pictures that are predicted correctly and for which no change up to the radius was found that"
     " makes the prediction wrong; with Wilson's interval at each radius",
@@ -33,7 +35,7 @@ _NOTES = {
     "median": "median distance of the correctly predicted pictures, with a percentile bootstrap interval; null: no"
     " bound was found",
     "censored": "number of correctly predicted pictures for which no change was found that makes the prediction wrong",
-    "unreliable": "number of pictures whose distance should not be relied on; pictures.jsonl has the reasons",
+    "unreliable": "number of pictures whose distance should not be relied on; audit.parquet has the reasons",
     "small": f"true if the class has fewer than {SMALL} pictures: its numbers say little",
 }
 
@@ -41,9 +43,9 @@ _NOTES = {
 def write_report(
     path: Path,
     settings: Mapping[str, Any],
-    data: DataSet,
+    data: Mapping[str, Any],
+    faults: Faults,
     labels: Sequence[str],
-    records: Sequence[Record],
     whole: Summary,
     classes: Mapping[int, Summary],
 ) -> None:
@@ -52,9 +54,9 @@ def write_report(
     Args:
         path: The file to write.
         settings: Everything that the records depend on, apart from the pictures.
-        data: The data set that was measured.
+        data: What the data set holds; see `counts`.
+        faults: The pictures that were not measured.
         labels: Labels of the model's classes, in the order of the indices.
-        records: The records of all pictures.
         whole: The summary of all measured pictures.
         classes: The summary of each class, by its index.
     """
@@ -62,15 +64,7 @@ def write_report(
         "measure": MEANING,
         "notes": _NOTES,
         "settings": dict(settings),
-        "data": {
-            "folder": str(data.folder),
-            "pictures": len(records),
-            "measured": sum(record.measured for record in records),
-            "not_of_the_model": data.not_of_the_model,
-            "unlabelled": data.unlabelled,
-            "unreadable": _errors(record for record in records if record.unreadable),
-            "failed": _errors(record for record in records if record.failed),
-        },
+        "data": {**data, "unreadable": faults.unreadable, "failed": faults.failed},
         "confidence": CONFIDENCE,
         "bootstrap_resamples": RESAMPLES,
         **_summary(whole),
@@ -80,10 +74,6 @@ def write_report(
         ],
     }
     path.write_text(_compact(json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
-
-
-def _errors(records: Iterable[Record]) -> list[dict[str, str]]:
-    return [{"file": record.file, "error": record.error} for record in records]
 
 
 def _summary(summary: Summary) -> dict[str, Any]:

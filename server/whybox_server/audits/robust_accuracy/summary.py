@@ -1,13 +1,11 @@
-"""The numbers of the report, computed from the records."""
+"""The numbers of the report, computed from the measurements."""
 
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from whybox_server.audits.journal import Record
+from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.statistics import (
     Array,
     Estimate,
@@ -87,54 +85,42 @@ class Summary:
 
 
 def summarise(
-    records: Sequence[Record], norms: Sequence[str], seed: int, radii: Mapping[str, Array] | None = None
+    measured: Measurements, norms: Sequence[str], seed: int, radii: Mapping[str, Array] | None = None
 ) -> Summary:
     """The accuracy, the curves and the medians of some pictures.
 
     Args:
-        records: Records of measured pictures, at least one.
+        measured: The pictures, at least one.
         norms: The norms of the attack.
         seed: Seed of the bootstrap.
         radii: The radii of each norm's curve. Default: those of `radius_grid`.
     """
-    right = sum(record.right for record in records)
+    right = int(measured.right.sum())
     return Summary(
-        pictures=len(records),
+        pictures=len(measured),
         right=right,
-        accuracy=proportion(right, len(records)),
-        norms={norm: _of_norm(records, norm, seed, None if radii is None else radii[norm]) for norm in norms},
+        accuracy=proportion(right, len(measured)),
+        norms={norm: _of_norm(measured, norm, seed, None if radii is None else radii[norm]) for norm in norms},
     )
 
 
 def summarise_classes(
-    records: Sequence[Record], norms: Sequence[str], seed: int, radii: Mapping[str, Array]
+    measured: Measurements, norms: Sequence[str], seed: int, radii: Mapping[str, Array]
 ) -> dict[int, Summary]:
     """The summary of each class that has pictures, by the index of the class; see `summarise`."""
-    members: dict[int, list[Record]] = defaultdict(list)
-    for record in records:
-        members[record.label].append(record)
-    return {label: summarise(members[label], norms, seed, radii) for label in sorted(members)}
+    return {label: summarise(measured.only(rows), norms, seed, radii) for label, rows in measured.class_rows().items()}
 
 
-def distance_of(record: Record, norm: str) -> float:
-    """The distance of a picture: 0 if the prediction is wrong, infinite if no flip was found; see `statistics`."""
-    if not record.right:
-        return 0.0
-    distance = record.norms[norm].distance
-    return math.inf if distance is None else distance
-
-
-def _of_norm(records: Sequence[Record], norm: str, seed: int, radii: Array | None) -> NormSummary:
-    distances = np.array([distance_of(record, norm) for record in records])
-    outcomes = [record.norms[norm] for record in records if record.right]
-    searched = np.array([outcome.searched_radius for outcome in outcomes if outcome.distance is None])
+def _of_norm(measured: Measurements, norm: str, seed: int, radii: Array | None) -> NormSummary:
+    distances = measured.distances[norm]
+    searched = measured.searched_radius[norm][np.isinf(distances)]
     attacked = distances[distances > 0]
     return NormSummary(
         curve=_curve(distances, searched, radius_grid(distances) if radii is None else radii),
         customary=_curve(distances, searched, CUSTOMARY[norm]),
         median=median(attacked, seed) if len(attacked) else None,
         censored=len(searched),
-        unreliable=sum(bool(outcome.reasons) for outcome in outcomes),
+        unreliable=int(measured.reasons[norm].sum()),
     )
 
 

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 
-from whybox_server.audits.dataset import DataSet
-from whybox_server.audits.journal import Record
+from whybox_server.audits.passes.tally import Faults, left_out
 from whybox_server.audits.robust_accuracy.summary import SMALL, Summary
 from whybox_server.audits.statistics import Estimate
 
 _SHOWN = 5
 
 
-def lines(summary: Summary, data: DataSet, records: Sequence[Record]) -> list[str]:
+def lines(summary: Summary, data: Mapping[str, Any], faults: Faults) -> list[str]:
     """The numbers over all pictures, and the numbers of pictures that they leave out."""
     said = [f"accuracy without attack: {_share(summary.accuracy)}, {summary.right} of {summary.pictures} pictures"]
     for name, norm in summary.norms.items():
@@ -26,16 +26,7 @@ def lines(summary: Summary, data: DataSet, records: Sequence[Record]) -> list[st
         censored = f"; no flip found for {norm.censored} pictures" if norm.censored else ""
         unreliable = f"; {norm.unreliable} distances are not reliable" if norm.unreliable else ""
         said.append(f"median {name} distance: {_distance(norm.median, name)}{censored}{unreliable}")
-    left_out = {
-        "pictures that cannot be decoded (listed in robustness.json)": sum(record.unreadable for record in records),
-        "pictures on which the attack failed (listed in robustness.json; the same command tries them again)": sum(
-            record.failed for record in records
-        ),
-        "pictures that show no class of the model": data.not_of_the_model,
-        "pictures without a label": data.unlabelled,
-    }
-    said += [f"{what}: {number}" for what, number in left_out.items() if number]
-    return said
+    return [*said, *left_out(data, faults, "robustness.json")]
 
 
 def extremes(classes: Mapping[int, Summary], labels: Sequence[str], norm: str) -> Table:

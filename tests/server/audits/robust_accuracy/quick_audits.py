@@ -1,19 +1,21 @@
 """`whybox-server` whose audits load no model: a program for tests of all that surrounds the measuring.
 
-What is made of a picture depends on its text: "unreadable" and "wrong" are what they say, "failed" fails unless MENDED
-is in the environment, and any other is predicted right, at a distance made up of its hash. Each takes MOMENT seconds.
+What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
+fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash. Each
+takes MOMENT seconds.
 """
 
 import hashlib
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 from unittest.mock import patch
 
-from whybox_server.audits import audit
-from whybox_server.audits.dataset import Labelled
-from whybox_server.audits.journal import Outcome, Record
-from whybox_server.audits.workers import Work
+from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes import pool
+from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
+from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 
@@ -24,18 +26,25 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
 
 def _record(picture: Labelled, text: str) -> Record:
     digest = hashlib.sha256(text.encode()).hexdigest()
+    text = text.partition("\n")[0]
     if text == "unreadable":
         return Record(picture.file, digest, picture.label, None, error="damaged")
     if text == "failed" and "MENDED" not in os.environ:
         return Record(picture.file, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
+    looks: dict[str, Any] = {
+        "confidence": 0.5 + int(digest[4:8], 16) / 2**17,
+        "covariates": {name: float(len(text) + place) for place, name in enumerate(INTRINSIC)},
+        "perceptual_hash": digest[:16],
+        "embedding": bytes.fromhex(digest)[:8],
+    }
     if text == "wrong":
-        return Record(picture.file, digest, picture.label, picture.label + 1)
+        return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)
     distance = int(digest[:4], 16) / 2**16
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
-    return Record(picture.file, digest, picture.label, picture.label, {"linf": outcome})
+    return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
 
 
 if __name__ == "__main__":
     # Pickled by its name, which is that of this file also in the processes that measure.
-    with patch.object(audit, "measure_batch", measure_batch):
+    with patch.object(pool, "measure_batch", measure_batch):
         app()

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from typer.testing import CliRunner, Result
 
 from server.audits.robust_accuracy import quick_audits
 from whybox import v1
-from whybox_server.audits.dataset import Labelled
-from whybox_server.audits.journal import Record
-from whybox_server.audits.workers import Work
+from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes.journal import JOURNAL, Record
+from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 MANY = [f"picture {number}" for number in range(20)]
@@ -31,11 +33,11 @@ MANY = [f"picture {number}" for number in range(20)]
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measures in this process, which is quicker than starting others."""
 
-    def measured(work: Work, batches: Iterable[Sequence[Labelled]], _workers: int) -> Generator[list[Record]]:
-        for batch in batches:
-            yield quick_audits.measure_batch(work, batch)
+    def measured(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
+        for picture in pictures:
+            yield quick_audits.measure_batch(work, [picture])
 
-    monkeypatch.setattr("whybox_server.audits.audit._measured", measured)
+    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measured)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ class Audit:
         self._data, self._store, self._save = folder / "data", store, folder / "save"
         (self._data / "cat").mkdir(parents=True)
         for number, text in enumerate(texts):
-            (self._data / "cat" / f"{number:02}.jpg").write_text(text)
+            (self._data / "cat" / f"{number:02}.jpg").write_text(f"{text}\n{number}")
 
     def arguments(self, workers: int = 1) -> list[str]:
         given = [self._data, "--model-store", self._store, "--save", self._save, "--workers", workers]
@@ -67,10 +69,14 @@ class Audit:
         return CliRunner().invoke(app, self.arguments())
 
     @property
-    def lines(self) -> list[str]:
-        """The lines of the journal, with its settings."""
-        path = self._save / "pictures.jsonl"
-        return path.read_text().splitlines() if path.exists() else []
+    def kept(self) -> int:
+        """Number of records in the journal."""
+        path = f"file:{self._save}/{JOURNAL}?mode=ro"
+        # Without a file, or without tables in it, there are none.
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, uri=True)) as journal:
+            (number,) = journal.execute("SELECT count(*) FROM pictures").fetchone()
+            return int(number)
+        return 0
 
     def numbers(self) -> dict[str, Any]:
         """The report without the folder of the pictures."""
@@ -82,22 +88,22 @@ class Audit:
 @pytest.mark.usefixtures("_here")
 def test_an_audit_continues_after_an_interrupt_and_a_kill(store: Path, tmp_path: Path) -> None:
     audit = Audit(tmp_path, store, MANY)
-    [line] = _stopped(audit, 2, signal.SIGINT, at=2).splitlines()
+    [line] = _stopped(audit, 2, signal.SIGINT, at=1).splitlines()
     assert line == "interrupted: all measurements are kept; run the same command again to continue"
-    _stopped(audit, 1, signal.SIGKILL, at=len(audit.lines) + 1)
-    kept = len(audit.lines) - 1
+    _stopped(audit, 1, signal.SIGKILL, at=audit.kept + 1)
+    kept = audit.kept
     assert 2 <= kept < len(MANY)
     done = audit.run()
     assert done.exit_code == 0, done.output
     assert f"{kept} of {len(MANY)} pictures were measured by an earlier run" in done.stderr
-    assert len(audit.lines) == 1 + len(MANY)
+    assert audit.kept == len(MANY)
     undisturbed = Audit(tmp_path / "undisturbed", store, MANY)
     assert undisturbed.run().exit_code == 0
     assert audit.numbers() == undisturbed.numbers()
 
 
 def _stopped(audit: Audit, workers: int, number: signal.Signals, at: int) -> str:
-    """Stops the command when the journal has `at` lines, checks that no process is left, and returns its stderr."""
+    """Stops the command when the journal has `at` records, checks that no process is left, and returns its stderr."""
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(
@@ -108,7 +114,7 @@ def _stopped(audit: Audit, workers: int, number: signal.Signals, at: int) -> str
             env=os.environ | {"MOMENT": "0.1"},
         ) as process,
     ):
-        _wait_for(lambda: len(audit.lines) >= at)
+        _wait_for(lambda: audit.kept >= at)
         children = psutil.Process(process.pid).children(recursive=True)
         assert children
         if number == signal.SIGKILL:
@@ -152,8 +158,7 @@ def test_a_picture_that_fails_is_left_out_listed_and_tried_again(
             }
             == numbers["data"]
         )
-    # Only the failed picture was tried again.
-    assert len(audit.lines) == 1 + len(texts) + 1
+    assert audit.kept == len(texts)
     monkeypatch.setenv("MENDED", "1")
     mended = audit.run()
     assert "6 of 7 pictures were measured by an earlier run" in mended.stderr
@@ -184,7 +189,7 @@ def test_an_audit_gives_up_when_the_first_pictures_fail(
     assert line.startswith(
         f"error: no attack succeeded, and {failed} pictures failed, the last one with ValueError: bad"
     )
-    assert len(audit.lines) == 1 + tried
+    assert audit.kept == tried
     monkeypatch.setenv("MENDED", "1")
     mended = audit.run()
     assert mended.exit_code == 0, mended.output

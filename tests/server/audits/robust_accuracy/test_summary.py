@@ -1,4 +1,4 @@
-"""The numbers of hand-made records, as JSON and as a picture."""
+"""The numbers of hand-made measurements, as JSON and as a picture."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from presence import present
-from whybox_server.audits.dataset import DataSet, Labelled
-from whybox_server.audits.journal import Outcome, Record
+from whybox_server.audits.criticism.pictures import Measurements
+from whybox_server.audits.passes.tally import Faults
 from whybox_server.audits.robust_accuracy.figure import draw
 from whybox_server.audits.robust_accuracy.report import write_report
 from whybox_server.audits.robust_accuracy.summary import summarise, summarise_classes
@@ -17,28 +17,41 @@ from whybox_server.audits.robust_accuracy.summary import summarise, summarise_cl
 RADII = {"linf": np.array([0.0, 0.1, 0.15, 0.2, 0.5])}
 
 
-def record(name: str, label: int, distance: float | None, searched: float = 0.3) -> Record:
-    """Predicted wrong for distance 0, not flipped for None."""
-    if distance == 0:
-        return Record(name, "", label, label + 1)
-    found = Outcome(
-        "", distance, distance, searched, None, 0, 6, 9, "evaluations", ("why",) if distance is None else ()
-    )
-    return Record(name, "", label, label, {"linf": found})
-
-
-RECORDS = [
-    record("a", 0, 0.1),
-    record("b", 0, 0.2),
-    record("c", 0, 0),
-    record("d", 1, None, searched=0.12),
-    record("e", 1, 0.4),
-    record("f", 2, 0),
+# Name, class, distance (0 for a wrong prediction, None without a flip) and searched radius.
+PICTURES = [
+    ("a", 0, 0.1, 0.3),
+    ("b", 0, 0.2, 0.3),
+    ("c", 0, 0, 0.3),
+    ("d", 1, None, 0.12),
+    ("e", 1, 0.4, 0.3),
+    ("f", 2, 0, 0.3),
 ]
 
 
-def test_the_curve_of_hand_made_records() -> None:
-    summary = summarise(RECORDS, ["linf"], 0, RADII)
+def measured(*pictures: tuple[str, int, float | None, float]) -> Measurements:
+    """Something speaks against a distance that was not found."""
+    names, labels, distances, searched = zip(*pictures, strict=True)
+    sizes = np.array([np.inf if distance is None else distance for distance in distances])
+    return Measurements(
+        files=names,
+        labels=np.array(labels),
+        predicted=np.array(labels) + (sizes == 0),
+        confidence=np.full(len(names), 0.9),
+        distances={"linf": sizes},
+        searched_radius={"linf": np.where(sizes > 0, searched, np.nan)},
+        reasons={"linf": np.isinf(sizes)},
+        attributes={},
+        confounders={},
+        split=None,
+        groups=np.arange(len(names)),
+    )
+
+
+MEASURED = measured(*PICTURES)
+
+
+def test_the_curve_of_hand_made_measurements() -> None:
+    summary = summarise(MEASURED, ["linf"], 0, RADII)
     norm = summary.norms["linf"]
     assert (summary.pictures, summary.right, summary.accuracy.value) == (6, 4, 4 / 6)
     assert (norm.curve.accuracy * 6).round(9).tolist() == [4, 3, 3, 2, 1]
@@ -52,8 +65,8 @@ def test_the_curve_of_hand_made_records() -> None:
 
 
 def test_classes_add_up() -> None:
-    classes = summarise_classes(RECORDS, ["linf"], 0, RADII)
-    whole = summarise(RECORDS, ["linf"], 0, RADII)
+    classes = summarise_classes(MEASURED, ["linf"], 0, RADII)
+    whole = summarise(MEASURED, ["linf"], 0, RADII)
     assert list(classes) == [0, 1, 2]
     assert sum(each.pictures * each.norms["linf"].curve.accuracy for each in classes.values()) == pytest.approx(
         whole.pictures * whole.norms["linf"].curve.accuracy
@@ -63,12 +76,11 @@ def test_classes_add_up() -> None:
 
 
 def test_the_report_is_json_that_says_what_it_is(tmp_path: Path) -> None:
-    unreadable = Record("g", "", 1, None, error="damaged")
-    failed = Record("h", "", 1, None, error="ValueError: bad", traceback="line 1")
-    data = DataSet(tmp_path, tuple(Labelled(each.file, each.label) for each in RECORDS), 3, 2)
-    summary, classes = summarise(RECORDS, ["linf"], 0, RADII), summarise_classes(RECORDS, ["linf"], 0, RADII)
+    missing = Faults([{"file": "g", "error": "damaged"}], [{"file": "h", "error": "ValueError: bad"}])
+    summary, classes = summarise(MEASURED, ["linf"], 0, RADII), summarise_classes(MEASURED, ["linf"], 0, RADII)
     path = tmp_path / "robustness.json"
-    write_report(path, {"seed": 0}, data, ["x", "y", "z"], [*RECORDS, unreadable, failed], summary, classes)
+    data = {"pictures": 8, "measured": 6, "not_of_the_model": 3}
+    write_report(path, {"seed": 0}, data, missing, ["x", "y", "z"], summary, classes)
     report = json.loads(path.read_text())
     assert report["measure"].startswith("empirical robust accuracy: an upper bound")
     assert report["data"]["unreadable"] == [{"file": "g", "error": "damaged"}]
@@ -87,10 +99,10 @@ def test_the_report_is_json_that_says_what_it_is(tmp_path: Path) -> None:
     assert report["classes"][1]["norms"]["linf"]["median"]["high"] is None
 
 
-@pytest.mark.parametrize("records", [RECORDS, [record("a", 0, 0)], [record("a", 0, None)], [record("a", 0, 0.1)]])
-def test_the_figure_is_a_picture(records: list[Record], tmp_path: Path) -> None:
+@pytest.mark.parametrize("pictures", [PICTURES, *([("a", 0, distance, 0.3)] for distance in (0, None, 0.1))])
+def test_the_figure_is_a_picture(pictures: list[tuple[str, int, float | None, float]], tmp_path: Path) -> None:
     path = tmp_path / "robustness.png"
-    draw(path, summarise(records, ["linf"], 0), "model 1.0", "fmn, 6 evaluations")
+    draw(path, summarise(measured(*pictures), ["linf"], 0), "model 1.0", "fmn, 6 evaluations")
     with Image.open(path) as picture:
         assert picture.size == (1050, 780)
         levels = np.asarray(picture.convert("L"))

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from whybox import v1
 from whybox.v1.errors import PictureError
-from whybox_handlers.audits import robust_accuracy as handlers
-from whybox_server.audits import workers
-from whybox_server.audits.dataset import Labelled
-from whybox_server.audits.journal import Outcome
+from whybox_handlers.audits import measuring as handlers
+from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes import workers
+from whybox_server.audits.passes.journal import Outcome
 
 
 def raised() -> Exception:
@@ -20,9 +22,10 @@ def raised() -> Exception:
 
 
 FOUND = v1.Distance(norm="linf", state="found", distance=0.5, unflipped_distance=0.25, searched_radius=1)
+LOOKS = {"width": 9.0}
 MEASURED = {
-    "right": handlers.Measured(3, (FOUND,)),
-    "wrong": handlers.Measured(4),
+    "right": handlers.Measured(3, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, (FOUND,)),
+    "wrong": handlers.Measured(4, 0.5, None, LOOKS, 2**63),
     "unreadable": PictureError("damaged"),
     "failed": raised(),
 }
@@ -31,7 +34,7 @@ MEASURED = {
 def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_classifier", lambda *_: None)
     monkeypatch.setattr(
-        handlers, "measure", lambda _classifier, images, *_, **_options: [MEASURED[image.decode()] for image in images]
+        handlers, "measure", lambda _classifier, images, *_, **__: [MEASURED[image.decode()] for image in images]
     )
     for text in MEASURED:
         (tmp_path / text).write_text(text)
@@ -47,5 +50,10 @@ def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.M
     right, *others, failed = records
     assert right.norms == {"linf": Outcome("found", 0.5, 0.25, 1, None, 0, 0, 0, "", ())}
     assert [record.norms for record in others] == [{}, {}]
+    wrong, unreadable = others
+    assert (right.confidence, right.covariates, right.perceptual_hash) == (0.75, LOOKS, "00000000000000ff")
+    assert np.frombuffer(right.embedding, "<f4").tolist() == [0.5, -2.0]
+    assert (wrong.embedding, wrong.perceptual_hash) == (b"", "8000000000000000")
+    assert (unreadable.confidence, unreadable.covariates, unreadable.perceptual_hash) == (None, {}, "")
     assert [record.failed for record in records] == [False, False, False, True]
     assert "return Exception(1 / 0)" in failed.traceback

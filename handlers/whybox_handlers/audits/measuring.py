@@ -1,9 +1,13 @@
-"""From labelled pictures to how far each is from another answer: what an audit of a data set measures."""
+"""What an audit of a data set measures of each picture: its answer, its features, its looks and its distances."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from whybox import v1
+from whybox_handlers.audits.covariates import covariates, perceptual_hash
+from whybox_handlers.audits.embeddings import embedding
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
@@ -13,17 +17,25 @@ from whybox_handlers.robustness.measurement import Measured as Attacked
 from whybox_handlers.robustness.measurement import measure_robustness
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """What was found out about one picture.
 
     Attributes:
         predicted: Index of the class with the largest logit.
+        confidence: Softmax probability of that class, 0 to 1.
+        embedding: [D], float32: see `embeddings`; None for a network without features.
+        covariates: What the picture looks like, by name; see `covariates`.
+        perceptual_hash: 64 bits; few of them differ between near-duplicates.
         distances: One for each norm of the options, as the service answers them; empty if the prediction is wrong,
             because such a picture is at distance 0 from an error.
     """
 
     predicted: int
+    confidence: float
+    embedding: Tensor | None
+    covariates: Mapping[str, float]
+    perceptual_hash: int
     distances: tuple[v1.Distance, ...] = ()
 
 
@@ -51,21 +63,33 @@ def measure(
         if the network or the attack failed. A picture that fails does not affect the others.
     """
     measured: list[Measured | Exception] = []
-    attacked: dict[int, Task[Attacked]] = {}
+    attacked: dict[int, tuple[Measured, Task[Attacked]]] = {}
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         try:
             subject = Subject.of(classifier, image, view=view)
+            looked_at = _unattacked(classifier, subject)
         except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             measured.append(error)
             continue
-        measured.append(Measured(subject.predicted))
+        measured.append(looked_at)
         if subject.predicted == label:
             searching = measure_robustness(Case(classifier, subject, seed), options, Passes(Limits()))
-            attacked[index] = Task(searching, Limits())
-    run(classifier, list(attacked.values()))
-    for index, task in attacked.items():
+            attacked[index] = looked_at, Task(searching, Limits())
+    run(classifier, [task for _, task in attacked.values()])
+    for index, (looked_at, task) in attacked.items():
         if isinstance(task.outcome, Exception):
             measured[index] = task.outcome
         else:
-            measured[index] = Measured(labels[index], tuple(task.result().part.distances))
+            measured[index] = replace(looked_at, distances=tuple(task.result().part.distances))
     return measured
+
+
+def _unattacked(classifier: Classifier, subject: Subject) -> Measured:
+    predicted = subject.predicted
+    return Measured(
+        predicted,
+        float(subject.probabilities[predicted]),
+        embedding(classifier, subject),
+        covariates(subject),
+        perceptual_hash(subject),
+    )

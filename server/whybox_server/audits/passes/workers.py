@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, PictureError
-from whybox_server.audits.dataset import Labelled
-from whybox_server.audits.journal import Outcome, Record
+from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes.journal import Outcome, Record
 
 if TYPE_CHECKING:
-    from whybox_handlers.audits.robust_accuracy import Measured
+    from whybox_handlers.audits.measuring import Measured
     from whybox_handlers.models.classifier import Classifier
 
 
@@ -67,7 +67,7 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
         FailedPreconditionError: The model cannot be loaded on `work.device`.
         OSError: A picture cannot be read.
     """
-    from whybox_handlers.audits.robust_accuracy import measure
+    from whybox_handlers.audits.measuring import measure
 
     options = v1.RobustnessOptions.FromString(work.options)
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
@@ -101,8 +101,17 @@ def _record(picture: Labelled, image: bytes, measured: "Measured | Exception") -
         where = "".join(traceback.format_exception(measured))
         error = f"{type(measured).__name__}: {measured}"
         return Record(picture.file, digest, picture.label, None, error=error, traceback=where)
-    norms = {distance.norm: _outcome(distance) for distance in measured.distances}
-    return Record(picture.file, digest, picture.label, measured.predicted, norms)
+    return Record(
+        file=picture.file,
+        sha256=digest,
+        label=picture.label,
+        predicted=measured.predicted,
+        confidence=measured.confidence,
+        norms={distance.norm: _outcome(distance) for distance in measured.distances},
+        covariates=measured.covariates,
+        perceptual_hash=f"{measured.perceptual_hash:016x}",
+        embedding=b"" if measured.embedding is None else measured.embedding.numpy().astype("<f4").tobytes(),
+    )
 
 
 def _outcome(distance: v1.Distance) -> Outcome:

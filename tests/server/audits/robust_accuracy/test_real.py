@@ -2,18 +2,23 @@
 
 import csv
 import json
+import math
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
+from whybox_server.audits.passes.journal import JOURNAL
 from whybox_server.cli import app
 
 COMMAND = Path(sys.executable).with_name("whybox-server")
@@ -62,9 +67,18 @@ def report_of(save: Path) -> bytes:
     return (save / "robustness.json").read_bytes()
 
 
-def lines_of(save: Path) -> list[str]:
-    path = save / "pictures.jsonl"
-    return path.read_text().splitlines() if path.exists() else []
+def table_of(save: Path) -> bytes:
+    return (save / "audit.parquet").read_bytes()
+
+
+def changed(save: Path, statement: str) -> None:
+    with closing(sqlite3.connect(save / JOURNAL)) as journal, journal:
+        journal.execute(statement)
+
+
+def kept(save: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(save / JOURNAL)) as journal:
+        return journal.execute("SELECT * FROM pictures ORDER BY file").fetchall()
 
 
 def test_what_a_run_leaves(undisturbed: Path) -> None:
@@ -77,7 +91,15 @@ def test_what_a_run_leaves(undisturbed: Path) -> None:
     assert curve["accuracy"][0] == pytest.approx(report["right"] / PICTURES, rel=1e-5)
     assert curve["accuracy"][-1] == 0
     assert sum(each["n"] for each in report["classes"]) == PICTURES
-    assert len(lines_of(undisturbed)) == 1 + PICTURES + 1
+    rows = parquet.read_table(undisturbed / "audit.parquet").to_pylist()
+    assert [row["file"] for row in rows] == sorted(row["file"] for row in rows)
+    assert len(rows) == PICTURES
+    for row in rows:
+        assert row["right"] == (row["label"] == row["predicted"]) == (row["linf.distance"] is not None)
+        assert 0 < row["confidence"] <= 1
+        assert len(row["embedding"]) == 1280
+        assert row["aspect_ratio"] == row["width"] / row["height"]
+        assert 0 < row["brightness"] < 1
     with Image.open(undisturbed / "robustness.png") as picture:
         picture.verify()
 
@@ -85,16 +107,16 @@ def test_what_a_run_leaves(undisturbed: Path) -> None:
 def test_what_is_cut_or_was_another_picture_is_measured_again(
     undisturbed: Path, data: Path, archive: Path, tmp_path: Path
 ) -> None:
-    header, *lines = (undisturbed / "pictures.jsonl").read_text().splitlines(keepends=True)
-    first, second = (json.loads(line) for line in lines[:2])
-    lines[0] = json.dumps(first | {"sha256": "00", "predicted": None}) + "\n"
-    lines[1] = json.dumps(second | {"label": 999}) + "\n"
-    lines[-1] = lines[-1][:40]
-    (tmp_path / "pictures.jsonl").write_text(header + "".join(lines))
+    shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
+    first, second, third, *_ = (row[0] for row in kept(tmp_path))
+    changed(tmp_path, f"UPDATE pictures SET sha256 = '00', predicted = NULL WHERE file = '{first}'")
+    changed(tmp_path, f"UPDATE pictures SET label = 999 WHERE file = '{second}'")
+    changed(tmp_path, f"DELETE FROM pictures WHERE file = '{third}'")
     done = finished(arguments(data, archive, tmp_path, "--workers", 2))
     assert done.returncode == 0, done.stderr
     assert f"{PICTURES + 1 - 3} of {PICTURES + 1} pictures were measured by an earlier run" in done.stderr
     assert report_of(tmp_path) == report_of(undisturbed)
+    assert table_of(tmp_path) == table_of(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +137,13 @@ def test_what_is_cut_or_was_another_picture_is_measured_again(
 def test_what_does_not_fit_is_refused(
     options: list[object], words: str, undisturbed: Path, data: Path, archive: Path
 ) -> None:
-    before = lines_of(undisturbed)
+    before = kept(undisturbed)
     done = here(arguments(data, archive, undisturbed, *options))
     assert done.exit_code == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert words in line
-    assert lines_of(undisturbed) == before
+    assert kept(undisturbed) == before
 
 
 def test_no_picture_can_be_decoded(undisturbed: Path, data: Path, archive: Path, tmp_path: Path) -> None:
@@ -145,14 +167,14 @@ def test_real_pictures_labelled_by_a_table(archive: Path, tmp_path: Path) -> Non
     done = finished(arguments(folder / "imagen", archive, tmp_path, *options))
     assert done.returncode == 0, done.stderr
     assert f"pictures that show no class of the model: {others}\n" in done.stdout
-    records = [json.loads(line) for line in lines_of(tmp_path)[1:]]
+    records = parquet.read_table(tmp_path / "audit.parquet").to_pylist()
     assert [record["label"] for record in records] == [labels[record["file"]] for record in records]
     report = json.loads(report_of(tmp_path))
     told = report["data"]
     assert (told["not_of_the_model"], told["unlabelled"], told["unreadable"], told["failed"]) == (others, 0, [], [])
     right = [record for record in records if record["predicted"] == record["label"]]
     assert (report["n"], report["right"], len(records)) == (4, len(right), 4)
-    distances = [record["norms"]["linf"]["distance"] for record in right]
+    distances = [math.inf if (found := record["linf.distance"]) is None else found for record in right]
     linf = report["norms"]["linf"]
     assert linf["median"]["value"] == pytest.approx(np.median(distances))
     for radius, accuracy in zip(linf["customary"]["radius"], linf["customary"]["accuracy"], strict=True):

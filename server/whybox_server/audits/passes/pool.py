@@ -2,17 +2,18 @@
 
 import hashlib
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from whybox_server.audits.dataset import DataSet, Labelled
-from whybox_server.audits.journal import Journal, Record
-from whybox_server.audits.workers import Work, end_with_parent, measure_batch
+from whybox_server.audits.data.dataset import DataSet, Labelled
+from whybox_server.audits.passes.journal import Journal, Record
+from whybox_server.audits.passes.workers import Work, end_with_parent, measure_batch
 
 # Pictures per batch. On a GPU the pictures of a batch share passes, so the last bits of a result depend on the others
 # in the batch. A CPU gains nothing from larger batches.
@@ -58,21 +59,22 @@ class Progress:
 
 def measure_pictures(
     work: Work, data: DataSet, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
-) -> list[Record]:
+) -> Progress:
     """Measures the pictures that the journal does not hold yet.
 
-    Call it from the main thread: it handles SIGINT and SIGTERM while it runs.
+    Only the pictures that are being measured are in memory. Call it from the main thread: it handles SIGINT and SIGTERM
+    while it runs.
 
     Args:
         work: The model and the options of the attack.
         data: The pictures.
-        journal: Holds the records of earlier runs; new records are appended to it.
+        journal: Holds the records of earlier runs; afterwards it has one of each picture.
         workers: Number of processes, at least 1.
-        report: Called with the progress and with the records that are new since its last call; the first call has the
-            records of earlier runs.
+        report: Called with the progress and with the records that are new since its last call, at first with those of
+            earlier runs.
 
     Returns:
-        The records of `data.pictures`, in the same order, from this run and from earlier runs.
+        The progress at the end.
 
     Raises:
         AuditError: A process died, or the attack failed on all pictures or on the first five.
@@ -80,75 +82,107 @@ def measure_pictures(
         WhyboxError: The model cannot be loaded.
         OSError: A picture cannot be read, or a record cannot be written.
     """
-    kept = [record for picture in data.pictures if (record := _kept(work, journal, picture)) is not None]
-    have = {record.file for record in kept}
-    todo = [picture for picture in data.pictures if picture.file not in have]
-    done = len(kept)
-    report(Progress(done, len(data.pictures), len(kept)), kept)
-    known = list(kept)
-    size = _BATCH_SIZE[work.device]
-    batches = [todo[start : start + size] for start in range(0, len(todo), size)]
-    with closing(_measured(work, batches, workers)) as measured:
-        for records in measured:
-            for record in records:
-                journal.append(record)
-            done += len(records)
-            report(Progress(done, len(data.pictures), len(kept)), records)
-            known += records
-            _check_failures(known, _MAX_FAILURES_AT_START, journal.path)
-    _check_failures(known, 1, journal.path)
-    return [journal.records[picture.file] for picture in data.pictures]
+    total, kept = len(data), 0
+    stop, attempts = _Stop(), _Attempts(journal.path)
+    with stop.noted():
+        for picture in data.pictures():
+            record = _kept(work, journal, picture)
+            if record is None:
+                journal.forget(picture.file)
+                continue
+            kept += 1
+            attempts.note(record)
+            report(Progress(kept, total, kept), [record])
+            stop.check()
+        done = kept
+        report(Progress(done, total, kept), ())
+        todo = (picture for picture in data.pictures() if picture.file not in journal)
+        with closing(_measured(work, todo, total - kept, workers, stop)) as measured:
+            for records in measured:
+                journal.append(records)
+                done += len(records)
+                report(Progress(done, total, kept), records)
+                for record in records:
+                    attempts.note(record)
+                attempts.check(_MAX_FAILURES_AT_START)
+    attempts.check(1)
+    return Progress(done, total, kept)
 
 
 def _kept(work: Work, journal: Journal, picture: Labelled) -> Record | None:
     """The record of an earlier run, unless the picture or its label has changed since or the attack failed on it."""
-    record = journal.records.get(picture.file)
-    if record is None or record.failed or record.label != picture.label:
+    if picture.file not in journal:
+        return None
+    record = journal[picture.file]
+    if record.failed or record.label != picture.label:
         return None
     digest = hashlib.sha256((work.folder / picture.file).read_bytes()).hexdigest()
     return record if record.sha256 == digest else None
 
 
-def _check_failures(records: Sequence[Record], limit: int, path: Path) -> None:
-    """Raises AuditError if at least `limit` pictures failed and the attack succeeded on none."""
-    # A picture with a wrong prediction is not attacked and says nothing about the attack.
-    if any(record.norms for record in records):
-        return
-    errors = [record.error for record in records if record.failed]
-    if len(errors) >= limit:
-        fault = f"no attack succeeded, and {len(errors)} pictures failed, the last one with {errors[-1]}"
-        raise AuditError(f"{fault}; see the tracebacks in {path}; the same command tries these pictures again")
+class _Attempts:
+    """How the attack fared on the pictures so far.
+
+    Args:
+        path: The journal, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._succeeded = False
+        self._failed, self._error = 0, ""
+
+    def note(self, record: Record) -> None:
+        """Counts a record."""
+        # A picture with a wrong prediction is not attacked and says nothing about the attack.
+        self._succeeded |= bool(record.norms)
+        if record.failed:
+            self._failed, self._error = self._failed + 1, record.error
+
+    def check(self, limit: int) -> None:
+        """Raises AuditError if at least `limit` pictures failed and the attack succeeded on none."""
+        if self._failed >= limit and not self._succeeded:
+            fault = f"no attack succeeded, and {self._failed} pictures failed, the last one with {self._error}"
+            where = f"the tracebacks are in the table pictures of {self._path}"
+            raise AuditError(f"{fault}; {where}; the same command tries these pictures again")
 
 
-def _measured(work: Work, batches: Sequence[Sequence[Labelled]], workers: int) -> Generator[list[Record]]:
-    """The records of each batch, as soon as a process has measured it."""
-    if not batches:
+def _measured(
+    work: Work, pictures: Iterable[Labelled], number: int, workers: int, stop: "_Stop"
+) -> Generator[list[Record]]:
+    """The records of each batch, as soon as a process has measured it.
+
+    Args:
+        work: The model and the options of the attack.
+        pictures: The pictures; they are fetched as they are needed.
+        number: How many they are.
+        workers: Number of processes, at least 1.
+        stop: Notes signals.
+    """
+    if not number:
         return
-    workers = min(workers, len(batches))
-    stop = _Stop()
+    size = _BATCH_SIZE[work.device]
+    workers = min(workers, -(-number // size))
     # Forked processes would inherit locks that threads of this process hold.
     executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
-    waiting = iter(batches)
+    waiting = iter(pictures)
     running: set[Future[list[Record]]] = set()
-    with stop.noted():
-        try:
-            while True:
-                for batch in waiting:
-                    with _signals_blocked():
-                        running.add(executor.submit(measure_batch, work, batch))
-                    if len(running) >= workers * _BATCHES_PER_WORKER:
-                        break
-                if not running:
-                    return
-                done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                stop.check()
-        except BrokenProcessPool as error:
-            remedy = "memory may have run out: run the same command again to continue, if need be with fewer --workers"
-            raise AuditError(f"a worker process died; {remedy}") from error
-        finally:
-            _end(executor)
+    try:
+        while True:
+            while len(running) < workers * _BATCHES_PER_WORKER and (batch := list(islice(waiting, size))):
+                with _signals_blocked():
+                    running.add(executor.submit(measure_batch, work, batch))
+            if not running:
+                return
+            done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            stop.check()
+    except BrokenProcessPool as error:
+        remedy = "memory may have run out: run the same command again to continue, if need be with fewer --workers"
+        raise AuditError(f"a worker process died; {remedy}") from error
+    finally:
+        _end(executor)
 
 
 class _Stop:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.dataset import DataSet, DataSetError, read_data_set
+from whybox_server.audits.data.dataset import Choice, DataSet, read_data_set
+from whybox_server.audits.data.errors import DataSetError
 
 LABELS = ["tench", "golden retriever", "crane", "crane", "Eskimo dog"]
 
@@ -18,7 +19,7 @@ def lay_out(folder: Path, files: dict[str, str]) -> None:
 
 
 def found(data: DataSet) -> dict[str, int]:
-    return {picture.file: picture.label for picture in data.pictures}
+    return {picture.file: picture.label for picture in data.pictures()}
 
 
 def test_folders_are_classes(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
         "eskimo dog/deep/d.gif": 4,
         "golden_retriever/c.webp": 1,
     }
-    assert [picture.file for picture in data.pictures] == sorted(names)
+    assert [picture.file for picture in data.pictures()] == sorted(names)
     assert (data.unlabelled, data.not_of_the_model) == (1, 0)
 
 
@@ -49,7 +50,7 @@ def test_folders_are_classes(tmp_path: Path) -> None:
 )
 def test_tables_of_labels(tmp_path: Path, table: str, column: str | None, expected: dict[str, int]) -> None:
     lay_out(tmp_path, {"d/a.jpg": "", "d/b/c.png": "", "t.csv": table})
-    data = read_data_set(tmp_path / "d", LABELS, tmp_path / "t.csv", column)
+    data = read_data_set(tmp_path / "d", LABELS, tmp_path / "t.csv", Choice(label_column=column))
     assert found(data) == expected
     assert len(expected) + data.not_of_the_model + data.unlabelled == 2
 
@@ -97,7 +98,9 @@ def test_what_is_wrong_is_said(
     (tmp_path / "d").mkdir()
     lay_out(tmp_path, files if table is None else files | {"t.csv": table})
     with pytest.raises(DataSetError) as raised:
-        read_data_set(tmp_path / "d", LABELS, None if table is None else tmp_path / "t.csv", column)
+        read_data_set(
+            tmp_path / "d", LABELS, None if table is None else tmp_path / "t.csv", Choice(label_column=column)
+        )
     assert words.format(d=tmp_path / "d", t=tmp_path / "t.csv") in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -105,7 +108,7 @@ def test_what_is_wrong_is_said(
 def test_folders_and_tables_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="no is not a folder"):
         read_data_set(tmp_path / "no", LABELS)
-    with pytest.raises(DataSetError, match=r"no\.csv cannot be read \(No such file or directory\); check --labels"):
+    with pytest.raises(DataSetError, match=r"no\.csv cannot be read \(No such file or directory\); check the path"):
         read_data_set(tmp_path, LABELS, tmp_path / "no.csv")
     (tmp_path / "t.csv").write_bytes(b"file,label\n\xff.jpg,0\n")
     with pytest.raises(DataSetError, match="is not a CSV file in UTF-8"):
@@ -114,9 +117,12 @@ def test_folders_and_tables_that_are_not_there(tmp_path: Path) -> None:
 
 def test_samples_are_nested(tmp_path: Path) -> None:
     lay_out(tmp_path, {f"{number % 5}/{number:02}.jpg": "" for number in range(30)})
-    data = read_data_set(tmp_path, LABELS)
-    samples = [found(data.sample(limit, seed=0)) for limit in (3, 10, 30, 99, None)]
+
+    def sample(limit: int | None, seed: int = 0) -> dict[str, int]:
+        return found(read_data_set(tmp_path, LABELS, choice=Choice(limit=limit, seed=seed)))
+
+    samples = [sample(limit) for limit in (3, 10, 30, 99, None)]
     assert [len(sample) for sample in samples] == [3, 10, 30, 30, 30]
     for smaller, larger in pairwise(samples):
         assert smaller.items() <= larger.items()
-    assert found(data.sample(3, seed=1)) != samples[0]
+    assert sample(3, seed=1) != samples[0]

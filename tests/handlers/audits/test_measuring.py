@@ -10,7 +10,7 @@ from torch import Tensor
 from explaining import subject_of
 from whybox import v1
 from whybox.v1.errors import PictureError
-from whybox_handlers.audits.robust_accuracy import Measured, measure
+from whybox_handlers.audits.measuring import Measured, measure
 from whybox_handlers.models.classifier import Classifier, Served
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
@@ -48,7 +48,15 @@ def test_right_wrong_and_damaged(together: list[Measured | Exception], pictures:
             assert 0 < distance.unflipped_distance < distance.distance
             assert distance.adversarial_class.index != label
             assert distance.gradient_evaluations <= 2
-    assert wrong == Measured(labels[0])
+    assert isinstance(first, Measured)
+    assert isinstance(wrong, Measured)
+    assert (wrong.predicted, wrong.distances) == (labels[0], ())
+    # The picture is the first one with another label.
+    assert (wrong.confidence, wrong.covariates, wrong.perceptual_hash) == (
+        first.confidence,
+        first.covariates,
+        first.perceptual_hash,
+    )
     assert isinstance(damaged, PictureError)
 
 

@@ -1,0 +1,421 @@
+"""The labelled pictures of a data set: read, checked and chosen once, and kept on the disk."""
+
+import hashlib
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from whybox_server.audits.criticism.pictures import UNKNOWN
+from whybox_server.audits.data.boxes import parse_boxes
+from whybox_server.audits.data.classes import Classes, ClassNameError
+from whybox_server.audits.data.columns import MEANING, SHOWN, Column, Role, reason_against, role_of
+from whybox_server.audits.data.conditions import Condition
+from whybox_server.audits.data.errors import DataSetError
+from whybox_server.audits.data.tables import Line, Table
+from whybox_server.validation.checks import did_you_mean
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+FILE_COLUMN = "file"
+LABEL_COLUMNS = ("label", "imagenet1k_index")
+NO_CLASS = ("", "-1")
+"""Labels of pictures that show no class of the model."""
+
+_KNOWN = "lower({0}) NOT IN (" + ", ".join(f"'{value}'" for value in UNKNOWN) + ")"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A picture with its label.
+
+    Attributes:
+        file: Path of the picture below the folder of the data set, with `/`.
+        label: Index of the correct class.
+    """
+
+    file: str
+    label: int
+
+
+class Row(NamedTuple):
+    """A picture with all that the table says about it.
+
+    Attributes:
+        file: Path of the picture below the folder of the data set, with `/`.
+        label: Index of the correct class.
+        cells: One text for each of `DataSet.columns`; a table's only.
+    """
+
+    file: str
+    label: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which rows of a table are audited, and what its columns are for.
+
+    Attributes:
+        label_column: Name of the column with the class; None for the first of `LABEL_COLUMNS` that the table has.
+        attributes: Names of columns to test even if they would not be tested by themselves; see `reason_against`.
+        confounders: Names of the columns that tests adjust for.
+        where: Conditions such as `render=0` and `style!=sketch`; rows that meet all of them are kept.
+        intrinsic: Names beside those of the columns that `attributes` and `confounders` may hold.
+        roles: Columns that the caller reads itself, by name.
+        limit: The most pictures to draw at random, at least 1; None keeps all of them. A larger limit with the same
+            seed gives the same pictures and more.
+        seed: Seed of the draw.
+    """
+
+    label_column: str | None = None
+    attributes: tuple[str, ...] = ()
+    confounders: tuple[str, ...] = ()
+    where: tuple[str, ...] = ()
+    intrinsic: tuple[str, ...] = ()
+    roles: tuple[tuple[str, Role], ...] = ()
+    limit: int | None = None
+    seed: int = 0
+
+
+_NO_CHOICE = Choice()
+
+
+class DataSet:
+    """The labelled pictures that are audited, in a temporary file; close it after use.
+
+    Attributes:
+        folder: The folder of the pictures; None if there are none, but a table of predictions.
+        columns: The columns of the table, in its order; empty without a table.
+        intrinsic_attributes: The attributes asked for that are no columns.
+        intrinsic_confounders: The confounders asked for that are no columns.
+        not_of_the_model: Number of rows of the table whose picture shows no class of the model.
+        left_out: Number of the other rows that do not meet the conditions.
+        unlabelled: Number of pictures in the folder without a label.
+    """
+
+    def __init__(self, folder: Path | None, names: Sequence[str] = ()) -> None:
+        self.folder = folder
+        self.columns: tuple[Column, ...] = ()
+        self.intrinsic_attributes: tuple[str, ...] = ()
+        self.intrinsic_confounders: tuple[str, ...] = ()
+        self.not_of_the_model = self.left_out = self.unlabelled = 0
+        # Without a name SQLite keeps the database in a temporary file, of which little is in memory.
+        self._listed = sqlite3.connect("", isolation_level=None)
+        self._close = weakref.finalize(self, self._listed.close)
+        self._listed.execute("PRAGMA journal_mode=OFF")
+        cells = "".join(f", c{place} TEXT NOT NULL" for place in range(len(names)))
+        self._names = tuple(names)
+        self._listed.execute(
+            "CREATE TABLE listed (file TEXT PRIMARY KEY, label INTEGER, line INTEGER NOT NULL, drawn INTEGER NOT NULL"
+            f"{cells}) WITHOUT ROWID"
+        )
+        self._insert = f"INSERT INTO listed VALUES (?, ?, ?, ?{', ?' * len(names)})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return self._count("1")
+
+    def pictures(self) -> Iterator[Labelled]:
+        """The pictures, sorted by file."""
+        for file, label in self._listed.execute("SELECT file, label FROM listed ORDER BY file"):
+            yield Labelled(file, label)
+
+    def rows(self) -> Iterator[Row]:
+        """The pictures with their cells, sorted by file."""
+        for file, label, _, _, *cells in self._listed.execute("SELECT * FROM listed ORDER BY file"):
+            yield Row(file, label, tuple(cells))
+
+    def labels(self) -> list[int]:
+        """The classes that have pictures, sorted."""
+        return [label for (label,) in self._listed.execute("SELECT DISTINCT label FROM listed ORDER BY label")]
+
+    def of_class(self, label: int) -> Iterator[str]:
+        """The files of a class, sorted."""
+        for (file,) in self._listed.execute("SELECT file FROM listed WHERE label = ? ORDER BY file", [label]):
+            yield file
+
+    def place(self, role: Role) -> int | None:
+        """The place of the first column with a role among `columns`; None without one."""
+        return next((place for place, column in enumerate(self.columns) if column.role == role), None)
+
+    def add(self, file: str, label: int | None, line: int, cells: Sequence[str], seed: int) -> bool:
+        """Lists a picture; False if it is listed already.
+
+        Raises:
+            DataSetError: The name of the file is not UTF-8.
+        """
+        # Larger samples hold the smaller ones, because the order of a draw depends on the name and the seed alone.
+        drawn = int.from_bytes(hashlib.sha256(f"{seed}:{file}".encode(errors="replace")).digest()[:7], "big")
+        try:
+            self._listed.execute(self._insert, (file, label, line, drawn, *cells))
+        except sqlite3.IntegrityError:
+            return False
+        except UnicodeEncodeError as error:
+            raise DataSetError(f"the name of {file!r} is not UTF-8; rename the file") from error
+        return True
+
+    def has(self, file: str) -> bool:
+        """Whether a file is listed."""
+        return self._listed.execute("SELECT 1 FROM listed WHERE file = ?", [file]).fetchone() is not None
+
+    def keep_labelled(self) -> None:
+        """Drops and counts the pictures that show no class of the model."""
+        self.not_of_the_model = self._count("label IS NULL")
+        self._listed.execute("DELETE FROM listed WHERE label IS NULL")
+
+    def keep(self, conditions: Sequence[Condition]) -> None:
+        """Drops and counts the pictures that do not meet all conditions.
+
+        Raises:
+            DataSetError: The table has no such column, no row has the value, or no row meets all conditions.
+        """
+        before = len(self)
+        for condition in conditions:
+            cell = f"c{self._names.index(self._known_name('--where', condition.column))}"
+            if not self._count(f"{cell} = ?", condition.value):
+                there = ", ".join(repr(value) for value in self._values(cell))
+                raise DataSetError(
+                    f"--where {condition}: no picture has {condition.value!r} in column {condition.column!r}; it holds"
+                    f" {there}"
+                )
+        for condition in conditions:
+            cell, other = f"c{self._names.index(condition.column)}", "!=" if condition.equal else "="
+            self._listed.execute(f"DELETE FROM listed WHERE {cell} {other} ?", [condition.value])
+        self.left_out = before - len(self)
+        if before and not len(self):
+            raise DataSetError(f"no picture meets --where {' --where '.join(map(str, conditions))} at once")
+
+    def draw(self, limit: int) -> None:
+        """Keeps at most `limit` pictures."""
+        self._listed.execute(
+            "DELETE FROM listed WHERE file NOT IN (SELECT file FROM listed ORDER BY drawn, file LIMIT ?)", [limit]
+        )
+
+    def absent(self) -> tuple[int, str] | None:
+        """Line and file of the first row whose picture is not in the folder."""
+        if self.folder is None:
+            return None
+        for line, file in self._listed.execute("SELECT line, file FROM listed ORDER BY line"):
+            if not (self.folder / file).is_file():
+                return line, file
+        return None
+
+    def check_boxes(self, table: Table) -> None:
+        """Raises DataSetError for the first cell of a column of boxes that holds none."""
+        for place, name in enumerate(self._names):
+            if role_of(name) == "box":
+                for line, cell in self._listed.execute(f"SELECT line, c{place} FROM listed ORDER BY line"):
+                    try:
+                        parse_boxes(cell)
+                    except ValueError as error:
+                        raise DataSetError(f"{table.where(line)}, column {name!r}: {error}") from None
+
+    def assign(self, choice: Choice, label_column: str | None) -> None:
+        """Decides what each column is for.
+
+        Raises:
+            DataSetError: An attribute or a confounder is no column, or a column is both.
+        """
+        for option, wanted in (("--attribute", choice.attributes), ("--confounder", choice.confounders)):
+            for name in wanted:
+                if name not in choice.intrinsic:
+                    self._known_name(option, name, choice.intrinsic)
+        self._listed.execute("CREATE INDEX by_class ON listed (label, file)")
+        both = next((name for name in choice.attributes if name in choice.confounders), None)
+        if both is not None:
+            raise DataSetError(f"{both!r} is given as --attribute and as --confounder; choose one")
+        self.intrinsic_attributes = tuple(name for name in choice.attributes if name not in self._names)
+        self.intrinsic_confounders = tuple(name for name in choice.confounders if name not in self._names)
+        given: dict[str, Role] = {FILE_COLUMN: "file", **dict(choice.roles)}
+        if label_column is not None:
+            given[label_column] = "label"
+        self.columns = tuple(self._column(place, name, given, choice) for place, name in enumerate(self._names))
+
+    def _column(self, place: int, name: str, given: dict[str, Role], choice: Choice) -> Column:
+        wanted = name in choice.attributes
+        role = given.get(name) or (None if wanted or name in choice.confounders else role_of(name))
+        if role is not None:
+            return Column(name, role, reason=MEANING[role])
+        cell = f"c{place}"
+        known = _KNOWN.format(cell)
+        in_class = f"SELECT count(DISTINCT CASE WHEN {known} THEN {cell} END) AS number FROM listed GROUP BY label"
+        (distinct, pictures) = self._listed.execute(
+            f"SELECT count(DISTINCT {cell}), count(*) FROM listed WHERE {known}"
+        ).fetchone()
+        (most, fewest) = self._listed.execute(
+            f"SELECT max(number), coalesce(min(CASE WHEN number > 1 THEN number END), 0) FROM ({in_class})"
+        ).fetchone()
+        reason = reason_against(distinct, pictures, most or 0, fewest, named=wanted)
+        if name in choice.confounders:
+            role, reason = "confounder", "tests adjust for it"
+        else:
+            role = "attribute" if wanted or not reason else "other"
+        return Column(name, role, distinct, self._values(cell), reason)
+
+    def _values(self, cell: str) -> dict[str, int]:
+        return dict(
+            self._listed.execute(
+                f"SELECT {cell}, count(*) FROM listed GROUP BY {cell} ORDER BY count(*) DESC, {cell} LIMIT {SHOWN}"
+            )
+        )
+
+    def _known_name(self, option: str, name: str, others: Sequence[str] = ()) -> str:
+        if name in self._names:
+            return name
+        question = did_you_mean(name, [*self._names, *others])
+        hint = f"; {question}" if question else ""
+        there = f"the table has {', '.join(self._names)}" if self._names else "give a table with --labels"
+        raise DataSetError(f"{option} {name!r} is no column: {there}{hint}")
+
+    def _count(self, condition: str, *values: str) -> int:
+        (number,) = self._listed.execute(f"SELECT count(*) FROM listed WHERE {condition}", values).fetchone()
+        return int(number)
+
+
+def read_data_set(
+    folder: Path, labels: Sequence[str], table: Path | None = None, choice: Choice = _NO_CHOICE
+) -> DataSet:
+    """Finds the labelled pictures of a folder.
+
+    Args:
+        folder: A folder with one sub-folder per class, named by the index or the label of the class. With `table` the
+            pictures may lie anywhere in it.
+        labels: Labels of the model's classes, in the order of the indices.
+        table: A table (see `Table`). Its column `file` holds paths below the folder, and another one holds the class as
+            index or label (empty or -1 for pictures that show no class of the model). `split`, `trained_on`, `box` and
+            `NAME_box` have a meaning of their own; see `columns` and `boxes`.
+        choice: Which rows and columns are used.
+
+    Raises:
+        DataSetError: The folder, the table, a picture, a label or a column is missing or wrong, or no picture has a
+            label.
+    """
+    if not folder.is_dir():
+        raise DataSetError(f"{folder} is not a folder; give the folder with the pictures")
+    if choice.label_column is not None and table is None:
+        raise DataSetError("--label-column names a column of a table; give the table with --labels")
+    classes = Classes(labels)
+    if table is None:
+        data, label_column = _by_folders(folder, classes, choice), None
+    else:
+        data, label_column = read_table(Table(table), folder, classes.index, choice)
+        data.unlabelled = sum(not data.has(_below(folder, path)) for path in _pictures_below(folder))
+    return choose(data, choice, label_column, None if table is None else Table(table))
+
+
+def choose(data: DataSet, choice: Choice, label_column: str | None, table: Table | None) -> DataSet:
+    """The data set with the chosen pictures only, and with its columns.
+
+    Raises:
+        DataSetError: A picture or a column is missing or wrong, or no picture has a label.
+    """
+    data.keep_labelled()
+    data.keep([Condition.parse(text) for text in choice.where])
+    if not len(data):
+        rows = f"; {data.not_of_the_model} rows are marked as no class of the model" if data.not_of_the_model else ""
+        where = data.folder or (table and table.path)
+        raise DataSetError(f"no labelled picture in {where}{rows}; pictures end in {', '.join(SUFFIXES)}")
+    if table is not None:
+        if (absent := data.absent()) is not None:
+            line, file = absent
+            fault = f"{data.folder and data.folder / file} does not exist"
+            raise DataSetError(f"{table.where(line)}: {fault}; remove the row, or add the picture")
+        data.check_boxes(table)
+    if choice.limit is not None:
+        data.draw(choice.limit)
+    data.assign(choice, label_column)
+    return data
+
+
+def read_table(table: Table, folder: Path | None, index: Callable[[str], int], choice: Choice) -> tuple[DataSet, str]:
+    """All rows of a table, and the name of the column with the class.
+
+    Args:
+        table: The table.
+        folder: The folder of its pictures, if there are any.
+        index: The index of a class by its name; raises ClassNameError.
+        choice: Names the column with the class, and the seed.
+
+    Raises:
+        DataSetError: A column is missing, a label is wrong, or a file has two rows.
+    """
+    label_column = label_column_of(table, choice.label_column)
+    file_place, label_place = table.columns.index(FILE_COLUMN), table.columns.index(label_column)
+    data = DataSet(folder, table.columns)
+    for line in table.rows():
+        file = PurePosixPath(line.cells[file_place]).as_posix()
+        label = _label(table, line, line.cells[label_place], index)
+        if not data.add(file, label, line.number, line.cells, choice.seed):
+            raise DataSetError(f"{table.where(line.number)}: {file} has two rows; keep one row per picture")
+    return data, label_column
+
+
+def _label(table: Table, line: Line, written: str, index: Callable[[str], int]) -> int | None:
+    if written in NO_CLASS:
+        return None
+    try:
+        return index(written)
+    except ClassNameError as error:
+        remedy = "leave it empty if the model has no such class"
+        raise DataSetError(f"{table.where(line.number)}: {error}; {remedy}") from None
+
+
+def label_column_of(table: Table, column: str | None) -> str:
+    """The name of the column with the class; None stands for the first of `LABEL_COLUMNS` that the table has.
+
+    Raises:
+        DataSetError: The table has no such column, or no column with the file.
+    """
+    wanted = [column] if column is not None else LABEL_COLUMNS
+    label_column = next((name for name in wanted if name in table.columns), None)
+    if FILE_COLUMN in table.columns and label_column is not None:
+        return label_column
+    lacking = repr(FILE_COLUMN) if FILE_COLUMN not in table.columns else " or ".join(map(repr, wanted))
+    remedy = "name the columns in line 1" if FILE_COLUMN not in table.columns else "name one with --label-column"
+    raise DataSetError(f"{table.path} has no column {lacking}; it has {', '.join(table.columns) or 'none'}; {remedy}")
+
+
+def _below(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _pictures_below(folder: Path) -> Iterator[Path]:
+    """The pictures in a folder and in all folders below it, without hidden ones, in no order."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _pictures_below(Path(entry))
+            elif Path(entry).suffix.lower() in SUFFIXES and entry.is_file():
+                yield Path(entry)
+
+
+def _by_folders(folder: Path, classes: Classes, choice: Choice) -> DataSet:
+    data = DataSet(folder)
+    data.unlabelled = sum(path.parent == folder for path in _pictures_below(folder))
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        try:
+            label = classes.index(inner.name)
+        except ClassNameError as error:
+            raise DataSetError(f"folder {inner}: {error}; rename the folder, or give a table with --labels") from None
+        for path in _pictures_below(inner):
+            data.add(_below(folder, path), label, 0, (), choice.seed)
+    if not len(data) and data.unlabelled:
+        raise DataSetError(
+            f"{data.unlabelled} pictures in {folder} have no label: move them to one sub-folder per class, named by the"
+            " index or the label of the class, or give a table with --labels"
+        )
+    return data

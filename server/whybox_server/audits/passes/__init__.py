@@ -1,0 +1,1 @@
+"""One pass over a data set: each picture is measured once, whatever reports are made of it."""

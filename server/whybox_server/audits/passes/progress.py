@@ -1,0 +1,122 @@
+"""The progress of an audit, on a terminal or in a log."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from whybox_server.audits.passes.journal import Record
+from whybox_server.audits.passes.pool import Progress
+
+# Time between two lines in a log.
+_LINE_SECONDS = 30.0
+# Time between two states of the bar.
+_BAR_SECONDS = 0.1
+_STEPS_PER_DECADE = 500
+
+
+class ProgressDisplay:
+    """Shows a progress bar on a terminal; otherwise prints a line every 30 seconds.
+
+    Args:
+        console: The terminal or log to write to.
+        norm: Norm of the median distance that is shown.
+    """
+
+    def __init__(self, console: Console, norm: str) -> None:
+        self._console = console
+        self._norm = norm
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("loading the model", total=None, rate="")
+        self._began = self._printed = time.monotonic()
+        self._right = self._measured = 0
+        # Number of distances by their place on a logarithmic scale: a median without every distance in memory.
+        self._distances: Counter[int] = Counter()
+        self._unbounded = 0
+        self._progress = Progress(0, 0, 0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    @property
+    def progress(self) -> Progress:
+        """The progress that was last shown."""
+        return self._progress
+
+    def show(self, progress: Progress, records: Sequence[Record]) -> None:
+        """Shows progress; the `report` of `measure_pictures`.
+
+        Args:
+            progress: How far the audit is.
+            records: The records that are new since the last call.
+        """
+        self._progress = progress
+        for record in records:
+            self._note(record)
+        now = time.monotonic()
+        if progress.done == progress.kept:
+            self._began = now
+        if self._console.is_terminal:
+            if now - self._printed < _BAR_SECONDS and progress.done < progress.total:
+                return
+            self._printed = now
+            self._bar.update(
+                self._task,
+                total=progress.total,
+                completed=progress.done,
+                rate=f"{60 / self._seconds_each():.3g}/min" if progress.done > progress.kept else "",
+                description=self._so_far() or "loading",
+            )
+        elif now - self._printed >= _LINE_SECONDS:
+            self._printed = now
+            seconds = self._seconds_each()
+            left = f"{60 / seconds:.3g}/min, {seconds * (progress.total - progress.done) / 60:.1f} min left"
+            self._console.print(f"{progress.done}/{progress.total} pictures, {left}; {self._so_far()}", soft_wrap=True)
+
+    def _seconds_each(self) -> float:
+        """Time for each picture that this run measured."""
+        return (time.monotonic() - self._began) / max(self._progress.done - self._progress.kept, 1)
+
+    def _note(self, record: Record) -> None:
+        self._measured += record.measured
+        self._right += record.right
+        if record.right and (distance := record.norms[self._norm].distance) != 0:
+            if distance is None:
+                self._unbounded += 1
+            else:
+                self._distances[round(math.log10(distance) * _STEPS_PER_DECADE)] += 1
+
+    def _so_far(self) -> str:
+        if not self._measured:
+            return ""
+        text = f"so far {self._right / self._measured:.1%} right"
+        if self._distances or self._unbounded:
+            text += f", median {self._norm} distance {self._median():.2g}"
+        return text
+
+    def _median(self) -> float:
+        left = (self._distances.total() + self._unbounded + 1) // 2
+        for place, number in sorted(self._distances.items()):
+            left -= number
+            if left <= 0:
+                return float(10 ** (place / _STEPS_PER_DECADE))
+        return math.inf

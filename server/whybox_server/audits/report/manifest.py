@@ -1,0 +1,114 @@
+"""The manifest of an audit as JSON: what it rests on, and all that it finds."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from whybox_server.audits.criticism.findings import Findings
+from whybox_server.audits.data.columns import Column
+from whybox_server.audits.data.dataset import DataSet
+from whybox_server.audits.passes.journal import INTRINSIC, Journal
+from whybox_server.audits.passes.pictures import PICTURES, digest_of
+from whybox_server.audits.report.groups import Group
+
+MANIFEST = "audit.json"
+"""Name of the manifest in the folder of the results."""
+
+_ID_DIGITS = 16
+_NOTES = {
+    "audit": f"the first {_ID_DIGITS} digits of inputs_sha256",
+    "inputs_sha256": "digest of the settings and of each picture with its label and its cells; where they lie has no"
+    " influence",
+    "distance": "the smallest change found that makes the answer wrong: an upper bound on the smallest there is",
+    "columns": "all columns of the table, what each is for, and why it is not tested",
+    "groups": "accuracy and confidence by value, over all classes; they test nothing",
+    "flags": "one for each question that was asked, with the fields of the contract's BiasFlag; none of the states"
+    " means unbiased",
+    "tails": "for each flag, the share of its value among the prototypes and the criticisms",
+    "classes": "the prototypes and the criticisms of each class, and its misclassified pictures",
+}
+
+
+def inputs_digest(settings: Mapping[str, Any], data: DataSet, journal: Journal) -> str:
+    """The digest of all that the findings rest on, in hexadecimal.
+
+    Args:
+        settings: Everything but the pictures, as JSON values.
+        data: The pictures.
+        journal: Their records, which know the digests of the files.
+    """
+    digest = hashlib.sha256(_line(settings))
+    for row in data.rows():
+        record = journal[row.file]
+        digest.update(_line([row.file, row.label, row.cells, record.sha256, record.predicted, record.confidence]))
+    return digest.hexdigest()
+
+
+def audit_id(inputs: str) -> str:
+    """The id of an audit with these inputs; see `inputs_digest`."""
+    return inputs[:_ID_DIGITS]
+
+
+def write_manifest(
+    folder: Path,
+    inputs: str,
+    settings: Mapping[str, Any],
+    data: Mapping[str, Any],
+    columns: Sequence[Mapping[str, Any]],
+    groups: Sequence[Group],
+    findings: Findings,
+) -> None:
+    """Writes `MANIFEST`; the same measurements give the same bytes.
+
+    Args:
+        folder: Folder of the results, which holds the table of the pictures.
+        inputs: From `inputs_digest`.
+        settings: As for `inputs_digest`.
+        data: What the data set holds, with the pictures that were not measured.
+        columns: From `column_entries`.
+        groups: Accuracy by group.
+        findings: What the statistics say.
+    """
+    found = findings.to_entries()
+    manifest = {
+        "audit": audit_id(inputs),
+        "inputs_sha256": inputs,
+        "notes": _NOTES,
+        "settings": settings,
+        "statistics": found.pop("manifest"),
+        "data": data,
+        "files": {PICTURES: {"sha256": digest_of(folder / PICTURES)}},
+        **found,
+        "columns": columns,
+        "groups": [group.to_entries() for group in groups],
+    }
+    part = folder / f"{MANIFEST}.part"
+    part.write_text(json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    part.replace(folder / MANIFEST)
+
+
+def column_entries(columns: Sequence[Column], intrinsic: Sequence[str], findings: Findings) -> list[dict[str, Any]]:
+    """Each column with what the statistics made of it.
+
+    Args:
+        columns: The columns of the table.
+        intrinsic: Covariates that are tested or adjusted for.
+        findings: What the statistics say.
+    """
+    fates = {column.name: column for column in findings.columns}
+    intrinsic_columns = [Column(name, "attribute") for name in intrinsic if name in INTRINSIC]
+    entries = []
+    for column in (*columns, *intrinsic_columns):
+        fate = fates.get(column.name)
+        reason = column.reason or (fate.reason if fate else "")
+        entries.append({**asdict(column), "tested": fate is not None and fate.tested, "reason": reason})
+    listed = {entry["name"] for entry in entries}
+    crossings = [asdict(fate) for name, fate in fates.items() if name not in listed]
+    return [*entries, *crossings]
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"

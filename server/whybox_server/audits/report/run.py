@@ -1,0 +1,162 @@
+"""The run of `whybox-server audit`: from its options to its files."""
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from whybox_server.audits.criticism.find import find
+from whybox_server.audits.criticism.findings import Findings
+from whybox_server.audits.criticism.options import CriticismOptions
+from whybox_server.audits.criticism.pictures import CriticismError, Measurements
+from whybox_server.audits.data.columns import Column
+from whybox_server.audits.data.dataset import Choice, DataSet
+from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.passes.duplicates import Copies
+from whybox_server.audits.passes.journal import Journal
+from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
+from whybox_server.audits.passes.run import PassOptions, measured
+from whybox_server.audits.passes.tally import counts, faults, left_out
+from whybox_server.audits.report import words
+from whybox_server.audits.report.groups import groups
+from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, inputs_digest, write_manifest
+from whybox_server.audits.report.predictions import predictions
+
+_PREFIX = "audit"
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """The options of the command.
+
+    Attributes:
+        source: The pictures and the model; None for a table of predictions.
+        predictions: That table; None for pictures and a model.
+        choice: Which rows and columns are used.
+        criticism: What is tested, and when an effect is flagged.
+        confirm: Folder of another audit, whose pictures confirm what these find; None for none.
+        save: Folder for the results; None for `audit-MODEL`, or `audit-TABLE`.
+    """
+
+    source: PassOptions | None
+    predictions: Path | None
+    choice: Choice
+    criticism: CriticismOptions
+    confirm: Path | None
+    save: Path | None
+
+
+class _Source(NamedTuple):
+    """What is audited: pictures with their records, and what the records depend on."""
+
+    data: DataSet
+    journal: Journal
+    labels: Sequence[str]
+    norms: Sequence[str]
+    settings: dict[str, Any]
+    save: Path
+
+
+def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
+    """Measures the pictures of a data set, looks for prototypes, criticisms and biases, and writes the results.
+
+    Args:
+        asked: The options.
+        out: Console for the results.
+        err: Console for the progress.
+
+    Returns:
+        The findings.
+
+    Raises:
+        CriticismError: The options do not fit the measurements.
+        Exception: As `measured`, and as `predictions`.
+    """
+    with _source(asked, err) as source:
+        copies = Copies(source.data, source.journal)
+        missing = faults(source.data, source.journal)
+        table = source.save / PICTURES
+        write_pictures(table, source.data, source.journal, copies, source.labels, source.norms)
+        settings = {
+            **source.settings,
+            "choice": asdict(replace(asked.choice, intrinsic=(), roles=())),
+            "confirm": None if asked.confirm is None else digest_of(asked.confirm / PICTURES),
+        }
+        inputs = inputs_digest(settings | asdict(asked.criticism), source.data, source.journal)
+        measurements = _measurements(table, source.data)
+        confirming = None
+        if asked.confirm is not None:
+            confirming = _measurements(asked.confirm / PICTURES, source.data, split=False)
+        findings = find(
+            measurements,
+            source.labels,
+            _options(asked.criticism, source.data),
+            confirming=confirming,
+            audit_id=audit_id(inputs),
+        )
+        numbers = counts(source.data, copies, missing)
+        intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
+        columns = column_entries(source.data.columns, intrinsic, findings)
+        everything, *others = groups(measurements)
+        write_manifest(
+            source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings
+        )
+        out.print(words.accuracy(everything), markup=False, soft_wrap=True)
+        for line in (*left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
+            out.print(line, markup=False, soft_wrap=True)
+        if (sentences := words.sentences(findings)) is not None:
+            out.print(sentences)
+        for name in (MANIFEST, PICTURES):
+            out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
+    return findings
+
+
+@contextmanager
+def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
+    if asked.predictions is not None:
+        with predictions(asked.predictions, asked.choice) as found:
+            save = asked.save or Path(f"{_PREFIX}-{asked.predictions.stem}")
+            save.mkdir(parents=True, exist_ok=True)
+            settings = {"predictions": digest_of(asked.predictions)}
+            yield _Source(found.data, found.journal, found.labels, (), settings, save)
+    elif asked.source is not None:
+        with measured(asked.source, _PREFIX, err) as done:
+            yield _Source(
+                done.data, done.journal, done.model.labels, tuple(done.options.norms), done.settings, done.save
+            )
+    else:
+        raise ValueError("an audit needs pictures or predictions")
+
+
+def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Measurements:
+    place = data.place("split") if split else None
+    return read_measurements(
+        table,
+        [*_names(data.columns, "attribute"), *data.intrinsic_attributes],
+        [*_names(data.columns, "confounder"), *data.intrinsic_confounders],
+        None if place is None else data.columns[place].name,
+    )
+
+
+def _options(options: CriticismOptions, data: DataSet) -> CriticismOptions:
+    """The options without the attributes that cannot be tested; the manifest has them with their reasons.
+
+    Raises:
+        CriticismError: None of the attributes that were named can be tested.
+    """
+    if options.attributes is None:
+        return options
+    reasons = {column.name: column.reason for column in data.columns if column.role == "attribute" and column.reason}
+    tested = tuple(name for name in options.attributes if name not in reasons)
+    if options.attributes and not tested:
+        why = "; ".join(f"{name}: {reasons[name]}" for name in options.attributes)
+        raise CriticismError(f"no --attribute can be tested ({why})")
+    return replace(options, attributes=tested)
+
+
+def _names(columns: Sequence[Column], role: str) -> list[str]:
+    """The columns with a role that can be used in it."""
+    return [column.name for column in columns if column.role == role and (role != "attribute" or not column.reason)]

@@ -1,0 +1,75 @@
+"""The findings of an audit as text for a terminal."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from whybox_server.audits.criticism.findings import Findings, Flag
+from whybox_server.audits.report.compare import Comparison
+from whybox_server.audits.report.groups import Group
+
+# Flags come first; the others are listed as long as there is room.
+_ORDER = ("flagged", "not_detected", "insufficient_data")
+_STYLES = {"flagged": "bold red"}
+_ROWS = 12
+
+
+def sentences(findings: Findings) -> Table | None:
+    """The flags as sentences, the flagged ones first; None if nothing was asked."""
+    flags = sorted(findings.flags, key=lambda flag: _ORDER.index(flag.state))
+    if not flags:
+        return None
+    shown = _shown(flags)
+    numbers = Counter(flag.state for flag in flags)
+    states = ", ".join(f"{numbers[state]} {state}" for state in _ORDER if numbers[state])
+    table = Table(title=f"findings: {states}", show_lines=True)
+    if len(shown) < len(flags):
+        table.caption = f"{len(flags) - len(shown)} more in audit.json"
+    table.add_column("state")
+    table.add_column("kind")
+    table.add_column("finding", ratio=1)
+    for flag in shown:
+        table.add_row(flag.state, flag.kind, flag.message, style=_STYLES.get(flag.state))
+    return table
+
+
+def columns_left_out(columns: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A line for each column that is an attribute or could have been one, and is not tested."""
+    for column in columns:
+        if not column["tested"] and column.get("role") in ("attribute", "other"):
+            yield f"column {column['name']} is not tested: {column['reason']}"
+
+
+def accuracy(group: Group) -> str:
+    """The accuracy of some pictures, in a sentence without a full stop."""
+    interval = f"95 % interval {group.accuracy_low:.1%} to {group.accuracy_high:.1%}"
+    sure = "" if group.confidence is None else f"; mean confidence {group.confidence:.1%}"
+    return f"accuracy {group.accuracy:.1%} ({interval}), {group.right} of {group.n} pictures{sure}"
+
+
+def changes(comparison: Comparison) -> Iterator[str]:
+    """What changed from one audit to another, a line for each thing."""
+    alone = f"{comparison.only_first} only in the first, {comparison.only_second} only in the second"
+    yield f"audits {comparison.audits[0]} and {comparison.audits[1]}: {comparison.pictures} pictures in both, {alone}"
+    for change in comparison.changes:
+        interval = f"95 % interval {change.low:+.3g} to {change.high:+.3g}"
+        how = f"change {change.change:+.3g}, {interval}"
+        if change.measure != "accuracy":
+            interval = f"95 % interval {change.low:.3g} to {change.high:.3g}"
+            how = f"median ratio {change.change:.3g}, {interval}"
+        numbers = f"{change.first:.4g} to {change.second:.4g}"
+        yield f"{change.measure}: {numbers} ({how}, p = {change.p_value:.2g}, n = {change.n})"
+    for flag in comparison.flags:
+        states = f"{flag.first or 'not asked'} to {flag.second or 'not asked'}"
+        yield f"{flag.kind} of {flag.class_label} with {flag.attribute} = {flag.value}: {states}"
+    if not comparison.flags:
+        yield "no flag changed its state"
+
+
+def _shown(flags: Sequence[Flag]) -> Sequence[Flag]:
+    """All flagged ones, and others up to the number of rows; too little data says nothing that needs a row each."""
+    telling = [flag for flag in flags if flag.state != "insufficient_data"] or list(flags)
+    flagged = sum(flag.state == "flagged" for flag in flags)
+    return telling[: max(flagged, _ROWS)]

@@ -230,12 +230,86 @@ def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
     assert (digests[0] != digests[1]) is packs
 
 
-def test_a_damaged_archive_is_not_loaded(archive: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.mar"
-    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(damaged, "w") as new:
+def bank(model: v1.Model, message: str = "Hats.", **digests: str) -> v1.Bank:
+    """Findings of an audit of a model, or of one with other digests."""
+    flag = v1.BiasFlag(state="flagged", attribute="hat", class_index=251, message=message)
+    audited = v1.AuditedClass(class_index=251, findings=v1.Bias(flags=[flag]))
+    audit = v1.Audit(id="a1", model=model.name, version=model.version, digests=model.digests)
+    audit.digests.MergeFrom(v1.Digests(**digests))
+    return v1.Bank(audit=audit, classes=[audited])
+
+
+def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    """Nothing is exported, compared or tested; so the whole table takes seconds."""
+    shutil.copy(archive, tmp_path)
+    bare = read_manifest(archive)
+    expected = v1.Model()
+    for findings, fresh in (
+        (None, False),
+        (bank(bare), True),
+        (bank(bare), False),
+        (bank(bare, "Caps."), True),
+        (None, True),
+        (None, False),
+        (bank(bare, weights_sha256="other"), True),
+    ):
+        said: list[str] = []
+        packed = pack_model(spec_path, tmp_path, said.append, bank=findings, allow_stale=True)
+        assert packed.fresh == fresh
+        assert said == (["replacing the bank", "writing the archive"] if fresh else [])
+        assert packed.model == read_manifest(packed.archive)
+        expected.CopyFrom(packed.model)
+        expected.ClearField("audit")
+        assert expected == bare
+        loaded = load_archive(packed.archive)
+        assert packed.model.HasField("audit") == (findings is not None)
+        flags = [flag for audited in loaded.audited.values() for flag in audited.findings.flags]
+        if findings is None:
+            assert not flags
+        else:
+            [flag], [given] = flags, findings.classes[0].findings.flags
+            stale = list(packed.model.audit.differences) == ["weights"]
+            assert (flag.state == "stale") == stale == (findings.audit.digests.weights_sha256 == "other")
+            assert flag.message.endswith(given.message)
+    assert zipfile.ZipFile(packed.archive).testzip() is None
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_bank_is_packed_with_a_new_archive(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    packed = pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
+    assert (packed.fresh, packed.model.audit.id) == (True, "a1")
+    assert list(load_archive(packed.archive).audited) == [251]
+
+
+def test_a_bank_of_another_model_leaves_the_archive_as_it_was(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    shutil.copy(archive, tmp_path)
+    other = bank(read_manifest(archive), preprocessing_sha256="other")
+    with pytest.raises(
+        PackError, match=rf"{spec_path.name}: audit a1 is of efficientnet-lite0 1\.0 with other preproc"
+    ):
+        pack_model(spec_path, tmp_path, lambda _: None, bank=other)
+    assert (tmp_path / archive.name).read_bytes() == archive.read_bytes()
+
+
+def test_a_damaged_archive_gets_no_bank(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(tmp_path / archive.name, "w") as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name) + (b"\0" if name == "weights.pth" else b""))
-    with pytest.raises(ValueError, match=r"weights.pth is not the file that was packed"):
+            new.writestr(name, old.read(name) + (b"\0" if name == "network.onnx" else b""))
+    with pytest.raises(
+        PackError, match=r"is damaged: network\.onnx is not the file that was packed; delete the archive"
+    ):
+        pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
+
+
+@pytest.mark.parametrize("spoilt", ["weights.pth", "network.onnx", "bank.binpb"])
+def test_a_damaged_archive_is_not_loaded(archive: Path, spec_path: Path, tmp_path: Path, spoilt: str) -> None:
+    shutil.copy(archive, tmp_path)
+    whole = pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive))).archive
+    damaged = tmp_path / "damaged.mar"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (b"\0" if name == spoilt else b""))
+    with pytest.raises(ValueError, match=rf"{spoilt} is not the file that was packed"):
         load_archive(damaged)
 
 

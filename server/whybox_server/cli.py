@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 from rich.status import Status
 from typer.core import TyperGroup
 
+from whybox import v1
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
@@ -70,10 +71,11 @@ def pack(
         Path | None,
         typer.Option(
             help="Folder that whybox-server audit wrote. The archive then holds its findings and distances, without"
-            " pictures, and the server answers with them. Default: none.",
+            " pictures, and the server answers with them. Default: those of the archive that is there, if it has any.",
             metavar="AUDIT",
         ),
     ] = None,
+    no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings of any audit.")] = False,
     allow_stale: Annotated[
         bool,
         typer.Option(
@@ -98,8 +100,12 @@ def pack(
     from whybox_server.audits.data.errors import DataSetError
     from whybox_server.packing.pack import PackError, SpecError, pack_model
 
+    if no_bank and bank is not None:
+        _fail("--bank and --no-bank exclude each other")
     try:
-        findings = None if bank is None else read_bank(bank)
+        findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+        if bank is not None:
+            findings = read_bank(bank)
     except DataSetError as error:
         _fail(error)
     for spec in specs:

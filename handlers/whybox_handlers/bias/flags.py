@@ -1,6 +1,6 @@
 """Bias flags of the predicted class: what the audit that is packed with the model found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier
@@ -23,6 +23,7 @@ def findings(classifier: Classifier, predicted: v1.ClassScore, attributes: Seque
     bias = v1.Bias()
     if (audited := classifier.audited.get(predicted.index)) is not None:
         bias.CopyFrom(audited.findings)
+        mark_stale(bias.flags, classifier.model.audit)
     found = list(bias.flags)
     if attributes:
         del bias.flags[:]
@@ -32,6 +33,17 @@ def findings(classifier: Classifier, predicted: v1.ClassScore, attributes: Seque
     bias.flags.extend(_not_audited(classifier.model, audited is not None, predicted, name) for name in unknown)
     bias.predicted_class.CopyFrom(predicted)
     return bias
+
+
+def mark_stale(flags: Iterable[v1.BiasFlag], audit: v1.Audit) -> None:
+    """Calls flags stale if the audited version of the model differs from the one that answers; see `Audit`."""
+    if not audit.differences:
+        return
+    why = f"the audited version of the model had other {' and '.join(audit.differences)}"
+    for flag in flags:
+        flag.message = f"This finding is stale, because {why}; it was {flag.state}: {flag.message}"
+        flag.state = "stale"
+        flag.reasons.append(why)
 
 
 def _not_audited(model: v1.Model, audited: bool, predicted: v1.ClassScore, attribute: str) -> v1.BiasFlag:

@@ -1,6 +1,7 @@
 """The findings of an audit on their way into an archive: whether they are of this model, and what is wrong if not."""
 
 from whybox import v1
+from whybox_handlers.bias.flags import mark_stale
 from whybox_handlers.models.digests import sha256
 from whybox_handlers.packing.refusals import PackError
 
@@ -15,7 +16,7 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
         bank: The audit.
         model: The manifest with its name and digests; `audit` is filled in.
         allow_stale: Whether the audited model may have had other weights or another preprocessing. All its flags are
-            then "stale".
+            then "stale"; workers mark them.
 
     Returns:
         The findings and distances for the archive.
@@ -31,15 +32,12 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
         raise PackError(f"{_other(audit, differing)}: its findings on classes are not about the classes of this model")
     differing = _differing(audit.digests, model.digests, ("weights", "preprocessing"))
     if differing and not allow_stale:
-        raise PackError(f"{_other(audit, differing)}; audit this model, or pack its findings as stale (--allow-stale)")
+        remedies = "audit this model, pack the findings as stale (--allow-stale), or leave them out (--no-bank)"
+        raise PackError(f"{_other(audit, differing)}; {remedies}")
+    del audit.differences[:]
     audit.differences.extend(differing)
-    content = v1.Bank(classes=bank.classes)
-    if differing:
-        for audited in content.classes:
-            for flag in audited.findings.flags:
-                _mark_stale(flag, differing)
-    audit.largest_findings = max((audited.findings.ByteSize() for audited in content.classes), default=0)
-    serialized = content.SerializeToString(deterministic=True)
+    audit.largest_findings = max((_size(audited.findings, audit) for audited in bank.classes), default=0)
+    serialized = v1.Bank(classes=bank.classes).SerializeToString(deterministic=True)
     audit.bank_sha256 = sha256(serialized)
     model.audit.CopyFrom(audit)
     return serialized
@@ -56,8 +54,9 @@ def _other(audit: v1.Audit, differing: dict[str, tuple[str, str]]) -> str:
     return f"audit {audit.id} is of {audit.model} {audit.version} with other {' and '.join(differing)} ({digests})"
 
 
-def _mark_stale(flag: v1.BiasFlag, differing: dict[str, tuple[str, str]]) -> None:
-    why = f"the audited version of the model had other {' and '.join(differing)}"
-    flag.message = f"This finding is stale, because {why}; it was {flag.state}: {flag.message}"
-    flag.state = "stale"
-    flag.reasons.append(why)
+def _size(findings: v1.Bias, audit: v1.Audit) -> int:
+    """Bytes of the findings as they are answered."""
+    answered = v1.Bias()
+    answered.CopyFrom(findings)
+    mark_stale(answered.flags, audit)
+    return answered.ByteSize()

@@ -49,6 +49,7 @@ from whybox_server.archives import ArchiveError, read_manifest
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
 Checks = Literal["all", "export"]
+KeptBank = Literal["kept", "none"]
 _ATTACK_CHECK_PICTURES = 4
 # Modules that neither packing nor a worker runs.
 _NOT_PACKED = ("audits", "replay.py", "notebook.py")
@@ -84,20 +85,21 @@ def pack_model(
     store: Path,
     report: Callable[[str], None],
     checks: Checks = "all",
-    bank: v1.Bank | None = None,
+    bank: v1.Bank | KeptBank = "kept",
     *,
     allow_stale: bool = False,
 ) -> Packed:
     """Builds the archive of a spec, unless one exists that was built from the same inputs.
 
-    If only the bank differs from that of an existing archive, it is replaced, and nothing is checked again.
+    If only the bank differs from that of an existing archive, nothing is checked again.
 
     Args:
         spec_path: The YAML file.
         store: Folder for the archive; created if it is missing.
         report: Called with each step, in a few words.
         checks: "export" leaves out the tests of methods and attacks, which the manifest says; "all" makes up for them.
-        bank: The findings of an audit of the model; None for none.
+        bank: The findings of an audit of the model. "kept" are those of the archive that is there, if it has any; with
+            "none" the new one has none.
         allow_stale: See `attach`.
 
     Raises:
@@ -119,7 +121,7 @@ def _pack(
     store: Path,
     report: Callable[[str], None],
     checks: Checks,
-    bank: v1.Bank | None,
+    bank: v1.Bank | KeptBank,
     *,
     allow_stale: bool,
 ) -> Packed:
@@ -132,15 +134,19 @@ def _pack(
     model.methods.extend(_methods(network, spec.enabled, spec.crop))
     complete = _inputs(model, spec, "all")
     model.digests.inputs_sha256 = _inputs(model, spec, checks)
-    # After the digest of the inputs: another bank makes no check invalid.
-    findings = None if bank is None else attach(bank, model, allow_stale=allow_stale)
     archive = store / f"{spec.name}.mar"
     there = _manifest_of(archive)
-    if there.digests.inputs_sha256 in (complete, model.digests.inputs_sha256):
+    checked = there.digests.inputs_sha256 in (complete, model.digests.inputs_sha256)
+    if checked and bank == "kept":
+        return Packed(archive, there, fresh=False)
+    # After the digest of the inputs: another bank makes no check invalid.
+    chosen = _chosen(bank, archive, there)
+    findings = None if chosen is None else attach(chosen, model, allow_stale=allow_stale)
+    if checked:
         if there.audit == model.audit:
             return Packed(archive, there, fresh=False)
         report("replacing the bank")
-        onnx = _onnx_of(archive, there)
+        onnx = _content(archive, ONNX, there.digests.onnx_sha256)
         there.ClearField("audit")
         if findings is not None:
             there.audit.CopyFrom(model.audit)
@@ -263,13 +269,24 @@ def _manifest_of(archive: Path) -> v1.Model:
         return v1.Model()
 
 
-def _onnx_of(archive: Path, model: v1.Model) -> bytes:
-    """The ONNX network of an archive with this manifest."""
-    with zipfile.ZipFile(archive) as content:
-        onnx = content.read(ONNX)
-    if sha256(onnx) != model.digests.onnx_sha256:
-        raise PackError(f"{archive} is damaged: {ONNX} is not the file that was packed; delete the archive")
-    return onnx
+def _chosen(bank: v1.Bank | KeptBank, archive: Path, there: v1.Model) -> v1.Bank | None:
+    """The bank to pack, from the archive that is there if it is to be kept; None for none."""
+    if isinstance(bank, v1.Bank):
+        return bank
+    if bank == "none" or not there.HasField("audit"):
+        return None
+    kept = v1.Bank.FromString(_content(archive, BANK, there.audit.bank_sha256))
+    kept.audit.CopyFrom(there.audit)
+    return kept
+
+
+def _content(archive: Path, name: str, digest: str) -> bytes:
+    """A file in an archive."""
+    with zipfile.ZipFile(archive) as files:
+        content = files.read(name) if name in files.namelist() else b""
+    if sha256(content) != digest:
+        raise PackError(f"{archive} is damaged: {name} is not the file that was packed; delete the archive")
+    return content
 
 
 def _check(

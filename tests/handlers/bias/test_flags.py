@@ -13,7 +13,9 @@ CAT, DOG, COW = (v1.ClassScore(index=index, label=label) for index, label in enu
 
 
 def flag(attribute: str, state: str, kind: str = "adversarial_criticism") -> v1.BiasFlag:
-    return v1.BiasFlag(kind=kind, state=state, attribute=attribute, class_label="cat", effect=-0.4, audit_id="a1")
+    return v1.BiasFlag(
+        kind=kind, state=state, attribute=attribute, class_label="cat", effect=-0.4, audit_id="a1", message="So."
+    )
 
 
 FOUND = v1.Bias(
@@ -21,7 +23,7 @@ FOUND = v1.Bias(
         flag("hat", "flagged"),
         flag("hat", "not_detected", "error_rate"),
         flag("indoors", "insufficient_data"),
-        flag("hat,indoors", "stale"),
+        flag("hat,indoors", "not_detected"),
     ],
     prototypes=[v1.Example(id="hard.jpg", distance=0.1)],
     criticisms=[v1.Example(id="easy.jpg", distance=0.001)],
@@ -31,7 +33,7 @@ FOUND = v1.Bias(
 BANK = v1.Bank(
     classes=[
         v1.AuditedClass(class_index=0, findings=FOUND),
-        v1.AuditedClass(class_index=1, findings={"audit_id": "a1"}),
+        v1.AuditedClass(class_index=1, findings=v1.Bias(audit_id="a1")),
     ]
 )
 
@@ -82,6 +84,19 @@ def test_flags(
     assert list(bias.prototypes) == (list(FOUND.prototypes) if of_cats else [])
     assert list(bias.criticisms) == (list(FOUND.criticisms) if of_cats else [])
     assert (bias.audit_id, bias.norm) == ("a1" if audit and predicted != COW else "", "linf" if of_cats else "")
+
+
+def test_flags_of_another_version_are_stale() -> None:
+    audit = v1.Audit(id="a1", data_set="pets", attributes=["hat"], differences=["weights", "preprocessing"])
+    why = "the audited version of the model had other weights and preprocessing"
+    audited = classifier(audit, BANK)
+    for _ in range(2):
+        hat, *others = findings(audited, CAT, []).flags
+        assert {hat.state, *(flag.state for flag in others)} == {"stale"}
+        assert hat.message == f"This finding is stale, because {why}; it was flagged: {FOUND.flags[0].message}"
+        assert (hat.effect, hat.audit_id, list(hat.reasons)) == (-0.4, "a1", [why])
+    [missing] = findings(audited, CAT, ["age"]).flags
+    assert missing.state == "not_audited"
 
 
 def test_an_answer_leaves_the_bank_as_it_was() -> None:

@@ -160,6 +160,12 @@ def test_a_folder_without_an_audit_is_refused(copy: Path, spoil: Callable[[Path]
         read_bank(copy)
 
 
+def test_a_bank_is_given_or_left_out(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pack", "any.yaml", "--bank", str(tmp_path), "--no-bank"])
+    assert done.exit_code == 1
+    assert "--bank and --no-bank exclude each other" in done.stderr
+
+
 def test_the_command_says_that_a_bank_cannot_be_read(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["pack", "any.yaml", "--bank", str(tmp_path / "none")])
     assert done.exit_code == 1

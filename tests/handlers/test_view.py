@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from whybox_handlers.audits.robust_accuracy import Measured, measure
 
 from linear import linear
 from messages import message
@@ -15,6 +14,7 @@ from whybox import v1
 from whybox.v1.errors import PictureError, error_from_status
 from whybox_handlers import notebook, replay
 from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.audits.measuring import Measured, measure
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.pictures.decoding import as_view, decode

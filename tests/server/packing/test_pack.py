@@ -15,6 +15,7 @@ from torch import Tensor
 
 import whybox_handlers
 from whybox import v1
+from whybox_handlers.bias.flags import findings
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
@@ -244,7 +245,7 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
     shutil.copy(archive, tmp_path)
     bare = read_manifest(archive)
     hats, caps, stale = bank(bare), bank(bare, "Caps."), bank(bare, weights_sha256="other")
-    for given, fresh, messages, differences in (
+    table: list[tuple[v1.Bank | pack.KeptBank, bool, list[str], list[str]]] = [
         ("kept", False, [], []),
         ("none", False, [], []),
         (hats, True, ["Hats."], []),
@@ -255,7 +256,8 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
         ("none", False, [], []),
         (stale, True, ["Hats."], ["weights"]),
         ("kept", False, ["Hats."], ["weights"]),
-    ):
+    ]
+    for given, fresh, messages, differences in table:
         said: list[str] = []
         packed = pack_model(spec_path, tmp_path, said.append, bank=given, allow_stale=given is stale)
         assert packed.fresh == fresh
@@ -266,6 +268,8 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
         assert list(packed.model.audit.differences) == differences
         found = [flag.message for audited in loaded.audited.values() for flag in audited.findings.flags]
         assert found == messages
+        states = [flag.state for flag in findings(loaded, v1.ClassScore(index=251), []).flags]
+        assert states == ["not_audited" if not messages else "stale" if differences else "flagged"]
         loaded.model.ClearField("audit")
         assert loaded.model == bare
 

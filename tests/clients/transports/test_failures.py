@@ -99,6 +99,8 @@ def foreign(status: int, content: str, media_type: str) -> RestTransport:
             errors.UnavailableError,
             "a proxy of .* answered 502 Bad Gateway",
         ),
+        (429, "slow down", "text/plain", errors.QuotaExceededError, "a proxy of .* answered 429 Too Many Requests"),
+        (503, "", "", errors.UnavailableError, "a proxy of .* answered 503 Service Unavailable"),
         (
             504,
             "<html>",

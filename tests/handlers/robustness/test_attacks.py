@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -311,6 +312,15 @@ def test_a_subclass_of_square_begins_with_another_radius() -> None:
 
     wide, usual = sizes_tried(Wider(), "linf")[0][0], sizes_tried(Square(), "linf")[0][0]
     assert wide / usual == pytest.approx(0.1 * 255, rel=1e-3)
+
+
+@pytest.mark.parametrize("shrink", [Square.shrink, 0.5])
+def test_square_goes_on_below_what_it_found(shrink: float) -> None:
+    sizes, found = sizes_tried(type("Changed", (Square,), {"shrink": shrink})(), "linf")
+    ratios = [after / before for before, after in pairwise(sizes)]
+    assert flip(found).distance > 0
+    assert Square.shrink < 1
+    assert any(ratio == pytest.approx(shrink, rel=1e-4) for ratio in ratios)
 
 
 def test_a_subclass_refines_less() -> None:

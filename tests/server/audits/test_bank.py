@@ -4,7 +4,7 @@ import csv
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,11 @@ from google.protobuf import json_format
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from server.audits.robust_accuracy import quick_audits
+from server.audits import quick_audits
 from whybox import v1
 from whybox_server.audits.bank import EXAMPLES, read_bank
-from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes import pool
-from whybox_server.audits.passes.journal import Record
-from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 CATS, DOGS = 160, 3
@@ -54,12 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (place / "labels.csv").open("w", newline="") as table:
         csv.writer(table).writerows(rows)
 
-    def measured(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
-        for picture in pictures:
-            yield quick_audits.measure_batch(work, [picture])
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "_measured", measured)
+        patch.setattr(pool, "_measured", quick_audits.measured_here)
         given = ["audit", data, "--labels", place / "labels.csv", "--model-store", place, "--save", save]
         done = CliRunner().invoke(app, [*map(str, given), "--workers", "1", "--budget", "fast"])
     assert done.exit_code == 0, done.output

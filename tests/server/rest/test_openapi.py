@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -75,6 +76,15 @@ def test_every_route_is_described(app):
     unsaid = {"/openapi.json", "/docs", "/docs/start.js", "/docs/assets/{path}"}
     served = {route.path_format for route in app.routes}
     assert set(DOCUMENT["paths"]) == served - unsaid
+
+
+def test_parameters_of_the_path_are_required():
+    # OpenAPI demands it, and code generators refuse a document without it.
+    for path, operations in DOCUMENT["paths"].items():
+        for operation in operations.values():
+            inside = [each for each in map(resolve, operation.get("parameters", ())) if each["in"] == "path"]
+            assert {each["name"] for each in inside} == set(re.findall(r"{(\w+)}", path))
+            assert all(each["required"] is True for each in inside)
 
 
 @pytest.mark.parametrize("part", PARTS)

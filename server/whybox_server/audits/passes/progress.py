@@ -57,11 +57,6 @@ class ProgressDisplay:
     ) -> None:
         self._bar.stop()
 
-    @property
-    def progress(self) -> Progress:
-        """The progress that was last shown."""
-        return self._progress
-
     def show(self, progress: Progress, records: Sequence[Record]) -> None:
         """Shows progress; the `report` of `measure_pictures`.
 

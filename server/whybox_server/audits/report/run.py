@@ -11,7 +11,7 @@ from rich.console import Console
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import CriticismError, Measurements
+from whybox_server.audits.criticism.pictures import CriticismError, Measurements, annotated
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.measurements import read_measurements
@@ -93,7 +93,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         findings = find(
             measurements,
             source.labels,
-            _options(asked.criticism, source.data),
+            _options(asked.criticism, source.data, measurements),
             confirming=confirming,
             audit_id=audit_id(inputs),
         )
@@ -104,11 +104,12 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         write_manifest(
             source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings
         )
-        out.print(words.accuracy(everything), markup=False, soft_wrap=True)
+        out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
-        if (sentences := words.sentences(findings)) is not None:
-            out.print(sentences)
+        for shown in (words.accuracies(others), words.sentences(findings)):
+            if shown is not None:
+                out.print(shown)
         for name in (MANIFEST, PICTURES):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings
@@ -141,7 +142,7 @@ def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Measurem
     )
 
 
-def _options(options: CriticismOptions, data: DataSet) -> CriticismOptions:
+def _options(options: CriticismOptions, data: DataSet, measurements: Measurements) -> CriticismOptions:
     """The options without the attributes that cannot be tested; the manifest has them with their reasons.
 
     Raises:
@@ -150,11 +151,21 @@ def _options(options: CriticismOptions, data: DataSet) -> CriticismOptions:
     if options.attributes is None:
         return options
     reasons = {column.name: column.reason for column in data.columns if column.role == "attribute" and column.reason}
+    # Copies and pictures that cannot be decoded do not count, so that less may be left to compare than the table says.
+    left = [name for name in options.attributes if name not in reasons and not _compares(measurements, name)]
+    reasons |= dict.fromkeys(left, "the pictures that count have one known value in each class")
     tested = tuple(name for name in options.attributes if name not in reasons)
-    if options.attributes and not tested:
+    if not tested:
         why = "; ".join(f"{name}: {reasons[name]}" for name in options.attributes)
         raise CriticismError(f"no --attribute can be tested ({why})")
     return replace(options, attributes=tested)
+
+
+def _compares(measurements: Measurements, name: str) -> bool:
+    """Whether a class has pictures with different known values of an attribute."""
+    values = measurements.attributes[name]
+    known = annotated(values)
+    return any(len(set(values[rows[known[rows]]])) > 1 for rows in measurements.class_rows().values())
 
 
 def _names(columns: Sequence[Column], role: str) -> list[str]:

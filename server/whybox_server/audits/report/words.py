@@ -14,11 +14,12 @@ from whybox_server.audits.report.groups import Group
 _ORDER = ("flagged", "not_detected", "insufficient_data")
 _STYLES = {"flagged": "bold red"}
 _ROWS = 12
+_GROUPS = 40
 
 
 def sentences(findings: Findings) -> Table | None:
-    """The flags as sentences, the flagged ones first; None if nothing was asked."""
-    flags = sorted(findings.flags, key=lambda flag: _ORDER.index(flag.state))
+    """The flags as sentences, the flagged ones first, then by q-value; None if nothing was asked."""
+    flags = sorted(findings.flags, key=lambda flag: (_ORDER.index(flag.state), flag.q_value or 0))
     if not flags:
         return None
     shown = _shown(flags)
@@ -31,7 +32,27 @@ def sentences(findings: Findings) -> Table | None:
     table.add_column("kind")
     table.add_column("finding", ratio=1)
     for flag in shown:
-        table.add_row(flag.state, flag.kind, flag.message, style=_STYLES.get(flag.state))
+        table.add_row(flag.state, flag.kind, _here(flag), style=_STYLES.get(flag.state))
+    return table
+
+
+def _here(flag: Flag) -> str:
+    """The sentence where only one audit is spoken of."""
+    sentence = flag.message.removeprefix(f"In audit {flag.audit_id}, ")
+    return sentence[:1].upper() + sentence[1:]
+
+
+def accuracies(groups: Sequence[Group]) -> Table | None:
+    """Accuracy by value over all classes, which tests nothing; None for no groups, or too many for a terminal."""
+    if not 0 < len(groups) <= _GROUPS:
+        return None
+    table = Table(title="accuracy by value, over all classes")
+    for column in ("attribute", "value", "pictures", "accuracy", "95 % interval", "mean confidence"):
+        table.add_column(column, justify="left" if column in ("attribute", "value") else "right")
+    for group in groups:
+        interval = f"{group.accuracy_low:.1%} to {group.accuracy_high:.1%}"
+        sure = "" if group.confidence is None else f"{group.confidence:.1%}"
+        table.add_row(group.attribute, group.value or "(empty)", str(group.n), f"{group.accuracy:.1%}", interval, sure)
     return table
 
 

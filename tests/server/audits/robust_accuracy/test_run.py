@@ -1,54 +1,18 @@
 """The command with a quick stand-in for measuring: interrupted, killed, and with pictures that fail."""
 
 import json
-import os
 import signal
-import sqlite3
-import subprocess
-import sys
-import tempfile
-import time
-import zipfile
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from google.protobuf import json_format
 from typer.testing import CliRunner, Result
 
-from server.audits.robust_accuracy import quick_audits
-from whybox import v1
-from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.passes.journal import JOURNAL, Record
-from whybox_server.audits.passes.workers import Work
+from server.audits.stopping import kept, stopped
 from whybox_server.cli import app
 
 MANY = [f"picture {number}" for number in range(20)]
-
-
-@pytest.fixture
-def _here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures in this process, which is quicker than starting others."""
-
-    def measured(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
-        for picture in pictures:
-            yield quick_audits.measure_batch(work, [picture])
-
-    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measured)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    attack = v1.Attack(name="fmn", norms=["linf"])
-    model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], attacks=[attack])
-    model.default_attack = "fmn"
-    store = tmp_path_factory.mktemp("store")
-    with zipfile.ZipFile(store / "m.mar", "w") as archive:
-        archive.writestr("manifest.json", json_format.MessageToJson(model))
-    return store
 
 
 class Audit:
@@ -71,12 +35,7 @@ class Audit:
     @property
     def kept(self) -> int:
         """Number of records in the journal."""
-        path = f"file:{self._save}/{JOURNAL}?mode=ro"
-        # Without a file, or without tables in it, there are none.
-        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, uri=True)) as journal:
-            (number,) = journal.execute("SELECT count(*) FROM pictures").fetchone()
-            return int(number)
-        return 0
+        return kept(self._save)
 
     def numbers(self) -> dict[str, Any]:
         """The report without the folder of the pictures."""
@@ -88,9 +47,10 @@ class Audit:
 @pytest.mark.usefixtures("_here")
 def test_an_audit_continues_after_an_interrupt_and_a_kill(store: Path, tmp_path: Path) -> None:
     audit = Audit(tmp_path, store, MANY)
-    [line] = _stopped(audit, 2, signal.SIGINT, at=1).splitlines()
+    [line] = stopped(audit.arguments(2), signal.SIGINT, lambda: audit.kept >= 1).splitlines()
     assert line == "interrupted: all measurements are kept; run the same command again to continue"
-    _stopped(audit, 1, signal.SIGKILL, at=audit.kept + 1)
+    more = audit.kept + 1
+    stopped(audit.arguments(1), signal.SIGKILL, lambda: audit.kept >= more)
     kept = audit.kept
     assert 2 <= kept < len(MANY)
     done = audit.run()
@@ -100,39 +60,6 @@ def test_an_audit_continues_after_an_interrupt_and_a_kill(store: Path, tmp_path:
     undisturbed = Audit(tmp_path / "undisturbed", store, MANY)
     assert undisturbed.run().exit_code == 0
     assert audit.numbers() == undisturbed.numbers()
-
-
-def _stopped(audit: Audit, workers: int, number: signal.Signals, at: int) -> str:
-    """Stops the command when the journal has `at` records, checks that no process is left, and returns its stderr."""
-    with (
-        tempfile.TemporaryFile("w+") as stderr,
-        subprocess.Popen(
-            [sys.executable, quick_audits.__file__, *audit.arguments(workers)],
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-            env=os.environ | {"MOMENT": "0.1"},
-        ) as process,
-    ):
-        _wait_for(lambda: audit.kept >= at)
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert children
-        if number == signal.SIGKILL:
-            process.kill()
-            assert process.wait(10) == -signal.SIGKILL
-        else:  # as a terminal does it: to all of them
-            os.killpg(process.pid, number)
-            assert process.wait(10) == 128 + number
-        _wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
-        stderr.seek(0)
-        return stderr.read()
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.usefixtures("_here")

@@ -1,14 +1,14 @@
 """`whybox-server` whose audits load no model: a program for tests of all that surrounds the measuring.
 
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
-fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash. Each
-takes MOMENT seconds.
+fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash, which is
+a tenth as large if the text begins with "near". Each takes MOMENT seconds.
 """
 
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +22,12 @@ from whybox_server.cli import app
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     time.sleep(float(os.environ.get("MOMENT", "0")) * len(pictures))
     return [_record(picture, (work.folder / picture.file).read_text()) for picture in pictures]
+
+
+def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
+    """In place of the pool: measures in this process, which is quicker than starting others."""
+    for picture in pictures:
+        yield measure_batch(work, [picture])
 
 
 def _record(picture: Labelled, text: str) -> Record:
@@ -39,7 +45,7 @@ def _record(picture: Labelled, text: str) -> Record:
     }
     if text == "wrong":
         return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)
-    distance = int(digest[:4], 16) / 2**16
+    distance = (1 + int(digest[:4], 16)) / 2**16 / (10 if text.startswith("near") else 1)
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
     return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox.v1 import errors
-from whybox_handlers.bias.flags import not_audited
+from whybox_handlers.bias.flags import findings
 from whybox_handlers.explanations.explaining import Explained, explain
 from whybox_handlers.failures import note
 from whybox_handlers.models.case import Case
@@ -159,7 +159,8 @@ class Analyzer:
         part.view.CopyFrom(subject.view)
 
     def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
-        part.MergeFrom(not_audited(self._classifier.score(subject.logits, subject.predicted), options.attributes))
+        predicted = self._classifier.score(subject.logits, subject.predicted)
+        part.MergeFrom(findings(self._classifier, predicted, options.attributes))
 
 
 def _add_explanation(part: v1.Explanation, explained: Explained) -> None:

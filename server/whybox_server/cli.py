@@ -12,6 +12,7 @@ from rich.logging import RichHandler
 from rich.status import Status
 from typer.core import TyperGroup
 
+from whybox import v1
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
@@ -66,23 +67,58 @@ def pack(
             "GetModel then says that neither the methods nor the attacks were tested."
         ),
     ] = "all",
+    bank: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that whybox-server audit wrote. The archive then holds its findings and distances, without"
+            " pictures, and the server answers with them. Default: those of the archive that is there, if it has any.",
+            metavar="AUDIT",
+        ),
+    ] = None,
+    no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings of any audit.")] = False,
+    allow_stale: Annotated[
+        bool,
+        typer.Option(
+            "--allow-stale",
+            help="Take the findings of an audit of other weights or another preprocessing too; the server calls them"
+            " stale.",
+        ),
+    ] = False,
 ) -> None:
     """Build the archive of each model spec.
 
     Packing exports the network to ONNX and compares it with torch on real pictures. It refuses the model if a logit
     differs by more than 1e-4 of the largest logit or if the five best classes differ. An archive that is up to date is
-    not built again. Without a terminal each step is a line on standard error.
+    not built again. If only the bank changes, no check is repeated. Without a terminal each step is a line on standard
+    error.
 
     Methods and attacks are tested side by side on all cores; OMP_NUM_THREADS sets their number. Networks above 1e9
     multiply-adds are tested with fewer pictures and evaluations, which GetModel tells.
     """
     # Imported here: the serving process must not load torch.
+    from whybox_server.audits.bank import read_bank
+    from whybox_server.audits.data.errors import DataSetError
     from whybox_server.packing.pack import PackError, SpecError, pack_model
 
+    if no_bank and bank is not None:
+        _fail("--bank and --no-bank exclude each other")
+    try:
+        findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+        if bank is not None:
+            findings = read_bank(bank)
+    except DataSetError as error:
+        _fail(error)
     for spec in specs:
         with _out.status(spec.stem) as status:
             try:
-                packed = pack_model(spec, store or spec.parent, partial(_report, status, spec.stem), checks)
+                packed = pack_model(
+                    spec,
+                    store or spec.parent,
+                    partial(_report, status, spec.stem),
+                    checks,
+                    findings,
+                    allow_stale=allow_stale,
+                )
             except (SpecError, PackError) as error:
                 _fail(error)
         check = packed.model.packing_check
@@ -93,6 +129,10 @@ def pack(
             )
         else:
             outcome = f"{packed.archive} is up to date"
+        if packed.model.HasField("audit"):
+            audit = packed.model.audit
+            stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
+            outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{stale})"
         _out.print(outcome, markup=False, soft_wrap=True)
 
 

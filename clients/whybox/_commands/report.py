@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from whybox._commands.robustness_report import attack_lines, corruption_marks
+from whybox._words.bias import audit_words
 from whybox._words.explanations import evaluations_words, randomisation_words
 from whybox._words.parts import SHOWN_PARTS, ShownPart
 from whybox._words.shared import Line, Tone, percent_words
@@ -45,6 +46,8 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
         if (sizes := model.batch_sizes) is not None:
             shared = f"forward {sizes.forward}, occluded {sizes.occluded}, gradient {sizes.gradient}"
             console.print(_indented(Text(f"pictures that may share a pass: {shared}")))
+        if model.audit is not None:
+            console.print(_indented(Text(audit_words(model.audit), "yellow" if model.audit.differences else "")))
         methods = Table.grid(padding=(0, 2))
         for method in model.methods:
             methods.add_row(Text(method.name, "dim" if method.unavailable else ""), _method(method))

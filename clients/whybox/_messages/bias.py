@@ -13,6 +13,7 @@ def ask_bias(options: AnalyzeOptions) -> v1.BiasOptions:
 def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001 (as all readers)
     """The value of bias."""
     return results.Bias(
+        **plain(message),
         flags=tuple(_flag(flag) for flag in message.flags),
         prototypes=many(message.prototypes, results.Example),
         criticisms=many(message.criticisms, results.Example),

@@ -1,17 +1,46 @@
 """Bias flags in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from whybox._words.robustness import size_words
 from whybox._words.shared import Line, Tone
-from whybox.results import Bias, BiasFlag
+from whybox.results import Audit, Bias, BiasFlag, Example
 
+_SHOWN = 3
 _TONES: Mapping[str, Tone] = {"flagged": "bad", "not_detected": "good", "stale": "doubtful"}
 
 
 def bias_lines(bias: Bias) -> Iterator[Line]:
-    """One line for each flag."""
+    """One line for each flag, then the pictures of the class that are hardest and easiest to attack."""
     for flag in bias.flags:
         yield Line(flag_words(flag), _TONES.get(flag.state, "plain"))
+    for what, examples in (("hardest", bias.prototypes), ("easiest", bias.criticisms)):
+        if examples:
+            yield Line(f"{what} to attack in audit {bias.audit_id}: {examples_words(examples, bias.norm)}")
+
+
+def audit_words(audit: Audit) -> str:
+    """What was audited, how, and whether it was this model."""
+    words = [
+        f"audit {audit.id}: {audit.pictures} pictures of {audit.data_set}, {audit.classes} classes",
+        f"attributes: {', '.join(audit.attributes) or 'none'}",
+        f"{audit.attack}, {audit.budget} evaluations, {', '.join(audit.norms)}",
+    ]
+    if audit.trained_on:
+        words.append(f"trained on {audit.trained_on} of the pictures")
+    if audit.differences:
+        words.append(f"stale: the audited version {audit.version} had other {' and '.join(audit.differences)}")
+    return "; ".join(words)
+
+
+def examples_words(examples: Sequence[Example], norm: str) -> str:
+    """The first pictures with their distances, for example "a.jpg (0.2 grey levels of 255) and 19 more"."""
+    shown = [
+        f"{example.id} ({'not flipped' if example.distance is None else size_words(example.distance, norm)})"
+        for example in examples[:_SHOWN]
+    ]
+    more = len(examples) - _SHOWN
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def flag_words(flag: BiasFlag) -> str:

@@ -14,6 +14,8 @@ def robustness_lines(robustness: Robustness) -> Iterator[Line]:
         yield Line(distance_words(distance))
         if distance.reliable or distance.reasons:
             yield Line(reliability_words(distance), "minor" if distance.reliable else "doubtful", depth=1)
+        if distance.percentile_note:
+            yield Line(percentile_note_words(distance), "minor" if distance.percentile is None else "doubtful", depth=1)
         for transfer in distance.transfers:
             yield Line(transfer_words(transfer), "plain" if transfer.error is None else "bad", depth=1)
         if distance.twin is not None:
@@ -33,7 +35,7 @@ def distance_words(distance: Distance) -> str:
     if distance.survives_8bit is not None:
         words.append(_rounding_words(distance))
     if distance.percentile is not None:
-        words.append(f"{distance.percentile:.0f} % of the class's reference pictures are easier to flip")
+        words.append(_percentile_words(distance, distance.percentile))
     return "; ".join(words)
 
 
@@ -42,6 +44,11 @@ def reliability_words(distance: Distance) -> str:
     if distance.reliable:
         return "reliable: no check speaks against this distance"
     return f"not reliable: {'; '.join(distance.reasons)}" if distance.reasons else "not reliable"
+
+
+def percentile_note_words(distance: Distance) -> str:
+    """Why there is no percentile, or what to know about it."""
+    return f"{'no ' if distance.percentile is None else ''}percentile: {distance.percentile_note}"
 
 
 def size_words(size: float, norm: str) -> str:
@@ -138,6 +145,14 @@ def attack_check_words(check: AttackCheck) -> str:
     if not check.reliable:
         verdict = f"gradient-based attacks cannot be trusted: {'; '.join(check.reasons)}"
     return f"{verdict} ({'; '.join(numbers)})"
+
+
+def _percentile_words(distance: Distance, percentile: float) -> str:
+    words = f"{percentile:.0f} % of the class's reference pictures are easier to flip"
+    low, high, number = distance.percentile_ci_low, distance.percentile_ci_high, distance.percentile_n
+    if low is None or high is None or number is None:
+        return words
+    return f"{words} (95 % interval {low:.0f} to {high:.0f} %, n = {number})"
 
 
 def _becomes(distance: Distance) -> str:

@@ -12,6 +12,7 @@ from whybox.results.explanation import Explanation
 from whybox.results.model import (
     Attack,
     AttackCheck,
+    Audit,
     BatchSizes,
     CorruptionKind,
     Digests,
@@ -32,6 +33,7 @@ __all__ = [
     "Analysis",
     "Attack",
     "AttackCheck",
+    "Audit",
     "BatchSizes",
     "Bias",
     "BiasFlag",

@@ -113,10 +113,16 @@ class BiasFlag:
 
 @dataclass(frozen=True)
 class Example:
-    """An audited picture: its id, and the size of the change that flips it, as `Distance.distance`."""
+    """An audited picture.
+
+    Attributes:
+        id: Its path below the folder of the audited data set.
+        distance: Size of the smallest change found that flips its prediction, as `Distance.distance`; None if no such
+            change was found.
+    """
 
     id: str
-    distance: float
+    distance: float | None
 
 
 @dataclass(frozen=True)
@@ -124,13 +130,18 @@ class Bias(Part):
     """What an audit found about the predicted class of this model version.
 
     Attributes:
-        flags: One per attribute.
-        prototypes: The audited pictures of the class that are hardest to attack.
-        criticisms: The audited pictures of the class that are easiest to attack.
+        flags: For each attribute one per kind and compared value; one without evidence for what was not audited.
+        prototypes: The audited, correctly classified pictures of the class that are hardest to attack, the hardest
+            first; at most 20.
+        criticisms: Those that are easiest to attack, the easiest first; at most 20.
         predicted_class: The class that the flags speak about.
+        audit_id: Id of the audit, see `ModelInfo.audit`; empty if the class was not audited.
+        norm: Norm of the distances of prototypes and criticisms; empty without any.
     """
 
     flags: tuple[BiasFlag, ...]
     prototypes: tuple[Example, ...]
     criticisms: tuple[Example, ...]
     predicted_class: ClassScore | None
+    audit_id: str
+    norm: str

@@ -215,6 +215,47 @@ class BatchSizes:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """An audit whose findings are packed with a model.
+
+    Attributes:
+        id: Id of the audit; every flag repeats it.
+        data_set: Name of the data set.
+        pictures: Number of measured pictures.
+        classes: Number of classes that they show.
+        attributes: Attributes with findings.
+        attack: Attack that measured the distances.
+        norms: Norms of the distances.
+        primary_norm: Norm that decides about flags, and that prototypes and criticisms are chosen by.
+        budget: Gradient evaluations per picture and norm.
+        trained_on: Number of correctly classified pictures that the model was trained on, as far as the data set says.
+        model: Name of the audited model.
+        version: Version of the audited model.
+        digests: Digests of the audited model, or None if the server does not say.
+        differences: What differs between the audited model and this one; every flag is "stale" if anything does.
+        bank_sha256: Digest of the findings and distances.
+        largest_findings: Size of the longest findings on a class, in bytes.
+    """
+
+    id: str
+    data_set: str
+    pictures: int
+    classes: int
+    attributes: tuple[str, ...]
+    attack: str
+    norms: tuple[str, ...]
+    primary_norm: str
+    budget: int
+    trained_on: int
+    model: str
+    version: str
+    digests: Digests | None
+    differences: tuple[str, ...]
+    bank_sha256: str
+    largest_findings: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """A served model.
 
@@ -235,6 +276,7 @@ class ModelInfo:
         attack_check: Whether gradient-based attacks can be trusted, or None if that was not tested.
         corruptions: Corruptions that can be applied to a picture.
         batch_sizes: How many pictures may share a pass through the network, or None if that was not found.
+        audit: The audit that bias flags and percentiles rest on, or None if the model was packed without one.
     """
 
     name: str
@@ -253,3 +295,4 @@ class ModelInfo:
     attack_check: AttackCheck | None
     corruptions: tuple[CorruptionKind, ...]
     batch_sizes: BatchSizes | None
+    audit: Audit | None

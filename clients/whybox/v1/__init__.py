@@ -24,6 +24,7 @@ from whybox.v1.explanation_pb2 import (
 from whybox.v1.model_pb2 import (
     Attack,
     AttackCheck,
+    Audit,
     BatchSizes,
     CorruptionKind,
     Digests,
@@ -45,13 +46,16 @@ from whybox.v1.robustness_pb2 import (
     Transfer,
     Twin,
 )
-from whybox.v1.work_pb2 import Work, WorkResult
+from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, Work, WorkResult
 
 __all__ = [
     "AnalyzeRequest",
     "AnalyzeResponse",
     "Attack",
     "AttackCheck",
+    "Audit",
+    "AuditedClass",
+    "Bank",
     "BatchSizes",
     "Bias",
     "BiasFlag",
@@ -82,6 +86,7 @@ __all__ = [
     "Quality",
     "RandomisationTest",
     "Receipt",
+    "ReferenceDistances",
     "Region",
     "Regions",
     "Repeat",

@@ -55,23 +55,34 @@ class Bias(_message.Message):
     PROTOTYPES_FIELD_NUMBER: _builtins.int
     CRITICISMS_FIELD_NUMBER: _builtins.int
     PREDICTED_CLASS_FIELD_NUMBER: _builtins.int
+    AUDIT_ID_FIELD_NUMBER: _builtins.int
+    NORM_FIELD_NUMBER: _builtins.int
+    audit_id: _builtins.str
+    """Id of the audit, see Model.audit; empty if the class was not audited."""
+    norm: _builtins.str
+    """Norm of the distances of prototypes and criticisms; empty without any."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
 
     @_builtins.property
     def flags(self) -> _containers.RepeatedCompositeFieldContainer[Global___BiasFlag]:
-        """One flag per attribute. If the class was not audited and the request names no attribute, there is exactly one flag,
-        without an attribute.
+        """The flags of the audit: for each attribute one per kind and compared value. An attribute that the request names and
+        that was not tested in this class has one flag, "not_audited". If nothing was tested in the class and the request
+        names no attribute, there is exactly one flag, without an attribute.
         """
 
     @_builtins.property
     def prototypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """The audited pictures of the class that are hardest to attack, the hardest first."""
+        """The audited, correctly classified pictures of the class that are hardest to attack, the hardest first: a fifth of
+        them, at most 20.
+        """
 
     @_builtins.property
     def criticisms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """The audited pictures of the class that are easiest to attack, the easiest first."""
+        """The audited, correctly classified pictures of the class that are easiest to attack, the easiest first: a fifth of
+        them, at most 20.
+        """
 
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
@@ -85,10 +96,12 @@ class Bias(_message.Message):
         prototypes: _abc.Iterable[Global___Example] | None = ...,
         criticisms: _abc.Iterable[Global___Example] | None = ...,
         predicted_class: _prediction_pb2.ClassScore | None = ...,
+        audit_id: _builtins.str = ...,
+        norm: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["predicted_class", b"predicted_class", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["criticisms", b"criticisms", "flags", b"flags", "predicted_class", b"predicted_class", "prototypes", b"prototypes", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_id", b"audit_id", "criticisms", b"criticisms", "flags", b"flags", "norm", b"norm", "predicted_class", b"predicted_class", "prototypes", b"prototypes", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,7 +151,11 @@ class BiasFlag(_message.Message):
     confidence minus accuracy.
     """
     state: _builtins.str
-    """"flagged", "not_detected", "insufficient_data", "not_audited" or "stale". None of them means "unbiased"."""
+    """"flagged": the evidence meets every criterion of the audit. "not_detected": it does not; see
+    `minimum_detectable_effect`. "insufficient_data": a group is too small. "not_audited": the class or the attribute
+    was not tested. "stale": the audit measured another version of the model than the one that answers; `message` has
+    its finding. None of them means "unbiased".
+    """
     attribute: _builtins.str
     """Name of the attribute in the audited data; two names with a comma between them for a crossing; empty if no audit
     names one.
@@ -230,7 +247,7 @@ class BiasFlag(_message.Message):
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why the state is not "flagged"; empty if it is."""
+        """Why the state is not "flagged"; empty if it is, or with "not_audited"."""
 
     def __init__(
         self,
@@ -416,19 +433,23 @@ class Example(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id of the picture in the audited data."""
+    """Id of the picture in the audited data: its path below the folder of the data set."""
     distance: _builtins.float
-    """Size of the smallest change found that flips its prediction, for pixel values in [0, 1]; see Distance.distance."""
+    """Size of the smallest change found that flips its prediction, for pixel values in [0, 1]; see Distance.distance.
+    Absent if no such change was found.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        distance: _builtins.float = ...,
+        distance: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
 
 Global___Example: _TypeAlias = Example  # noqa: Y015

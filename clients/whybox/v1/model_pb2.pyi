@@ -40,6 +40,7 @@ class Model(_message.Message):
     ATTACK_CHECK_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     BATCH_SIZES_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model: lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
@@ -96,6 +97,12 @@ class Model(_message.Message):
     def batch_sizes(self) -> Global___BatchSizes:
         """Numbers of pictures that may share a pass through the network on a processor; found when the model was packed."""
 
+    @_builtins.property
+    def audit(self) -> Global___Audit:
+        """The audit whose findings the bias part and the percentiles of robustness report; absent if the model was packed
+        without one.
+        """
+
     def __init__(
         self,
         *,
@@ -115,14 +122,109 @@ class Model(_message.Message):
         attack_check: Global___AttackCheck | None = ...,
         corruptions: _abc.Iterable[Global___CorruptionKind] | None = ...,
         batch_sizes: Global___BatchSizes | None = ...,
+        audit: Global___Audit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "batch_sizes", b"batch_sizes", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "audit", b"audit", "batch_sizes", b"batch_sizes", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "batch_sizes", b"batch_sizes", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "audit", b"audit", "batch_sizes", b"batch_sizes", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Audit(_message.Message):
+    """An audit whose findings are packed with the model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DATA_SET_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    ATTACK_FIELD_NUMBER: _builtins.int
+    NORMS_FIELD_NUMBER: _builtins.int
+    PRIMARY_NORM_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
+    TRAINED_ON_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    BANK_SHA256_FIELD_NUMBER: _builtins.int
+    LARGEST_FINDINGS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the audit; every flag repeats it."""
+    data_set: _builtins.str
+    """Name of the data set: the name of its folder."""
+    pictures: _builtins.int
+    """Number of measured pictures; copies of a picture are counted once."""
+    classes: _builtins.int
+    """Number of classes that these pictures show."""
+    attack: _builtins.str
+    """Attack that measured the distances."""
+    primary_norm: _builtins.str
+    """Norm that decides about flags, and that prototypes and criticisms are chosen by."""
+    budget: _builtins.int
+    """Gradient evaluations per picture and norm; see RobustnessOptions.budget."""
+    trained_on: _builtins.int
+    """Number of correctly classified pictures that the model was trained on, as far as the data set says so in a column
+    `trained_on`.
+    """
+    model: _builtins.str
+    """Name of the audited model."""
+    version: _builtins.str
+    """Version of the audited model."""
+    bank_sha256: _builtins.str
+    """Digest of the findings and distances in the archive."""
+    largest_findings: _builtins.int
+    """Size of the longest findings on a class, in bytes. It bounds the size of bias answers."""
+    @_builtins.property
+    def attributes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Attributes with findings; a crossing of two has both names, with a comma between them."""
+
+    @_builtins.property
+    def norms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Norms of the distances, for example "linf"."""
+
+    @_builtins.property
+    def digests(self) -> Global___Digests:
+        """Digests of the audited model."""
+
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What differs between the audited model and this one: "weights", "preprocessing". If anything does, every flag is
+        "stale" and percentiles are absent. Packing allows it only with --allow-stale.
+        """
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        data_set: _builtins.str = ...,
+        pictures: _builtins.int = ...,
+        classes: _builtins.int = ...,
+        attributes: _abc.Iterable[_builtins.str] | None = ...,
+        attack: _builtins.str = ...,
+        norms: _abc.Iterable[_builtins.str] | None = ...,
+        primary_norm: _builtins.str = ...,
+        budget: _builtins.int = ...,
+        trained_on: _builtins.int = ...,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        digests: Global___Digests | None = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
+        bank_sha256: _builtins.str = ...,
+        largest_findings: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Audit: _TypeAlias = Audit  # noqa: Y015
 
 @_typing.final
 class BatchSizes(_message.Message):
@@ -370,7 +472,9 @@ class Digests(_message.Message):
     labels_sha256: _builtins.str
     """Digest of the labels, joined by line feeds."""
     inputs_sha256: _builtins.str
-    """Digest of everything that packing reads. If it has not changed, packing again does nothing."""
+    """Digest of everything that packing reads, except the audit: Audit.bank_sha256 covers that. If neither has changed,
+    packing again does nothing.
+    """
     def __init__(
         self,
         *,

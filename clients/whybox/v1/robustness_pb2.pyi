@@ -151,6 +151,10 @@ class Distance(_message.Message):
     TWIN_FIELD_NUMBER: _builtins.int
     RELIABLE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    PERCENTILE_N_FIELD_NUMBER: _builtins.int
+    PERCENTILE_CI_LOW_FIELD_NUMBER: _builtins.int
+    PERCENTILE_CI_HIGH_FIELD_NUMBER: _builtins.int
+    PERCENTILE_NOTE_FIELD_NUMBER: _builtins.int
     norm: _builtins.str
     """Norm of the change. "linf": the largest change of any channel of any pixel of the model's view. "l2": the root of
     the sum of the squares of all these changes.
@@ -184,8 +188,9 @@ class Distance(_message.Message):
     searched_radius: _builtins.float
     """Largest size of change that was tried, for pixel values in [0, 1]."""
     percentile: _builtins.float
-    """Percentage of the reference pictures of the predicted class that are easier to flip, 0 to 100. Absent until the
-    model has a reference bank.
+    """Percentage of the reference pictures that are easier to flip, 0 to 100. The reference pictures are those of the
+    predicted class that Model.audit found correctly classified. Present only if attack, norm and budget are the
+    audit's; `percentile_note` has the reason for its absence.
     """
     survives_8bit: _builtins.bool
     """Whether the changed picture still flips the prediction after rounding to 8 bits per channel. It is mostly false for
@@ -212,6 +217,16 @@ class Distance(_message.Message):
     """
     reliable: _builtins.bool
     """Whether the distance can be relied on: true if `reasons` is empty."""
+    percentile_n: _builtins.int
+    """Number of reference pictures. This and both ends of the interval are present with `percentile`."""
+    percentile_ci_low: _builtins.float
+    """Lower end of the 95 % interval of `percentile` (Wilson)."""
+    percentile_ci_high: _builtins.float
+    """Upper end of that interval."""
+    percentile_note: _builtins.str
+    """Why `percentile` is absent, or what to know about it, for example that the model was trained on reference pictures;
+    in a sentence for people. Empty if there is nothing to say.
+    """
     @_builtins.property
     def predicted_class(self) -> _prediction_pb2.ClassScore:
         """The class predicted for the picture."""
@@ -264,10 +279,14 @@ class Distance(_message.Message):
         twin: Global___Twin | None = ...,
         reliable: _builtins.bool = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        percentile_n: _builtins.int | None = ...,
+        percentile_ci_low: _builtins.float | None = ...,
+        percentile_ci_high: _builtins.float | None = ...,
+        percentile_note: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "percentile", b"percentile", "predicted_class", b"predicted_class", "runner_up_class", b"runner_up_class", "survives_8bit", b"survives_8bit", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_percentile_ci_high", b"_percentile_ci_high", "_percentile_ci_low", b"_percentile_ci_low", "_percentile_n", b"_percentile_n", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "percentile", b"percentile", "percentile_ci_high", b"percentile_ci_high", "percentile_ci_low", b"percentile_ci_low", "percentile_n", b"percentile_n", "predicted_class", b"predicted_class", "runner_up_class", b"runner_up_class", "survives_8bit", b"survives_8bit", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "adversarial_picture", b"adversarial_picture", "attack", b"attack", "change_picture", b"change_picture", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "percentile", b"percentile", "predicted_class", b"predicted_class", "reasons", b"reasons", "reliable", b"reliable", "runner_up_class", b"runner_up_class", "searched_radius", b"searched_radius", "state", b"state", "stopped_by", b"stopped_by", "survives_8bit", b"survives_8bit", "transfers", b"transfers", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_percentile_ci_high", b"_percentile_ci_high", "_percentile_ci_low", b"_percentile_ci_low", "_percentile_n", b"_percentile_n", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "adversarial_picture", b"adversarial_picture", "attack", b"attack", "change_picture", b"change_picture", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "percentile", b"percentile", "percentile_ci_high", b"percentile_ci_high", "percentile_ci_low", b"percentile_ci_low", "percentile_n", b"percentile_n", "percentile_note", b"percentile_note", "predicted_class", b"predicted_class", "reasons", b"reasons", "reliable", b"reliable", "runner_up_class", b"runner_up_class", "searched_radius", b"searched_radius", "state", b"state", "stopped_by", b"stopped_by", "survives_8bit", b"survives_8bit", "transfers", b"transfers", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
     _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
@@ -277,6 +296,12 @@ class Distance(_message.Message):
     _WhichOneofArgType__distance_at_half_budget: _TypeAlias = _typing.Literal["_distance_at_half_budget", b"_distance_at_half_budget"]  # noqa: Y015
     _WhichOneofReturnType__percentile: _TypeAlias = _typing.Literal["percentile"]  # noqa: Y015
     _WhichOneofArgType__percentile: _TypeAlias = _typing.Literal["_percentile", b"_percentile"]  # noqa: Y015
+    _WhichOneofReturnType__percentile_ci_high: _TypeAlias = _typing.Literal["percentile_ci_high"]  # noqa: Y015
+    _WhichOneofArgType__percentile_ci_high: _TypeAlias = _typing.Literal["_percentile_ci_high", b"_percentile_ci_high"]  # noqa: Y015
+    _WhichOneofReturnType__percentile_ci_low: _TypeAlias = _typing.Literal["percentile_ci_low"]  # noqa: Y015
+    _WhichOneofArgType__percentile_ci_low: _TypeAlias = _typing.Literal["_percentile_ci_low", b"_percentile_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__percentile_n: _TypeAlias = _typing.Literal["percentile_n"]  # noqa: Y015
+    _WhichOneofArgType__percentile_n: _TypeAlias = _typing.Literal["_percentile_n", b"_percentile_n"]  # noqa: Y015
     _WhichOneofReturnType__survives_8bit: _TypeAlias = _typing.Literal["survives_8bit"]  # noqa: Y015
     _WhichOneofArgType__survives_8bit: _TypeAlias = _typing.Literal["_survives_8bit", b"_survives_8bit"]  # noqa: Y015
     _WhichOneofReturnType__unflipped_distance: _TypeAlias = _typing.Literal["unflipped_distance"]  # noqa: Y015
@@ -289,6 +314,12 @@ class Distance(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__distance_at_half_budget) -> _WhichOneofReturnType__distance_at_half_budget | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__percentile) -> _WhichOneofReturnType__percentile | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__percentile_ci_high) -> _WhichOneofReturnType__percentile_ci_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__percentile_ci_low) -> _WhichOneofReturnType__percentile_ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__percentile_n) -> _WhichOneofReturnType__percentile_n | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__survives_8bit) -> _WhichOneofReturnType__survives_8bit | None: ...
     @_typing.overload

@@ -1,6 +1,5 @@
 """A packed model in memory: the torch network that can be differentiated and the ONNX network that serves."""
 
-import hashlib
 import logging
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox.arguments import integer
 from whybox_handlers.models import networks
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.pth"
 ONNX = "network.onnx"
+BANK = "bank.binpb"
 
 
 class Differentiable(nn.Module):
@@ -118,6 +119,7 @@ class Classifier:
         device: The device of `network`.
         batch_sizes: How many rows may share a pass on a processor; without a `runtime` they are not known, and each row
             has its own.
+        audited: What the audit of `model.audit` found, by the index of the class; empty without an audit.
     """
 
     def __init__(
@@ -127,12 +129,14 @@ class Classifier:
         serving: Serving,
         device: torch.device,
         batch_sizes: v1.BatchSizes | None = None,
+        bank: v1.Bank | None = None,
     ) -> None:
         self.model = model
         self.network = network.to(device)
         self.serving = serving
         self.device = device
         self.batch_sizes = batch_sizes or v1.BatchSizes()
+        self.audited = {} if bank is None else {audited.class_index: audited for audited in bank.classes}
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
@@ -142,18 +146,19 @@ class Classifier:
             ValueError: A file is not the one that was packed.
         """
         model = json_format.Parse((directory / MANIFEST).read_text(), v1.Model())
-        onnx = (directory / ONNX).read_bytes()
-        for content, name, digest in (
-            ((directory / WEIGHTS).read_bytes(), WEIGHTS, model.digests.weights_sha256),
-            (onnx, ONNX, model.digests.onnx_sha256),
-        ):
-            if hashlib.sha256(content).hexdigest() != digest:
+        digests = {WEIGHTS: model.digests.weights_sha256, ONNX: model.digests.onnx_sha256}
+        if model.HasField("audit"):
+            digests[BANK] = model.audit.bank_sha256
+        contents = {name: (directory / name).read_bytes() for name in digests}
+        for name, digest in digests.items():
+            if sha256(contents[name]) != digest:
                 raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
         network = differentiable(model, directory / WEIGHTS)
         where = torch.device(device)
         # Sizes that were found with other kernels say nothing about these.
         sizes = model.batch_sizes if model.batch_sizes.runtime == kernels() else None
-        return cls(model, network, OnnxServing(onnx, where), where, sizes)
+        bank = v1.Bank.FromString(contents.get(BANK, b""))
+        return cls(model, network, OnnxServing(contents[ONNX], where), where, sizes, bank)
 
     def see(self, image: bytes, *, view: bool = False) -> tuple[Tensor, v1.View]:
         """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.

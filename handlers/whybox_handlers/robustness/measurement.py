@@ -21,6 +21,7 @@ from whybox_handlers.robustness.attacks import (
     Found,
 )
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
+from whybox_handlers.robustness.percentiles import add_percentile
 from whybox_handlers.robustness.twin import measure_twin
 from whybox_handlers.robustness.verdict import judge
 
@@ -114,6 +115,7 @@ async def _described(
             distance.change_picture = _change_picture(adversarial.picture - case.subject.picture)
     distance.reasons.extend(judge(case.classifier.model.attack_check, found, enlarged_flips, options))
     distance.reliable = not distance.reasons
+    add_percentile(distance, case.classifier, options)
     return distance, picture
 
 

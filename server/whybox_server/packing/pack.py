@@ -1,6 +1,7 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
 import tempfile
+import zipfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from whybox import v1
 from whybox.v1.errors import WhyboxError
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import (
+    BANK,
     MANIFEST,
     ONNX,
     WEIGHTS,
@@ -30,6 +32,7 @@ from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
+from whybox_handlers.packing.banks import attach
 from whybox_handlers.packing.batch_sizes import find_batch_sizes
 from whybox_handlers.packing.budgets import budget_of, count_multiply_adds
 from whybox_handlers.packing.check_pictures import read_views
@@ -46,6 +49,7 @@ from whybox_server.archives import ArchiveError, read_manifest
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
 Checks = Literal["all", "export"]
+KeptBank = Literal["kept", "none"]
 _ATTACK_CHECK_PICTURES = 4
 # Modules that neither packing nor a worker runs.
 _NOT_PACKED = ("audits", "replay.py", "notebook.py")
@@ -76,14 +80,27 @@ class Packed:
     fresh: bool
 
 
-def pack_model(spec_path: Path, store: Path, report: Callable[[str], None], checks: Checks = "all") -> Packed:
+def pack_model(
+    spec_path: Path,
+    store: Path,
+    report: Callable[[str], None],
+    checks: Checks = "all",
+    bank: v1.Bank | KeptBank = "kept",
+    *,
+    allow_stale: bool = False,
+) -> Packed:
     """Builds the archive of a spec, unless one exists that was built from the same inputs.
+
+    If only the bank differs from that of an existing archive, nothing is checked again.
 
     Args:
         spec_path: The YAML file.
         store: Folder for the archive; created if it is missing.
         report: Called with each step, in a few words.
         checks: "export" leaves out the tests of methods and attacks, which the manifest says; "all" makes up for them.
+        bank: The findings of an audit of the model. "kept" are those of the archive that is there, if it has any; with
+            "none" the new one has none.
+        allow_stale: See `attach`.
 
     Raises:
         SpecError: The spec is wrong, or names files that cannot be used. Its message begins with the spec's file.
@@ -91,14 +108,23 @@ def pack_model(spec_path: Path, store: Path, report: Callable[[str], None], chec
     """
     spec = load_spec(spec_path)
     try:
-        return _pack(spec, store, report, checks)
+        return _pack(spec, store, report, checks, bank, allow_stale=allow_stale)
     except (SpecError, PackError) as error:
         raise type(error)(f"{spec_path}: {error}") from error
-    except (OSError, WhyboxError) as error:  # the file cannot be used, or a method or an attack cannot work
+    except (OSError, WhyboxError, zipfile.BadZipFile) as error:
+        # A file cannot be used, or a method or an attack cannot work.
         raise PackError(f"{spec_path}: {error}") from error
 
 
-def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None], checks: Checks) -> Packed:
+def _pack(
+    spec: ModelSpec,
+    store: Path,
+    report: Callable[[str], None],
+    checks: Checks,
+    bank: v1.Bank | KeptBank,
+    *,
+    allow_stale: bool,
+) -> Packed:
     """As `pack_model`, for a spec that has been read; its errors do not name the spec's file."""
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
@@ -109,26 +135,43 @@ def _pack(spec: ModelSpec, store: Path, report: Callable[[str], None], checks: C
     complete = _inputs(model, spec, "all")
     model.digests.inputs_sha256 = _inputs(model, spec, checks)
     archive = store / f"{spec.name}.mar"
-    if _inputs_of(archive) in (complete, model.digests.inputs_sha256):
-        return Packed(archive, read_manifest(archive), fresh=False)
-    store.mkdir(parents=True, exist_ok=True)
-    views = read_views(spec)
-    refuse_constant(network, views.values())
-    report("exporting to ONNX")
-    onnx = export(network, spec.crop)
-    refuse_probabilities(onnx)
-    model.digests.onnx_sha256 = sha256(onnx)
-    _check(model, network, onnx, views, report, checks)
+    there = _manifest_of(archive)
+    checked = there.digests.inputs_sha256 in (complete, model.digests.inputs_sha256)
+    if checked and bank == "kept":
+        return Packed(archive, there, fresh=False)
+    # After the digest of the inputs: another bank makes no check invalid.
+    chosen = _chosen(bank, archive, there)
+    findings = None if chosen is None else attach(chosen, model, allow_stale=allow_stale)
+    if checked:
+        if there.audit == model.audit:
+            return Packed(archive, there, fresh=False)
+        report("replacing the bank")
+        onnx = _content(archive, ONNX, there.digests.onnx_sha256)
+        there.ClearField("audit")
+        if findings is not None:
+            there.audit.CopyFrom(model.audit)
+        model = there
+    else:
+        store.mkdir(parents=True, exist_ok=True)
+        views = read_views(spec)
+        refuse_constant(network, views.values())
+        report("exporting to ONNX")
+        onnx = export(network, spec.crop)
+        refuse_probabilities(onnx)
+        model.digests.onnx_sha256 = sha256(onnx)
+        _check(model, network, onnx, views, report, checks)
+    report("writing the archive")
+    manifest = json_format.MessageToJson(model, preserving_proto_field_name=True).encode()
+    contents = {WEIGHTS: weights, ONNX: onnx, MANIFEST: manifest, _ENTRY: _ENTRY_CODE.encode()}
+    if findings is not None:
+        contents[BANK] = findings
     # Built beside its place, so that the archive appears there only when it is complete.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
-        content = Path(temporary, "content")
-        content.mkdir()
-        (content / WEIGHTS).write_bytes(weights)
-        (content / ONNX).write_bytes(onnx)
-        (content / MANIFEST).write_text(json_format.MessageToJson(model, preserving_proto_field_name=True))
-        (content / _ENTRY).write_text(_ENTRY_CODE)
-        report("writing the archive")
-        _archive(spec, content, Path(temporary)).replace(archive)
+        folder = Path(temporary, "content")
+        folder.mkdir()
+        for name, data in contents.items():
+            (folder / name).write_bytes(data)
+        _archive(spec, folder, Path(temporary)).replace(archive)
     return Packed(archive, read_manifest(archive), fresh=True)
 
 
@@ -218,12 +261,32 @@ def _code() -> list[Path]:
     return sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _NOT_PACKED)
 
 
-def _inputs_of(archive: Path) -> str | None:
-    """Digest of the inputs of an archive; None if it is missing or cannot be read."""
+def _manifest_of(archive: Path) -> v1.Model:
+    """The manifest of an archive; an empty one if it is missing or cannot be read."""
     try:
-        return read_manifest(archive).digests.inputs_sha256
+        return read_manifest(archive)
     except ArchiveError:
+        return v1.Model()
+
+
+def _chosen(bank: v1.Bank | KeptBank, archive: Path, there: v1.Model) -> v1.Bank | None:
+    """The bank to pack, from the archive that is there if it is to be kept; None for none."""
+    if isinstance(bank, v1.Bank):
+        return bank
+    if bank == "none" or not there.HasField("audit"):
         return None
+    kept = v1.Bank.FromString(_content(archive, BANK, there.audit.bank_sha256))
+    kept.audit.CopyFrom(there.audit)
+    return kept
+
+
+def _content(archive: Path, name: str, digest: str) -> bytes:
+    """A file in an archive."""
+    with zipfile.ZipFile(archive) as files:
+        content = files.read(name) if name in files.namelist() else b""
+    if sha256(content) != digest:
+        raise PackError(f"{archive} is damaged: {name} is not the file that was packed; delete the archive")
+    return content
 
 
 def _check(

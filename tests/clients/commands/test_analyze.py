@@ -26,12 +26,15 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
         "linf: a change of 0.1 grey levels of 255 makes it tabby",
         "an upper bound found by fmn, 12 gradients, 7 forward passes; it does not survive rounding to 8 bits: in 8 "
         "bits a flip takes 2 grey levels of 255",
-        "not reliable: the deadline ended the search also fools lite2: tabby 0.0 % instead of golden retriever 75.0 % "
+        "not reliable: the deadline ended the search percentile: it was trained on them "
+        "also fools lite2: tabby 0.0 % instead of golden retriever 75.0 % "
         "lite3 could not be asked: the map went wrong",
         "grad_cam for golden retriever before and for tabby after the change: SSIM 0.50, top overlap 25.0 %, rank ",
         "1 of 2 corruptions changes the answer: gaussian_noise changes the answer from severity 3 on",
         "gaussian_noise noise · · x x x makes it tabby 0.0 % mirror geometry ·",
-        "40 % of the class's reference pictures are easier to flip",
+        "40 % of the class's reference pictures are easier to flip (95 % interval 31 to 50 %, n = 96)",
+        "hardest to attack in audit audit-1: a (not flipped), c (2 grey levels of 255), d (2 grey levels of 255) and 2 "
+        "more easiest to attack in audit audit-1: b (0.5 grey levels of 255)",
         "l2: no flip was found up to 0.5 (128 in grey levels); a smaller flip may still exist",
         "indoors = yes (adversarial criticism): flagged, effect -0.40 [-0.60, -0.20], n = 120, q = 0.01. Pictures "
         "annotated indoors",

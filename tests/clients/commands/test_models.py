@@ -31,6 +31,19 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
         num_classes=1000,
         norms=["linf"],
         batch_sizes=v1.BatchSizes(forward=4, occluded=3, gradient=1),
+        audit=v1.Audit(
+            id="audit-1",
+            data_set="chairs",
+            pictures=424,
+            classes=2,
+            attributes=["wheelchair", "wide"],
+            attack="fmn",
+            budget=6,
+            norms=["linf", "l2"],
+            trained_on=7,
+            version="0.9",
+            differences=["weights", "preprocessing"],
+        ),
         methods=methods,
         attacks=[
             v1.Attack(name="fmn", summary="Steps.", norms=["linf", "l2"], evaluations="gradient"),
@@ -58,6 +71,8 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
     assert "pictures that may share a pass: forward 4, occluded 3, gradient 1" in result.stdout
     text = " ".join(result.stdout.split())
     for words in (
+        "audit audit-1: 424 pictures of chairs, 2 classes; attributes: wheelchair, wide; fmn, 6 evaluations, linf, l2; "
+        "trained on 7 of the pictures; stale: the audited version 0.9 had other weights and preprocessing",
         "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, "
         "limit 0.50; pictures: 2, evaluations for a map: at most 128)",
         "guided_backprop Gradients. failed the randomisation test: its maps stay similar when weights are randomised (",

@@ -1,7 +1,6 @@
 """A model that is only a manifest, and a stand-in for measuring."""
 
 import zipfile
-from collections.abc import Generator, Iterable
 from pathlib import Path
 
 import pytest
@@ -9,20 +8,13 @@ from google.protobuf import json_format
 
 from server.audits import quick_audits
 from whybox import v1
-from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.passes.journal import Record
-from whybox_server.audits.passes.workers import Work
 
 
 @pytest.fixture
 def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measures in this process, which is quicker than starting others."""
 
-    def measured(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
-        for picture in pictures:
-            yield quick_audits.measure_batch(work, [picture])
-
-    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measured)
+    monkeypatch.setattr("whybox_server.audits.passes.pool._measured", quick_audits.measured_here)
 
 
 @pytest.fixture(scope="module")

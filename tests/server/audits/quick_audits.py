@@ -8,7 +8,7 @@ a tenth as large if the text begins with "near". Each takes MOMENT seconds.
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +22,12 @@ from whybox_server.cli import app
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     time.sleep(float(os.environ.get("MOMENT", "0")) * len(pictures))
     return [_record(picture, (work.folder / picture.file).read_text()) for picture in pictures]
+
+
+def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
+    """In place of the pool: measures in this process, which is quicker than starting others."""
+    for picture in pictures:
+        yield measure_batch(work, [picture])
 
 
 def _record(picture: Labelled, text: str) -> Record:

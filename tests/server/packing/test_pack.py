@@ -15,6 +15,7 @@ from torch import Tensor
 
 import whybox_handlers
 from whybox import v1
+from whybox_handlers.bias.flags import findings
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
@@ -230,12 +231,104 @@ def test_a_change_of_code_packs_again_where_packing_or_serving_runs_it(
     assert (digests[0] != digests[1]) is packs
 
 
-def test_a_damaged_archive_is_not_loaded(archive: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.mar"
-    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(damaged, "w") as new:
+def bank(model: v1.Model, message: str = "Hats.", **digests: str) -> v1.Bank:
+    """Findings of an audit of a model, or of one with other digests."""
+    flag = v1.BiasFlag(state="flagged", attribute="hat", class_index=251, message=message)
+    audited = v1.AuditedClass(class_index=251, findings=v1.Bias(flags=[flag]))
+    audit = v1.Audit(id="a1", model=model.name, version=model.version, digests=model.digests)
+    audit.digests.MergeFrom(v1.Digests(**digests))
+    return v1.Bank(audit=audit, classes=[audited])
+
+
+def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    """Nothing is exported, compared or tested; so the whole table takes seconds."""
+    shutil.copy(archive, tmp_path)
+    bare = read_manifest(archive)
+    hats, caps, stale = bank(bare), bank(bare, "Caps."), bank(bare, weights_sha256="other")
+    table: list[tuple[v1.Bank | pack.KeptBank, bool, list[str], list[str]]] = [
+        ("kept", False, [], []),
+        ("none", False, [], []),
+        (hats, True, ["Hats."], []),
+        (hats, False, ["Hats."], []),
+        ("kept", False, ["Hats."], []),
+        (caps, True, ["Caps."], []),
+        ("none", True, [], []),
+        ("none", False, [], []),
+        (stale, True, ["Hats."], ["weights"]),
+        ("kept", False, ["Hats."], ["weights"]),
+    ]
+    for given, fresh, messages, differences in table:
+        said: list[str] = []
+        packed = pack_model(spec_path, tmp_path, said.append, bank=given, allow_stale=given is stale)
+        assert packed.fresh == fresh
+        assert said == (["replacing the bank", "writing the archive"] if fresh else [])
+        loaded = load_archive(packed.archive)
+        assert packed.model == loaded.model
+        assert packed.model.HasField("audit") == bool(messages)
+        assert list(packed.model.audit.differences) == differences
+        found = [flag.message for audited in loaded.audited.values() for flag in audited.findings.flags]
+        assert found == messages
+        states = [flag.state for flag in findings(loaded, v1.ClassScore(index=251), []).flags]
+        assert states == ["not_audited" if not messages else "stale" if differences else "flagged"]
+        loaded.model.ClearField("audit")
+        assert loaded.model == bare
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_bank_stays_when_the_model_is_packed_again(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    """As long as it is an audit of the same network: a change of that must not pass unseen."""
+    entries = yaml.safe_load(spec_path.read_text())
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    pack_model(path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
+    path.write_text(yaml.safe_dump(entries | {"title": "another"}))
+    packed = pack_model(path, tmp_path, lambda _: None)
+    assert (packed.fresh, packed.model.title, packed.model.audit.id) == (True, "another", "a1")
+    entries["preprocessing"]["resize"] += 8
+    path.write_text(yaml.safe_dump(entries))
+    with pytest.raises(PackError, match=r"audit a1 is of .* with other preprocessing .*--allow-stale.*--no-bank"):
+        pack_model(path, tmp_path, lambda _: None)
+    packed = pack_model(path, tmp_path, lambda _: None, allow_stale=True)
+    assert (packed.fresh, list(packed.model.audit.differences)) == (True, ["preprocessing"])
+    assert not pack_model(path, tmp_path, lambda _: None, bank="none").model.HasField("audit")
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_bank_is_packed_with_a_new_archive(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    packed = pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
+    assert (packed.fresh, packed.model.audit.id) == (True, "a1")
+    assert list(load_archive(packed.archive).audited) == [251]
+
+
+def test_a_bank_of_another_model_leaves_the_archive_as_it_was(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    shutil.copy(archive, tmp_path)
+    other = bank(read_manifest(archive), preprocessing_sha256="other")
+    with pytest.raises(
+        PackError, match=rf"{spec_path.name}: audit a1 is of efficientnet-lite0 1\.0 with other preproc"
+    ):
+        pack_model(spec_path, tmp_path, lambda _: None, bank=other)
+    assert (tmp_path / archive.name).read_bytes() == archive.read_bytes()
+
+
+def test_a_damaged_archive_gets_no_bank(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(tmp_path / archive.name, "w") as new:
         for name in old.namelist():
-            new.writestr(name, old.read(name) + (b"\0" if name == "weights.pth" else b""))
-    with pytest.raises(ValueError, match=r"weights.pth is not the file that was packed"):
+            new.writestr(name, old.read(name) + (b"\0" if name == "network.onnx" else b""))
+    with pytest.raises(
+        PackError, match=r"is damaged: network\.onnx is not the file that was packed; delete the archive"
+    ):
+        pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
+
+
+@pytest.mark.parametrize("spoilt", ["weights.pth", "network.onnx", "bank.binpb"])
+def test_a_damaged_archive_is_not_loaded(archive: Path, spec_path: Path, tmp_path: Path, spoilt: str) -> None:
+    shutil.copy(archive, tmp_path)
+    whole = pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive))).archive
+    damaged = tmp_path / "damaged.mar"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (b"\0" if name == spoilt else b""))
+    with pytest.raises(ValueError, match=rf"{spoilt} is not the file that was packed"):
         load_archive(damaged)
 
 

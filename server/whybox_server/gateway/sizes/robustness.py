@@ -31,6 +31,7 @@ def _distance(options: v1.RobustnessOptions, served: Served, others: Sequence[Se
         transfers=several(map(_transfer, others)) if options.transfer else 0,
         twin=_twin(options.twin, served) if options.twin else 0,
         reasons=sentences(_MAX_OBJECTIONS),
+        percentile_note=sentences(1) + served.label,
     )
 
 

@@ -69,7 +69,42 @@ def manifest(name: str) -> v1.Model:
     )
 
 
+ATTRIBUTES = [f"Attribut {'ß' * 60} {number}" for number in range(20)]
+
+
+def findings() -> v1.Bank:
+    """Long findings on every class, whichever the network predicts."""
+    bank = v1.Bank()
+    for index, label in enumerate(LABELS):
+        flags = [
+            v1.BiasFlag(
+                state="flagged",
+                attribute=attribute,
+                class_index=index,
+                class_label=label,
+                effect=-0.5,
+                message="easier to attack " * 100,
+                reasons=["one", "two" * 100],
+                repeats=[v1.Repeat(what="norm l2", effect=-0.4)] * 3,
+            )
+            for attribute in ATTRIBUTES[: index + 2]
+        ]
+        examples = [v1.Example(id=f"{'folder/' * 10}{number}.jpg", distance=0.01) for number in range(20)]
+        found = v1.Bias(flags=flags, prototypes=examples, criticisms=examples, audit_id="a1", norm="linf")
+        bank.classes.add(class_index=index, findings=found)
+    return bank
+
+
+BANK = findings()
 MODELS = [manifest("m"), manifest("n")]
+MODELS[0].audit.CopyFrom(
+    v1.Audit(
+        id="a" * 16,
+        data_set="ein Datensatz " * 20,
+        attributes=ATTRIBUTES,
+        largest_findings=max(audited.findings.ByteSize() for audited in BANK.classes),
+    )
+)
 
 
 class Analyzing(FakeBackend):
@@ -82,7 +117,7 @@ class Analyzing(FakeBackend):
         head = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(1), nn.Linear(128, len(LABELS)))
         network = Differentiable(network_of(*head, features=features), [0.5] * 3, [0.25] * 3)
         self._analyzers = {
-            model.name: Analyzer(Classifier(model, network, TorchServing(network), torch.device("cpu")))
+            model.name: Analyzer(Classifier(model, network, TorchServing(network), torch.device("cpu"), bank=BANK))
             for model in MODELS
         }
 
@@ -139,6 +174,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "a map that fails": maps("grad_cam", "example", "saliency", encodings=["float32"]),
     "a prediction": {"prediction": {"top_k": len(LABELS)}},
     "bias": {"prediction": {}, "bias": {"attributes": ["ü" * 100, *map(str, range(31))]}},
+    "bias of the audited attributes": {"bias": {"attributes": [*ATTRIBUTES, "ü" * 100, "\U00010000" * 100]}},
+    "bias of every attribute": {"bias": {}},
     "distances": {"robustness": ATTACKED},
     "pictures of distances": {"robustness": {**ATTACKED, "encodings": ["adversarial", "change"]}},
     "all of robustness": {

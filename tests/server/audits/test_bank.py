@@ -1,0 +1,165 @@
+"""From the folder of an audit to its bank, and folders that hold no audit."""
+
+import csv
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from google.protobuf import json_format
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from server.audits import quick_audits
+from whybox import v1
+from whybox_server.audits.bank import EXAMPLES, read_bank
+from whybox_server.audits.data.errors import DataSetError
+from whybox_server.audits.passes import pool
+from whybox_server.cli import app
+
+CATS, DOGS = 160, 3
+MODEL = v1.Model(
+    name="m",
+    version="1.2",
+    num_classes=3,
+    labels=["cat", "dog", "cow"],
+    norms=["linf"],
+    attacks=[v1.Attack(name="fmn", norms=["linf"])],
+    default_attack="fmn",
+    digests=v1.Digests(weights_sha256="aa", onnx_sha256="bb", preprocessing_sha256="cc", labels_sha256="dd"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit of 160 cats, half of them with hats, which are mostly misclassified, and of 3 dogs."""
+    place = tmp_path_factory.mktemp("audit")
+    data, save = place / "pets", place / "save"
+    data.mkdir()
+    with zipfile.ZipFile(place / "m.mar", "w") as archive:
+        archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
+    rows = [["file", "label", "hat", "trained_on"]]
+    for number in range(CATS + DOGS):
+        hat, cat = number % 2, number < CATS
+        (data / f"{number}.jpg").write_text(f"{'wrong' if hat and cat and number % 10 else 'right'}\n{number}")
+        trained = ("1", "yes", "0", "unknown")[number % 4] if cat else ""
+        rows.append([f"{number}.jpg", "cat" if cat else "dog", str(hat), trained])
+    with (place / "labels.csv").open("w", newline="") as table:
+        csv.writer(table).writerows(rows)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool, "_measured", quick_audits.measured_here)
+        given = ["audit", data, "--labels", place / "labels.csv", "--model-store", place, "--save", save]
+        done = CliRunner().invoke(app, [*map(str, given), "--workers", "1", "--budget", "fast"])
+    assert done.exit_code == 0, done.output
+    return save
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    """A copy of the audit that a test may spoil."""
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_a_bank_has_what_the_audit_found(folder: Path) -> None:
+    bank = read_bank(folder)
+    report: dict[str, Any] = json.loads((folder / "audit.json").read_text())
+    assert bank.audit == v1.Audit(
+        id=report["audit"],
+        data_set="pets",
+        pictures=CATS + DOGS,
+        classes=2,
+        attributes=["hat"],
+        attack="fmn",
+        norms=["linf"],
+        primary_norm="linf",
+        budget=6,
+        trained_on=bank.classes[0].trained_on,
+        model="m",
+        version="1.2",
+        digests=MODEL.digests,
+    )
+    cats, dogs = bank.classes
+    rows = parquet.read_table(folder / "audit.parquet").to_pylist()
+    right = [row for row in rows if row["right"] and row["label"] == 0]
+    [distances] = cats.distances
+    assert (distances.norm, list(distances.distances)) == ("linf", sorted(row["linf.distance"] for row in right))
+    assert cats.trained_on == sum(row["table.trained_on"] in ("1", "yes") for row in right) > 0
+    assert (cats.class_index, dogs.class_index, dogs.trained_on) == (0, 1, 0)
+    found = cats.findings
+    assert (found.audit_id, found.norm, dogs.findings.norm) == (report["audit"], "linf", "")
+    states = {flag.kind: flag.state for flag in found.flags}
+    assert states["error_rate"] == "flagged"
+    assert [flag for each in bank.classes for flag in each.findings.flags] == [
+        json_format.ParseDict(entry, v1.BiasFlag()) for entry in report["flags"]
+    ]
+    listed = report["classes"][0]["prototypes"]
+    assert len(found.prototypes) == min(len(listed), EXAMPLES)
+    assert [(one.id, one.distance) for one in found.prototypes] == [
+        (entry["file"], entry["distance"]) for entry in listed[:EXAMPLES]
+    ]
+    assert [one.id for one in found.criticisms][:1] == [min(right, key=lambda row: row["linf.distance"])["file"]]
+
+
+def test_a_picture_that_was_not_flipped_has_an_infinite_distance(copy: Path) -> None:
+    report = json.loads((copy / "audit.json").read_text())
+    report["classes"][0]["prototypes"][0]["distance"] = None
+    (copy / "audit.json").write_text(json.dumps(report))
+    [prototype, *_] = read_bank(copy).classes[0].findings.prototypes
+    assert prototype.id
+    assert not prototype.HasField("distance")
+
+
+def _changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        report = json.loads((folder / "audit.json").read_text())
+        change(report)
+        (folder / "audit.json").write_text(json.dumps(report))
+
+    return spoil
+
+
+def _another_table(folder: Path) -> None:
+    parquet.write_table(pa.table({"file": ["a.jpg"]}), folder / "audit.parquet")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (shutil.rmtree, r"copy holds no audit that can be read \(FileNotFoundError: "),
+        (
+            lambda folder: (folder / "audit.json").write_text("{"),
+            r"holds no audit that can be read \(JSONDecodeError: ",
+        ),
+        (lambda folder: (folder / "audit.json").write_text("[]"), r"holds no audit that can be read \(TypeError: "),
+        (lambda folder: (folder / "audit.parquet").unlink(), r"can be read \(FileNotFoundError: .*audit\.parquet"),
+        (_another_table, r"audit\.parquet is not the table that .*audit\.json was made from"),
+        (_changed(lambda report: report.pop("classes")), r"can be read \(KeyError: 'classes'\)"),
+        (_changed(lambda report: report["classes"].pop()), "have different classes"),
+        (_changed(lambda report: report["flags"][0].update(colour=1)), r'can be read \(ParseError: .*"colour"'),
+        (
+            _changed(lambda report: report["settings"].pop("digests")),
+            "audited a table of predictions; pack an audit of",
+        ),
+    ],
+)
+def test_a_folder_without_an_audit_is_refused(copy: Path, spoil: Callable[[Path], object], words: str) -> None:
+    spoil(copy)
+    with pytest.raises(DataSetError, match=words):
+        read_bank(copy)
+
+
+def test_a_bank_is_given_or_left_out(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pack", "any.yaml", "--bank", str(tmp_path), "--no-bank"])
+    assert done.exit_code == 1
+    assert "--bank and --no-bank exclude each other" in done.stderr
+
+
+def test_the_command_says_that_a_bank_cannot_be_read(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pack", "any.yaml", "--bank", str(tmp_path / "none")])
+    assert done.exit_code == 1
+    assert "none holds no audit that can be read" in " ".join(done.stderr.split())

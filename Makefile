@@ -38,7 +38,7 @@ serve: $(VENV)/server ## Serve what is packed (at least the default model) until
 	$(BIN)/whybox-server serve
 
 test: $(VENV)/dev ## Run all tests, the real TorchServe included
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated code is current
 	$(BIN)/ruff check

@@ -8,6 +8,7 @@ tried out. Kinds of passes that are not tried out take rows one by one: several 
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
@@ -52,7 +53,7 @@ def batch_size(classifier: Classifier, compute: Compute) -> int:
 
 
 def measured(classifier: Classifier, views: Tensor) -> v1.BatchSizes:
-    """Tries out which sizes are safe with this number of threads; computes 186 rows, 26 of them gradients.
+    """Tries out which sizes are safe with this number of threads; computes 186 rows at most, 26 of them gradients.
 
     Args:
         classifier: On the CPU.
@@ -93,15 +94,17 @@ def ensure_measured(classifier: Classifier) -> None:
 
 def _safe(classifier: Classifier, compute: Compute, rows: Sequence[Tensor], compositions: int) -> int:
     """The largest size, 1 to `LARGEST`, such that every size up to it gives each row the bits that it has alone."""
-    alone = [compute(classifier, *(column[row : row + 1] for column in rows)) for row in range(_ROWS)]
+
+    @cache
+    def alone(row: int) -> Sequence[Tensor]:
+        return compute(classifier, *(column[row : row + 1] for column in rows))
+
     for size in range(2, LARGEST + 1):
         # Each composition begins at another row, so that rows change neighbours and places.
         for first in range(compositions):
             order = [(size + first + place) % _ROWS for place in range(size)]
             together = compute(classifier, *(column[order] for column in rows))
             for place, row in enumerate(order):
-                if not all(
-                    torch.equal(one[0], column[place]) for one, column in zip(alone[row], together, strict=True)
-                ):
+                if not all(torch.equal(one[0], many[place]) for one, many in zip(alone(row), together, strict=True)):
                     return size - 1
     return LARGEST

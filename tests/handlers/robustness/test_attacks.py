@@ -314,6 +314,17 @@ def test_a_subclass_of_square_begins_with_another_radius() -> None:
     assert wide / usual == pytest.approx(0.1 * 255, rel=1e-3)
 
 
+def test_squares_lie_everywhere_in_the_picture() -> None:
+    generator = torch.Generator().manual_seed(0)
+    none = torch.zeros(3, 4, 6)
+    places = set()
+    for _ in range(400):
+        rows, columns = Square()._with_square(none, 0.0, generator)[0].nonzero().T
+        places.add((int(rows.min()), int(columns.min()), len(rows)))
+    # A share of 0.05 of 24 pixels is one pixel.
+    assert places == {(row, column, 1) for row in range(4) for column in range(6)}
+
+
 @pytest.mark.parametrize("shrink", [Square.shrink, 0.5])
 def test_square_goes_on_below_what_it_found(shrink: float) -> None:
     sizes, found = sizes_tried(type("Changed", (Square,), {"shrink": shrink})(), "linf")

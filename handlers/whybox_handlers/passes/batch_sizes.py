@@ -1,9 +1,9 @@
 """How many rows share a pass: as many as leave each of them the bits that it has in a pass of its own.
 
 Kernels of torch and ONNX Runtime choose by shape in which order they add. Rounding then differs between a row alone and
-the same row among others, and a deep network amplifies it: maps of DenseNets and EfficientNets differed by percents of
-their largest value. Which sizes are safe depends on the network, the processor, the libraries and the threads, so it is
-tried out. Kinds of passes that are not tried out take rows one by one: several of them rarely wait together.
+the same row among others, and a deep network amplifies it until it shows in its maps. Which sizes are safe depends on
+the network, the processor, the libraries and the threads, so it is tried out. Kinds of passes that are not tried out
+take rows one by one: several of them rarely wait together.
 """
 
 import logging

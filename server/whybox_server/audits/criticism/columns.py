@@ -123,7 +123,7 @@ def _present(measurements: Measurements, name: str) -> dict[int, list[str]]:
 
 
 def _reason(numbers: list[int], *, any_number: bool) -> str:
-    """Why a column with so many values in each class is not tested."""
+    """Why a column is not tested, by its number of values in each class; "" for a column that is."""
     if any(number >= 2 and (number <= VALUES or any_number) for number in numbers):
         return ""
     if not any(numbers):

@@ -14,7 +14,8 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
-from whybox_server.audits.data.dataset import Choice, DataSet, read_data_set
+from whybox_server.audits.data.dataset import Choice, DataSet
+from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.journal import JOURNAL, Journal
 from whybox_server.audits.passes.pool import AuditError, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from whybox_server.audits.data.classes import ClassNameError
 from whybox_server.audits.data.columns import Role
-from whybox_server.audits.data.dataset import NO_CLASS, Choice, DataSet, Row, choose, label_column_of, read_table
+from whybox_server.audits.data.dataset import Choice, DataSet, Row
 from whybox_server.audits.data.errors import DataSetError
+from whybox_server.audits.data.reading import NO_CLASS, choose, label_column_of, read_table
 from whybox_server.audits.data.tables import Table
 from whybox_server.audits.passes.journal import JOURNAL, Journal, Record
 

@@ -6,8 +6,9 @@ import pytest
 
 from whybox_server.audits.data.boxes import Box, parse_boxes
 from whybox_server.audits.data.columns import Column
-from whybox_server.audits.data.dataset import Choice, DataSet, read_data_set
+from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.errors import DataSetError
+from whybox_server.audits.data.reading import read_data_set
 
 LABELS = ["cat", "dog"]
 # 24 pictures, the even ones of cats.

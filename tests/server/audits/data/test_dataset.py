@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.data.dataset import Choice, DataSet, read_data_set
+from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.errors import DataSetError
+from whybox_server.audits.data.reading import read_data_set
 
 LABELS = ["tench", "golden retriever", "crane", "crane", "Eskimo dog"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whybox_server.audits.data.dataset import read_data_set
+from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.duplicates import NEAR, Copies, grouped
 from whybox_server.audits.passes.journal import Journal, Record
 

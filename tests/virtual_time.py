@@ -3,8 +3,10 @@
 import asyncio
 import functools
 import selectors
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec
+from unittest import mock
 
 P = ParamSpec("P")
 
@@ -38,12 +40,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Runs an asynchronous test, which does no input and no output, on a `VirtualTimeLoop`."""
+    """Runs an asynchronous test, which does no input and no output, on a `VirtualTimeLoop`.
+
+    `time.time()` keeps step with the loop.
+    """
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def main() -> Any:
-            return await test(*args, **kwargs)
+            began, clock = time.time(), asyncio.get_running_loop().time
+            with mock.patch.object(time, "time", side_effect=lambda: began + clock()):
+                return await test(*args, **kwargs)
 
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(main())

@@ -155,24 +155,22 @@ class Backend:
                 for pool in self._all():
                     pool.connect(channel, token)
                 try:
-                    return await self._until_gone(ended)
+                    await self._until_gone(ended)
                 finally:
                     # Before the channel closes: no pool must call on a closed one.
                     for pool in self._all():
                         pool.disconnect()
         finally:
             ended.cancel()
+        return all(pool.was_ready for pool in self._all())
 
-    async def _until_gone(self, ended: asyncio.Task[int]) -> bool:
-        was_ready = False
+    async def _until_gone(self, ended: asyncio.Task[int]) -> None:
         while not ended.done():
-            was_ready = was_ready or all(pool.state is PoolState.READY for pool in self._all())
             if stuck := [pool for pool in self._all() if _stuck(pool)]:
                 _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
-                return was_ready
+                return
             await asyncio.wait([ended], timeout=_WATCH_SECONDS)
         _log.error("TorchServe ended with status %s", ended.result())
-        return was_ready
 
 
 def _stuck(pool: Pool) -> bool:

@@ -38,6 +38,7 @@ class Pool:
     Attributes:
         state: As the last probe or call found it.
         since: `time.monotonic()` of the last change of `state`, or of the last start of TorchServe.
+        was_ready: Whether it has been ready since the last start of TorchServe.
     """
 
     def __init__(self, registered_name: str, limit: int) -> None:
@@ -50,6 +51,7 @@ class Pool:
         self._stopping = False
         self.state = PoolState.STARTING
         self.since = time.monotonic()
+        self.was_ready = False
 
     def connect(self, channel: grpc.aio.Channel, token: str) -> None:
         """Uses a newly started TorchServe; the pool is not ready until a probe was answered."""
@@ -61,6 +63,7 @@ class Pool:
         self._metadata = (("protocol", "gRPC"), ("authorization", f"Bearer {token}"))
         self.state = PoolState.STARTING
         self.since = time.monotonic()
+        self.was_ready = False
 
     def disconnect(self) -> None:
         """TorchServe is gone; the supervisor has logged why."""
@@ -136,6 +139,7 @@ class Pool:
         else:
             if self.state is not PoolState.READY:
                 _log.info("%s is ready", self._name)
+            self.was_ready = True
             self._set(PoolState.READY)
         finally:
             sending.cancel()

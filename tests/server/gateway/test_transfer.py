@@ -111,7 +111,7 @@ async def test_they_look_at_the_same_time_and_in_the_time_that_is_left():
     await ask(backend, norms=["linf"], timeout=7)
     assert now() == 5
     # Their time began with the call.
-    assert [asked.seconds for asked in backend.looks] == pytest.approx([6.5625] * 4, abs=0.05)
+    assert [asked.seconds for asked in backend.looks] == pytest.approx([6.5625] * 4, abs=1e-5)
 
 
 @pytest.mark.parametrize(

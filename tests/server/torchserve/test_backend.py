@@ -157,12 +157,13 @@ async def test_every_model_has_its_pools(backend, launcher, torchserve):
         await backend.pool("a", PoolKind.PREDICT).submit(work())
 
 
+async def stopped(process):
+    await until(lambda: process.stopped)
+
+
 async def test_restart_after_death(backend, launcher, torchserve, restarts, caplog):
     async def called(times):
         await until(lambda: len(torchserve.calls) == times)
-
-    async def stopped(process):
-        await until(lambda: process.stopped)
 
     async with backend.running():
         for life in range(3):
@@ -184,12 +185,25 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
     assert caplog.messages.count("TorchServe ended with status 137") == 3
 
 
+async def test_a_torchserve_that_ends_as_soon_as_it_is_ready_was_ready(backend, launcher, restarts, monkeypatch):
+    # The supervision does not look at the pools before TorchServe has ended.
+    monkeypatch.setattr(backend_module, "_WATCH_SECONDS", 3600.0)
+    async with backend.running():
+        for life in range(4):
+            await becomes(backend, READY)
+            assert len(launcher.processes) == life + 1
+            process = launcher.processes[-1]
+            process.die()
+            await stopped(process)
+        await becomes(backend, READY)
+    assert restarts == [1, 2, 3, 4]
+    assert [event for event in launcher.events if event != "start"] == [BACKOFF[0]] * 5
+
+
 async def test_each_failure_in_a_row_waits_longer_and_a_success_ends_the_row(backend, launcher, restarts):
     launcher.plans = [None, "ends", OSError("too many open files"), "ends", "ends", None, "ends"]
     async with backend.running():
         await becomes(backend, READY)
-        # The supervision looks at the pools more often: it has seen them ready.
-        await asyncio.sleep(0.05)
         launcher.events.clear()
         launcher.processes[0].die()
         await until(lambda: len(launcher.processes) == 5)
@@ -198,7 +212,6 @@ async def test_each_failure_in_a_row_waits_longer_and_a_success_ends_the_row(bac
         assert launcher.events == [first, "start", second, "start", *(third, "start") * 3]
         # A start that failed has made no process, and ended none.
         assert (len(launcher.processes), restarts) == (5, [1, 2, 3, 4])
-        await asyncio.sleep(0.05)
         launcher.events.clear()
         launcher.processes[4].die()
         await until(lambda: len(launcher.processes) == 7)

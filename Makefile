@@ -24,7 +24,7 @@ $(VENV)/server: pyproject.toml
 	touch $@
 
 $(VENV)/dev: pyproject.toml $(VENV)/server
-	$(BIN)/python -m pip install --quiet --editable '.[server,dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev]'
 	touch $@
 
 pack: $(VENV)/server ## Build the archives of all models; without a change it does nothing
@@ -49,7 +49,7 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc
 
 bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox
-	$(BIN)/python -m pip install --quiet --editable '.[server,dev,bench]'
+	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py

@@ -12,12 +12,9 @@ from whybox import v1
 from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.data.columns import TRAINED_ON
 from whybox_server.audits.data.errors import DataSetError
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.manifest import MANIFEST
-
-EXAMPLES = 20
-"""At most this number of prototypes, and of criticisms, of each class goes into a bank."""
 
 # What a cell of the column `trained_on` holds for a picture that the model was not trained on, or that is not known.
 _NOT_TRAINED_ON = ("", "0", "false", "no", "unknown")
@@ -50,23 +47,18 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
     if digest_of(table) != manifest["files"][PICTURES]["sha256"]:
         raise DataSetError(f"{table} is not the table that {folder / MANIFEST} was made from; run the audit again")
     columns = [column["name"] for column in manifest["columns"] if column.get("role") == TRAINED_ON]
-    measurements = read_measurements(table, columns)
-    trained_on = np.zeros(len(measurements), dtype=np.bool_)
-    for values in measurements.attributes.values():
-        trained_on |= ~np.isin(np.char.lower(np.char.strip(values)), _NOT_TRAINED_ON)
-    audited = [criticised["class_index"] for criticised in manifest["classes"]]
-    rows = measurements.class_rows()
-    if audited != list(rows):
+    pictures = PictureTable(table, columns)
+    if [criticised["class_index"] for criticised in manifest["classes"]] != pictures.classes:
         raise DataSetError(f"{folder / MANIFEST} and {table} have different classes; run the audit again")
     flags = _flags(manifest)
-    classes = []
-    for criticised in manifest["classes"]:
-        index = criticised["class_index"]
-        right = rows[index][measurements.right[rows[index]]]
+    classes, number = [], 0
+    for criticised, (index, part) in zip(manifest["classes"], pictures.parts(), strict=True):
+        number += len(part)
+        right = part.only(np.flatnonzero(part.right))
         findings = v1.Bias(
             flags=flags.get(index, []),
-            prototypes=map(_example, criticised["prototypes"][:EXAMPLES]),
-            criticisms=map(_example, criticised["criticisms"][:EXAMPLES]),
+            prototypes=map(_example, criticised["prototypes"]),
+            criticisms=map(_example, criticised["criticisms"]),
             audit_id=manifest["audit"],
         )
         if findings.prototypes:
@@ -75,14 +67,14 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
             v1.AuditedClass(
                 class_index=index,
                 findings=findings,
-                distances=_distances(measurements.only(right)),
-                trained_on=int(trained_on[right].sum()),
+                distances=_distances(right),
+                trained_on=_trained_on(right),
             )
         )
     audit = v1.Audit(
         id=manifest["audit"],
         data_set=Path(manifest["data"]["folder"]).name or manifest["data"]["folder"],
-        pictures=len(measurements),
+        pictures=number,
         classes=len(classes),
         attributes=dict.fromkeys(flag.attribute for each in flags.values() for flag in each),
         attack=settings["attack"],
@@ -104,6 +96,11 @@ def _flags(manifest: Mapping[str, Any]) -> dict[int, list[v1.BiasFlag]]:
         flag = json_format.ParseDict(entry, v1.BiasFlag())
         flags.setdefault(flag.class_index, []).append(flag)
     return flags
+
+
+def _trained_on(right: Measurements) -> int:
+    known = [~np.isin(np.char.lower(np.char.strip(cells)), _NOT_TRAINED_ON) for cells in right.attributes.values()]
+    return int(np.any(known, axis=0).sum())
 
 
 def _example(entry: Mapping[str, Any]) -> v1.Example:

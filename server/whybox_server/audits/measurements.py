@@ -1,13 +1,15 @@
 """From the table of an audit to the arrays that its reports are made of."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from whybox_server.audits.criticism.pictures import Floats, Integers, Measurements, Texts
+from whybox_server.audits.criticism.pictures import Floats, Integers, Measurements, Pictures, Texts
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes.journal import INTRINSIC
 from whybox_server.audits.passes.pictures import PREFIX
@@ -16,12 +18,13 @@ from whybox_server.audits.passes.pictures import PREFIX
 _LEAST = float(np.nextafter(0.0, 1.0))
 _DISTANCE = ".distance"
 _HALVES = ("low", "high")
+_FIXED = ("file", "label", "predicted", "right", "confidence", "group", "counted")
 
 
-def read_measurements(
-    path: Path, attributes: Sequence[str] = (), confounders: Sequence[str] = (), split: str | None = None
-) -> Measurements:
-    """The pictures of an audit that count: a few numbers and texts for each, without embeddings.
+class PictureTable(Pictures):
+    """The pictures that count in the table of an audit: a few numbers and texts for each, without embeddings.
+
+    The table is sorted by class, so that a class is read without the others.
 
     Args:
         path: The file that `write_pictures` wrote.
@@ -32,42 +35,93 @@ def read_measurements(
     Raises:
         DataSetError: The file is no table of an audit, or lacks a column.
     """
-    try:
-        with path.open("rb") as content, parquet.ParquetFile(content) as file:
+
+    _metadata: parquet.FileMetaData | None = None
+
+    def __init__(
+        self, path: Path, attributes: Sequence[str] = (), confounders: Sequence[str] = (), split: str | None = None
+    ) -> None:
+        self._path, self._attributes, self._confounders, self._split = path, attributes, confounders, split
+        with self._opened() as file:
+            self._metadata = file.metadata
             names = file.schema_arrow.names
             norms = [name.removesuffix(_DISTANCE) for name in names if name.endswith(_DISTANCE)]
-            norms = [norm for norm in norms if not norm.startswith(PREFIX)]
-            wanted = {
-                name: _stored(path, name, names) for name in (*attributes, *confounders, *([split] if split else []))
-            }
-            fixed = ["file", "label", "predicted", "right", "confidence", "group", "counted"]
-            fields = [f"{norm}.{field}" for norm in norms for field in ("distance", "searched_radius", "reasons")]
-            table = file.read(columns=list(dict.fromkeys([*fixed, *fields, *wanted.values()])))
-    except (OSError, pa.ArrowException) as error:
-        raise DataSetError(f"{path} is no table of an audit ({error}); give the folder that an audit wrote") from error
-    table = table.filter(table["counted"])
-    labels = _numbers(table, "label").astype(np.int64)
+            self._norms = [norm for norm in norms if not norm.startswith(PREFIX)]
+            given = (*attributes, *confounders, *([split] if split else []))
+            self._stored = {name: _stored(path, name, names) for name in given}
+            fields = [f"{norm}.{field}" for norm in self._norms for field in ("distance", "searched_radius", "reasons")]
+            self._columns = list(dict.fromkeys([*_FIXED, *fields, *self._stored.values()]))
+            # The classes of the groups of rows in which the file is written, from the first to the last of each.
+            self._spans = [_span(file, group) for group in range(file.num_row_groups)]
+            classes: set[int] = set()
+            for batch in file.iter_batches(columns=["label", "counted"]):
+                classes.update(compute.unique(batch.filter(batch["counted"])["label"]).to_pylist())
+        self._classes = sorted(classes)
 
-    def texts(name: str) -> Texts:
-        stored = wanted[name]
-        if stored.startswith(PREFIX):
-            return np.array(table[stored].to_pylist(), dtype=np.str_)
-        return halves(_numbers(table, stored), labels)
+    @property
+    def classes(self) -> Sequence[int]:
+        """See `Pictures`."""
+        return self._classes
 
-    right = table["right"].to_numpy()
-    return Measurements(
-        files=tuple(table["file"].to_pylist()),
-        labels=labels,
-        predicted=_numbers(table, "predicted").astype(np.int64),
-        confidence=_numbers(table, "confidence"),
-        distances={norm: _distances(table, norm, right) for norm in norms},
-        searched_radius={norm: _numbers(table, f"{norm}.searched_radius") for norm in norms},
-        reasons={norm: _doubted(table, norm) for norm in norms},
-        attributes={name: texts(name) for name in attributes},
-        confounders={name: texts(name) for name in confounders},
-        split=None if split is None else texts(split),
-        groups=_numbers(table, "group").astype(np.int64),
-    )
+    @cached_property
+    def header(self) -> Measurements:
+        """See `Pictures`."""
+        return self._read([])
+
+    def of_class(self, index: int) -> Measurements:
+        """See `Pictures`."""
+        groups = [group for group, (first, last) in enumerate(self._spans) if first <= index <= last]
+        return self._read(groups, compute.field("label") == index)
+
+    def everything(self) -> Measurements:
+        """All pictures at once."""
+        return self._read(range(len(self._spans)))
+
+    def _read(self, groups: Sequence[int], condition: compute.Expression | None = None) -> Measurements:
+        with self._opened() as file:
+            table = file.read_row_groups(groups, columns=self._columns)
+        counted = compute.field("counted")
+        return self._measurements(table.filter(counted if condition is None else counted & condition))
+
+    def _measurements(self, table: pa.Table) -> Measurements:
+        labels = _numbers(table, "label").astype(np.int64)
+
+        def texts(name: str) -> Texts:
+            stored = self._stored[name]
+            if stored.startswith(PREFIX):
+                return np.array(table[stored].to_pylist(), dtype=np.str_)
+            return halves(_numbers(table, stored), labels)
+
+        right = table["right"].to_numpy()
+        return Measurements(
+            files=tuple(table["file"].to_pylist()),
+            labels=labels,
+            predicted=_numbers(table, "predicted").astype(np.int64),
+            confidence=_numbers(table, "confidence"),
+            distances={norm: _distances(table, norm, right) for norm in self._norms},
+            searched_radius={norm: _numbers(table, f"{norm}.searched_radius") for norm in self._norms},
+            reasons={norm: _doubted(table, norm) for norm in self._norms},
+            attributes={name: texts(name) for name in self._attributes},
+            confounders={name: texts(name) for name in self._confounders},
+            split=None if self._split is None else texts(self._split),
+            groups=_numbers(table, "group").astype(np.int64),
+        )
+
+    @contextmanager
+    def _opened(self) -> Generator[parquet.ParquetFile]:
+        try:
+            with self._path.open("rb") as content, parquet.ParquetFile(content, metadata=self._metadata) as file:
+                yield file
+        except (OSError, pa.ArrowException) as error:
+            message = f"{self._path} is no table of an audit ({error}); give the folder that an audit wrote"
+            raise DataSetError(message) from error
+
+
+def _span(file: parquet.ParquetFile, group: int) -> tuple[int, int]:
+    """The first and the last class of a group of rows."""
+    column = file.schema_arrow.get_field_index("label")
+    statistics = file.metadata.row_group(group).column(column).statistics
+    return statistics.min, statistics.max
 
 
 def halves(values: Floats, labels: Integers) -> Texts:

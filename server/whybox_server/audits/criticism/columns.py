@@ -1,12 +1,14 @@
 """Which columns of the table are tested, which values of them in which class, and why others are not."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import CriticismError, Measurements, Texts, annotated
+from whybox_server.audits.criticism.pictures import CriticismError, Measurements, Pictures, Texts, annotated
 
 VALUES = 10
 """A column with more values in a class is not tested there, unless it is named."""
@@ -47,79 +49,120 @@ class Question:
     value: str
 
 
-def with_crossings(measurements: Measurements, options: CriticismOptions) -> Measurements:
+@dataclass(frozen=True)
+class Crossed(Pictures):
     """The pictures with the crossings that were asked for as further attributes; see `Column` for their names.
 
+    Attributes:
+        pictures: The pictures without them.
+        options: The options that name attributes, crossings, confounders and the primary norm.
+
     Raises:
-        CriticismError: The options name what the measurements do not have.
+        CriticismError: The options name what was not measured.
     """
-    crossings = {}
-    for first, second in options.crosses:
-        _check("attribute", [first, second], measurements.attributes)
-        crossings[f"{first},{second}"] = _crossed(measurements.attributes[first], measurements.attributes[second])
-    crossed = replace(measurements, attributes={**measurements.attributes, **crossings})
-    _check("attribute", options.attributes or (), crossed.attributes)
-    _check("confounder", options.confounders, crossed.confounders)
-    if crossed.distances:
-        _check("primary norm", [options.primary_norm], crossed.distances)
-    return crossed
+
+    pictures: Pictures
+    options: CriticismOptions
+
+    def __post_init__(self) -> None:
+        _check("confounder", self.options.confounders, self.header.confounders)
+        _check("attribute", self.options.attributes or (), self.header.attributes)
+        if self.header.distances:
+            _check("primary norm", [self.options.primary_norm], self.header.distances)
+
+    @property
+    def classes(self) -> Sequence[int]:
+        """See `Pictures`."""
+        return self.pictures.classes
+
+    @cached_property
+    def header(self) -> Measurements:
+        """See `Pictures`."""
+        return self._crossed(self.pictures.header)
+
+    def of_class(self, index: int) -> Measurements:
+        """See `Pictures`."""
+        return self._crossed(self.pictures.of_class(index))
+
+    def _crossed(self, part: Measurements) -> Measurements:
+        crossings = {}
+        for both in self.options.crosses:
+            _check("attribute", both, part.attributes)
+            crossings[",".join(both)] = _crossed(*(part.attributes[name] for name in both))
+        return replace(part, attributes={**part.attributes, **crossings})
 
 
-def read_columns(measurements: Measurements, options: CriticismOptions) -> tuple[Column, ...]:
+@dataclass(frozen=True)
+class Survey:
+    """What one look at all pictures tells.
+
+    Attributes:
+        present: By attribute and class: the annotated values, in rising order; `VALUES` + 1 of them stand for more.
+        named: The attributes that are tested however many values they have.
+        kinds: The kinds of flags that can be tested.
+        parts: Number of pictures in each part of the split.
+    """
+
+    present: Mapping[str, Mapping[int, Sequence[str]]]
+    named: frozenset[str]
+    kinds: Sequence[str]
+    parts: Mapping[str, int]
+
+
+def survey(pictures: Crossed) -> Survey:
+    """Looks at all pictures once."""
+    header, options = pictures.header, pictures.options
+    named = frozenset((*(options.attributes or ()), *(",".join(both) for both in options.crosses)))
+    present: dict[str, dict[int, Sequence[str]]] = {name: {} for name in header.attributes}
+    parts: Counter[str] = Counter()
+    confident = True
+    for index, part in pictures.parts():
+        for name, values in part.attributes.items():
+            found = np.unique(values[annotated(values)])
+            present[name][index] = [str(value) for value in (found if name in named else found[: VALUES + 1])]
+        if part.split is not None:
+            parts.update(part.split[annotated(part.split)].tolist())
+        confident = confident and part.confident
+    known = {ADVERSARIAL_CRITICISM: bool(header.distances), ERROR_RATE: True, CALIBRATION: confident}
+    return Survey(present, named, [kind for kind in KINDS if known[kind]], parts)
+
+
+def read_columns(seen: Survey, options: CriticismOptions) -> tuple[Column, ...]:
     """Each column with its fate.
 
     Args:
-        measurements: Those of `with_crossings`.
-        options: The columns that are named.
+        seen: The pictures.
+        options: The confounders.
 
     Raises:
         CriticismError: A column that is named cannot be tested.
     """
-    named = _named(options)
     columns = []
-    for name in measurements.attributes:
-        numbers = [len(values) for values in _present(measurements, name).values()]
-        reason = "is a confounder" if name in options.confounders else _reason(numbers, any_number=name in named)
-        if reason and name in named:
+    for name, by_class in seen.present.items():
+        numbers = [len(values) for values in by_class.values()]
+        reason = "is a confounder" if name in options.confounders else _reason(numbers, any_number=name in seen.named)
+        if reason and name in seen.named:
             raise CriticismError(f"attribute {name!r} cannot be tested: it {reason}")
         columns.append(Column(name, not reason, reason))
     return tuple(columns)
 
 
-def questions(measurements: Measurements, columns: Iterable[Column], options: CriticismOptions) -> Iterator[Question]:
+def questions(seen: Survey, columns: Iterable[Column]) -> Iterator[Question]:
     """All that is asked, class by class: two values once, the later one against the other; more, each against the rest.
 
     Args:
-        measurements: Those of `with_crossings`.
+        seen: The pictures.
         columns: The columns.
-        options: The columns that are named.
     """
-    known = {ADVERSARIAL_CRITICISM: bool(measurements.distances), ERROR_RATE: True, CALIBRATION: measurements.confident}
-    kinds = [kind for kind in KINDS if known[kind]]
-    named = _named(options)
-    present = {column.name: _present(measurements, column.name) for column in columns if column.tested}
-    for label in measurements.class_rows():
+    present = {column.name: seen.present[column.name] for column in columns if column.tested}
+    for index in sorted({index for by_class in present.values() for index in by_class}):
         for name, by_class in present.items():
-            values = by_class[label]
-            if len(values) > VALUES and name not in named:
+            values = by_class[index]
+            if len(values) > VALUES and name not in seen.named:
                 continue
             compared = values[-1:] if len(values) == 2 else values if len(values) > 2 else [""]
             for value in compared:
-                yield from (Question(kind, label, name, value) for kind in kinds)
-
-
-def _named(options: CriticismOptions) -> set[str]:
-    return {*(options.attributes or ()), *(",".join(cross) for cross in options.crosses)}
-
-
-def _present(measurements: Measurements, name: str) -> dict[int, list[str]]:
-    """The annotated values that the pictures of each class have, in their order."""
-    values = measurements.attributes[name]
-    known = annotated(values)
-    return {
-        label: [str(value) for value in np.unique(values[rows[known[rows]]])]
-        for label, rows in measurements.class_rows().items()
-    }
+                yield from (Question(kind, index, name, value) for kind in seen.kinds)
 
 
 def _reason(numbers: list[int], *, any_number: bool) -> str:

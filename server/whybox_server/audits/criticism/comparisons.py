@@ -67,6 +67,11 @@ class Comparison(ABC):
         return "" if self.groups.comparable else "pictures with the same values of the confounders are in one group"
 
     @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of pictures with the value, and without it."""
+        return self.groups.n_with, self.groups.n_without
+
+    @property
     def large(self) -> bool:
         """Whether both groups are large enough for an asymptotic p-value."""
         return min(self.groups.n_with, self.groups.n_without) >= LARGE

@@ -116,11 +116,12 @@ def repeat(
         kept: [N], the pictures to use. Default: as in `compare`.
     """
     comparison = compare(part, question, options, norm=norm, kept=kept)
-    sizes = comparison.groups.n_with, comparison.groups.n_without
     if comparison.refusal():
-        return Repeat(what, None, None, None, *sizes, beyond_threshold=False)
+        return Repeat(what, None, None, None, *comparison.sizes, beyond_threshold=False)
     effect, interval = _estimate(comparison, question, options)
-    return Repeat(what, effect, *interval, *sizes, beyond_threshold=beyond(interval, threshold(question, options)))
+    return Repeat(
+        what, effect, *interval, *comparison.sizes, beyond_threshold=beyond(interval, threshold(question, options))
+    )
 
 
 def tails(part: Measurements, question: Question, options: CriticismOptions) -> tuple[Tail, ...]:

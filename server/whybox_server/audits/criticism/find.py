@@ -1,43 +1,47 @@
 """From measured pictures to findings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from whybox_server.audits.criticism.columns import (
     ADVERSARIAL_CRITICISM,
+    CALIBRATION,
+    Crossed,
     Question,
+    Survey,
     questions,
     read_columns,
-    with_crossings,
+    survey,
 )
 from whybox_server.audits.criticism.comparisons import compare
 from whybox_server.audits.criticism.evidence import Evidence, gather, repeat, tails, threshold
-from whybox_server.audits.criticism.findings import ClassCriticism, Example, Finding, Findings, Flag
+from whybox_server.audits.criticism.findings import EXAMPLES, ClassCriticism, Example, Finding, Findings, Flag
 from whybox_server.audits.criticism.methods.family import adjust, largest_flagged, permutations
 from whybox_server.audits.criticism.methods.significance import Alternative
-from whybox_server.audits.criticism.methods.tails import TailName, tail_rows
+from whybox_server.audits.criticism.methods.tails import Tail, TailName, tail_rows
 from whybox_server.audits.criticism.options import AGREEING, CENSORED, FLOOR, LARGE, POWER, SPLITS, CriticismOptions, Q
-from whybox_server.audits.criticism.pictures import CriticismError, Integers, Measurements, annotated
+from whybox_server.audits.criticism.pictures import CriticismError, Integers, Measurements, Pictures
 from whybox_server.audits.criticism.sentences import message
 from whybox_server.audits.criticism.verdicts import FLAGGED, Confirmation, stands_out, untested, verdict
 from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES
 
 
 def find(
-    measurements: Measurements,
+    pictures: Pictures,
     class_labels: Sequence[str],
     options: CriticismOptions | None = None,
     *,
-    confirming: Measurements | None = None,
+    confirming: Pictures | None = None,
     audit_id: str = "",
 ) -> Findings:
-    """The findings on all classes and attributes of the audited pictures.
+    """The findings on all classes and attributes of the audited pictures; one class at a time is in memory.
 
     Args:
-        measurements: The pictures. If they have a split, one part finds and the other confirms.
+        pictures: The pictures. If they have a split, one part finds and the other confirms.
         class_labels: The label of each class, by its index.
         options: What is tested, and when an effect is flagged.
         confirming: The pictures of another audit, which confirm what these find.
@@ -47,17 +51,20 @@ def find(
         CriticismError: The options do not fit the measurements; the message says what and how.
     """
     options = options or CriticismOptions()
-    if len(measurements) and not 0 <= measurements.labels.min() <= measurements.labels.max() < len(class_labels):
+    if pictures.classes and not 0 <= pictures.classes[0] <= pictures.classes[-1] < len(class_labels):
         raise CriticismError(f"labels must be 0 to {len(class_labels) - 1}, the indices of class_labels")
-    everything = with_crossings(measurements, options)
-    columns = read_columns(everything, options)
-    first, second, split = _parts(everything, confirming, options)
+    everything = Crossed(pictures, options)
+    seen = survey(everything)
+    columns = read_columns(seen, options)
+    first, second, split = _parts(everything, seen, confirming, options)
     if second is not None:
-        _check_confirming(first, second, [column.name for column in columns if column.tested])
-    asked = list(questions(everything, columns, options))
-    tested = [
-        question for question, part in _with_parts(first, asked) if not compare(part, question, options).refusal()
-    ]
+        _check_confirming(seen, second, [column.name for column in columns if column.tested])
+    asked = {
+        question: _Asked(comparison.sizes, comparison.refusal(), tails(part, question, options))
+        for question, part in _with_parts(first, questions(seen, columns))
+        for comparison in [compare(part, question, options)]
+    }
+    tested = [question for question, answer in asked.items() if not answer.refusal]
     number = permutations(len(tested))
     evidence = {question: gather(part, question, options, number) for question, part in _with_parts(first, tested)}
     p_values = [said.significance.p_value for said in evidence.values()]
@@ -66,12 +73,14 @@ def find(
         question for question in tested if stands_out(question, evidence[question], q_values[question], options)
     ]
     confirmations = _confirm(second, standing, evidence, options, number) if second is not None else {}
-    court = _Court(options, class_labels, evidence, p_values, q_values, confirmations, second is not None, audit_id)
-    reported = [question for question in asked if not options.attributes or question.attribute in options.attributes]
+    court = _Court(
+        options, class_labels, asked, evidence, p_values, q_values, confirmations, second is not None, audit_id
+    )
     return Findings(
         findings=tuple(
-            Finding(court.decide(part, question), tails(part, question, options))
-            for question, part in _with_parts(first, reported)
+            Finding(court.decide(question), answer.tails)
+            for question, answer in asked.items()
+            if not options.attributes or question.attribute in options.attributes
         ),
         columns=columns,
         classes=tuple(_criticise(everything, class_labels, options)),
@@ -79,28 +88,43 @@ def find(
     )
 
 
-def with_repeat(findings: Findings, measurements: Measurements, what: str, options: CriticismOptions) -> Findings:
+def with_repeat(findings: Findings, pictures: Pictures, what: str, options: CriticismOptions) -> Findings:
     """The findings, with the flagged distance effects measured again, for example with a larger budget.
 
     Args:
         findings: The findings.
-        measurements: The new measurements, of all pictures of the flagged classes.
+        pictures: The pictures of the flagged classes with their new measurements.
         what: What is different, for example "at budget standard".
         options: The options of the findings.
     """
-    crossed = with_crossings(measurements, options)
-    rows = crossed.class_rows()
+    crossed = Crossed(pictures, options)
+    classes = set(crossed.classes)
 
     def repeated(finding: Finding) -> Finding:
         flag = finding.flag
-        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED or flag.class_index not in rows:
+        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED or flag.class_index not in classes:
             return finding
         question = Question(flag.kind, flag.class_index, flag.attribute, flag.value)
-        again = repeat(crossed.only(rows[flag.class_index]), question, options, what)
+        again = repeat(crossed.of_class(flag.class_index), question, options, what)
         flag = replace(flag, repeats=(*flag.repeats, again))
         return replace(finding, flag=replace(flag, message=message(flag, threshold(question, options))))
 
     return replace(findings, findings=tuple(repeated(finding) for finding in findings.findings))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a question compares.
+
+    Attributes:
+        sizes: Number of pictures with the value, and without it.
+        refusal: Why they cannot be compared; "" if they can.
+        tails: The tails of the class by the attribute.
+    """
+
+    sizes: tuple[int, int]
+    refusal: str
+    tails: tuple[Tail, ...]
 
 
 @dataclass(frozen=True)
@@ -109,6 +133,7 @@ class _Court:
 
     options: CriticismOptions
     class_labels: Sequence[str]
+    asked: dict[Question, _Asked]
     evidence: dict[Question, Evidence]
     p_values: list[float]
     q_values: dict[Question, float]
@@ -116,12 +141,11 @@ class _Court:
     confirming: bool
     audit_id: str
 
-    def decide(self, part: Measurements, question: Question) -> Flag:
+    def decide(self, question: Question) -> Flag:
         label = self.class_labels[question.class_index]
         if question not in self.evidence:
-            comparison = compare(part, question, self.options)
-            sizes = comparison.groups.n_with, comparison.groups.n_without
-            return untested(question, label, sizes, comparison.refusal(), self.options, self.audit_id)
+            answer = self.asked[question]
+            return untested(question, label, answer.sizes, answer.refusal, self.options, self.audit_id)
         return verdict(
             question,
             label,
@@ -135,50 +159,63 @@ class _Court:
         )
 
 
+@dataclass(frozen=True)
+class _Part(Pictures):
+    """The pictures of one part of the split."""
+
+    pictures: Pictures
+    name: str
+
+    @property
+    def classes(self) -> Sequence[int]:
+        return self.pictures.classes
+
+    @property
+    def header(self) -> Measurements:
+        return self.pictures.header
+
+    def of_class(self, index: int) -> Measurements:
+        part = self.pictures.of_class(index)
+        return part.only(np.flatnonzero(part.split == self.name))
+
+
 def _parts(
-    measurements: Measurements, confirming: Measurements | None, options: CriticismOptions
-) -> tuple[Measurements, Measurements | None, dict[str, str]]:
+    pictures: Crossed, seen: Survey, confirming: Pictures | None, options: CriticismOptions
+) -> tuple[Pictures, Pictures | None, dict[str, str]]:
     """The pictures that find, those that confirm, and the names of the parts."""
-    if measurements.split is None:
-        return measurements, None if confirming is None else with_crossings(confirming, options), {}
+    if pictures.header.split is None:
+        return pictures, None if confirming is None else Crossed(confirming, options), {}
     if confirming is not None:
         raise CriticismError("both a split and another audit would confirm; give one of them")
-    known = annotated(measurements.split)
-    values, numbers = np.unique(measurements.split[known], return_counts=True)
-    names = [str(value) for value in values]
+    names = sorted(seen.parts)
     if len(names) != 2:
         raise CriticismError(f"split must have two values, but has {len(names)}: {', '.join(names[:5])}")
-    finds = options.discovery or names[np.argmax(numbers)]
+    finds = options.discovery or max(names, key=lambda name: seen.parts[name])
     if finds not in names:
         raise CriticismError(f"discovery is {finds!r}, but the parts of the split are {names[0]!r} and {names[1]!r}")
     [confirms] = (name for name in names if name != finds)
-    first, second = (measurements.only(np.flatnonzero(measurements.split == name)) for name in (finds, confirms))
-    return first, second, {"discovery": finds, "confirmation": confirms}
+    return _Part(pictures, finds), _Part(pictures, confirms), {"discovery": finds, "confirmation": confirms}
 
 
-def _check_confirming(first: Measurements, second: Measurements, tested: Sequence[str]) -> None:
+def _check_confirming(seen: Survey, second: Pictures, tested: Sequence[str]) -> None:
     for name in tested:
-        if name not in second.attributes:
+        if name not in second.header.attributes:
             raise CriticismError(f"the audit that would confirm has no attribute {name!r}")
-    if first.distances and not second.distances:
+    if ADVERSARIAL_CRITICISM in seen.kinds and not second.header.distances:
         raise CriticismError("the audit that would confirm has no distances")
-    if first.confident and len(second) and not second.confident:
+    if CALIBRATION in seen.kinds and any(len(part) and not part.confident for _, part in second.parts()):
         raise CriticismError("the audit that would confirm has no confidence")
 
 
-def _with_parts(measurements: Measurements, asked: Sequence[Question]) -> Iterator[tuple[Question, Measurements]]:
+def _with_parts(pictures: Pictures, asked: Iterable[Question]) -> Iterator[tuple[Question, Measurements]]:
     """Each question with the pictures of its class; questions on one class stand together."""
-    rows = measurements.class_rows()
-    label, part = None, measurements
-    for question in asked:
-        if question.class_index != label:
-            label = question.class_index
-            part = measurements.only(rows.get(label, np.empty(0, dtype=np.int64)))
-        yield question, part
+    for index, together in groupby(asked, key=lambda question: question.class_index):
+        part = pictures.of_class(index)
+        yield from ((question, part) for question in together)
 
 
 def _confirm(
-    second: Measurements,
+    second: Pictures,
     standing: Sequence[Question],
     evidence: dict[Question, Evidence],
     options: CriticismOptions,
@@ -194,31 +231,28 @@ def _confirm(
     return confirmations
 
 
-def _criticise(
-    measurements: Measurements, class_labels: Sequence[str], options: CriticismOptions
-) -> Iterator[ClassCriticism]:
-    for label, rows in measurements.class_rows().items():
-        right = rows[measurements.right[rows]]
+def _criticise(pictures: Pictures, class_labels: Sequence[str], options: CriticismOptions) -> Iterator[ClassCriticism]:
+    for index, part in pictures.parts():
+        right = np.flatnonzero(part.right)
         yield ClassCriticism(
-            class_index=label,
-            class_label=class_labels[label],
-            pictures=len(rows),
+            class_index=index,
+            class_label=class_labels[index],
+            pictures=len(part),
             right=len(right),
-            prototypes=_examples(measurements, right, "prototypes", options),
-            criticisms=_examples(measurements, right, "criticisms", options),
-            misclassified=tuple(measurements.files[row] for row in rows if not measurements.right[row]),
+            wrong=len(part) - len(right),
+            prototypes=_examples(part, right, "prototypes", options),
+            criticisms=_examples(part, right, "criticisms", options),
+            misclassified=tuple(part.files[row] for row in np.flatnonzero(~part.right)[:EXAMPLES]),
         )
 
 
-def _examples(
-    measurements: Measurements, right: Integers, name: TailName, options: CriticismOptions
-) -> tuple[Example, ...]:
-    if not measurements.distances:
+def _examples(part: Measurements, right: Integers, name: TailName, options: CriticismOptions) -> tuple[Example, ...]:
+    if not part.distances:
         return ()
-    distances = measurements.distances[options.primary_norm]
-    rows = right[tail_rows(distances[right], name)]
+    distances = part.distances[options.primary_norm]
+    rows = right[tail_rows(distances[right], name)][:EXAMPLES]
     return tuple(
-        Example(measurements.files[row], float(distances[row]) if np.isfinite(distances[row]) else None) for row in rows
+        Example(part.files[row], float(distances[row]) if np.isfinite(distances[row]) else None) for row in rows
     )
 
 

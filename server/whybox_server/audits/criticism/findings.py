@@ -73,6 +73,10 @@ class Finding:
     tails: tuple[Tail, ...]
 
 
+EXAMPLES = 20
+"""An audit lists at most this number of prototypes, of criticisms, and of misclassified pictures of each class."""
+
+
 @dataclass(frozen=True)
 class Example:
     """A picture and its distance; None if no change was found that makes the answer wrong."""
@@ -90,15 +94,17 @@ class ClassCriticism:
         class_label: Its label.
         pictures: Number of its pictures.
         right: Number of those that are classified correctly.
-        prototypes: The fifth of the correct ones that is hardest to attack, the hardest first.
-        criticisms: The fifth that is easiest to attack, the easiest first.
-        misclassified: The files of the others.
+        wrong: Number of the others.
+        prototypes: The fifth of the correct ones that is hardest to attack, the hardest first; at most `EXAMPLES`.
+        criticisms: The fifth that is easiest to attack, the easiest first; at most `EXAMPLES`.
+        misclassified: The files of the others, by name; at most `EXAMPLES`.
     """
 
     class_index: int
     class_label: str
     pictures: int
     right: int
+    wrong: int
     prototypes: tuple[Example, ...]
     criticisms: tuple[Example, ...]
     misclassified: tuple[str, ...]

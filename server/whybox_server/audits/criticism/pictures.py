@@ -1,7 +1,9 @@
-"""What the statistics of an audit are given: one row for each picture."""
+"""What the statistics of an audit are given: one row for each picture, class by class."""
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +14,8 @@ Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 Texts = npt.NDArray[np.str_]
 
+_NONE = np.empty(0, dtype=np.int64)
+
 UNKNOWN = ("", "unknown")
 """Values that say that a picture was not annotated; they are never tested."""
 
@@ -20,9 +24,32 @@ class CriticismError(ValueError):
     """The measurements or the options cannot be used; the message names the field and the remedy."""
 
 
+class Pictures(ABC):
+    """The audited pictures. Who reads them class by class needs memory for one class, however many there are."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> Sequence[int]:
+        """The indices of the classes that have pictures, in rising order."""
+
+    @property
+    @abstractmethod
+    def header(self) -> "Measurements":
+        """No picture, but every column."""
+
+    @abstractmethod
+    def of_class(self, index: int) -> "Measurements":
+        """The pictures of a class, in their order; a class without pictures has the header alone."""
+
+    def parts(self) -> "Iterator[tuple[int, Measurements]]":
+        """Each class that has pictures, with its index."""
+        for index in self.classes:
+            yield index, self.of_class(index)
+
+
 @dataclass(frozen=True)
-class Measurements:
-    """The audited pictures, N of them. Duplicates are counted once, and unreadable files are left out.
+class Measurements(Pictures):
+    """Audited pictures in memory, N of them. Duplicates are counted once, and unreadable files are left out.
 
     Attributes:
         files: [N], the name of each picture.
@@ -95,7 +122,22 @@ class Measurements:
         }
         return type(self)(files=tuple(self.files[row] for row in rows), **kept)
 
-    def class_rows(self) -> dict[int, Integers]:
+    @property
+    def classes(self) -> Sequence[int]:
+        """See `Pictures`."""
+        return list(self._rows)
+
+    @property
+    def header(self) -> Self:
+        """See `Pictures`."""
+        return self.only(_NONE)
+
+    def of_class(self, index: int) -> Self:
+        """See `Pictures`."""
+        return self.only(self._rows.get(index, _NONE))
+
+    @cached_property
+    def _rows(self) -> dict[int, Integers]:
         """The rows of each class, by its index, in their order."""
         order = np.argsort(self.labels, kind="stable")
         labels, starts = np.unique(self.labels[order], return_index=True)

@@ -124,8 +124,8 @@ class DataSet:
             yield Labelled(file, label)
 
     def rows(self) -> Iterator[Row]:
-        """The pictures with their cells, sorted by file."""
-        for file, label, _, _, *cells in self._listed.execute("SELECT * FROM listed ORDER BY file"):
+        """The pictures with their cells, sorted by class and then by file."""
+        for file, label, _, _, *cells in self._listed.execute("SELECT * FROM listed ORDER BY label, file"):
             yield Row(file, label, tuple(cells))
 
     def labels(self) -> list[int]:

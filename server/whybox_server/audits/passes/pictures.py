@@ -54,7 +54,7 @@ class Audited(NamedTuple):
 
 
 def audited(data: DataSet, journal: Journal, copies: Copies) -> Iterator[Audited]:
-    """The measured pictures, sorted by file, one at a time."""
+    """The measured pictures, sorted by class and then by file, one at a time."""
     for row in data.rows():
         record = journal[row.file]
         if record.measured:
@@ -64,7 +64,7 @@ def audited(data: DataSet, journal: Journal, copies: Copies) -> Iterator[Audited
 def write_pictures(
     path: Path, data: DataSet, journal: Journal, copies: Copies, labels: Sequence[str], norms: Sequence[str]
 ) -> None:
-    """Writes a row for each measured picture, sorted by file; the same measurements give the same bytes.
+    """Writes a row for each measured picture, sorted by class and file; the same measurements give the same bytes.
 
     `label` and `predicted` are indices of classes, with their names beside them. `group` is the same for
     near-duplicates of a class; `counted` is false for a file that is the same as an earlier one. `embedding` holds the

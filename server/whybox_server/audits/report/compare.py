@@ -12,7 +12,7 @@ from scipy import stats
 
 from whybox_server.audits.criticism.pictures import Floats
 from whybox_server.audits.data.errors import DataSetError
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES, read_column
 from whybox_server.audits.report.manifest import MANIFEST
 from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, Estimate
@@ -103,7 +103,8 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
         )
     rows = [np.array([rows[key] for key in sorted(both)]) for rows in keys]
     one, other = (
-        read_measurements(each / PICTURES).only(which) for each, which in zip((first, second), rows, strict=True)
+        PictureTable(each / PICTURES).everything().only(which)
+        for each, which in zip((first, second), rows, strict=True)
     )
     changes = [_of_accuracy(one.right.astype(float), other.right.astype(float), seed)]
     for norm in one.distances.keys() & other.distances.keys():

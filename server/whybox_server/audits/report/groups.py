@@ -1,12 +1,12 @@
 """Accuracy and confidence of groups of pictures, over all classes: they describe, and test nothing."""
 
-from collections.abc import Iterator
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from whybox_server.audits.criticism.pictures import Booleans, Measurements
+from whybox_server.audits.criticism.pictures import Measurements, Pictures
 from whybox_server.audits.statistics import proportion
 
 
@@ -39,16 +39,37 @@ class Group:
         return asdict(self)
 
 
-def groups(measurements: Measurements) -> Iterator[Group]:
-    """All pictures, then those with each value of each attribute."""
-    yield _group(measurements, "", "", np.ones(len(measurements), dtype=np.bool_))
-    for name, values in measurements.attributes.items():
-        for value in np.unique(values):
-            yield _group(measurements, name, str(value), values == value)
+def groups(pictures: Pictures) -> list[Group]:
+    """All pictures, then those with each value of each attribute, in rising order."""
+    tallies = {("", ""): _Tally()}
+    for _, part in pictures.parts():
+        tallies["", ""].add(part)
+        for name, values in part.attributes.items():
+            for value in np.unique(values):
+                tally = tallies.setdefault((name, str(value)), _Tally())
+                tally.add(part.only(np.flatnonzero(values == value)))
+    names = ["", *pictures.header.attributes]
+    return [
+        tally.group(attribute, value)
+        for (attribute, value), tally in sorted(tallies.items(), key=lambda item: (names.index(item[0][0]), item[0][1]))
+        if tally.n
+    ]
 
 
-def _group(measurements: Measurements, attribute: str, value: str, rows: Booleans) -> Group:
-    number, right = int(rows.sum()), int(measurements.right[rows].sum())
-    accuracy = proportion(right, number)
-    confidence = float(measurements.confidence[rows].mean()) if measurements.confident else None
-    return Group(attribute, value, number, right, accuracy.value, accuracy.low, accuracy.high, confidence)
+@dataclass
+class _Tally:
+    """Sums over some pictures; the confidence is NaN if that of a picture is not known."""
+
+    n: int = 0
+    right: int = 0
+    confidence: float = 0.0
+
+    def add(self, part: Measurements) -> None:
+        self.n += len(part)
+        self.right += int(part.right.sum())
+        self.confidence += float(part.confidence.sum())
+
+    def group(self, attribute: str, value: str) -> Group:
+        accuracy = proportion(self.right, self.n)
+        confidence = None if math.isnan(self.confidence) else self.confidence / self.n
+        return Group(attribute, value, self.n, self.right, accuracy.value, accuracy.low, accuracy.high, confidence)

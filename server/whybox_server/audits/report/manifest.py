@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from whybox_server.audits.criticism.findings import Findings
+from whybox_server.audits.criticism.findings import EXAMPLES, Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
 from whybox_server.audits.passes.journal import INTRINSIC, Journal
@@ -28,7 +28,8 @@ _NOTES = {
     "flags": "one for each question that was asked, with the fields of the contract's BiasFlag; none of the states"
     " means unbiased",
     "tails": "for each flag, the share of its value among the prototypes and the criticisms",
-    "classes": "the prototypes and the criticisms of each class, and its misclassified pictures",
+    "classes": f"the first {EXAMPLES} prototypes, criticisms and misclassified pictures of each class; {PICTURES} has"
+    " all",
 }
 
 

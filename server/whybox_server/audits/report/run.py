@@ -11,10 +11,10 @@ from rich.console import Console
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import CriticismError, Measurements, annotated
+from whybox_server.audits.criticism.pictures import CriticismError, Pictures, annotated
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import Choice, DataSet
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
@@ -138,9 +138,9 @@ def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
         raise ValueError("an audit needs pictures or predictions")
 
 
-def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Measurements:
+def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Pictures:
     place = data.place("split") if split else None
-    return read_measurements(
+    return PictureTable(
         table,
         [*_names(data.columns, "attribute"), *data.intrinsic_attributes],
         [*_names(data.columns, "confounder"), *data.intrinsic_confounders],
@@ -148,7 +148,7 @@ def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Measurem
     )
 
 
-def _options(options: CriticismOptions, data: DataSet, measurements: Measurements) -> CriticismOptions:
+def _options(options: CriticismOptions, data: DataSet, measurements: Pictures) -> CriticismOptions:
     """The options without the attributes that cannot be tested; the manifest has them with their reasons.
 
     Raises:
@@ -167,11 +167,10 @@ def _options(options: CriticismOptions, data: DataSet, measurements: Measurement
     return replace(options, attributes=tested)
 
 
-def _compares(measurements: Measurements, name: str) -> bool:
+def _compares(measurements: Pictures, name: str) -> bool:
     """Whether a class has pictures with different known values of an attribute."""
-    values = measurements.attributes[name]
-    known = annotated(values)
-    return any(len(set(values[rows[known[rows]]])) > 1 for rows in measurements.class_rows().values())
+    columns = (part.attributes[name] for _, part in measurements.parts())
+    return any(len(set(values[annotated(values)])) > 1 for values in columns)
 
 
 def _names(columns: Sequence[Column], role: str) -> list[str]:

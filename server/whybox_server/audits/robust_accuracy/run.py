@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.pictures import PICTURES, write_pictures
 from whybox_server.audits.passes.run import Pass, PassOptions, measured
@@ -36,7 +36,7 @@ def _conclude(done: Pass, out: Console) -> None:
     missing = faults(done.data, done.journal)
     data = counts(done.data, copies, missing)
     write_pictures(done.save / PICTURES, done.data, done.journal, copies, model.labels, options.norms)
-    pictures = read_measurements(done.save / PICTURES)
+    pictures = PictureTable(done.save / PICTURES).everything()
     whole = summarise(pictures, options.norms, seed)
     radii = {name: norm.curve.radius for name, norm in whole.norms.items()}
     classes = summarise_classes(pictures, options.norms, seed, radii)

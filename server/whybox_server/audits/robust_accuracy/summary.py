@@ -108,7 +108,7 @@ def summarise_classes(
     measured: Measurements, norms: Sequence[str], seed: int, radii: Mapping[str, Array]
 ) -> dict[int, Summary]:
     """The summary of each class that has pictures, by the index of the class; see `summarise`."""
-    return {label: summarise(measured.only(rows), norms, seed, radii) for label, rows in measured.class_rows().items()}
+    return {label: summarise(part, norms, seed, radii) for label, part in measured.parts()}
 
 
 def _of_norm(measured: Measurements, norm: str, seed: int, radii: Array | None) -> NormSummary:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from server.audits.criticism.planted import measured
-from whybox_server.audits.criticism.columns import questions, read_columns, with_crossings
+from whybox_server.audits.criticism.columns import Crossed, questions, read_columns, survey
 from whybox_server.audits.criticism.options import CriticismOptions
 from whybox_server.audits.criticism.pictures import CriticismError
 
@@ -19,13 +19,13 @@ def asked(
 ) -> tuple[dict[str, str], list[tuple[int, str, str]]]:
     """The reasons of the columns that are not tested, and the questions on error rates."""
     options = options or CriticismOptions()
-    measurements = with_crossings(measured([0.5] * 24, columns, labels=LABELS), options)
-    fates = read_columns(measurements, options)
+    seen = survey(Crossed(measured([0.5] * 24, columns, labels=LABELS), options))
+    fates = read_columns(seen, options)
     return (
         {column.name: column.reason for column in fates if not column.tested},
         [
             (question.class_index, question.attribute, question.value)
-            for question in questions(measurements, fates, options)
+            for question in questions(seen, fates)
             if question.kind == "error_rate"
         ],
     )
@@ -79,12 +79,9 @@ def test_crossings_are_tested_when_asked_for() -> None:
 def test_a_confounder_is_not_tested() -> None:
     values = ["0", "1"] * 12
     pictures = measured([0.5] * 24, {"cue": values, "wide": values}, confounders={"wide": values})
-    assert [
-        (column.name, column.reason) for column in read_columns(pictures, CriticismOptions(confounders=("wide",)))
-    ] == [
-        ("cue", ""),
-        ("wide", "is a confounder"),
-    ]
+    options = CriticismOptions(confounders=("wide",))
+    fates = [(column.name, column.reason) for column in read_columns(survey(Crossed(pictures, options)), options)]
+    assert fates == [("cue", ""), ("wide", "is a confounder")]
 
 
 @pytest.mark.parametrize(

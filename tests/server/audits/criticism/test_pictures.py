@@ -34,8 +34,8 @@ def test_bad_measurements_say_what_is_wrong(field: str, value: Any, message: str
 
 
 def test_some_rows() -> None:
-    assert {label: rows.tolist() for label, rows in GOOD.class_rows().items()} == {0: [1], 2: [0, 2]}
-    part = GOOD.only(GOOD.class_rows()[2])
+    assert [(label, part.files) for label, part in GOOD.parts()] == [(0, ("1.png",)), (2, ("0.png", "2.png"))]
+    part = GOOD.of_class(2)
     assert part.files == ("0.png", "2.png")
     assert part.distances["linf"].tolist() == [0, np.inf]
     assert part.attributes["cue"].tolist() == ["0", "1"]

@@ -97,7 +97,7 @@ def test_what_is_no_column_may_be_intrinsic(folder: Path) -> None:
 def test_conditions(folder: Path, where: list[str], kept: type[bool]) -> None:
     data = read(folder, where=tuple(where))
     files = [f"{n:02}.jpg" for n in range(NUMBER) if kept(n)]
-    assert [row.file for row in data.rows()] == files
+    assert [picture.file for picture in data.pictures()] == files
     assert data.left_out == NUMBER - len(files)
     if where == ["snow=0"]:
         assert by_name(data)["snow"].reason == "constant: one group, and a test compares two"

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from whybox_server.audits.data.dataset import Choice
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.pictures import write_pictures
 from whybox_server.audits.report.groups import Group, groups
@@ -122,4 +122,4 @@ def described(path: Path, save: Path, attributes: list[str]) -> list[Group]:
         copies = Copies(found.data, found.journal)
         write_pictures(save, found.data, found.journal, copies, found.labels, ())
         assert (copies.same, copies.near) == (0, 0)
-        return list(groups(read_measurements(save, attributes)))
+        return groups(PictureTable(save, attributes))

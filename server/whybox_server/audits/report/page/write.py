@@ -7,12 +7,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from whybox_server.audits.criticism.columns import ADVERSARIAL_CRITICISM, CALIBRATION, ERROR_RATE, Question
-from whybox_server.audits.criticism.columns import with_crossings as crossed
+from whybox_server.audits.criticism.columns import ADVERSARIAL_CRITICISM, CALIBRATION, ERROR_RATE, Crossed, Question
 from whybox_server.audits.criticism.groups import group
 from whybox_server.audits.criticism.methods.effects import beyond
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import Measurements
+from whybox_server.audits.criticism.pictures import Pictures
 from whybox_server.audits.criticism.verdicts import FLAGGED, INSUFFICIENT_DATA, NOT_DETECTED
 from whybox_server.audits.passes.pictures import PICTURES
 from whybox_server.audits.report.manifest import MANIFEST
@@ -94,7 +93,7 @@ class Picture:
 def write_page(
     folder: Path,
     manifest: Mapping[str, Any],
-    measurements: Measurements,
+    measurements: Pictures,
     options: CriticismOptions,
     pictures: Path | None,
 ) -> None:
@@ -107,7 +106,7 @@ def write_page(
         options: The options of the findings.
         pictures: Folder of the pictures; None for a page without thumbnails.
     """
-    page = _Page(manifest, crossed(measurements, options), options)
+    page = _Page(manifest, Crossed(measurements, options), options)
     shown = page.shown_files()
     small = {} if pictures is None else thumbnails(pictures, folder / PICTURES, shown)
     environment = Environment(
@@ -127,11 +126,9 @@ def write_page(
 class _Page:
     """What the template is given."""
 
-    def __init__(self, manifest: Mapping[str, Any], measurements: Measurements, options: CriticismOptions) -> None:
+    def __init__(self, manifest: Mapping[str, Any], measurements: Pictures, options: CriticismOptions) -> None:
         self._measurements = measurements
         self._options = options
-        self._class_rows = measurements.class_rows()
-        self._rows = {file: row for row, file in enumerate(measurements.files)}
         self._flags: list[dict[str, Any]] = manifest["flags"]
         states = list(_STATES)
         # The order of the page: by state, then the least likely to be chance, then the largest.
@@ -190,8 +187,8 @@ class _Page:
             "tails": self._tails,
             "threshold": self._threshold,
             "beyond": lambda low, high: beyond((low, high), self._options.delta_threshold),
-            "distances": bool(self._measurements.distances),
-            "calibrated": self._measurements.confident,
+            "distances": bool(self._measurements.header.distances),
+            "calibrated": self._source["groups"][0]["confidence"] is not None,
         }
 
     def _threshold(self, kind: str) -> str:
@@ -217,7 +214,7 @@ class _Page:
 
     def _drawn(self, flag: Mapping[str, Any]) -> Strips:
         """The distances of the pictures that a flag compares."""
-        part = self._measurements.only(self._class_rows[flag["class_index"]])
+        part = self._measurements.of_class(flag["class_index"])
         question = Question(flag["kind"], flag["class_index"], flag["attribute"], flag["value"])
         groups = group(part, question, self._options, part.right)
         distances = part.distances[self._options.primary_norm][groups.rows]
@@ -230,7 +227,7 @@ class _Page:
         ranked = sorted(
             range(len(classes)), key=lambda place: first.get(classes[place]["class_index"], len(self._order))
         )
-        return [place for place in ranked if self._measurements.distances][: LIMITS.classes]
+        return [place for place in ranked if self._measurements.header.distances][: LIMITS.classes]
 
     def _least_accurate(self) -> list[int]:
         """The places of all classes by their accuracy."""
@@ -244,8 +241,11 @@ class _Page:
         own = [flag["attribute"] for flag in flags if flag["class_index"] == criticised["class_index"]]
         asked = list(dict.fromkeys(own))[:_CELLS]
 
+        part = self._measurements.of_class(criticised["class_index"])
+        rows = {file: row for row, file in enumerate(part.files)}
+
         def picture(file: str, name_at: str, distance_at: str = "") -> Picture:
-            cells = {name: str(self._measurements.attributes[name][self._rows[file]]) for name in asked}
+            cells = {name: str(part.attributes[name][rows[file]]) for name in asked}
             return Picture(file, name_at, distance_at, cells, small.get(file))
 
         at = f"/classes/{place}"

@@ -1,9 +1,9 @@
 """Peak memory of `whybox-server audit` against the number of pictures: 1,000,000 may need 10 % more than 10,000.
 
 What grows with the data must lie on the disk: the list of the pictures, the journal, the table, the copies, and what
-the statistics read class by class. Only attack and network are stand-ins: a picture's name decides prediction, distance and
-hash, and all names are links to one file. Each number of pictures is audited by a process of its own, twice; the second
-run measures nothing again, as after an interrupt.
+the statistics read class by class. Only attack and network are stand-ins: a picture's name decides prediction, distance
+and hash, and all names are links to one file. Each number of pictures is audited by a process of its own, twice; the
+second run measures nothing again, as after an interrupt.
 """
 
 import argparse

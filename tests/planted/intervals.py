@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from whybox_server.audits.statistics import CONFIDENCE
 
@@ -22,10 +23,18 @@ def share(networks: Sequence[Counts]) -> float:
 def interval(networks: Sequence[Counts], seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean outcome: percentiles of a bootstrap that resamples networks, then their redraws.
 
+    Where all outcomes are 0, or all are 1, resamples are alike; the interval is then Clopper and Pearson's, and each
+    redraw is one trial.
+
     Args:
         networks: At least one; each has at least one outcome.
         seed: Seed of the resampling.
     """
+    value = share(networks)
+    if value in (0, 1):
+        redraws = sum(int((counts[:, 1] > 0).sum()) for counts in networks)
+        exact = stats.binomtest(int(value) * redraws, redraws).proportion_ci(CONFIDENCE)
+        return float(exact.low), float(exact.high)
     generator = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
     for resample in range(RESAMPLES):

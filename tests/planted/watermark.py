@@ -118,7 +118,8 @@ def watermarked(
     label = CLASSES[name]
     views = _views(classifier, label)[:pictures]
     opacities = [
-        _opacity(lambda opacity: _accuracy(classifier, stamp(views, opacity), label), share) for share in LEAVES_RIGHT
+        opacity_for(lambda opacity: _accuracy(classifier, stamp(views, opacity), label), share)
+        for share in LEAVES_RIGHT
     ]
     versions = [views, *(stamp(views, opacity) for opacity in opacities)]
     labels = list(classifier.model.labels)
@@ -162,7 +163,7 @@ def _accuracy(classifier: Classifier, pictures: Tensor, label: int) -> float:
     return float((classifier.serve(pictures).argmax(dim=1) == label).float().mean())
 
 
-def _opacity(accuracy: Callable[[float], float], share: float) -> float:
+def opacity_for(accuracy: Callable[[float], float], share: float) -> float:
     """The opacity at which about a share of the answers is right; 1 if more are right under every watermark."""
     low, high = 0.0, 1.0
     if accuracy(high) > share:

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from planted import mmd_critic
 from planted.digits import CUES, LABELS, SIDE, Digits, correlated, halves, stamp, trained
 from planted.intervals import Counts, interval, share
 from planted.redraws import CONFIDENCE, NULLS, PLANTED, Redraws, Trial, shares
 from planted.stored import Stored, store
+from planted.watermark import letters, opacity_for
+from planted.watermark import stamp as watermark
 from whybox_server.audits.criticism.columns import ADVERSARIAL_CRITICISM
 
 CUE = "patch"
@@ -137,3 +140,26 @@ def test_intervals_resample_networks() -> None:
     low, high = interval(different)
     assert low < 0.2
     assert high > 0.8
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_intervals_of_what_always_happens(outcome: int) -> None:
+    """The closed form of Clopper and Pearson: (alpha / 2) ** (1 / n)."""
+    low, high = interval([np.array([[2 * outcome, 2.0]] * 50)] * 2)
+    ends = (0.025**0.01, 1) if outcome else (0, 1 - 0.025**0.01)
+    assert (low, high) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 1.0])
+def test_a_watermark_is_translucent_and_white(opacity: float) -> None:
+    side = 64
+    pictures, mask = torch.full((2, 3, side, side), 0.2), letters(side)
+    assert 0.2 < float((mask == 1).float().mean()) < 0.8
+    stamped = watermark(pictures, opacity)
+    assert torch.allclose(stamped[:, :, mask[0] == 0], torch.tensor(0.2), atol=0.5 / 255)
+    assert torch.allclose(stamped[:, :, mask[0] == 1], torch.tensor(0.2 + 0.8 * opacity), atol=0.5 / 255)
+
+
+@pytest.mark.parametrize(("share_left", "expected"), [(0.9, 0.1), (0.5, 0.5), (0.0, 1.0)])
+def test_opacities_leave_a_share_right(share_left: float, expected: float) -> None:
+    assert opacity_for(lambda opacity: 1 - opacity, share_left) == pytest.approx(expected, abs=0.02)

@@ -12,7 +12,7 @@ CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test check bench bench-models protos clean
+.PHONY: help demo serve pack test check bench bench-bias bench-models protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanat
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
+
+bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, false positives, and other criteria beside them
+	$(BIN)/whybox-server pack $(DEFAULT_SPEC)
+	$(BIN)/python tests/bench/bias.py
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py

@@ -26,7 +26,7 @@ from whybox_server.audits.criticism.options import CriticismOptions
 from whybox_server.audits.criticism.pictures import Integers
 from whybox_server.audits.criticism.verdicts import FLAGGED
 from whybox_server.audits.data.dataset import Choice
-from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES
 from whybox_server.audits.passes.run import PassOptions
 from whybox_server.audits.report.run import AuditOptions, run_audit
@@ -204,7 +204,7 @@ def _measured(
     )
     asked = AuditOptions(source, None, Choice(), CriticismOptions(), None, None, thumbnails=False)
     run_audit(asked, Console(quiet=True), console)
-    found = read_measurements(folder / "audit" / PICTURES, [_COLUMN])
+    found = PictureTable(folder / "audit" / PICTURES, [_COLUMN]).everything()
     places = {file: place for place, file in enumerate(found.files)}
 
     def of(version: int) -> Integers:

@@ -78,6 +78,7 @@ __all__ = [
     "MapSimilarity",
     "Method",
     "Model",
+    "Note",
     "PackingCheck",
     "PartTiming",
     "Prediction",

@@ -261,6 +261,20 @@ def audit(
     fail_on: Annotated[
         Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
     ] = None,
+    no_repeat: Annotated[
+        bool,
+        typer.Option(
+            "--no-repeat",
+            help="Do not measure distance effects that a smaller budget flags again at budget standard.",
+        ),
+    ] = False,
+    agreement: Annotated[
+        bool,
+        typer.Option(
+            "--agreement",
+            help="Attack at most 50 correct pictures of each class by i_fgsm too, and say how alike both rank them.",
+        ),
+    ] = False,
     no_thumbnails: Annotated[
         bool,
         typer.Option(
@@ -303,6 +317,7 @@ def audit(
     from whybox_server.audits.data.errors import DataSetError
     from whybox_server.audits.passes.journal import INTRINSIC
     from whybox_server.audits.passes.run import PassOptions
+    from whybox_server.audits.report.rounds import RoundOptions
     from whybox_server.audits.report.run import AuditOptions, run_audit
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -311,6 +326,8 @@ def audit(
             raise DataSetError("give either the folder with the pictures or --predictions")
         if predictions is not None and labels is not None:
             raise DataSetError("--predictions is a table with labels itself; leave --labels out")
+        if predictions is not None and agreement:
+            raise DataSetError("--agreement compares attacks, and --predictions makes none; leave one of them out")
         choice = Choice(
             label_column=label_column,
             attributes=tuple(attribute or ()),
@@ -352,7 +369,8 @@ def audit(
                 view=view,
                 fresh=fresh,
             )
-        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, thumbnails=not no_thumbnails)
+        rounds = RoundOptions(repeat=not no_repeat, agreement=agreement)
+        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, not no_thumbnails, rounds)
         findings = run_audit(asked, out, err)
     if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
         raise typer.Exit(_FLAGGED)

@@ -84,7 +84,7 @@ def with_repeat(findings: Findings, measurements: Measurements, what: str, optio
 
     Args:
         findings: The findings.
-        measurements: The new measurements, of all pictures of the flagged classes.
+        measurements: The new measurements, of the correctly classified pictures of the flagged classes at least.
         what: What is different, for example "at budget standard".
         options: The options of the findings.
     """
@@ -93,10 +93,11 @@ def with_repeat(findings: Findings, measurements: Measurements, what: str, optio
 
     def repeated(finding: Finding) -> Finding:
         flag = finding.flag
-        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED or flag.class_index not in rows:
+        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED:
             return finding
         question = Question(flag.kind, flag.class_index, flag.attribute, flag.value)
-        again = repeat(crossed.only(rows[flag.class_index]), question, options, what)
+        own = rows.get(flag.class_index, np.empty(0, dtype=np.int64))
+        again = repeat(crossed.only(own), question, options, what)
         flag = replace(flag, repeats=(*flag.repeats, again))
         return replace(finding, flag=replace(flag, message=message(flag, threshold(question, options))))
 

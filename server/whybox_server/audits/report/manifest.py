@@ -13,6 +13,7 @@ from whybox_server.audits.data.dataset import DataSet
 from whybox_server.audits.passes.journal import INTRINSIC, Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.groups import Group
+from whybox_server.audits.report.rounds import Rounds
 
 MANIFEST = "audit.json"
 """Name of the manifest in the folder of the results."""
@@ -28,6 +29,8 @@ _NOTES = {
     "flags": "one for each question that was asked, with the fields of the contract's BiasFlag; none of the states"
     " means unbiased",
     "tails": "for each flag, the share of its value among the prototypes and the criticisms",
+    "repeat": "how flagged distance effects were measured again, and with which pictures; null if none was",
+    "agreement": "how the attack of the paper ranks a sample of each class, beside the audit's; null if not asked for",
     "classes": "the prototypes and the criticisms of each class, and its misclassified pictures",
 }
 
@@ -60,6 +63,7 @@ def write_manifest(
     columns: Sequence[Mapping[str, Any]],
     groups: Sequence[Group],
     findings: Findings,
+    rounds: Rounds,
 ) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 
@@ -71,6 +75,7 @@ def write_manifest(
         columns: From `column_entries`.
         groups: Accuracy by group.
         findings: What the statistics say.
+        rounds: What was measured once they were known.
 
     Returns:
         Its content.
@@ -83,7 +88,8 @@ def write_manifest(
         "settings": settings,
         "statistics": found.pop("manifest"),
         "data": data,
-        "files": {PICTURES: {"sha256": digest_of(folder / PICTURES)}},
+        "files": {table: {"sha256": digest_of(folder / table)} for table in (PICTURES, *rounds.tables)},
+        **rounds.entries,
         **found,
         "columns": columns,
         "groups": [group.to_entries() for group in groups],

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -397,6 +398,50 @@ def audit_compare(
         if save is not None:
             save.write_text(json.dumps(comparison.to_entries(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
             out.print(f"saved {save}", markup=False, soft_wrap=True)
+
+
+def audit_note(
+    folder: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="AUDIT")],
+    flag: Annotated[
+        str | None,
+        typer.Argument(
+            help="Id of the flag, or its beginning; see --list, audit.html or audit.json.",
+            metavar="FLAG",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="What the note says, at most 2,000 characters.")] = None,
+    name: Annotated[str | None, typer.Option(help="Who writes it, at most 200 characters.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the flags with their ids and notes.")] = False,
+) -> None:
+    """Put a note on a flag: what a reviewer thinks of it. It never changes the state.
+
+    [cyan]whybox-server audit note audit/ 3f21 --name 'A. Reviewer' --text 'Seen: wheelchairs are small here.'[/]
+
+    Notes are kept in notes.json beside the audit. audit.html shows them, the same audit run again keeps them, and
+    whybox-server pack --bank packs them with the findings.
+    """
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.notes import add_note, kept_for_one, read_notes
+    from whybox_server.audits.report.manifest import read_manifest
+    from whybox_server.audits.report.page.noting import write_notes
+    from whybox_server.audits.report.page.write import PAGE
+    from whybox_server.audits.report.words import noted_flags
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err):
+        if listed:
+            if (flag, text, name) != (None, None, None):
+                raise DataSetError("--list shows all flags and writes nothing; leave FLAG, --text and --name out")
+            for line in noted_flags(read_notes(folder), read_manifest(folder)):
+                out.print(line, markup=False, soft_wrap=True)
+            return
+        if flag is None or text is None or name is None:
+            raise DataSetError("a note needs FLAG, --text and --name; --list shows the flags with their ids")
+        manifest = read_manifest(folder)
+        with kept_for_one(folder):
+            note = add_note(folder, manifest, flag, text, name, datetime.now(UTC).date().isoformat())
+            write_notes(folder / PAGE, read_notes(folder))
+        out.print(f"noted on flag {note.flag}, {note.question} ({note.state})", markup=False, soft_wrap=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

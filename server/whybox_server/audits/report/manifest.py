@@ -10,6 +10,7 @@ from typing import Any
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
+from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes.journal import INTRINSIC, Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.groups import Group
@@ -100,6 +101,22 @@ def write_manifest(
     part.replace(folder / MANIFEST)
     content: dict[str, Any] = json.loads(written)
     return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of the manifest of an audit.
+
+    Args:
+        folder: What `whybox-server audit` wrote.
+
+    Raises:
+        DataSetError: The folder holds no audit.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise DataSetError(f"{folder} holds no audit ({error}); give the folder that an audit wrote") from error
+    return manifest
 
 
 def column_entries(columns: Sequence[Column], intrinsic: Sequence[str], findings: Findings) -> list[dict[str, Any]]:

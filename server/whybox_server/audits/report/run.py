@@ -15,6 +15,7 @@ from whybox_server.audits.criticism.pictures import CriticismError, Measurements
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.measurements import read_measurements
+from whybox_server.audits.notes import read_notes
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
@@ -23,6 +24,7 @@ from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
 from whybox_server.audits.report.groups import groups
 from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, inputs_digest, write_manifest
+from whybox_server.audits.report.page.noting import write_notes
 from whybox_server.audits.report.page.write import PAGE, write_page
 from whybox_server.audits.report.predictions import predictions
 from whybox_server.audits.report.rounds import RoundOptions, Rounds, measure_rounds, planned
@@ -120,12 +122,16 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         )
         pictures = source.data.folder if asked.thumbnails else None
         write_page(source.save, manifest, measurements, options, pictures)
+        notes = read_notes(source.save)
+        write_notes(source.save / PAGE, notes)
         out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*rounds.lines, *left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
         for shown in (words.accuracies(others), words.sentences(findings)):
             if shown is not None:
                 out.print(shown)
+        for line in words.lost_notes(notes, manifest):
+            out.print(line, markup=False, soft_wrap=True)
         for name in (MANIFEST, PICTURES, PAGE):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings

@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from whybox_server.audits.criticism.methods.agreement import rank_agreement, split_half_agreement
+from whybox_server.audits.criticism.methods.agreement import RankAgreement, rank_agreement, split_half_agreement
 from whybox_server.audits.criticism.methods.effects import mean_difference
 from whybox_server.audits.criticism.pictures import Floats
 
@@ -58,6 +59,30 @@ def test_both_halves_hold_half_of_each_group_and_whole_groups_of_duplicates() ->
 
 
 def test_rank_agreement() -> None:
-    assert rank_agreement(np.array([1.0, 2, 3, math.inf]), np.array([10.0, 20, 30, 40])) == pytest.approx(1)
-    assert rank_agreement(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
-    assert rank_agreement(np.array([1.0, 1.0]), np.array([3.0, 2])) is None
+    generator = np.random.default_rng(0)
+    distances = generator.exponential(size=50)
+    others = distances * generator.uniform(0.3, 3, 50)
+    others[7] = math.inf
+    found = rank_agreement(distances, others, 0)
+    assert found.rho == pytest.approx(stats.spearmanr(distances, others).statistic)
+    assert found.tau == pytest.approx(stats.kendalltau(stats.rankdata(distances), stats.rankdata(others)).statistic)
+    assert found.rho is not None
+    assert found.rho_low is not None
+    assert found.rho_high is not None
+    # The normal interval of a rho: Bonett and Wright (2000).
+    half = 1.96 * math.sqrt((1 + found.rho**2 / 2) / 47)
+    assert found.rho_low == pytest.approx(math.tanh(math.atanh(found.rho) - half), abs=0.08)
+    assert found.rho_high == pytest.approx(math.tanh(math.atanh(found.rho) + half), abs=0.08)
+    assert found == rank_agreement(distances, others, 0)
+
+
+def test_rank_agreement_of_the_same_of_the_reverse_and_of_none() -> None:
+    rising = np.arange(1.0, 20)
+    assert rank_agreement(np.append(rising, math.inf), np.arange(20.0) * 10, 0) == RankAgreement(
+        *(pytest.approx(1),) * 4
+    )
+    assert rank_agreement(rising, -rising, 0) == RankAgreement(*(pytest.approx(-1),) * 4)
+    assert rank_agreement(np.ones(9), rising[:9], 0) == RankAgreement(None, None, None, None)
+    # Most resamples of these hold one value.
+    lonely = np.append(np.ones(11), 2)
+    assert rank_agreement(lonely, lonely, 0) == RankAgreement(pytest.approx(1), None, None, pytest.approx(1))

@@ -127,7 +127,16 @@ class Audited:
             "unreadable": [{"file": f"{HOSTILE}{number}.jpg", "error": "<damaged>"} for number in range(faults)],
         }
         self.manifest = write_manifest(
-            *(folder, inputs, settings, data, column_entries([], (), findings), list(groups(measurements)), findings, Rounds(findings))
+            *(
+                folder,
+                inputs,
+                settings,
+                data,
+                column_entries([], (), findings),
+                list(groups(measurements)),
+                findings,
+                Rounds(findings),
+            )
         )
         write_page(folder, self.manifest, measurements, options, pictures)
         self.page = (folder / PAGE).read_text(encoding="utf-8")

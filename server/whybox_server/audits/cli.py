@@ -421,7 +421,7 @@ def audit_note(
     whybox-server pack --bank packs them with the findings.
     """
     from whybox_server.audits.data.errors import DataSetError
-    from whybox_server.audits.notes import add_note, kept_for_one, read_notes
+    from whybox_server.audits.notes import add_note, check_addresses, kept_for_one, read_notes
     from whybox_server.audits.report.manifest import read_manifest
     from whybox_server.audits.report.page.noting import write_notes
     from whybox_server.audits.report.page.write import PAGE
@@ -432,13 +432,16 @@ def audit_note(
         if listed:
             if (flag, text, name) != (None, None, None):
                 raise DataSetError("--list shows all flags and writes nothing; leave FLAG, --text and --name out")
-            for line in noted_flags(read_notes(folder), read_manifest(folder)):
+            manifest = read_manifest(folder)
+            check_addresses(manifest)
+            for line in noted_flags(read_notes(folder), manifest):
                 out.print(line, markup=False, soft_wrap=True)
             return
         if flag is None or text is None or name is None:
             raise DataSetError("a note needs FLAG, --text and --name; --list shows the flags with their ids")
-        manifest = read_manifest(folder)
         with kept_for_one(folder):
+            manifest = read_manifest(folder)
+            check_addresses(manifest)
             note = add_note(folder, manifest, flag, text, name, datetime.now(UTC).date().isoformat())
             write_notes(folder / PAGE, read_notes(folder))
         out.print(f"noted on flag {note.flag}, {note.question} ({note.state})", markup=False, soft_wrap=True)

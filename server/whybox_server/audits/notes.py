@@ -101,6 +101,18 @@ def add_note(folder: Path, manifest: Mapping[str, Any], flag: str, text: str, na
     return note
 
 
+def check_addresses(manifest: Mapping[str, Any]) -> None:
+    """Raises DataSetError if the flags of an audit have no ids."""
+    try:
+        addressed = all(flag["id"] for flag in manifest["flags"])
+    except (LookupError, TypeError):
+        addressed = False
+    if not addressed:
+        raise DataSetError(
+            "the audit was written by another version of Whybox, and its flags have no ids; run it again"
+        )
+
+
 def flag_of(manifest: Mapping[str, Any], address: str) -> Mapping[str, Any]:
     """The flag of an audit with an id, or with the only id that begins like this.
 

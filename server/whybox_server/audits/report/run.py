@@ -86,6 +86,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
     """
     with _source(asked, err) as source:
         plan = {} if source.done is None else planned(source.done, asked.rounds)
+        notes = read_notes(source.save)
         copies = Copies(source.data, source.journal)
         missing = faults(source.data, source.journal)
         table = source.save / PICTURES
@@ -122,7 +123,6 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         )
         pictures = source.data.folder if asked.thumbnails else None
         write_page(source.save, manifest, measurements, options, pictures)
-        notes = read_notes(source.save)
         write_notes(source.save / PAGE, notes)
         out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*rounds.lines, *left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):

@@ -108,9 +108,7 @@ def check_addresses(manifest: Mapping[str, Any]) -> None:
     except (LookupError, TypeError):
         addressed = False
     if not addressed:
-        raise DataSetError(
-            "the audit was written by another version of Whybox, and its flags have no ids; run it again"
-        )
+        raise DataSetError("the audit was written by another version of Whybox: its flags have no ids; run it again")
 
 
 def flag_of(manifest: Mapping[str, Any], address: str) -> Mapping[str, Any]:

@@ -1,12 +1,13 @@
 """Split halves and rank agreement."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from whybox_server.audits.criticism.methods.agreement import RankAgreement, rank_agreement, split_half_agreement
+from whybox_server.audits.criticism.methods.agreement import rank_agreement, split_half_agreement
 from whybox_server.audits.criticism.methods.effects import mean_difference
 from whybox_server.audits.criticism.pictures import Floats
 
@@ -76,13 +77,19 @@ def test_rank_agreement() -> None:
     assert found == rank_agreement(distances, others, 0)
 
 
-def test_rank_agreement_of_the_same_of_the_reverse_and_of_none() -> None:
-    rising = np.arange(1.0, 20)
-    assert rank_agreement(np.append(rising, math.inf), np.arange(20.0) * 10, 0) == RankAgreement(
-        *(pytest.approx(1),) * 4
-    )
-    assert rank_agreement(rising, -rising, 0) == RankAgreement(*(pytest.approx(-1),) * 4)
-    assert rank_agreement(np.ones(9), rising[:9], 0) == RankAgreement(None, None, None, None)
-    # Most resamples of these hold one value.
-    lonely = np.append(np.ones(11), 2)
-    assert rank_agreement(lonely, lonely, 0) == RankAgreement(pytest.approx(1), None, None, pytest.approx(1))
+RISING = np.arange(1.0, 20)
+# Most resamples of these hold one value.
+LONELY = np.append(np.ones(11), 2)
+
+
+@pytest.mark.parametrize(
+    ("distances", "others", "expected"),
+    [
+        (np.append(RISING, math.inf), np.arange(20.0) * 10, (1, 1, 1, 1)),
+        (RISING, -RISING, (-1, -1, -1, -1)),
+        (np.ones(19), RISING, (None, None, None, None)),
+        (LONELY, LONELY, (1, None, None, 1)),
+    ],
+)
+def test_rank_agreement_at_its_ends(distances: Floats, others: Floats, expected: tuple[float | None, ...]) -> None:
+    assert astuple(rank_agreement(distances, others, 0)) == pytest.approx(expected)

@@ -81,7 +81,8 @@ class ClassAgreement:
     def to_entries(self) -> dict[str, Any]:
         """JSON values, with those of `RankAgreement` beside the others."""
         own = asdict(self)
-        return {**own, **own.pop("ranks")}
+        ranks: dict[str, Any] = own.pop("ranks")
+        return own | ranks
 
 
 def planned(done: Pass, asked: RoundOptions) -> dict[str, Any]:

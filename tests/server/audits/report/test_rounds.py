@@ -187,6 +187,7 @@ def test_a_sample_of_each_class_by_the_attack_of_the_paper(audit: Audit) -> None
     first, again = distances(audit.save), distances(audit.save, AGREEMENT)
     assert set(again) < {file for file, row in first.items() if row["right"]}
     for each in agreement["classes"]:
+        assert list(each) == ["class_index", "class_label", "n", "median_ratio", "rho", "rho_low", "rho_high", "tau"]
         files = [file for file, row in again.items() if row["label"] == each["class_index"]]
         assert each["n"] == len(files) == 50
         ours, theirs = ([rows[file]["linf.distance"] for file in files] for rows in (first, again))

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from whybox import v1
 from whybox_server.archives import ArchiveError
-from whybox_server.audits.cli import audit, audit_compare, robustness
+from whybox_server.audits.cli import audit, audit_compare, audit_note, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
 
 
@@ -204,6 +204,7 @@ def serve(
 
 app.command()(audit)
 app.command("audit compare")(audit_compare)
+app.command("audit note")(audit_note)
 app.command()(robustness)
 
 

@@ -225,6 +225,8 @@ def whole_answer() -> v1.AnalyzeResponse:
                         )
                     ],
                     reasons=["none"],
+                    id="0123456789ab",
+                    notes=[v1.Note(text="Seen; sensible.", name="A. Reviewer", date="2026-03-04")],
                 ),
                 v1.BiasFlag(kind="adversarial_criticism", state="not_audited", message="No audit."),
             ],

@@ -23,4 +23,5 @@ def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001
 
 
 def _flag(message: v1.BiasFlag) -> results.BiasFlag:
-    return results.BiasFlag(**plain(message), repeats=many(message.repeats, results.Repeat))
+    repeats, notes = many(message.repeats, results.Repeat), many(message.notes, results.Note)
+    return results.BiasFlag(**plain(message), repeats=repeats, notes=notes)

@@ -44,7 +44,7 @@ def examples_words(examples: Sequence[Example], norm: str) -> str:
 
 
 def flag_words(flag: BiasFlag) -> str:
-    """The audit's sentence, after its state and its measured evidence."""
+    """The audit's sentence, after its state and its measured evidence, and what reviewers wrote about it."""
     value = f" = {flag.value}" if flag.value else ""
     kind = "" if flag.state == "not_audited" else f" ({flag.kind.replace('_', ' ')})"
     words = f"{flag.attribute or 'bias'}{value}{kind}: {flag.state.replace('_', ' ')}"
@@ -55,4 +55,5 @@ def flag_words(flag: BiasFlag) -> str:
         words += f", n = {flag.n}"
     if flag.q_value is not None:
         words += f", q = {flag.q_value:.3g}"
-    return f"{words}. {flag.message}".strip()
+    notes = [f"Note by {note.name}, {note.date}: {note.text}" for note in flag.notes]
+    return " ".join([f"{words}. {flag.message}".strip(), *notes])

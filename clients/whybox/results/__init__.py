@@ -6,7 +6,7 @@ fields of a failed part are empty. A part that fails does not affect the others.
 
 from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
-from whybox.results.bias import Bias, BiasFlag, Example, Repeat
+from whybox.results.bias import Bias, BiasFlag, Example, Note, Repeat
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
 from whybox.results.model import (
@@ -50,6 +50,7 @@ __all__ = [
     "MapSimilarity",
     "Method",
     "ModelInfo",
+    "Note",
     "PackingCheck",
     "Part",
     "PartTiming",

@@ -30,6 +30,21 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a reviewer wrote about a flag; it never changes the state.
+
+    Attributes:
+        text: What it says, one line of at most 2,000 characters.
+        name: Who wrote it, as given; nothing checks it.
+        date: When, as YYYY-MM-DD in UTC.
+    """
+
+    text: str
+    name: str
+    date: str
+
+
+@dataclass(frozen=True)
 class BiasFlag:
     """What an audit found about one attribute in one class of this model; a flag says nothing about a pictured person.
 
@@ -74,6 +89,8 @@ class BiasFlag:
         adjusted_ci_high: Upper end of its 95 % interval.
         repeats: The same effect in other norms, without doubtful distances, or with another budget.
         reasons: Why the state is not "flagged".
+        id: Address of the flag for notes, the same in every audit that asks the question.
+        notes: What reviewers wrote about it, in the order of their writing; at most 20.
     """
 
     kind: str
@@ -109,6 +126,8 @@ class BiasFlag:
     adjusted_ci_high: float | None
     repeats: tuple[Repeat, ...]
     reasons: tuple[str, ...]
+    id: str
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,8 @@ class BiasFlag(_message.Message):
     ADJUSTED_CI_HIGH_FIELD_NUMBER: _builtins.int
     REPEATS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What was compared between the audited pictures of the class with the value of the attribute and those without it.
     "adversarial_criticism": the distances of the correctly classified ones; are pictures with the value
@@ -235,6 +237,10 @@ class BiasFlag(_message.Message):
     """Lower end of its 95 % interval."""
     adjusted_ci_high: _builtins.float
     """Upper end of its 95 % interval."""
+    id: _builtins.str
+    """Address of the flag, 12 hexadecimal digits made of kind, class, attribute and value: the same in every audit that
+    asks the question. Empty with "not_audited".
+    """
     @_builtins.property
     def confounders(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the confounders: pictures were compared only with pictures that have the same values of them."""
@@ -248,6 +254,10 @@ class BiasFlag(_message.Message):
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why the state is not "flagged"; empty if it is, or with "not_audited"."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Note]:
+        """What reviewers wrote about the flag, in the order of their writing, at most 20. Notes never change the state."""
 
     def __init__(
         self,
@@ -285,10 +295,12 @@ class BiasFlag(_message.Message):
         adjusted_ci_high: _builtins.float | None = ...,
         repeats: _abc.Iterable[Global___Repeat] | None = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        id: _builtins.str = ...,
+        notes: _abc.Iterable[Global___Note] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "ci_high", b"ci_high", "ci_low", b"ci_low", "confirmation_p_value", b"confirmation_p_value", "effect", b"effect", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "p_value", b"p_value", "q_value", b"q_value", "split_half_agreement", b"split_half_agreement", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "confirmation_p_value", b"confirmation_p_value", "confounders", b"confounders", "effect", b"effect", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "norm", b"norm", "p_value", b"p_value", "p_value_method", b"p_value_method", "q_value", b"q_value", "reasons", b"reasons", "repeats", b"repeats", "split_half_agreement", b"split_half_agreement", "state", b"state", "unit", b"unit", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "confirmation_p_value", b"confirmation_p_value", "confounders", b"confounders", "effect", b"effect", "id", b"id", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "norm", b"norm", "notes", b"notes", "p_value", b"p_value", "p_value_method", b"p_value_method", "q_value", b"q_value", "reasons", b"reasons", "repeats", b"repeats", "split_half_agreement", b"split_half_agreement", "state", b"state", "unit", b"unit", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accuracy_with: _TypeAlias = _typing.Literal["accuracy_with"]  # noqa: Y015
     _WhichOneofArgType__accuracy_with: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with"]  # noqa: Y015
@@ -368,6 +380,36 @@ class BiasFlag(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unselected_effect) -> _WhichOneofReturnType__unselected_effect | None: ...
 
 Global___BiasFlag: _TypeAlias = BiasFlag  # noqa: Y015
+
+@_typing.final
+class Note(_message.Message):
+    """What a reviewer wrote about a flag."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DATE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What it says, one line of at most 2,000 characters."""
+    name: _builtins.str
+    """Who wrote it, as given, at most 200 characters; nothing checks it."""
+    date: _builtins.str
+    """When, as YYYY-MM-DD in UTC."""
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        name: _builtins.str = ...,
+        date: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "name", b"name", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Note: _TypeAlias = Note  # noqa: Y015
 
 @_typing.final
 class Repeat(_message.Message):

@@ -1,7 +1,7 @@
 """From the results of an audit to the bank that is packed with its model."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.data.columns import TRAINED_ON
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.measurements import PictureTable
+from whybox_server.audits.notes import Note, by_flag, read_notes
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.manifest import MANIFEST
 
@@ -50,7 +51,7 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
     pictures = PictureTable(table, columns)
     if [criticised["class_index"] for criticised in manifest["classes"]] != pictures.classes:
         raise DataSetError(f"{folder / MANIFEST} and {table} have different classes; run the audit again")
-    flags = _flags(manifest)
+    flags = _flags(manifest, by_flag(read_notes(folder)))
     classes, number = [], 0
     for criticised, (index, part) in zip(manifest["classes"], pictures.parts(), strict=True):
         number += len(part)
@@ -89,11 +90,12 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
     return v1.Bank(audit=audit, classes=classes)
 
 
-def _flags(manifest: Mapping[str, Any]) -> dict[int, list[v1.BiasFlag]]:
-    """The flags of each class; see `Findings.to_entries`."""
+def _flags(manifest: Mapping[str, Any], notes: Mapping[str, Sequence[Note]]) -> dict[int, list[v1.BiasFlag]]:
+    """The flags of each class, see `Findings.to_entries`, with their notes."""
     flags: dict[int, list[v1.BiasFlag]] = {}
     for entry in manifest["flags"]:
         flag = json_format.ParseDict(entry, v1.BiasFlag())
+        flag.notes.extend(v1.Note(text=note.text, name=note.name, date=note.date) for note in notes.get(flag.id, ()))
         flags.setdefault(flag.class_index, []).append(flag)
     return flags
 

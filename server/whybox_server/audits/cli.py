@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -261,6 +262,20 @@ def audit(
     fail_on: Annotated[
         Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
     ] = None,
+    no_repeat: Annotated[
+        bool,
+        typer.Option(
+            "--no-repeat",
+            help="Do not measure distance effects that a smaller budget flags again at budget standard.",
+        ),
+    ] = False,
+    agreement: Annotated[
+        bool,
+        typer.Option(
+            "--agreement",
+            help="Attack at most 50 correct pictures of each class by i_fgsm too, and say how alike both rank them.",
+        ),
+    ] = False,
     no_thumbnails: Annotated[
         bool,
         typer.Option(
@@ -303,6 +318,7 @@ def audit(
     from whybox_server.audits.data.errors import DataSetError
     from whybox_server.audits.passes.journal import INTRINSIC
     from whybox_server.audits.passes.run import PassOptions
+    from whybox_server.audits.report.rounds import RoundOptions
     from whybox_server.audits.report.run import AuditOptions, run_audit
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -311,6 +327,8 @@ def audit(
             raise DataSetError("give either the folder with the pictures or --predictions")
         if predictions is not None and labels is not None:
             raise DataSetError("--predictions is a table with labels itself; leave --labels out")
+        if predictions is not None and agreement:
+            raise DataSetError("--agreement compares attacks, and --predictions makes none; leave one of them out")
         choice = Choice(
             label_column=label_column,
             attributes=tuple(attribute or ()),
@@ -352,7 +370,8 @@ def audit(
                 view=view,
                 fresh=fresh,
             )
-        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, thumbnails=not no_thumbnails)
+        rounds = RoundOptions(repeat=not no_repeat, agreement=agreement)
+        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, not no_thumbnails, rounds)
         findings = run_audit(asked, out, err)
     if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
         raise typer.Exit(_FLAGGED)
@@ -379,6 +398,53 @@ def audit_compare(
         if save is not None:
             save.write_text(json.dumps(comparison.to_entries(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
             out.print(f"saved {save}", markup=False, soft_wrap=True)
+
+
+def audit_note(
+    folder: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="AUDIT")],
+    flag: Annotated[
+        str | None,
+        typer.Argument(
+            help="Id of the flag, or its beginning; see --list, audit.html or audit.json.",
+            metavar="FLAG",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="What the note says, at most 2,000 characters.")] = None,
+    name: Annotated[str | None, typer.Option(help="Who writes it, at most 200 characters.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show the flags with their ids and notes.")] = False,
+) -> None:
+    """Put a note on a flag: what a reviewer thinks of it. It never changes the state.
+
+    [cyan]whybox-server audit note audit/ 3f21 --name 'A. Reviewer' --text 'Seen: wheelchairs are small here.'[/]
+
+    Notes are kept in notes.json beside the audit. audit.html shows them, the same audit run again keeps them, and
+    whybox-server pack --bank packs them with the findings.
+    """
+    from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.notes import add_note, check_addresses, kept_for_one, read_notes
+    from whybox_server.audits.report.manifest import read_manifest
+    from whybox_server.audits.report.page.noting import write_notes
+    from whybox_server.audits.report.page.write import PAGE
+    from whybox_server.audits.report.words import noted_flags
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with explained(err):
+        if listed:
+            if (flag, text, name) != (None, None, None):
+                raise DataSetError("--list shows all flags and writes nothing; leave FLAG, --text and --name out")
+            manifest = read_manifest(folder)
+            check_addresses(manifest)
+            for line in noted_flags(read_notes(folder), manifest):
+                out.print(line, markup=False, soft_wrap=True)
+            return
+        if flag is None or text is None or name is None:
+            raise DataSetError("a note needs FLAG, --text and --name; --list shows the flags with their ids")
+        with kept_for_one(folder):
+            manifest = read_manifest(folder)
+            check_addresses(manifest)
+            note = add_note(folder, manifest, flag, text, name, datetime.now(UTC).date().isoformat())
+            write_notes(folder / PAGE, read_notes(folder))
+        out.print(f"noted on flag {note.flag}, {note.question} ({note.state})", markup=False, soft_wrap=True)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -19,8 +19,8 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    attack = v1.Attack(name="fmn", norms=["linf"])
-    model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], attacks=[attack])
+    attacks = [v1.Attack(name=name, norms=["linf"]) for name in ("fmn", "i_fgsm")]
+    model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], attacks=attacks)
     model.default_attack = "fmn"
     store = tmp_path_factory.mktemp("store")
     with zipfile.ZipFile(store / "m.mar", "w") as archive:

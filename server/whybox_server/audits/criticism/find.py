@@ -93,16 +93,15 @@ def with_repeat(findings: Findings, pictures: Pictures, what: str, options: Crit
 
     Args:
         findings: The findings.
-        pictures: The pictures of the flagged classes with their new measurements.
+        pictures: The correctly classified pictures of the flagged classes, at least, with their new measurements.
         what: What is different, for example "at budget standard".
         options: The options of the findings.
     """
     crossed = Crossed(pictures, options)
-    classes = set(crossed.classes)
 
     def repeated(finding: Finding) -> Finding:
         flag = finding.flag
-        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED or flag.class_index not in classes:
+        if flag.kind != ADVERSARIAL_CRITICISM or flag.state != FLAGGED:
             return finding
         question = Question(flag.kind, flag.class_index, flag.attribute, flag.value)
         again = repeat(crossed.of_class(flag.class_index), question, options, what)

@@ -20,6 +20,10 @@ class Repeat:
     n_without: int
     beyond_threshold: bool
 
+    def agrees(self, effect: float) -> bool:
+        """Whether its interval lies beyond the threshold on the side of an effect."""
+        return self.beyond_threshold and (self.effect or 0) * effect > 0
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -35,6 +39,7 @@ class Flag:
     n_with: int
     n_without: int
     unit: str
+    id: str = ""
     norm: str = ""
     effect: float | None = None
     ci_low: float | None = None

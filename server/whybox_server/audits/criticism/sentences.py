@@ -114,9 +114,8 @@ def _repeated(flag: Flag, repeat: Repeat, threshold: float) -> Iterator[str]:
         if flag.state == "flagged":
             yield f"{repeat.what}, too few pictures are left to compare ({repeat.n_with} and {repeat.n_without})"
         return
-    agrees = repeat.beyond_threshold and repeat.effect * (flag.effect or 0) > 0
     measured = f"the interval {span(repeat.ci_low or 0, repeat.ci_high or 0)}"
-    if flag.state == "flagged" and not agrees:
+    if flag.state == "flagged" and not repeat.agrees(flag.effect or 0):
         yield f"{repeat.what}, which does not decide: {measured} does not lie beyond {threshold:g} on this side"
     if flag.state != "flagged" and repeat.beyond_threshold:
         yield f"{repeat.what}, which does not decide: {measured} lies beyond {threshold:g}"

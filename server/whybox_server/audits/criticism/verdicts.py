@@ -1,5 +1,7 @@
 """From evidence to the state of a flag."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,8 @@ UNITS = {
     CALIBRATION: "difference of mean confidence minus accuracy",
 }
 """What an effect of each kind is, between -1 and 1."""
+
+_ID_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,24 @@ def untested(
         n_with=sizes[0],
         n_without=sizes[1],
         unit=UNITS[question.kind],
+        id=flag_id(question, label),
         norm=options.primary_norm if question.kind == ADVERSARIAL_CRITICISM else "",
         confounders=options.confounders,
         reasons=(refusal,),
         audit_id=audit_id,
     )
     return replace(flag, message=message(flag, threshold(question, options)))
+
+
+def flag_id(question: Question, label: str) -> str:
+    """The address of the flag on a question, 12 hexadecimal digits: the same in every audit that asks it.
+
+    Args:
+        question: The question.
+        label: Label of its class.
+    """
+    asked = [question.kind, question.class_index, label, question.attribute, question.value]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:_ID_DIGITS]
 
 
 def _doubts(question: Question, evidence: Evidence, q_value: float, options: CriticismOptions) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Protocol, Self
 
 from whybox_server.audits.criticism.pictures import UNKNOWN
 from whybox_server.audits.data.boxes import parse_boxes
@@ -73,6 +73,23 @@ class Choice:
     roles: tuple[tuple[str, Role], ...] = ()
     limit: int | None = None
     seed: int = 0
+
+
+class Listed(Protocol):
+    """Labelled pictures, all those of a data set or some of them."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """What the cells of a row hold."""
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+
+    def pictures(self) -> Iterator[Labelled]:
+        """The pictures, sorted by file."""
+
+    def rows(self) -> Iterator[Row]:
+        """The pictures with their cells, sorted by file."""
 
 
 class DataSet:

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple, Self
 JOURNAL = "audit.sqlite"
 """Name of the journal in the folder of the results."""
 
+ROUNDS = "rounds"
+"""Name of the folder below it with a folder, and in that a journal, for each round; see `again`."""
+
 INTRINSIC = ("width", "height", "aspect_ratio", "brightness", "contrast", "saturation", "sharpness")
 """Names of the covariates of each picture; `whybox_handlers.audits.covariates` has their definitions and units."""
 
@@ -134,7 +137,7 @@ class Journal:
         path: The file; it is made if it does not exist. One run at a time uses its folder.
         settings: Everything that a record depends on, apart from its picture. A file that was begun with other settings
             is refused.
-        fresh: Whether to delete the records of earlier runs.
+        fresh: Whether to delete the records of earlier runs, and those of all rounds below the folder.
 
     Attributes:
         path: The file.
@@ -151,8 +154,10 @@ class Journal:
         try:
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if fresh:
-                for ending in ("", "-wal", "-shm"):
-                    path.with_name(path.name + ending).unlink(missing_ok=True)
+                for name in (path.name, f"{ROUNDS}/*/{path.name}"):
+                    for ending in ("", "-wal", "-shm"):
+                        for earlier in path.parent.glob(name + ending):
+                            earlier.unlink()
             self._database = sqlite3.connect(path, isolation_level=None)
         except BlockingIOError as error:
             os.close(self._folder)

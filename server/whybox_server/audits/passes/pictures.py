@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from whybox_server.audits.data.dataset import DataSet, Row
+from whybox_server.audits.data.dataset import Listed, Row
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import INTRINSIC, Journal, Record
 
@@ -53,7 +53,7 @@ class Audited(NamedTuple):
     counted: bool
 
 
-def audited(data: DataSet, journal: Journal, copies: Copies) -> Iterator[Audited]:
+def audited(data: Listed, journal: Journal, copies: Copies) -> Iterator[Audited]:
     """The measured pictures, sorted by class and then by file, one at a time."""
     for row in data.rows():
         record = journal[row.file]
@@ -62,7 +62,7 @@ def audited(data: DataSet, journal: Journal, copies: Copies) -> Iterator[Audited
 
 
 def write_pictures(
-    path: Path, data: DataSet, journal: Journal, copies: Copies, labels: Sequence[str], norms: Sequence[str]
+    path: Path, data: Listed, journal: Journal, copies: Copies, labels: Sequence[str], norms: Sequence[str]
 ) -> None:
     """Writes a row for each measured picture, sorted by class and file; the same measurements give the same bytes.
 

@@ -11,7 +11,7 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from whybox_server.audits.data.dataset import DataSet, Labelled
+from whybox_server.audits.data.dataset import Labelled, Listed
 from whybox_server.audits.passes.journal import Journal, Record
 from whybox_server.audits.passes.workers import Work, end_with_parent, measure_batch
 
@@ -58,7 +58,7 @@ class Progress:
 
 
 def measure_pictures(
-    work: Work, data: DataSet, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
+    work: Work, data: Listed, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
 ) -> Progress:
     """Measures the pictures that the journal does not hold yet.
 

@@ -27,11 +27,13 @@ class ProgressDisplay:
     Args:
         console: The terminal or log to write to.
         norm: Norm of the median distance that is shown.
+        title: What is measured; "" for the pass itself.
     """
 
-    def __init__(self, console: Console, norm: str) -> None:
+    def __init__(self, console: Console, norm: str, title: str = "") -> None:
         self._console = console
         self._norm = norm
+        self._title = f"{title}: " if title else ""
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -40,7 +42,7 @@ class ProgressDisplay:
             TextColumn("{task.description}"),
         )
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("loading the model", total=None, rate="")
+        self._task = self._bar.add_task(f"{self._title}loading the model", total=None, rate="")
         self._began = self._printed = time.monotonic()
         self._right = self._measured = 0
         # Number of distances by their place on a logarithmic scale: a median without every distance in memory.
@@ -79,13 +81,14 @@ class ProgressDisplay:
                 total=progress.total,
                 completed=progress.done,
                 rate=f"{60 / self._seconds_each():.3g}/min" if progress.done > progress.kept else "",
-                description=self._so_far() or "loading",
+                description=self._title + (self._so_far() or "loading"),
             )
         elif now - self._printed >= _LINE_SECONDS:
             self._printed = now
             seconds = self._seconds_each()
             left = f"{60 / seconds:.3g}/min, {seconds * (progress.total - progress.done) / 60:.1f} min left"
-            self._console.print(f"{progress.done}/{progress.total} pictures, {left}; {self._so_far()}", soft_wrap=True)
+            done = f"{self._title}{progress.done}/{progress.total} pictures"
+            self._console.print(f"{done}, {left}; {self._so_far()}", soft_wrap=True)
 
     def _seconds_each(self) -> float:
         """Time for each picture that this run measured."""

@@ -14,7 +14,7 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
-from whybox_server.audits.data.dataset import Choice, DataSet
+from whybox_server.audits.data.dataset import Choice, DataSet, Listed
 from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.journal import JOURNAL, Journal
 from whybox_server.audits.passes.pool import AuditError, measure_pictures
@@ -68,16 +68,20 @@ class Pass:
     """A finished pass.
 
     Attributes:
+        asked: The options of the command.
         data: The pictures.
         journal: A record of each of them.
-        model: The manifest of the model.
+        archive: Path of the packed model.
+        model: Its manifest.
         options: The options of the attack, with every default filled in.
         settings: Everything that a record depends on, apart from its picture.
         save: Folder for the results; it exists.
     """
 
+    asked: PassOptions
     data: DataSet
     journal: Journal
+    archive: Path
     model: v1.Model
     options: v1.RobustnessOptions
     settings: dict[str, Any]
@@ -103,22 +107,48 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
         OSError: A file cannot be read or written.
     """
     archive, model = _model(asked.model_store, asked.model)
-    options = _options(asked, model)
-    settings = _settings(asked, model, options)
+    options = attack_options(asked, model)
+    settings = record_settings(asked, model, options)
     with read_data_set(asked.folder, model.labels, asked.labels, asked.choice) as data:
         save = asked.save or Path(f"{prefix}-{model.name}")
         save.mkdir(parents=True, exist_ok=True)
-        work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device, asked.view)
-        workers = 1 if asked.device == "cuda" else asked.workers
         with Journal(save / JOURNAL, settings, fresh=asked.fresh) as journal:
-            with ProgressDisplay(err, options.norms[0]) as display:
-                progress = measure_pictures(work, data, journal, workers, display.show)
-            if progress.kept:
-                earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
-                err.print(earlier, soft_wrap=True)
+            measure(asked, archive, options, data, journal, err)
             if not any(journal.fingerprint(picture.file) for picture in data.pictures()):
-                raise AuditError(f"none of the {progress.total} pictures can be decoded")
-            yield Pass(data, journal, model, options, settings, save)
+                raise AuditError(f"none of the {len(data)} pictures can be decoded")
+            yield Pass(asked, data, journal, archive, model, options, settings, save)
+
+
+def measure(
+    asked: PassOptions,
+    archive: Path,
+    options: v1.RobustnessOptions,
+    data: Listed,
+    journal: Journal,
+    err: Console,
+    title: str = "",
+) -> None:
+    """Measures the pictures that a journal does not hold yet, with a progress bar.
+
+    Args:
+        asked: The folder of the pictures, and how to compute.
+        archive: Path of the packed model.
+        options: The options of the attack, with every default filled in.
+        data: The pictures.
+        journal: Their records.
+        err: Console for the progress.
+        title: What is measured; "" for the pass itself.
+
+    Raises:
+        Exception: As `measure_pictures`.
+    """
+    work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device, asked.view)
+    workers = 1 if asked.device == "cuda" else asked.workers
+    with ProgressDisplay(err, options.norms[0], title) as display:
+        progress = measure_pictures(work, data, journal, workers, display.show)
+    if progress.kept:
+        earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
+        err.print(f"{title}: {earlier}" if title else earlier, soft_wrap=True)
 
 
 def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
@@ -131,7 +161,12 @@ def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
     return next(iter(models.items()))
 
 
-def _options(asked: PassOptions, model: v1.Model) -> v1.RobustnessOptions:
+def attack_options(asked: PassOptions, model: v1.Model) -> v1.RobustnessOptions:
+    """The options of the attack, with every default filled in.
+
+    Raises:
+        WhyboxError: They do not fit the model.
+    """
     if asked.budget == DEADLINE:
         message = "an audit has no deadline; give fast, standard, thorough or a number of gradient evaluations"
         raise InvalidRequestError(message, field="robustness.budget")
@@ -141,7 +176,7 @@ def _options(asked: PassOptions, model: v1.Model) -> v1.RobustnessOptions:
     return options
 
 
-def _settings(asked: PassOptions, model: v1.Model, options: v1.RobustnessOptions) -> dict[str, Any]:
+def record_settings(asked: PassOptions, model: v1.Model, options: v1.RobustnessOptions) -> dict[str, Any]:
     """Everything that a record depends on, apart from its picture."""
     return {
         "model": model.name,

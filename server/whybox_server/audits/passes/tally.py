@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from whybox_server.audits.data.dataset import DataSet
+from whybox_server.audits.data.dataset import DataSet, Listed
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 
@@ -22,7 +22,7 @@ class Faults:
     failed: list[dict[str, str]] = field(default_factory=list)
 
 
-def faults(data: DataSet, journal: Journal) -> Faults:
+def faults(data: Listed, journal: Journal) -> Faults:
     """The pictures that were not measured, sorted by file."""
     found = Faults()
     for picture in data.pictures():

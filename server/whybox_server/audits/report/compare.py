@@ -1,6 +1,5 @@
 """Two audits of the same pictures side by side: paired changes of accuracy, of distances and of flags."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from whybox_server.audits.criticism.pictures import Floats
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES, read_column
-from whybox_server.audits.report.manifest import MANIFEST
+from whybox_server.audits.report.manifest import read_manifest
 from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, Estimate
 
 # Resamples are drawn in blocks of at most this many values, to bound memory.
@@ -94,7 +93,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
     Raises:
         DataSetError: A folder holds no audit, or the audits have no picture in common.
     """
-    manifests = _manifest(first), _manifest(second)
+    manifests = read_manifest(first), read_manifest(second)
     keys = _keys(first), _keys(second)
     both = keys[0].keys() & keys[1].keys()
     if not both:
@@ -117,14 +116,6 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
         changes=tuple(sorted(changes, key=lambda change: change.measure)),
         flags=tuple(_of_flags(*manifests)),
     )
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise DataSetError(f"{folder} holds no audit ({error}); give the folder that an audit wrote") from error
-    return manifest
 
 
 def _keys(folder: Path) -> dict[tuple[str, str | None, str], int]:

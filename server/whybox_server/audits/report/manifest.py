@@ -10,9 +10,11 @@ from typing import Any
 from whybox_server.audits.criticism.findings import EXAMPLES, Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
+from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes.journal import INTRINSIC, Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.groups import Group
+from whybox_server.audits.report.rounds import Rounds
 
 MANIFEST = "audit.json"
 """Name of the manifest in the folder of the results."""
@@ -28,6 +30,8 @@ _NOTES = {
     "flags": "one for each question that was asked, with the fields of the contract's BiasFlag; none of the states"
     " means unbiased",
     "tails": "for each flag, the share of its value among the prototypes and the criticisms",
+    "repeat": "how flagged distance effects were measured again, and with which pictures; null if none was",
+    "agreement": "how the attack of the paper ranks a sample of each class, beside the audit's; null if not asked for",
     "classes": f"the first {EXAMPLES} prototypes, criticisms and misclassified pictures of each class; {PICTURES} has"
     " all",
 }
@@ -61,6 +65,7 @@ def write_manifest(
     columns: Sequence[Mapping[str, Any]],
     groups: Sequence[Group],
     findings: Findings,
+    rounds: Rounds,
 ) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 
@@ -72,6 +77,7 @@ def write_manifest(
         columns: From `column_entries`.
         groups: Accuracy by group.
         findings: What the statistics say.
+        rounds: What was measured once they were known.
 
     Returns:
         Its content.
@@ -84,7 +90,8 @@ def write_manifest(
         "settings": settings,
         "statistics": found.pop("manifest"),
         "data": data,
-        "files": {PICTURES: {"sha256": digest_of(folder / PICTURES)}},
+        "files": {table: {"sha256": digest_of(folder / table)} for table in (PICTURES, *rounds.tables)},
+        **rounds.entries,
         **found,
         "columns": columns,
         "groups": [group.to_entries() for group in groups],
@@ -95,6 +102,22 @@ def write_manifest(
     part.replace(folder / MANIFEST)
     content: dict[str, Any] = json.loads(written)
     return content
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The content of the manifest of an audit.
+
+    Args:
+        folder: What `whybox-server audit` wrote.
+
+    Raises:
+        DataSetError: The folder holds no audit.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise DataSetError(f"{folder} holds no audit ({error}); give the folder that an audit wrote") from error
+    return manifest
 
 
 def column_entries(columns: Sequence[Column], intrinsic: Sequence[str], findings: Findings) -> list[dict[str, Any]]:

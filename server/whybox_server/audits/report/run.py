@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,16 +15,19 @@ from whybox_server.audits.criticism.pictures import CriticismError, Pictures, an
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.measurements import PictureTable
+from whybox_server.audits.notes import read_notes
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
-from whybox_server.audits.passes.run import PassOptions, measured
+from whybox_server.audits.passes.run import Pass, PassOptions, measured
 from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
 from whybox_server.audits.report.groups import groups
 from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, inputs_digest, write_manifest
+from whybox_server.audits.report.page.noting import write_notes
 from whybox_server.audits.report.page.write import PAGE, write_page
 from whybox_server.audits.report.predictions import predictions
+from whybox_server.audits.report.rounds import RoundOptions, Rounds, measure_rounds, planned
 
 _PREFIX = "audit"
 
@@ -41,6 +44,7 @@ class AuditOptions:
         confirm: Folder of another audit, whose pictures confirm what these find; None for none.
         save: Folder for the results; None for `audit-MODEL`, or `audit-TABLE`.
         thumbnails: Whether the page shows small copies of pictures.
+        rounds: What is measured once the findings are known.
     """
 
     source: PassOptions | None
@@ -50,10 +54,11 @@ class AuditOptions:
     confirm: Path | None
     save: Path | None
     thumbnails: bool = True
+    rounds: RoundOptions = field(default_factory=RoundOptions)
 
 
 class _Source(NamedTuple):
-    """What is audited: pictures with their records, and what the records depend on."""
+    """What is audited: pictures with their records, what the records depend on, and the pass, if there was one."""
 
     data: DataSet
     journal: Journal
@@ -61,6 +66,7 @@ class _Source(NamedTuple):
     norms: Sequence[str]
     settings: dict[str, Any]
     save: Path
+    done: Pass | None = None
 
 
 def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
@@ -79,6 +85,8 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         Exception: As `measured`, and as `predictions`.
     """
     with _source(asked, err) as source:
+        plan = {} if source.done is None else planned(source.done, asked.rounds)
+        notes = read_notes(source.save)
         copies = Copies(source.data, source.journal)
         missing = faults(source.data, source.journal)
         table = source.save / PICTURES
@@ -87,6 +95,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
             **source.settings,
             "choice": asdict(replace(asked.choice, intrinsic=(), roles=())),
             "confirm": None if asked.confirm is None else digest_of(asked.confirm / PICTURES),
+            **plan,
         }
         inputs = inputs_digest(settings | asdict(asked.criticism), source.data, source.journal)
         measurements = _measurements(table, source.data)
@@ -101,21 +110,28 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
             confirming=confirming,
             audit_id=audit_id(inputs),
         )
+        rounds = Rounds(findings)
+        if source.done is not None:
+            rounds = measure_rounds(source.done, copies, measurements, findings, options, plan, err)
+            findings = rounds.findings
         numbers = counts(source.data, copies, missing)
         intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
         columns = column_entries(source.data.columns, intrinsic, findings)
         everything, *others = groups(measurements)
         manifest = write_manifest(
-            source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings
+            source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings, rounds
         )
         pictures = source.data.folder if asked.thumbnails else None
         write_page(source.save, manifest, measurements, options, pictures)
+        write_notes(source.save / PAGE, notes)
         out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
-        for line in (*left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
+        for line in (*rounds.lines, *left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
         for shown in (words.accuracies(others), words.sentences(findings)):
             if shown is not None:
                 out.print(shown)
+        for line in words.lost_notes(notes, manifest):
+            out.print(line, markup=False, soft_wrap=True)
         for name in (MANIFEST, PICTURES, PAGE):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings
@@ -132,7 +148,8 @@ def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
     elif asked.source is not None:
         with measured(asked.source, _PREFIX, err) as done:
             yield _Source(
-                done.data, done.journal, done.model.labels, tuple(done.options.norms), done.settings, done.save
+                *(done.data, done.journal, done.model.labels, tuple(done.options.norms), done.settings, done.save),
+                done=done,
             )
     else:
         raise ValueError("an audit needs pictures or predictions")

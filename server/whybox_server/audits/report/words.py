@@ -1,12 +1,13 @@
 """The findings of an audit as text for a terminal."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from whybox_server.audits.criticism.findings import Findings, Flag
+from whybox_server.audits.notes import Note, by_flag, question, without_flag
 from whybox_server.audits.report.compare import Comparison
 from whybox_server.audits.report.groups import Group
 
@@ -29,10 +30,10 @@ def sentences(findings: Findings) -> Table | None:
     if len(shown) < len(flags):
         table.caption = f"{len(flags) - len(shown)} more in audit.json"
     table.add_column("state")
-    table.add_column("kind")
+    table.add_column("kind, id")
     table.add_column("finding", ratio=1)
     for flag in shown:
-        table.add_row(flag.state, flag.kind, _here(flag), style=_STYLES.get(flag.state))
+        table.add_row(flag.state, f"{flag.kind}\n{flag.id}", _here(flag), style=_STYLES.get(flag.state))
     return table
 
 
@@ -87,6 +88,26 @@ def changes(comparison: Comparison) -> Iterator[str]:
         yield f"{flag.kind} of {flag.class_label} with {flag.attribute} = {flag.value}: {states}"
     if not comparison.flags:
         yield "no flag changed its state"
+
+
+def lost_notes(notes: Sequence[Note], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each note on a flag that an audit does not have."""
+    for note in without_flag(notes, manifest):
+        yield f"this audit has no flag {note.flag} ({note.question}), but notes.json keeps a note on it: {_note(note)}"
+
+
+def noted_flags(notes: Sequence[Note], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """The flags of an audit with their ids and notes, a line for each, and the notes on flags that it does not have."""
+    own = by_flag(notes)
+    flags = sorted(manifest["flags"], key=lambda flag: (_ORDER.index(flag["state"]), flag["q_value"] or 0))
+    for flag in flags:
+        yield f"{flag['id']}  {flag['state']}  {question(flag)}"
+        yield from (f"  {_note(note)}" for note in own.get(flag["id"], ()))
+    yield from lost_notes(notes, manifest)
+
+
+def _note(note: Note) -> str:
+    return f"{note.name}, {note.date}, when it was {note.state} in audit {note.audit}: {note.text}"
 
 
 def _shown(flags: Sequence[Flag]) -> Sequence[Flag]:

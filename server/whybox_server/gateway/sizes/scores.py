@@ -30,6 +30,7 @@ def bias_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Serv
             audit_id=0,
             confounders=0,
             repeats=0,
+            notes=0,
             reasons=0,
         )
         for attribute in request.bias.attributes or [""]

@@ -35,6 +35,7 @@ from whybox_server.audits.report.page import write
 from whybox_server.audits.report.page.citations import FORMATS, Citations
 from whybox_server.audits.report.page.figures import strips
 from whybox_server.audits.report.page.write import LIMITS, PAGE, write_page
+from whybox_server.audits.report.rounds import Rounds
 from whybox_server.cli import app
 
 HOSTILE = "</style><script>alert(1)</script>\"'&amp;<img src=x onerror=alert(1)>{{ 7 * 7 }}"
@@ -126,7 +127,16 @@ class Audited:
             "unreadable": [{"file": f"{HOSTILE}{number}.jpg", "error": "<damaged>"} for number in range(faults)],
         }
         self.manifest = write_manifest(
-            *(folder, inputs, settings, data, column_entries([], (), findings), groups(measurements), findings)
+            *(
+                folder,
+                inputs,
+                settings,
+                data,
+                column_entries([], (), findings),
+                groups(measurements),
+                findings,
+                Rounds(findings),
+            )
         )
         write_page(folder, self.manifest, measurements, options, pictures)
         self.page = (folder / PAGE).read_text(encoding="utf-8")

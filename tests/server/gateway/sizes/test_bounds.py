@@ -86,6 +86,7 @@ def findings() -> v1.Bank:
                 message="easier to attack " * 100,
                 reasons=["one", "two" * 100],
                 repeats=[v1.Repeat(what="norm l2", effect=-0.4)] * 3,
+                notes=[v1.Note(text="ß" * 200, name="A. Reviewer", date="2026-03-04")] * 3,
             )
             for attribute in ATTRIBUTES[: index + 2]
         ]

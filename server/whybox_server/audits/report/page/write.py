@@ -15,6 +15,7 @@ from whybox_server.audits.criticism.pictures import Pictures
 from whybox_server.audits.criticism.verdicts import FLAGGED, INSUFFICIENT_DATA, NOT_DETECTED
 from whybox_server.audits.passes.pictures import PICTURES
 from whybox_server.audits.report.manifest import MANIFEST
+from whybox_server.audits.report.page import noting
 from whybox_server.audits.report.page.citations import Citations
 from whybox_server.audits.report.page.figures import POINTS, Forest, Strips, strips
 from whybox_server.audits.report.page.thumbnails import Thumbnail, thumbnails
@@ -97,7 +98,7 @@ def write_page(
     options: CriticismOptions,
     pictures: Path | None,
 ) -> None:
-    """Writes `PAGE`; the same findings give the same bytes.
+    """Writes `PAGE`, with places for notes; the same findings give the same bytes.
 
     Args:
         folder: Folder of the results, which holds the table of the pictures.
@@ -183,6 +184,7 @@ class _Page:
             "distance_flags": self._distances,
             "classes": [(place, self._by_kind(place, small)) for place in classes],
             "least_accurate": self._least_accurate(),
+            "place_of_notes": noting.place,
             "thumbnails": with_thumbnails,
             "tails": self._tails,
             "threshold": self._threshold,

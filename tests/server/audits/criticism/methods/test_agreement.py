@@ -1,9 +1,11 @@
 """Split halves and rank agreement."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from whybox_server.audits.criticism.methods.agreement import rank_agreement, split_half_agreement
 from whybox_server.audits.criticism.methods.effects import mean_difference
@@ -58,6 +60,36 @@ def test_both_halves_hold_half_of_each_group_and_whole_groups_of_duplicates() ->
 
 
 def test_rank_agreement() -> None:
-    assert rank_agreement(np.array([1.0, 2, 3, math.inf]), np.array([10.0, 20, 30, 40])) == pytest.approx(1)
-    assert rank_agreement(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
-    assert rank_agreement(np.array([1.0, 1.0]), np.array([3.0, 2])) is None
+    generator = np.random.default_rng(0)
+    distances = generator.exponential(size=50)
+    others = distances * generator.uniform(0.3, 3, 50)
+    others[7] = math.inf
+    found = rank_agreement(distances, others, 0)
+    assert found.rho == pytest.approx(stats.spearmanr(distances, others).statistic)
+    assert found.tau == pytest.approx(stats.kendalltau(stats.rankdata(distances), stats.rankdata(others)).statistic)
+    assert found.rho is not None
+    assert found.rho_low is not None
+    assert found.rho_high is not None
+    # The normal interval of a rho: Bonett and Wright (2000).
+    half = 1.96 * math.sqrt((1 + found.rho**2 / 2) / 47)
+    assert found.rho_low == pytest.approx(math.tanh(math.atanh(found.rho) - half), abs=0.08)
+    assert found.rho_high == pytest.approx(math.tanh(math.atanh(found.rho) + half), abs=0.08)
+    assert found == rank_agreement(distances, others, 0)
+
+
+RISING = np.arange(1.0, 20)
+# Most resamples of these hold one value.
+LONELY = np.append(np.ones(11), 2)
+
+
+@pytest.mark.parametrize(
+    ("distances", "others", "expected"),
+    [
+        (np.append(RISING, math.inf), np.arange(20.0) * 10, (1, 1, 1, 1)),
+        (RISING, -RISING, (-1, -1, -1, -1)),
+        (np.ones(19), RISING, (None, None, None, None)),
+        (LONELY, LONELY, (1, None, None, 1)),
+    ],
+)
+def test_rank_agreement_at_its_ends(distances: Floats, others: Floats, expected: tuple[float | None, ...]) -> None:
+    assert astuple(rank_agreement(distances, others, 0)) == pytest.approx(expected)

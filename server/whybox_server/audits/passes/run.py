@@ -1,6 +1,6 @@
 """The pass over a data set that all reports share: from the options of the command to a record of each picture."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,10 +17,13 @@ from whybox_server.archives import ArchiveError, read_store
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.journal import JOURNAL, Journal
-from whybox_server.audits.passes.pool import AuditError, measure_pictures
+from whybox_server.audits.passes.pool import AuditError, Progress, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.workers import Work
 from whybox_server.validation.robustness import check_possible, fill_robustness
+
+CALIBRATION = "calibration"
+"""Folder with the journal of the calibration pictures, below that of the results."""
 
 _DEFAULT_MODEL = "efficientnet-lite0"
 _LIBRARIES = ("whybox", "torch", "onnxruntime-gpu")
@@ -45,6 +48,8 @@ class PassOptions:
         seed: Seed of attacks that draw at random, and of the statistics.
         view: Whether the pictures are the model's views themselves, neither resized nor cropped.
         fresh: Whether to delete the measurements of earlier runs.
+        calibration: Table of the pictures that prediction sets rest on; None for none.
+        calibration_folder: Folder of these pictures; None for `folder`.
     """
 
     folder: Path
@@ -61,6 +66,8 @@ class PassOptions:
     view: bool
     fresh: bool
     choice: Choice = field(default_factory=Choice)
+    calibration: Path | None = None
+    calibration_folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,23 @@ class Pass:
     model: v1.Model
     options: v1.RobustnessOptions
     settings: dict[str, Any]
+    save: Path
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predicted pictures of a calibration table.
+
+    Attributes:
+        data: The pictures.
+        journal: A record of each of them, with its logits.
+        labels: Labels of the model's classes.
+        save: Folder for the results.
+    """
+
+    data: DataSet
+    journal: Journal
+    labels: Sequence[str]
     save: Path
 
 
@@ -106,19 +130,70 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
     options = _options(asked, model)
     settings = _settings(asked, model, options)
     with read_data_set(asked.folder, model.labels, asked.labels, asked.choice) as data:
-        save = asked.save or Path(f"{prefix}-{model.name}")
-        save.mkdir(parents=True, exist_ok=True)
+        save = _folder(asked, prefix, model)
         work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device, asked.view)
-        workers = 1 if asked.device == "cuda" else asked.workers
-        with Journal(save / JOURNAL, settings, fresh=asked.fresh) as journal:
-            with ProgressDisplay(err, options.norms[0]) as display:
-                progress = measure_pictures(work, data, journal, workers, display.show)
-            if progress.kept:
-                earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
-                err.print(earlier, soft_wrap=True)
+        with _journal(work, data, save, settings, asked, options.norms[0], err) as (journal, progress):
             if not any(journal.fingerprint(picture.file) for picture in data.pictures()):
                 raise AuditError(f"none of the {progress.total} pictures can be decoded")
             yield Pass(data, journal, model, options, settings, save)
+
+
+@contextmanager
+def predicted(asked: PassOptions, table: Path, prefix: str, err: Console) -> Generator[Predicted]:
+    """Predicts the pictures of a calibration table, without an attack; inside the block their journal is open.
+
+    The journal has a folder of its own below that of the results. Another attack or budget leaves the predictions
+    valid, and another table leaves the distances valid.
+
+    Args:
+        asked: The options of the audit.
+        table: The table.
+        prefix: As for `measured`.
+        err: Console for the progress.
+
+    Raises:
+        Exception: As `measured`; a table none of whose pictures can be decoded is no error.
+    """
+    archive, model = _model(asked.model_store, asked.model)
+    settings = {
+        name: value
+        for name, value in _settings(asked, model, _options(asked, model)).items()
+        if name not in ("attack", "norms", "budget", "seed")
+    }
+    folder = asked.calibration_folder or asked.folder
+    choice = Choice(label_column=asked.choice.label_column)
+    with read_data_set(folder, model.labels, table, choice) as data:
+        work = Work(archive, folder, None, asked.seed, asked.device, asked.view)
+        save = _folder(asked, prefix, model)
+        with _journal(work, data, save / CALIBRATION, settings, asked, None, err) as (journal, _):
+            yield Predicted(data, journal, model.labels, save)
+
+
+@contextmanager
+def _journal(
+    work: Work,
+    data: DataSet,
+    folder: Path,
+    settings: Mapping[str, Any],
+    asked: PassOptions,
+    norm: str | None,
+    err: Console,
+) -> Generator[tuple[Journal, Progress]]:
+    """A record of each picture, and how many earlier runs made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    workers = 1 if asked.device == "cuda" else asked.workers
+    with Journal(folder / JOURNAL, settings, fresh=asked.fresh) as journal:
+        with ProgressDisplay(err, norm) as display:
+            progress = measure_pictures(work, data, journal, workers, display.show)
+        if progress.kept:
+            earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
+            err.print(earlier, soft_wrap=True)
+        yield journal, progress
+
+
+def _folder(asked: PassOptions, prefix: str, model: v1.Model) -> Path:
+    """The folder for the results."""
+    return asked.save or Path(f"{prefix}-{model.name}")
 
 
 def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:

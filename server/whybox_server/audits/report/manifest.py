@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from whybox_server.audits.calibration.run import SCORES, Calibrated
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
@@ -28,6 +29,7 @@ _NOTES = {
     "flags": "one for each question that was asked, with the fields of the contract's BiasFlag; none of the states"
     " means unbiased",
     "tails": "for each flag, the share of its value among the prototypes and the criticisms",
+    "calibration": "the pictures that prediction sets rest on, and how often sets had the right class of others",
     "classes": "the prototypes and the criticisms of each class, and its misclassified pictures",
 }
 
@@ -60,6 +62,7 @@ def write_manifest(
     columns: Sequence[Mapping[str, Any]],
     groups: Sequence[Group],
     findings: Findings,
+    calibrated: Calibrated | None,
 ) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 
@@ -71,11 +74,15 @@ def write_manifest(
         columns: From `column_entries`.
         groups: Accuracy by group.
         findings: What the statistics say.
+        calibrated: The calibration of prediction sets; None without one.
 
     Returns:
         Its content.
     """
     found = findings.to_entries()
+    files = {PICTURES: {"sha256": digest_of(folder / PICTURES)}}
+    if calibrated is not None:
+        files[SCORES] = {"sha256": calibrated.sha256}
     manifest = {
         "audit": audit_id(inputs),
         "inputs_sha256": inputs,
@@ -83,10 +90,11 @@ def write_manifest(
         "settings": settings,
         "statistics": found.pop("manifest"),
         "data": data,
-        "files": {PICTURES: {"sha256": digest_of(folder / PICTURES)}},
+        "files": files,
         **found,
         "columns": columns,
         "groups": [group.to_entries() for group in groups],
+        "calibration": None if calibrated is None else calibrated.entries,
     }
     written = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     part = folder / f"{MANIFEST}.part"

@@ -1,7 +1,7 @@
 """The findings of an audit as text for a terminal."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -68,6 +68,21 @@ def accuracy(group: Group) -> str:
     interval = f"95 % interval {group.accuracy_low:.1%} to {group.accuracy_high:.1%}"
     sure = "" if group.confidence is None else f"; mean confidence {group.confidence:.1%}"
     return f"accuracy {group.accuracy:.1%} ({interval}), {group.right} of {group.n} pictures{sure}"
+
+
+def calibration(entries: Mapping[str, Any]) -> Iterator[str]:
+    """The calibration of prediction sets, a line for each method and level; see `calibrate`."""
+    if entries["state"] != "ok":
+        yield f"prediction sets: {entries['state']}: {entries['message']}"
+        return
+    measured = (
+        f"thresholds from {entries['n']} pictures of {entries['data_set']}, coverage of {entries['coverage_n']} others"
+    )
+    yield f"prediction sets: {measured}"
+    for each in entries["sets"]:
+        interval = f"95 % interval {each['ci_low']:.1%} to {each['ci_high']:.1%}"
+        size = "all classes" if each["threshold"] is None else f"{each['mean_size']:.2f} classes on average"
+        yield f"  {each['method']}, alpha {each['alpha']:g}: coverage {each['coverage']:.1%} ({interval}), {size}"
 
 
 def changes(comparison: Comparison) -> Iterator[str]:

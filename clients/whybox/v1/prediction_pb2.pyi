@@ -31,8 +31,8 @@ class PredictionOptions(_message.Message):
     set_method: _builtins.str
     """Method of a prediction set, "aps" or "lac"; empty for none. Both methods score each class, and the set has the
     classes whose score is at most a threshold that calibration pictures give:
-    - "aps" (Romano et al., arXiv:2006.02544): the probabilities of the class and of all more probable ones, added up,
-      without randomisation. Sets grow with how unsure the model is.
+    - "aps" (Romano et al., arXiv:2006.02544): the probability of all classes that rank before it, without
+      randomisation. Sets grow with how unsure the model is.
     - "lac" (Sadinle et al., arXiv:1609.00451): 1 - the probability of the class. These sets are the smallest on
       average.
     """

@@ -18,8 +18,8 @@ Ranks = npt.NDArray[np.int64]
 def probabilities(logits: Logits) -> Array:
     """Softmax of logits [classes]; summed in float64, so that the sum is 1 to about 1e-16."""
     exact = logits.astype(np.float64)
-    powers: Array = np.exp(exact - exact.max())
-    return powers / powers.sum()
+    powers = np.exp(exact - exact.max())
+    return np.asarray(powers / powers.sum(), dtype=np.float64)
 
 
 def ranking(logits: Logits) -> Ranks:
@@ -40,21 +40,24 @@ def lac(logits: Logits) -> Array:
 
 
 def aps(logits: Logits) -> Array:
-    """The probability of each class and of all that rank before it (Romano, Sesia and Candès, arXiv:2006.02544).
+    """The probability of all classes that rank before each class (Romano, Sesia and Candès, arXiv:2006.02544).
 
-    The paper subtracts a random share of the class's own probability. Here the score is not randomised, so that a
-    picture always has the same set; the promise holds as it does with it. Among equal logits the class with the lower
+    A set is then the paper's L(x; tau): the first classes whose probabilities add up to more than tau, the class that
+    passes tau included, and the score of a class is the smallest tau whose set has it. The paper's score adds a random
+    share of the class's own probability. Without it a picture always has the same set, the most probable class is in
+    every set, and the promise holds all the same. With the whole of it, the score of a sure and right answer would be
+    worse than that of an unsure one, and sets would be many times larger. Among equal logits the class with the lower
     index ranks first.
 
     Args:
         logits: [classes].
 
     Returns:
-        [classes], 0 to 1 and at most 1e-12 more, by rounding.
+        [classes], 0 for the most probable class, up to 1 and at most 1e-12 more, by rounding.
     """
     order = ranking(logits)
-    scores = np.empty(len(logits))
-    scores[order] = np.cumsum(probabilities(logits)[order])
+    scores = np.zeros(len(logits))
+    scores[order[1:]] = np.cumsum(probabilities(logits)[order])[:-1]
     return scores
 
 
@@ -101,8 +104,8 @@ def included(scores: Array, threshold: float, predicted: int) -> npt.NDArray[np.
     Args:
         scores: [classes].
         threshold: The largest score; infinite for all classes.
-        predicted: The most probable class, which each set has: an empty set would help no caller, and a larger set
-            keeps the promise.
+        predicted: The most probable class, which each set has: an empty set, as LAC can give, would help no caller, and
+            a larger one keeps the promise.
 
     Returns:
         [classes].

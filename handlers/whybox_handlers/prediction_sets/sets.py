@@ -80,10 +80,10 @@ def _promise(found: v1.PredictionSet, covered: int) -> str:
     """What a set promises, and what is special about it."""
     data_set, level = found.data_set, np.format_float_positional(100 * (1 - found.alpha), precision=10, trim="-")
     words = [
-        f"If requests resemble data set {data_set}, the set contains the right class in at least {level} % of the cases,"
-        " on average over such requests and not for each class or picture.",
-        f"It did so for {covered} of {found.coverage_n} other pictures of {data_set} ({100 * found.coverage:.1f} %, 95 %"
-        f" interval {100 * found.ci_low:.1f} % to {100 * found.ci_high:.1f} %).",
+        f"If requests resemble data set {data_set}, the set contains the right class in at least {level} % of the"
+        " cases, on average over such requests and not for each class or picture.",
+        f"It did so for {covered} of {found.coverage_n} other pictures of {data_set} ({100 * found.coverage:.1f} %,"
+        f" 95 % interval {100 * found.ci_low:.1f} % to {100 * found.ci_high:.1f} %).",
     ]
     if not found.HasField("threshold"):
         words.append(

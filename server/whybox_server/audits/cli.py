@@ -265,8 +265,8 @@ def audit(
         Path | None,
         typer.Option(
             help="Table of at least 100 other pictures (columns file and the class, as for --labels) that calibrate"
-            " prediction sets. They are predicted, never attacked, and are no part of the audit. A column split divides them"
-            " into calibration and test; without it, they are halved at random.",
+            " prediction sets. They are predicted, never attacked, and are no part of the audit. A column split divides"
+            " them into calibration and test; without it, they are halved at random.",
             metavar="TABLE",
         ),
     ] = None,

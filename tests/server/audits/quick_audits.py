@@ -2,15 +2,19 @@
 
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
 fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash, which is
-a tenth as large if the text begins with "near". Each takes MOMENT seconds.
+a tenth as large if the text begins with "near". Each takes MOMENT seconds. Logits of the two classes are made of the
+hash too.
 """
 
 import hashlib
 import os
 import time
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
+
+import numpy as np
 
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool
@@ -21,7 +25,8 @@ from whybox_server.cli import app
 
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     time.sleep(float(os.environ.get("MOMENT", "0")) * len(pictures))
-    return [_record(picture, (work.folder / picture.file).read_text()) for picture in pictures]
+    records = [_record(picture, (work.folder / picture.file).read_text()) for picture in pictures]
+    return records if work.options is not None else list(map(_unattacked, records))
 
 
 def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
@@ -48,6 +53,15 @@ def _record(picture: Labelled, text: str) -> Record:
     distance = (1 + int(digest[:4], 16)) / 2**16 / (10 if text.startswith("near") else 1)
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
     return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
+
+
+def _unattacked(record: Record) -> Record:
+    """As of a calibration picture: logits in place of distances."""
+    if not record.measured:
+        return record
+    logits = np.zeros(2, "<f4")
+    logits[record.predicted] = 0.1 + int(record.sha256[8:12], 16) / 2**13
+    return replace(record, norms={}, logits=logits.tobytes())
 
 
 if __name__ == "__main__":

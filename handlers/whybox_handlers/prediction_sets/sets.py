@@ -85,6 +85,11 @@ def _promise(found: v1.PredictionSet, covered: int) -> str:
         f"It did so for {covered} of {found.coverage_n} other pictures of {data_set} ({100 * found.coverage:.1f} %,"
         f" 95 % interval {100 * found.ci_low:.1f} % to {100 * found.ci_high:.1f} %).",
     ]
+    if found.ci_high < 1 - found.alpha:
+        words.append(
+            "That is less than promised: these calibration pictures are an unlucky draw, or the other pictures do not"
+            " resemble them."
+        )
     if not found.HasField("threshold"):
         words.append(
             f"The set has all classes, because {found.n} calibration pictures cannot resolve this alpha; they resolve"

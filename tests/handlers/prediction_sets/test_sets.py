@@ -75,8 +75,9 @@ def test_an_alpha_beyond_the_pictures_gives_all_classes() -> None:
     assert not found.HasField("threshold")
     assert (found.coverage, found.ci_high, found.top_class_added) == (1, 1, False)
     assert "at least 99.1 % of the cases" in found.message
-    assert "The set has all classes, because 100 calibration pictures cannot resolve this alpha; they resolve 0.0099 and" in (
-        found.message
+    assert (
+        "The set has all classes, because 100 calibration pictures cannot resolve this alpha; they resolve 0.0099 and"
+        in (found.message)
     )
 
 

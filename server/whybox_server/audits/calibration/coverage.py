@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scipy.stats import binomtest
+from scipy.stats import betabinom, binomtest
+
+from whybox_handlers.prediction_sets.scores import threshold_rank
 
 CONFIDENCE = 0.95
 """Level of the intervals."""
@@ -36,3 +38,23 @@ class Coverage:
     def to_entries(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
+
+
+def chance(covered: int, n: int, calibrated: int, alpha: float) -> float | None:
+    """How likely a coverage as low is by chance, if the pictures of both parts are exchangeable.
+
+    The number of covered pictures is then beta-binomial, or larger where scores are equal or the most probable class is
+    added to a set. The interval of the coverage knows the chance of the test pictures alone; this knows that of the
+    calibration pictures too.
+
+    Args:
+        covered: Number of test pictures whose set has the right class.
+        n: Number of test pictures.
+        calibrated: Number of calibration pictures.
+        alpha: Share of right classes that sets may miss.
+
+    Returns:
+        0 to 1; None if the calibration pictures cannot resolve `alpha`, so that sets have all classes.
+    """
+    rank = threshold_rank(calibrated, alpha)
+    return None if rank is None else float(betabinom.cdf(covered, n, rank, calibrated + 1 - rank))

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from rich.console import Console
 
 from whybox.v1.vocabulary import SET_METHODS
-from whybox_server.audits.calibration.coverage import CONFIDENCE, Coverage
+from whybox_server.audits.calibration.coverage import CONFIDENCE, Coverage, chance
 from whybox_server.audits.calibration.pictures import PARTS, Calibrating, check_parts, divided, left_out
 from whybox_server.audits.calibration.scoring import scores_of, set_sizes, threshold
 from whybox_server.audits.data.dataset import DataSet
@@ -131,6 +131,7 @@ def calibrate(done: Predicted, table: Path, data: DataSet, journal: Journal, see
                     "alpha": alpha,
                     "threshold": limit if math.isfinite(limit) else None,
                     **_coverage(second, covered).to_entries(),
+                    "p_value": chance(int(covered[second].sum()), len(second), len(first), alpha),
                     **_size_entries([sizes[method, alpha][number] for number in second]),
                     "by_class": _by_class(second, labels, covered, done.labels),
                 }

@@ -62,7 +62,7 @@ def write_manifest(
     columns: Sequence[Mapping[str, Any]],
     groups: Sequence[Group],
     findings: Findings,
-    calibrated: Calibrated | None,
+    calibrated: Calibrated | None = None,
 ) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 

@@ -82,7 +82,8 @@ def calibration(entries: Mapping[str, Any]) -> Iterator[str]:
     for each in entries["sets"]:
         interval = f"95 % interval {each['ci_low']:.1%} to {each['ci_high']:.1%}"
         size = "all classes" if each["threshold"] is None else f"{each['mean_size']:.2f} classes on average"
-        yield f"  {each['method']}, alpha {each['alpha']:g}: coverage {each['coverage']:.1%} ({interval}), {size}"
+        chance = "" if each["p_value"] is None else f"; as low by chance: p = {each['p_value']:.2g}"
+        yield f"  {each['method']}, alpha {each['alpha']:g}: coverage {each['coverage']:.1%} ({interval}{chance}), {size}"
 
 
 def changes(comparison: Comparison) -> Iterator[str]:

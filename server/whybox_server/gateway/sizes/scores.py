@@ -9,7 +9,7 @@ from whybox_server.gateway.sizes.served import Served
 # Between the names in a list.
 _SEPARATOR_BYTES = 2
 # The promise of a set, its coverage, and what is special about it.
-_SET_SENTENCES = 4
+_SET_SENTENCES = 5
 
 
 def prediction_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Served]) -> list[int]:  # noqa: ARG001

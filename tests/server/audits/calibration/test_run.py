@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pyarrow import parquet
-from scipy.stats import beta
+from scipy.stats import beta, binom
 from typer.testing import CliRunner, Result
 
 from whybox import v1
@@ -71,6 +71,13 @@ def rows_of(pets: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def _as_low(covered: int, n: int, rank: int, beyond: int) -> float:
+    """The chance of at most `covered` of `n`, when the coverage of a calibration is Beta(rank, beyond)."""
+    shares, weights = np.polynomial.legendre.leggauss(400)
+    shares, weights = (shares + 1) / 2, weights / 2
+    return float(np.sum(weights * beta.pdf(shares, rank, beyond) * binom.cdf(covered, n, shares)))
+
+
 def test_every_number_follows_from_the_table_of_scores(pets: Path, store: Path) -> None:
     found = calibrated(pets, store, others(pets.parent, 401))["calibration"]
     rows = rows_of(pets)
@@ -90,6 +97,8 @@ def test_every_number_follows_from_the_table_of_scores(pets: Path, store: Path) 
         assert each["ci_low"] == pytest.approx(beta.ppf(0.025, sum(covered), 201 - sum(covered)))
         high = beta.ppf(0.975, sum(covered) + 1, 200 - sum(covered)) if sum(covered) < 200 else 1
         assert each["ci_high"] == pytest.approx(high)
+        rank = int(np.ceil(202 * (1 - alpha) - 1e-9))
+        assert each["p_value"] == pytest.approx(_as_low(sum(covered), 200, rank, 202 - rank), abs=1e-6)
         sizes = [row[f"{method}.size.{alpha:g}"] for row in second]
         assert each["mean_size"] == pytest.approx(np.mean(sizes))
         assert set(sizes) <= {1, 2}
@@ -138,7 +147,15 @@ def test_pictures_that_do_not_count(pets: Path, store: Path) -> None:
     assert (found["pictures"], found["usable"], found["state"]) == (107, 100, "ok")
     assert found["left_out"] == {"unreadable": 2, "failed": 1, "contradictory": 2, "audited": 1, "copy": 1}
     left = {row["file"]: row["left_out"] for row in rows_of(pets) if row["left_out"]}
-    assert list(left.values()) == ["unreadable", "failed", "audited", "copy", "contradictory", "contradictory", "unreadable"]
+    assert list(left.values()) == [
+        "unreadable",
+        "failed",
+        "audited",
+        "copy",
+        "contradictory",
+        "contradictory",
+        "unreadable",
+    ]
     assert {(row["part"], row["lac"]) for row in rows_of(pets) if row["left_out"]} == {("", None)}
 
 
@@ -146,7 +163,9 @@ def test_the_audited_pictures_calibrate_nothing(pets: Path, store: Path) -> None
     rows = [["file", "label"], *([f"{name}/{n}.jpg", name] for n in range(AUDITED) for name in [("dog", "cat")[n % 2]])]
     done = audited(pets, store, "--calibration", _write(pets.parent / "same.csv", rows))
     assert done.exit_code == 0, done.output
-    words = f"0 of 12 calibration pictures are usable (left out: 12 audited); prediction sets need at least {MIN_PICTURES}"
+    words = (
+        f"0 of 12 calibration pictures are usable (left out: 12 audited); prediction sets need at least {MIN_PICTURES}"
+    )
     assert f"prediction sets: insufficient_data: {words}" in " ".join(done.stdout.split())
 
 
@@ -226,7 +245,9 @@ def test_other_parts_are_refused(pets: Path, store: Path) -> None:
     table = others(pets.parent, 3, split=["test", "train", "calibration"])
     done = audited(pets, store, "--calibration", table, "--calibration-folder", pets.parent / "others")
     assert done.exit_code == 1
-    assert "0001.jpg: column 'split' holds 'train'; a calibration table has the parts calibration and test" in done.stderr
+    assert (
+        "0001.jpg: column 'split' holds 'train'; a calibration table has the parts calibration and test" in done.stderr
+    )
     assert not (pets.parent / "save" / "audit.parquet").exists()
 
 

@@ -83,7 +83,8 @@ def calibration(entries: Mapping[str, Any]) -> Iterator[str]:
         interval = f"95 % interval {each['ci_low']:.1%} to {each['ci_high']:.1%}"
         size = "all classes" if each["threshold"] is None else f"{each['mean_size']:.2f} classes on average"
         chance = "" if each["p_value"] is None else f"; as low by chance: p = {each['p_value']:.2g}"
-        yield f"  {each['method']}, alpha {each['alpha']:g}: coverage {each['coverage']:.1%} ({interval}{chance}), {size}"
+        coverage = f"coverage {each['coverage']:.1%} ({interval}{chance})"
+        yield f"  {each['method']}, alpha {each['alpha']:g}: {coverage}, {size}"
 
 
 def changes(comparison: Comparison) -> Iterator[str]:

@@ -52,9 +52,10 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
 
 def test_options_reach_the_request(run: Callable[..., Result], gateway: FakeGateway) -> None:
     arguments = (
-        "--model lite2 --top-k 3 --set lac --set-alpha 0.2 --method grad_cam --method rise --target 4 "
-        "--target tabby --contrast 7 --max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions "
-        "--quality deletion --quality stability --norm l2 --budget fast --attack ddn --picture change --picture adversarial --transfer "
+        "--model lite2 --top-k 3 --set lac --set-alpha 0.2 --method grad_cam --method rise --target 4 --target tabby "
+        "--contrast 7 --max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions "
+        "--quality deletion --quality stability --norm l2 --budget fast --attack ddn --picture change "
+        "--picture adversarial --transfer "
         "--twin grad_cam --corruption noise --corruption fog --attribute indoors --sigma 0.5 --samples 200 "
         "--alpha 0.01 --seed 5 --view --timeout 9"
     )

@@ -75,10 +75,17 @@ def test_an_alpha_beyond_the_pictures_gives_all_classes() -> None:
     assert not found.HasField("threshold")
     assert (found.coverage, found.ci_high, found.top_class_added) == (1, 1, False)
     assert "at least 99.1 % of the cases" in found.message
-    assert (
-        "The set has all classes, because 100 calibration pictures cannot resolve this alpha; they resolve 0.0099 and"
-        in (found.message)
-    )
+    assert "The set has all classes, because 100 calibration pictures cannot resolve this alpha" in found.message
+    assert "they resolve 0.0099 and more." in found.message
+
+
+def test_a_coverage_below_the_promise_is_said() -> None:
+    # Sets had the right class of 50 of 50 pictures at rank 100, and of 40 at rank 81.
+    assert "less than promised" not in asked("aps", 0.01).message
+    assert "less than promised" not in asked("aps", 0.2).message
+    low = v1.Audit(id="a1", calibration=CALIBRATION)
+    low.calibration.coverage_n = 100
+    assert "That is less than promised" in asked("aps", 0.2, low).message
 
 
 @pytest.mark.parametrize(("method", "added"), [("aps", False), ("lac", True)])

@@ -224,7 +224,7 @@ def test_scores_of_another_audit_are_refused(pets: Path, store: Path) -> None:
     calibrated(pets, store, others(pets.parent, 100))
     save = pets.parent / "save"
     shutil.copy(save / "audit.parquet", save / SCORES)
-    with pytest.raises(DataSetError, match="is not the table that the audit in .* was made with"):
+    with pytest.raises(DataSetError, match=r"is not the table that the audit in .* was made with"):
         read_bank(save)
 
 

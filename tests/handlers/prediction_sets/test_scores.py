@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,23 +101,27 @@ def test_thinned_scores_never_understate_a_threshold(n: int, most: int) -> None:
         assert place == 0 or ranks[place - 1] < rank
 
 
-class _NotRandomised(APSConformityScore):
-    """MAPIE's APS, which subtracts the whole of the class's own probability instead of a random share."""
+def _lac(peer: LACConformityScore, right: np.typing.NDArray[np.int64], shares: Array) -> Any:
+    """MAPIE's scores."""
+    return peer.get_conformity_scores(right, shares, y_enc=right)
 
-    def get_conformity_scores(self, y, y_pred, y_enc=None, **kwargs):  # noqa: ARG002 (MAPIE's signature)
-        scores, self.cutoff = self.get_true_label_cumsum_proba(y, y_pred, self.classes)
-        return scores - np.take_along_axis(y_pred, y_enc.reshape(-1, 1), axis=1)
+
+def _aps(peer: APSConformityScore, right: np.typing.NDArray[np.int64], shares: Array) -> Any:
+    """MAPIE's scores, which lose the whole of the class's own probability instead of a random share."""
+    scores, _ = peer.get_true_label_cumsum_proba(right, shares, np.arange(CLASSES))
+    return scores - np.take_along_axis(shares, right.reshape(-1, 1), axis=1)
 
 
 @pytest.mark.parametrize("n", [50, 333])
-@pytest.mark.parametrize(("method", "oracle"), [("lac", LACConformityScore), ("aps", _NotRandomised)])
-def test_thresholds_and_sets_are_those_of_mapie(method: str, oracle: type[APSConformityScore], n: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "peer", "score"), [("lac", LACConformityScore(), _lac), ("aps", APSConformityScore(), _aps)]
+)
+def test_thresholds_and_sets_are_those_of_mapie(method: str, peer: Any, score: Callable[..., Any], n: int) -> None:
     alphas = [0.05, 0.1, 0.2, 0.5]
     logits, right = drawn(n, n)
     others, _ = drawn(1, 200)
-    peer = oracle()
     peer.set_external_attributes(classes=np.arange(CLASSES))
-    theirs = peer.get_conformity_scores(right, np.stack(list(map(probabilities, logits))), y_enc=right)
+    theirs = score(peer, right, np.stack(list(map(probabilities, logits))))
     ours = [SCORES[method](row)[label] for row, label in zip(logits, right, strict=True)]
     np.testing.assert_allclose(theirs.ravel(), ours, atol=1e-12)
 

@@ -63,8 +63,13 @@ def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.M
 
 def test_only_pictures_that_are_not_attacked_keep_their_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_classifier", lambda *_: None)
-    asked = []
-    monkeypatch.setattr(handlers, "measure", lambda *given, **_: asked.append(given[3]) or [MEASURED["wrong"]])
+    asked: list[object] = []
+
+    def measure(*given: object, **_: object) -> list[object]:
+        asked.append(given[3])
+        return [MEASURED["wrong"]]
+
+    monkeypatch.setattr(handlers, "measure", measure)
     (tmp_path / "a").write_text("a")
     [record] = workers.measure_batch(workers.Work(tmp_path, tmp_path, None, 0, "cpu"), [Labelled("a", 3)])
     assert asked == [None]

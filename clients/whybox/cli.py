@@ -20,6 +20,7 @@ from whybox.v1.vocabulary import (
     DEFAULT_METHOD,
     ENCODINGS,
     MEASUREMENTS,
+    SET_METHODS,
 )
 
 app = typer.Typer(
@@ -34,6 +35,8 @@ _ANALYZE_EXAMPLES = """\
 [bold]Examples[/bold]
 
 whybox analyze dog.jpg
+
+whybox analyze dog.jpg --part prediction --set aps --set-alpha 0.05
 
 whybox analyze dog.jpg --method grad_cam --method integrated_gradients --save maps
 
@@ -125,6 +128,19 @@ def analyze(
         typer.Option(metavar="WHAT", help=f"Measure each map, one of {_listed(MEASUREMENTS)}, or all."),
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Number of classes to show; default: 5.")] = None,
+    set_method: Annotated[
+        str | None,
+        typer.Option(
+            "--set",
+            metavar="METHOD",
+            help=f"Show the prediction set, the classes that may be right, by one of {_listed(SET_METHODS)}; default:"
+            " no set.",
+        ),
+    ] = None,
+    set_alpha: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Share of right classes that sets may miss; default: 0.1."),
+    ] = None,
     norms: Annotated[
         list[str] | None,
         typer.Option("--norm", metavar="NORM", help="Norm to measure robustness in; default: linf."),

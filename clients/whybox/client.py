@@ -13,7 +13,7 @@ from whybox._messages.requests import analysis_request, known
 from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
 from whybox.arguments import number, text
-from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, RobustnessOptions
+from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, PredictOptions, RobustnessOptions
 from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
 from whybox.v1 import AnalyzeRequest, GetModelRequest
 from whybox.v1.errors import FailedPreconditionError
@@ -62,8 +62,8 @@ class Client:
 
         Args:
             image: The picture.
-            **options: See `AnalyzeOptions`, which includes `MapOptions`, `AttackOptions`, `SmoothingOptions` and
-                `CallOptions`.
+            **options: See `AnalyzeOptions`, which includes `SetOptions`, `MapOptions`, `AttackOptions`,
+                `SmoothingOptions` and `CallOptions`.
         """
         request = self._request(image, options)
         call = self._address(request, options)
@@ -80,15 +80,21 @@ class Client:
         call = self._address(request, options)
         return read_stream(self._transport.stream(request, call), request.image)
 
-    def predict(self, image: ImageInput, *, top_k: int | None = None, **call: Unpack[CallOptions]) -> Prediction:
+    def predict(self, image: ImageInput, *, top_k: int | None = None, **options: Unpack[PredictOptions]) -> Prediction:
         """The most probable classes.
 
         Args:
             image: The picture.
             top_k: Number of classes to return; None for 5, or all classes of a model with fewer.
-            **call: See `CallOptions`.
+            **options: See `SetOptions` and `CallOptions`.
+
+        Example:
+            >>> chosen = client.predict("dog.jpg", set_method="aps", set_alpha=0.05).prediction_set
+            >>> [score.label for score in chosen.classes]
+            ['dalmatian', 'English setter']
         """
-        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **known(call, CallOptions)).prediction)
+        chosen = known(options, PredictOptions)
+        return _computed(self.analyze(image, parts="prediction", top_k=top_k, **chosen).prediction)
 
     def explain(
         self, image: ImageInput, methods: Iterable[str] | str = DEFAULT_METHOD, **options: Unpack[ExplainOptions]

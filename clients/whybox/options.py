@@ -129,8 +129,25 @@ class SmoothingOptions(TypedDict, total=False):
     alpha: float | None
 
 
-class AnalyzeOptions(ExplainOptions, AttackOptions, SmoothingOptions, total=False):
-    """What `Client.analyze` and `Client.stream` take: the following, and the options of maps, attacks, noise and calls.
+class SetOptions(TypedDict, total=False):
+    """Which prediction set is given: the classes that may be right, with a promise of how often the right one is there.
+
+    Attributes:
+        set_method: "aps" (sets grow with how unsure the model is) or "lac" (the smallest sets on average). Default: no
+            set.
+        set_alpha: Share of requests whose right class the set may miss, above 0 and at most 0.5. Default: 0.1.
+    """
+
+    set_method: str | None
+    set_alpha: float | None
+
+
+class PredictOptions(SetOptions, CallOptions, total=False):
+    """What `Client.predict` takes beside `top_k`: `SetOptions` and `CallOptions`."""
+
+
+class AnalyzeOptions(SetOptions, ExplainOptions, AttackOptions, SmoothingOptions, total=False):
+    """What `Client.analyze` and `Client.stream` take: the following, and the options listed above.
 
     The client refuses an option of a part that is not computed.
 

@@ -22,6 +22,7 @@ from whybox_handlers.models.runtime import versions
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Clock, Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run
+from whybox_handlers.prediction_sets.sets import prediction_set
 from whybox_handlers.robustness.draws import Draws
 from whybox_handlers.robustness.measurement import Measured, measure_robustness, view_picture
 from whybox_handlers.robustness.smoothing import Piece, certify
@@ -157,6 +158,8 @@ class Analyzer:
         best = subject.order[: options.top_k]
         part.classes.extend(self._classifier.score(subject.logits, index) for index in best)
         part.view.CopyFrom(subject.view)
+        if options.set_method:
+            part.prediction_set.CopyFrom(prediction_set(self._classifier, subject, options))
 
     def _flag(self, part: v1.Bias, options: v1.BiasOptions, subject: Subject) -> None:
         predicted = self._classifier.score(subject.logits, subject.predicted)

@@ -54,7 +54,25 @@ def whole_answer() -> v1.AnalyzeResponse:
         request_id="overwritten",
         model="lite0",
         version="1.0",
-        prediction=v1.Prediction(classes=[dog, cat], view=view),
+        prediction=v1.Prediction(
+            classes=[dog, cat],
+            view=view,
+            prediction_set=v1.PredictionSet(
+                state="ok",
+                method="aps",
+                alpha=0.05,
+                classes=[dog, cat],
+                n=250,
+                data_set="pets",
+                audit_id="audit-1",
+                coverage=0.94,
+                ci_low=0.9,
+                ci_high=0.97,
+                coverage_n=200,
+                threshold=0.875,
+                message="If requests resemble data set pets, it is right.",
+            ),
+        ),
         explanations=[
             v1.Explanation(
                 index=0,

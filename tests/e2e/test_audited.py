@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from presence import present
@@ -23,7 +26,26 @@ DALMATIAN = 251
 
 
 @pytest.fixture(scope="module")
-def audit(archive: Path, dalmatian: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calibration(pictures: dict[Path, int], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 160 pictures: the corners of each of the 20, upright and upside down."""
+    folder = tmp_path_factory.mktemp("calibration")
+    rows = [["file", "label"]]
+    for path, label in pictures.items():
+        picture = Image.open(path).convert("RGB")
+        across, down = picture.width * 2 // 3, picture.height * 2 // 3
+        for corner in range(4):
+            left, top = corner % 2 * (picture.width - across), corner // 2 * (picture.height - down)
+            part = picture.crop((left, top, left + across, top + down))
+            for turned in (part, ImageOps.flip(part)):
+                rows.append([f"{len(rows):03}.png", str(label)])
+                turned.save(folder / rows[-1][0])
+    with (folder / "corners.csv").open("w", newline="") as table:
+        csv.writer(table).writerows(rows)
+    return folder / "corners.csv"
+
+
+@pytest.fixture(scope="module")
+def audit(archive: Path, dalmatian: bytes, calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The audit of one picture in twelve variants, half of them mirrored, attacked with two gradients each."""
     folder = tmp_path_factory.mktemp("audit")
     data = folder / "dogs"
@@ -37,6 +59,7 @@ def audit(archive: Path, dalmatian: bytes, tmp_path_factory: pytest.TempPathFact
     with (folder / "dogs.csv").open("w", newline="") as table:
         csv.writer(table).writerows(rows)
     given = [data, "--labels", folder / "dogs.csv", "--model-store", archive.parent, "--save", folder / "audit"]
+    given += ["--calibration", calibration, "--calibration-folder", calibration.parent]
     done = CliRunner().invoke(app, ["audit", *map(str, given), "--model", MODEL, "--workers", "1", "--budget", "2"])
     assert done.exit_code == 0, done.output
     return folder / "audit"
@@ -118,9 +141,45 @@ def test_the_percentile_of_an_audited_picture(client: Client, audit: Path) -> No
 def test_the_model_says_which_audit_it_carries(client: Client, audit: Path) -> None:
     carried = present(client.model(MODEL).audit)
     assert (carried.id, carried.data_set, carried.pictures, carried.classes) == (report(audit)["audit"], "dogs", 12, 1)
+    sets = present(carried.calibration)
+    assert (sets.state, sets.data_set, sets.methods) == ("ok", "corners", ("aps", "lac"))
     assert (carried.attributes, carried.budget, carried.trained_on, carried.differences) == (("mirrored",), 2, 1, ())
     [listed] = client.models()
     assert listed.audit == carried
+
+
+@pytest.mark.parametrize("method", ["aps", "lac"])
+@pytest.mark.parametrize("view", [False, True])
+def test_the_set_has_the_classes_up_to_the_threshold(
+    client: Client, audit: Path, calibration: Path, method: str, view: bool
+) -> None:
+    rows = parquet.read_table(audit / "calibration.parquet").to_pylist()
+    scores = sorted(row[method] for row in rows if row["part"] == "calibration")
+    picture = Image.open(calibration.parent / rows[40]["file"])
+    shown = np.asarray(picture.resize((224, 224)) if view else picture)
+    answer = client.predict(shown, top_k=1000, set_method=method, set_alpha=0.2, view=view)
+    found = present(answer.prediction_set)
+    assert (found.state, found.method, found.alpha) == ("ok", method, 0.2)
+    assert (found.n, found.data_set) == (len(scores), "corners")
+    limit = scores[math.ceil((len(scores) + 1) * 0.8 - 1e-9) - 1]
+    assert found.threshold == limit
+    shares = np.array([score.probability for score in answer.classes])
+    inside = (np.cumsum(shares) - shares if method == "aps" else 1 - shares) <= limit
+    inside[0] = True
+    expected = [score.index for score, kept in zip(answer.classes, inside, strict=True) if kept]
+    assert [score.index for score in found.classes] == expected
+    levels = report(audit)["calibration"]["sets"]
+    [level] = [each for each in levels if (each["method"], each["alpha"]) == (method, 0.2)]
+    evidence = (found.coverage, found.ci_low, found.ci_high, found.coverage_n)
+    assert evidence == tuple(level[name] for name in ("coverage", "ci_low", "ci_high", "n"))
+    assert found.message.startswith("If requests resemble data set corners, the set contains the right class in at le")
+
+
+def test_a_set_can_have_all_classes(client: Client, dalmatian: bytes) -> None:
+    found = present(client.predict(dalmatian, top_k=1, set_method="lac", set_alpha=0.0001).prediction_set)
+    assert len(found.classes) == 1000
+    assert found.threshold is None
+    assert "The set has all classes" in found.message
 
 
 def test_json_has_the_evidence(server: Server, dalmatian: bytes) -> None:

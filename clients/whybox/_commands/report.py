@@ -13,6 +13,7 @@ from whybox._commands.robustness_report import attack_lines, corruption_marks
 from whybox._words.bias import audit_words
 from whybox._words.explanations import evaluations_words, randomisation_words
 from whybox._words.parts import SHOWN_PARTS, ShownPart
+from whybox._words.prediction import set_lines
 from whybox._words.shared import Line, Tone, percent_words
 from whybox.results import Analysis, Method, ModelInfo, Prediction
 
@@ -61,12 +62,14 @@ def _lines(row: ShownPart, part: Any) -> Iterator[Padding]:
         yield _styled(line)
 
 
-def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa: ARG001 (bars stand for the lines)
+def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa: ARG001 (bars stand for lines)
     table = Table.grid(padding=(0, 2))
     for score in part.classes:
         bar = Bar(1.0, 0, score.probability, width=_BAR_WIDTH, color="cyan")
         table.add_row(Text(score.label), Text(percent_words(score.probability), justify="right"), bar)
     yield _indented(table)
+    if part.prediction_set is not None:
+        yield from map(_styled, set_lines(part.prediction_set))
 
 
 def _robustness(row: ShownPart, part: Any) -> Iterator[Padding]:

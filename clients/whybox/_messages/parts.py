@@ -10,7 +10,7 @@ from whybox import results
 from whybox._messages.bias import ask_bias, read_bias
 from whybox._messages.certified import ask_certified, read_certified
 from whybox._messages.explanations import ask_explanations, read_explanation
-from whybox._messages.prediction import ask_prediction, read_prediction
+from whybox._messages.prediction import PREDICTION_OPTIONS, ask_prediction, read_prediction
 from whybox._messages.robustness import ask_robustness, read_robustness
 from whybox.options import AnalyzeOptions, AttackOptions, MapOptions, PartName, SmoothingOptions
 
@@ -36,7 +36,7 @@ class Part:
 
 
 PARTS = (
-    Part("prediction", ("top_k",), ask_prediction, read_prediction),
+    Part("prediction", PREDICTION_OPTIONS, ask_prediction, read_prediction),
     Part("explanations", ("methods", *MapOptions.__annotations__), ask_explanations, read_explanation),
     Part("robustness", tuple(AttackOptions.__annotations__), ask_robustness, read_robustness),
     Part("bias", ("attributes",), ask_bias, read_bias),

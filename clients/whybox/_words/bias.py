@@ -28,6 +28,10 @@ def audit_words(audit: Audit) -> str:
     ]
     if audit.trained_on:
         words.append(f"trained on {audit.trained_on} of the pictures")
+    if (calibration := audit.calibration) is not None:
+        sets = ", ".join(calibration.methods) or calibration.state.replace("_", " ")
+        pictures = f"{calibration.n} pictures of {calibration.data_set} and tested on {calibration.coverage_n}"
+        words.append(f"prediction sets ({sets}) calibrated on {pictures}")
     if audit.differences:
         words.append(f"stale: the audited version {audit.version} had other {' and '.join(audit.differences)}")
     return "; ".join(words)

@@ -14,6 +14,7 @@ from whybox.results.model import (
     AttackCheck,
     Audit,
     BatchSizes,
+    Calibration,
     CorruptionKind,
     Digests,
     Method,
@@ -23,7 +24,7 @@ from whybox.results.model import (
     RandomisationTest,
 )
 from whybox.results.part import Part
-from whybox.results.prediction import ClassScore, Prediction, View
+from whybox.results.prediction import ClassScore, Prediction, PredictionSet, View
 from whybox.results.quality import Curve, Quality, Stability
 from whybox.results.receipt import PartTiming, Receipt, Timings
 from whybox.results.regions import Region, Regions
@@ -37,6 +38,7 @@ __all__ = [
     "BatchSizes",
     "Bias",
     "BiasFlag",
+    "Calibration",
     "Certified",
     "ClassScore",
     "Corruption",
@@ -55,6 +57,7 @@ __all__ = [
     "Part",
     "PartTiming",
     "Prediction",
+    "PredictionSet",
     "Preprocessing",
     "Quality",
     "RandomisationTest",

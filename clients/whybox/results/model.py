@@ -215,6 +215,27 @@ class BatchSizes:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The calibration pictures that prediction sets rest on.
+
+    Attributes:
+        state: "ok", or "insufficient_data".
+        data_set: Name of the pictures: that of their table.
+        pictures: Number of usable pictures.
+        n: Number of those that the thresholds come from.
+        coverage_n: Number of the others, on which coverage was measured.
+        methods: Methods of prediction sets that are calibrated.
+    """
+
+    state: str
+    data_set: str
+    pictures: int
+    n: int
+    coverage_n: int
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Audit:
     """An audit whose findings are packed with a model.
 
@@ -235,6 +256,7 @@ class Audit:
         differences: What differs between the audited model and this one; every flag is "stale" if anything does.
         bank_sha256: Digest of the findings and distances.
         largest_findings: Size of the longest findings on a class, in bytes.
+        calibration: The pictures that prediction sets rest on, or None if the audit had none.
     """
 
     id: str
@@ -253,6 +275,7 @@ class Audit:
     differences: tuple[str, ...]
     bank_sha256: str
     largest_findings: int
+    calibration: Calibration | None
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,57 @@ class View:
 
 
 @dataclass(frozen=True)
+class PredictionSet:
+    """The classes that may be right, from split conformal prediction.
+
+    The promise is about requests like the calibration pictures, drawn at random: it holds on average over them, not for
+    each class or each picture.
+
+    Attributes:
+        state: "ok", "not_calibrated", "insufficient_data" or "stale"; only "ok" comes with classes.
+        method: "aps" or "lac".
+        alpha: Share of requests whose right class the set may miss.
+        classes: The classes of the set, the most probable first; the most probable class of all is among them.
+        n: Number of calibration pictures that the threshold comes from; this and the coverage are None without a set.
+        data_set: Name of the calibration pictures.
+        audit_id: Id of the audit that the calibration belongs to; empty without an audit.
+        coverage: Share of other pictures of the data set whose set has the right class, 0 to 1.
+        ci_low: Lower end of its 95 % interval.
+        ci_high: Upper end of its 95 % interval.
+        coverage_n: Number of these pictures.
+        threshold: The largest score of a class in the set; None without a set, and for a set of all classes because
+            `alpha` is smaller than the calibration pictures can resolve.
+        top_class_added: Whether no class has a score up to the threshold, so that the set is the most probable class
+            alone.
+        message: What the set promises, or why there is none and what helps.
+    """
+
+    state: str
+    method: str
+    alpha: float
+    classes: tuple[ClassScore, ...]
+    n: int | None
+    data_set: str
+    audit_id: str
+    coverage: float | None
+    ci_low: float | None
+    ci_high: float | None
+    coverage_n: int | None
+    threshold: float | None
+    top_class_added: bool
+    message: str
+
+
+@dataclass(frozen=True)
 class Prediction(Part):
     """The most probable classes.
 
     Attributes:
         classes: Most probable first.
         view: The part of the picture that the model looked at, or None if the server does not say.
+        prediction_set: The classes that may be right, or None if no set was asked for.
     """
 
     classes: tuple[ClassScore, ...]
     view: View | None
+    prediction_set: PredictionSet | None

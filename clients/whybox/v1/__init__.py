@@ -26,6 +26,7 @@ from whybox.v1.model_pb2 import (
     AttackCheck,
     Audit,
     BatchSizes,
+    Calibration,
     CorruptionKind,
     Digests,
     Method,
@@ -34,7 +35,7 @@ from whybox.v1.model_pb2 import (
     Preprocessing,
     RandomisationTest,
 )
-from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, View
+from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, PredictionSet, View
 from whybox.v1.receipt_pb2 import Receipt
 from whybox.v1.robustness_pb2 import (
     Corruption,
@@ -46,7 +47,7 @@ from whybox.v1.robustness_pb2 import (
     Transfer,
     Twin,
 )
-from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, Work, WorkResult
+from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, SetThresholds, Work, WorkResult
 
 __all__ = [
     "AnalyzeRequest",
@@ -60,6 +61,7 @@ __all__ = [
     "Bias",
     "BiasFlag",
     "BiasOptions",
+    "Calibration",
     "Certified",
     "CertifiedOptions",
     "ClassScore",
@@ -83,6 +85,7 @@ __all__ = [
     "PartTiming",
     "Prediction",
     "PredictionOptions",
+    "PredictionSet",
     "Preprocessing",
     "Quality",
     "RandomisationTest",
@@ -93,6 +96,7 @@ __all__ = [
     "Repeat",
     "Robustness",
     "RobustnessOptions",
+    "SetThresholds",
     "Stability",
     "Tensor",
     "Timings",

@@ -154,6 +154,7 @@ class Audit(_message.Message):
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     BANK_SHA256_FIELD_NUMBER: _builtins.int
     LARGEST_FINDINGS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the audit; every flag repeats it."""
     data_set: _builtins.str
@@ -198,6 +199,10 @@ class Audit(_message.Message):
         "stale" and percentiles are absent. Packing allows it only with --allow-stale.
         """
 
+    @_builtins.property
+    def calibration(self) -> Global___Calibration:
+        """The calibration pictures that prediction sets rest on; absent if the audit had none."""
+
     def __init__(
         self,
         *,
@@ -217,14 +222,59 @@ class Audit(_message.Message):
         differences: _abc.Iterable[_builtins.str] | None = ...,
         bank_sha256: _builtins.str = ...,
         largest_findings: _builtins.int = ...,
+        calibration: Global___Calibration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "digests", b"digests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "calibration", b"calibration", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Audit: _TypeAlias = Audit  # noqa: Y015
+
+@_typing.final
+class Calibration(_message.Message):
+    """Pictures of a data set of their own from which prediction sets get their thresholds; see PredictionOptions.set_method."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    DATA_SET_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    COVERAGE_N_FIELD_NUMBER: _builtins.int
+    METHODS_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"ok", or "insufficient_data"."""
+    data_set: _builtins.str
+    """Name of the data set: that of its table, without its ending."""
+    pictures: _builtins.int
+    """Number of usable pictures: labelled, decoded, counted once, and not among the audited ones."""
+    n: _builtins.int
+    """Number of those that the thresholds come from."""
+    coverage_n: _builtins.int
+    """Number of the others, on which coverage was measured."""
+    @_builtins.property
+    def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Methods of prediction sets that are calibrated: "aps", "lac"."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        data_set: _builtins.str = ...,
+        pictures: _builtins.int = ...,
+        n: _builtins.int = ...,
+        coverage_n: _builtins.int = ...,
+        methods: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage_n", b"coverage_n", "data_set", b"data_set", "methods", b"methods", "n", b"n", "pictures", b"pictures", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
 
 @_typing.final
 class BatchSizes(_message.Message):

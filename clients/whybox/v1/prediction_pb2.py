@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/prediction.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\"1\n\x11PredictionOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x42\x08\n\x06_top_k\"w\n\nPrediction\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\"?\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"o\n\x04View\x12\x15\n\rpicture_width\x18\x01 \x01(\x05\x12\x16\n\x0epicture_height\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awhybox/v1/prediction.proto\x12\twhybox.v1\x1a\x17google/rpc/status.proto\"k\n\x11PredictionOptions\x12\x12\n\x05top_k\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\nset_method\x18\x02 \x01(\t\x12\x16\n\tset_alpha\x18\x03 \x01(\x01H\x01\x88\x01\x01\x42\x08\n\x06_top_kB\x0c\n\n_set_alpha\"\xa9\x01\n\nPrediction\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12&\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x15.whybox.v1.ClassScore\x12\x1d\n\x04view\x18\x03 \x01(\x0b\x32\x0f.whybox.v1.View\x12\x30\n\x0eprediction_set\x18\x04 \x01(\x0b\x32\x18.whybox.v1.PredictionSet\"\xfd\x02\n\rPredictionSet\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12&\n\x07\x63lasses\x18\x04 \x03(\x0b\x32\x15.whybox.v1.ClassScore\x12\x0e\n\x01n\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x64\x61ta_set\x18\x06 \x01(\t\x12\x10\n\x08\x61udit_id\x18\x07 \x01(\t\x12\x15\n\x08\x63overage\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x13\n\x06\x63i_low\x18\t \x01(\x01H\x02\x88\x01\x01\x12\x14\n\x07\x63i_high\x18\n \x01(\x01H\x03\x88\x01\x01\x12\x17\n\ncoverage_n\x18\x0b \x01(\x05H\x04\x88\x01\x01\x12\x16\n\tthreshold\x18\x0c \x01(\x01H\x05\x88\x01\x01\x12\x17\n\x0ftop_class_added\x18\r \x01(\x08\x12\x0f\n\x07message\x18\x0e \x01(\tB\x04\n\x02_nB\x0b\n\t_coverageB\t\n\x07_ci_lowB\n\n\x08_ci_highB\r\n\x0b_coverage_nB\x0c\n\n_threshold\"?\n\nClassScore\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05label\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\"o\n\x04View\x12\x15\n\rpicture_width\x18\x01 \x01(\x05\x12\x16\n\x0epicture_height\x18\x02 \x01(\x05\x12\x0c\n\x04left\x18\x03 \x01(\x01\x12\x0b\n\x03top\x18\x04 \x01(\x01\x12\r\n\x05width\x18\x05 \x01(\x01\x12\x0e\n\x06height\x18\x06 \x01(\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
   _globals['_PREDICTIONOPTIONS']._serialized_start=66
-  _globals['_PREDICTIONOPTIONS']._serialized_end=115
-  _globals['_PREDICTION']._serialized_start=117
-  _globals['_PREDICTION']._serialized_end=236
-  _globals['_CLASSSCORE']._serialized_start=238
-  _globals['_CLASSSCORE']._serialized_end=301
-  _globals['_VIEW']._serialized_start=303
-  _globals['_VIEW']._serialized_end=414
+  _globals['_PREDICTIONOPTIONS']._serialized_end=173
+  _globals['_PREDICTION']._serialized_start=176
+  _globals['_PREDICTION']._serialized_end=345
+  _globals['_PREDICTIONSET']._serialized_start=348
+  _globals['_PREDICTIONSET']._serialized_end=729
+  _globals['_CLASSSCORE']._serialized_start=731
+  _globals['_CLASSSCORE']._serialized_end=794
+  _globals['_VIEW']._serialized_start=796
+  _globals['_VIEW']._serialized_end=907
 # @@protoc_insertion_point(module_scope)

@@ -24,19 +24,40 @@ class PredictionOptions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TOP_K_FIELD_NUMBER: _builtins.int
+    SET_METHOD_FIELD_NUMBER: _builtins.int
+    SET_ALPHA_FIELD_NUMBER: _builtins.int
     top_k: _builtins.int
     """Number of classes to return, 1 to the number of the model's classes. Default 5."""
+    set_method: _builtins.str
+    """Method of a prediction set, "aps" or "lac"; empty for none. Both methods score each class, and the set has the
+    classes whose score is at most a threshold that calibration pictures give:
+    - "aps" (Romano et al., arXiv:2006.02544): the probability of all classes that rank before it, without
+      randomisation. Sets grow with how unsure the model is.
+    - "lac" (Sadinle et al., arXiv:1609.00451): 1 - the probability of the class. These sets are the smallest on
+      average.
+    """
+    set_alpha: _builtins.float
+    """Share of requests whose right class the prediction set may miss, above 0 and at most 0.5. Default 0.1 with
+    `set_method`; refused without it.
+    """
     def __init__(
         self,
         *,
         top_k: _builtins.int | None = ...,
+        set_method: _builtins.str = ...,
+        set_alpha: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "top_k", b"top_k"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_set_alpha", b"_set_alpha", "_top_k", b"_top_k", "set_alpha", b"set_alpha", "top_k", b"top_k"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_k", b"_top_k", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_set_alpha", b"_set_alpha", "_top_k", b"_top_k", "set_alpha", b"set_alpha", "set_method", b"set_method", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__set_alpha: _TypeAlias = _typing.Literal["set_alpha"]  # noqa: Y015
+    _WhichOneofArgType__set_alpha: _TypeAlias = _typing.Literal["_set_alpha", b"_set_alpha"]  # noqa: Y015
     _WhichOneofReturnType__top_k: _TypeAlias = _typing.Literal["top_k"]  # noqa: Y015
     _WhichOneofArgType__top_k: _TypeAlias = _typing.Literal["_top_k", b"_top_k"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__set_alpha) -> _WhichOneofReturnType__set_alpha | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__top_k) -> _WhichOneofReturnType__top_k | None: ...
 
 Global___PredictionOptions: _TypeAlias = PredictionOptions  # noqa: Y015
@@ -48,6 +69,7 @@ class Prediction(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    PREDICTION_SET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why this part is missing."""
@@ -62,20 +84,132 @@ class Prediction(_message.Message):
     def view(self) -> Global___View:
         """The size of the sent picture, and the part of it that the model saw."""
 
+    @_builtins.property
+    def prediction_set(self) -> Global___PredictionSet:
+        """The classes that may be right, with a promise of how often the right one is among them. Absent unless
+        PredictionOptions.set_method asks for it.
+        """
+
     def __init__(
         self,
         *,
         status: _status_pb2.Status | None = ...,
         classes: _abc.Iterable[Global___ClassScore] | None = ...,
         view: Global___View | None = ...,
+        prediction_set: Global___PredictionSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prediction_set", b"prediction_set", "status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "status", b"status", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "prediction_set", b"prediction_set", "status", b"status", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Prediction: _TypeAlias = Prediction  # noqa: Y015
+
+@_typing.final
+class PredictionSet(_message.Message):
+    """A set of classes from split conformal prediction. Its promise is about requests like the calibration pictures, drawn
+    at random: it holds on average over them, not for each class or each picture.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    DATA_SET_FIELD_NUMBER: _builtins.int
+    AUDIT_ID_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    CI_LOW_FIELD_NUMBER: _builtins.int
+    CI_HIGH_FIELD_NUMBER: _builtins.int
+    COVERAGE_N_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    TOP_CLASS_ADDED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"ok"; "not_calibrated": the model was packed without calibration pictures; "insufficient_data": there were too few;
+    "stale": another version of the model was calibrated. Only "ok" comes with classes.
+    """
+    method: _builtins.str
+    """Method, as in PredictionOptions.set_method."""
+    alpha: _builtins.float
+    """Share of requests whose right class the set may miss, as in PredictionOptions.set_alpha."""
+    n: _builtins.int
+    """Number of calibration pictures that the threshold comes from."""
+    data_set: _builtins.str
+    """Name of the calibration pictures: that of their table, without its ending."""
+    audit_id: _builtins.str
+    """Id of the audit that the calibration belongs to; empty without an audit."""
+    coverage: _builtins.float
+    """Share of `coverage_n` other pictures of the data set, used for nothing else, whose set has the right class, 0 to 1."""
+    ci_low: _builtins.float
+    """Lower end of the 95 % interval of the coverage (Clopper-Pearson)."""
+    ci_high: _builtins.float
+    """Upper end of this interval."""
+    coverage_n: _builtins.int
+    """Number of pictures that the coverage was measured on."""
+    threshold: _builtins.float
+    """The largest score of a class in the set. Absent without a set, and if `alpha` is smaller than the calibration
+    pictures can resolve: the set then has all classes.
+    """
+    top_class_added: _builtins.bool
+    """True if no class has a score up to the threshold. The set is then the most probable class alone."""
+    message: _builtins.str
+    """What the set promises, or why there is none and what helps, in sentences for people."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassScore]:
+        """The classes of the set, the most probable first. The most probable class of all is always among them."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        method: _builtins.str = ...,
+        alpha: _builtins.float = ...,
+        classes: _abc.Iterable[Global___ClassScore] | None = ...,
+        n: _builtins.int | None = ...,
+        data_set: _builtins.str = ...,
+        audit_id: _builtins.str = ...,
+        coverage: _builtins.float | None = ...,
+        ci_low: _builtins.float | None = ...,
+        ci_high: _builtins.float | None = ...,
+        coverage_n: _builtins.int | None = ...,
+        threshold: _builtins.float | None = ...,
+        top_class_added: _builtins.bool = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_coverage", b"_coverage", "_coverage_n", b"_coverage_n", "_n", b"_n", "_threshold", b"_threshold", "ci_high", b"ci_high", "ci_low", b"ci_low", "coverage", b"coverage", "coverage_n", b"coverage_n", "n", b"n", "threshold", b"threshold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_coverage", b"_coverage", "_coverage_n", b"_coverage_n", "_n", b"_n", "_threshold", b"_threshold", "alpha", b"alpha", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "classes", b"classes", "coverage", b"coverage", "coverage_n", b"coverage_n", "data_set", b"data_set", "message", b"message", "method", b"method", "n", b"n", "state", b"state", "threshold", b"threshold", "top_class_added", b"top_class_added"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ci_high: _TypeAlias = _typing.Literal["ci_high"]  # noqa: Y015
+    _WhichOneofArgType__ci_high: _TypeAlias = _typing.Literal["_ci_high", b"_ci_high"]  # noqa: Y015
+    _WhichOneofReturnType__ci_low: _TypeAlias = _typing.Literal["ci_low"]  # noqa: Y015
+    _WhichOneofArgType__ci_low: _TypeAlias = _typing.Literal["_ci_low", b"_ci_low"]  # noqa: Y015
+    _WhichOneofReturnType__coverage: _TypeAlias = _typing.Literal["coverage"]  # noqa: Y015
+    _WhichOneofArgType__coverage: _TypeAlias = _typing.Literal["_coverage", b"_coverage"]  # noqa: Y015
+    _WhichOneofReturnType__coverage_n: _TypeAlias = _typing.Literal["coverage_n"]  # noqa: Y015
+    _WhichOneofArgType__coverage_n: _TypeAlias = _typing.Literal["_coverage_n", b"_coverage_n"]  # noqa: Y015
+    _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
+    _WhichOneofArgType__n: _TypeAlias = _typing.Literal["_n", b"_n"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_high) -> _WhichOneofReturnType__ci_high | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ci_low) -> _WhichOneofReturnType__ci_low | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage) -> _WhichOneofReturnType__coverage | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage_n) -> _WhichOneofReturnType__coverage_n | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n) -> _WhichOneofReturnType__n | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+
+Global___PredictionSet: _TypeAlias = PredictionSet  # noqa: Y015
 
 @_typing.final
 class ClassScore(_message.Message):

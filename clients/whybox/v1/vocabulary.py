@@ -51,5 +51,14 @@ MAX_BUDGET = 1000
 ALL = "all"
 """Alone in a list of names: all there are (`ExplanationOptions.quality`, `RobustnessOptions.corruptions`)."""
 
+SET_METHODS = ("aps", "lac")
+"""`PredictionOptions.set_method`."""
+
+DEFAULT_SET_ALPHA = 0.1
+"""`PredictionOptions.set_alpha`."""
+
+MAX_SET_ALPHA = 0.5
+"""The largest `PredictionOptions.set_alpha`."""
+
 RUNNING, CERTIFIED, ABSTAINED = "running", "certified", "abstained"
 """`Certified.state`."""

@@ -160,6 +160,7 @@ class Bank(_message.Message):
 
     AUDIT_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def audit(self) -> _model_pb2.Audit:
         """What Model.audit says of it. In an archive this field is absent, because the manifest has it."""
@@ -168,19 +169,60 @@ class Bank(_message.Message):
     def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditedClass]:
         """The audited classes, by index."""
 
+    @_builtins.property
+    def thresholds(self) -> _containers.RepeatedCompositeFieldContainer[Global___SetThresholds]:
+        """The thresholds of prediction sets; empty without calibration."""
+
     def __init__(
         self,
         *,
         audit: _model_pb2.Audit | None = ...,
         classes: _abc.Iterable[Global___AuditedClass] | None = ...,
+        thresholds: _abc.Iterable[Global___SetThresholds] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "classes", b"classes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit", b"audit", "classes", b"classes", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Bank: _TypeAlias = Bank  # noqa: Y015
+
+@_typing.final
+class SetThresholds(_message.Message):
+    """The thresholds of one method of prediction sets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    COVERED_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """Method, as in PredictionOptions.set_method."""
+    @_builtins.property
+    def thresholds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Scores of calibration pictures in rising order. Of n pictures and m scores these are the scores with the ranks
+        ceil(j n / m), for j = 1 to m.
+        """
+
+    @_builtins.property
+    def covered(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """For each threshold, the number of pictures, out of Calibration.coverage_n, whose set has the right class."""
+
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        thresholds: _abc.Iterable[_builtins.float] | None = ...,
+        covered: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "method", b"method", "thresholds", b"thresholds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetThresholds: _TypeAlias = SetThresholds  # noqa: Y015
 
 @_typing.final
 class AuditedClass(_message.Message):

@@ -23,15 +23,17 @@ class Measured:
 
     Attributes:
         predicted: Index of the class with the largest logit.
-        confidence: Softmax probability of that class, 0 to 1.
+        logits: [classes], of the serving network; float32.
+        confidence: Softmax probability of the predicted class, 0 to 1.
         embedding: [D], float32: see `embeddings`; None for a network without features.
         covariates: What the picture looks like, by name; see `covariates`.
         perceptual_hash: 64 bits; few of them differ between near-duplicates.
         distances: One for each norm of the options, as the service answers them; empty if the prediction is wrong,
-            because such a picture is at distance 0 from an error.
+            because such a picture is at distance 0 from an error, and without an attack.
     """
 
     predicted: int
+    logits: Tensor
     confidence: float
     embedding: Tensor | None
     covariates: Mapping[str, float]
@@ -43,7 +45,7 @@ def measure(
     classifier: Classifier,
     images: Sequence[bytes],
     labels: Sequence[int],
-    options: v1.RobustnessOptions,
+    options: v1.RobustnessOptions | None,
     seed: int,
     *,
     view: bool = False,
@@ -54,7 +56,7 @@ def measure(
         classifier: The model.
         images: Encoded pictures.
         labels: Index of the right class of each.
-        options: With every default filled in; the budget is a number.
+        options: With every default filled in; the budget is a number. None attacks nothing.
         seed: For attacks that draw at random; the same for each picture.
         view: Whether the pictures are the model's views themselves; see `Classifier.see`.
 
@@ -72,7 +74,7 @@ def measure(
             measured.append(error)
             continue
         measured.append(looked_at)
-        if subject.predicted == label:
+        if options is not None and subject.predicted == label:
             searching = measure_robustness(Case(classifier, subject, seed), options, Passes(Limits()))
             attacked[index] = looked_at, Task(searching, Limits())
     run(classifier, [task for _, task in attacked.values()])
@@ -88,6 +90,7 @@ def _unattacked(classifier: Classifier, subject: Subject) -> Measured:
     predicted = subject.predicted
     return Measured(
         predicted,
+        subject.logits,
         float(subject.probabilities[predicted]),
         embedding(classifier, subject),
         covariates(subject),

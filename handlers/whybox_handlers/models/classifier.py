@@ -120,6 +120,7 @@ class Classifier:
         batch_sizes: How many rows may share a pass on a processor; without a `runtime` they are not known, and each row
             has its own.
         audited: What the audit of `model.audit` found, by the index of the class; empty without an audit.
+        thresholds: The thresholds of prediction sets, one for each method of `model.audit.calibration`.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class Classifier:
         self.device = device
         self.batch_sizes = batch_sizes or v1.BatchSizes()
         self.audited = {} if bank is None else {audited.class_index: audited for audited in bank.classes}
+        self.thresholds = () if bank is None else tuple(bank.thresholds)
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:

@@ -19,7 +19,7 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
             then "stale"; workers mark them.
 
     Returns:
-        The findings and distances for the archive.
+        The findings, distances and thresholds for the archive.
 
     Raises:
         PackError: The audit is of another model.
@@ -37,7 +37,7 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
     del audit.differences[:]
     audit.differences.extend(differing)
     audit.largest_findings = max((_size(audited.findings, audit) for audited in bank.classes), default=0)
-    serialized = v1.Bank(classes=bank.classes).SerializeToString(deterministic=True)
+    serialized = v1.Bank(classes=bank.classes, thresholds=bank.thresholds).SerializeToString(deterministic=True)
     audit.bank_sha256 = sha256(serialized)
     model.audit.CopyFrom(audit)
     return serialized

@@ -9,6 +9,7 @@ import numpy as np
 from google.protobuf import json_format
 
 from whybox import v1
+from whybox_server.audits.calibration.thresholds import read_calibration, read_thresholds
 from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.data.columns import TRAINED_ON
 from whybox_server.audits.data.errors import DataSetError
@@ -87,7 +88,11 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
         version=settings["version"],
     )
     json_format.ParseDict(settings["digests"], audit.digests)
-    return v1.Bank(audit=audit, classes=classes)
+    thresholds = []
+    if manifest["calibration"] is not None:
+        audit.calibration.CopyFrom(read_calibration(manifest))
+        thresholds = read_thresholds(folder, manifest)
+    return v1.Bank(audit=audit, classes=classes, thresholds=thresholds)
 
 
 def _flags(manifest: Mapping[str, Any], notes: Mapping[str, Sequence[Note]]) -> dict[int, list[v1.BiasFlag]]:

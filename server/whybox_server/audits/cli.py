@@ -262,6 +262,19 @@ def audit(
     fail_on: Annotated[
         Literal["flagged"] | None, typer.Option(help="Exit with status 3 if anything is flagged, for pipelines.")
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of at least 100 other pictures (columns file and the class, as for --labels) that calibrate"
+            " prediction sets. They are predicted, never attacked, and are no part of the audit. A column split divides"
+            " them into calibration and test; without it, they are halved at random.",
+            metavar="TABLE",
+        ),
+    ] = None,
+    calibration_folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the pictures of --calibration. Default: DIR.", metavar="DIR"),
+    ] = None,
     no_repeat: Annotated[
         bool,
         typer.Option(
@@ -300,6 +313,8 @@ def audit(
 
     [cyan]whybox-server audit photos/ --labels photos.csv --where render=0 --attribute wheelchair --confounder wide[/]
 
+    [cyan]whybox-server audit photos/ --labels photos.csv --calibration others.csv --calibration-folder others/[/]
+
     [cyan]whybox-server audit --predictions predictions.parquet --fail-on flagged[/]
 
     [cyan]whybox-server audit compare audit-before/ audit-after/[/]
@@ -329,6 +344,10 @@ def audit(
             raise DataSetError("--predictions is a table with labels itself; leave --labels out")
         if predictions is not None and agreement:
             raise DataSetError("--agreement compares attacks, and --predictions makes none; leave one of them out")
+        if calibration is not None and predictions is not None:
+            raise DataSetError("--calibration needs a model, and --predictions has none; give the folder of pictures")
+        if calibration_folder is not None and calibration is None:
+            raise DataSetError("--calibration-folder holds the pictures of a table; give it with --calibration")
         choice = Choice(
             label_column=label_column,
             attributes=tuple(attribute or ()),
@@ -369,6 +388,8 @@ def audit(
                 seed=seed,
                 view=view,
                 fresh=fresh,
+                calibration=calibration,
+                calibration_folder=calibration_folder,
             )
         rounds = RoundOptions(repeat=not no_repeat, agreement=agreement)
         asked = AuditOptions(source, predictions, choice, criticism, confirm, save, not no_thumbnails, rounds)

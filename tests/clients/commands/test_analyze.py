@@ -17,6 +17,8 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
     for words in (
         "lite0 1.0",
         "golden retriever 75.0 %",
+        "prediction set (aps, alpha 0.05), 2 classes: golden retriever 75.0 %, tabby 0.0 % If requests resemble data "
+        "set pets, it is right. Explanations",
         "grad_cam: evidence for golden retriever; 1 gradient, 1 forward pass",
         "integrated_gradients: why golden retriever rather than tabby (and against it); completeness gap +0.250 of "
         "+10.00 logits; stopped by evaluations at residual 7.1 %; 50 gradients, 2 forward passes",
@@ -51,9 +53,10 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
 
 def test_options_reach_the_request(run: Callable[..., Result], gateway: FakeGateway) -> None:
     arguments = (
-        "--model lite2 --top-k 3 --method grad_cam --method rise --target 4 --target tabby --contrast 7 "
-        "--max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions --quality deletion "
-        "--quality stability --norm l2 --budget fast --attack ddn --picture change --picture adversarial --transfer "
+        "--model lite2 --top-k 3 --set lac --set-alpha 0.2 --method grad_cam --method rise --target 4 --target tabby "
+        "--contrast 7 --max-evaluations 9 --tolerance 0 --baseline blur --encoding float32 --encoding regions "
+        "--quality deletion --quality stability --norm l2 --budget fast --attack ddn --picture change "
+        "--picture adversarial --transfer "
         "--twin grad_cam --corruption noise --corruption fog --attribute indoors --sigma 0.5 --samples 200 "
         "--alpha 0.01 --seed 5 --view --timeout 9"
     )
@@ -77,7 +80,7 @@ def test_options_reach_the_request(run: Callable[..., Result], gateway: FakeGate
     assert request == v1.AnalyzeRequest(
         model="lite2",
         image=request.image,
-        prediction=v1.PredictionOptions(top_k=3),
+        prediction=v1.PredictionOptions(top_k=3, set_method="lac", set_alpha=0.2),
         explanations=maps,
         robustness=v1.RobustnessOptions(
             norms=["l2"],

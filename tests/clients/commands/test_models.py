@@ -43,6 +43,7 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
             trained_on=7,
             version="0.9",
             differences=["weights", "preprocessing"],
+            calibration=v1.Calibration(state="ok", data_set="pets", n=250, coverage_n=200, methods=["aps", "lac"]),
         ),
         methods=methods,
         attacks=[
@@ -72,7 +73,8 @@ def test_models(run: Callable[..., Result], gateway: FakeGateway) -> None:
     text = " ".join(result.stdout.split())
     for words in (
         "audit audit-1: 424 pictures of chairs, 2 classes; attributes: wheelchair, wide; fmn, 6 evaluations, linf, l2; "
-        "trained on 7 of the pictures; stale: the audited version 0.9 had other weights and preprocessing",
+        "trained on 7 of the pictures; prediction sets (aps, lac) calibrated on 250 pictures of pets and tested on "
+        "200; stale: the audited version 0.9 had other weights and preprocessing",
         "rise Masks. up to 4000 forward evaluations, tolerance 10.0 % passed the randomisation test (similarity 0.10, "
         "limit 0.50; pictures: 2, evaluations for a map: at most 128)",
         "guided_backprop Gradients. failed the randomisation test: its maps stay similar when weights are randomised (",

@@ -27,6 +27,10 @@ EVERYTHING = {"prediction": {}, "explanations": [{"method": "grad_cam"}], "robus
             {"parts": "prediction", "top_k": np.array(3), "seed": torch.tensor(7), "view": np.bool_(True)},
             {"prediction": {"top_k": 3}, "seed": 7, "view": True},
         ),
+        (
+            {"parts": "prediction", "set_method": "aps", "set_alpha": np.float64(0.25)},
+            {"prediction": {"set_method": "aps", "set_alpha": 0.25}},
+        ),
         ({"parts": "bias", "view": None}, {"bias": {}}),
         ({"parts": "robustness", "budget": np.float64(30)}, {"robustness": {"budget": "30"}}),
         (

@@ -3,16 +3,19 @@
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
 fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash. It is a
 tenth as large if the text begins with "near", and below 12 evaluations also if it begins with "faint". "brittle" fails
-from 12 evaluations on, which otherwise find a tenth less; i_fgsm finds two to three times as much. Each picture takes
-MOMENT seconds.
+from 12 evaluations on, which otherwise find a tenth less; i_fgsm finds two to three times as much. Without an attack
+there are logits of the two classes, made of the hash too. Each picture takes MOMENT seconds.
 """
 
 import hashlib
 import os
 import time
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
+
+import numpy as np
 
 from whybox import v1
 from whybox_server.audits.data.dataset import Labelled
@@ -24,8 +27,9 @@ from whybox_server.cli import app
 
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     time.sleep(float(os.environ.get("MOMENT", "0")) * len(pictures))
-    options = v1.RobustnessOptions.FromString(work.options)
-    return [_record(picture, (work.folder / picture.file).read_text(), options) for picture in pictures]
+    options = None if work.options is None else v1.RobustnessOptions.FromString(work.options)
+    records = [_record(picture, (work.folder / picture.file).read_text(), options) for picture in pictures]
+    return records if options is not None else list(map(_unattacked, records))
 
 
 def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Generator[list[Record]]:
@@ -34,12 +38,12 @@ def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Gener
         yield measure_batch(work, [picture])
 
 
-def _record(picture: Labelled, text: str, options: v1.RobustnessOptions) -> Record:
+def _record(picture: Labelled, text: str, options: v1.RobustnessOptions | None) -> Record:
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.partition("\n")[0]
     if text == "unreadable":
         return Record(picture.file, digest, picture.label, None, error="damaged")
-    small = int(options.budget) < 12
+    small = options is None or int(options.budget) < 12
     if (text == "failed" and "MENDED" not in os.environ) or (text == "brittle" and not small):
         return Record(picture.file, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
     looks: dict[str, Any] = {
@@ -52,10 +56,19 @@ def _record(picture: Labelled, text: str, options: v1.RobustnessOptions) -> Reco
         return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)
     near = text.startswith("near") or (text.startswith("faint") and small)
     distance = (1 + int(digest[:4], 16)) / 2**16 / (10 if near else 1) * (1 if small else 0.9)
-    if options.attack == "i_fgsm":
+    if options is not None and options.attack == "i_fgsm":
         distance *= 2 + int(digest[8:12], 16) / 2**16
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
     return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
+
+
+def _unattacked(record: Record) -> Record:
+    """As of a calibration picture: logits in place of distances."""
+    if not record.measured:
+        return record
+    logits = np.zeros(2, "<f4")
+    logits[record.predicted] = 0.1 + int(record.sha256[8:12], 16) / 2**13
+    return replace(record, norms={}, logits=logits.tobytes())
 
 
 if __name__ == "__main__":

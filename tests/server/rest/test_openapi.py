@@ -239,6 +239,7 @@ IMAGE = {"image": "cGljdHVyZQ=="}
     [
         ("predict", {"top_k": 3, "seed": 1, "timeout": 2.5, "version": "1"}),
         ("predict", {"top_k": "3"}),
+        ("predict", {"set_method": "aps", "set_alpha": 0.05}),
         ("predict", {"top_k": 3.5}),
         ("predict", {"top_k": 3.0}),
         ("predict", {"top_k": 1e2}),

@@ -38,6 +38,20 @@ REFUSED = {
     "top_k negative": (request(prediction={"top_k": -1}), "prediction.top_k", ["is -1", "1 to 10"]),
     "top_k beyond the classes": (request(prediction={"top_k": 11}), "prediction.top_k", ["is 11", "1 to 10"]),
     "top_k 5000": (request(prediction={"top_k": 5000}), "prediction.top_k", ["is 5000", "1 to 10"]),
+    "an unknown set": (request(prediction={"set_method": "raps"}), "prediction.set_method", ["'raps'", "aps, lac"]),
+    **{
+        f"set_alpha {alpha}": (
+            request(prediction={"set_method": "aps", "set_alpha": alpha}),
+            "prediction.set_alpha",
+            ["above 0 and at most 0.5"],
+        )
+        for alpha in (0, -0.1, 0.51, float("nan"))
+    },
+    "set_alpha without a set": (
+        request(prediction={"set_alpha": 0.1}),
+        "prediction.set_alpha",
+        ["choose its method with prediction.set_method: aps or lac"],
+    ),
     "explanations are named by their place": (
         request(explanations=[{"method": "grad_cam"}, {"method": "lime"}]),
         "explanations[1].method",
@@ -139,6 +153,7 @@ def test_fewer_classes_than_the_default_top_k():
 SAME = [
     (attacking(), attacking(budget="standard", norms=["linf"])),
     (request(prediction={}), request(prediction={"top_k": 5}, version="2.0", seed=0)),
+    (request(prediction={"set_method": "lac"}), request(prediction={"set_method": "lac", "set_alpha": 0.1})),
 ]
 
 

@@ -24,13 +24,13 @@ INTRINSIC = ("width", "height", "aspect_ratio", "brightness", "contrast", "satur
 """Names of the covariates of each picture; `whybox_handlers.audits.covariates` has their definitions and units."""
 
 # The layout of the file. Other versions of Whybox refuse a layout that is not theirs.
-_LAYOUT = 1
+_LAYOUT = 2
 _TABLES = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pictures (
     file TEXT PRIMARY KEY, sha256 TEXT NOT NULL, label INTEGER NOT NULL, predicted INTEGER, confidence REAL,
     norms TEXT NOT NULL, covariates TEXT NOT NULL, perceptual_hash TEXT NOT NULL, error TEXT NOT NULL,
-    traceback TEXT NOT NULL, embedding BLOB NOT NULL
+    traceback TEXT NOT NULL, embedding BLOB NOT NULL, logits BLOB NOT NULL
 );
 """
 
@@ -86,6 +86,8 @@ class Record:
         perceptual_hash: 16 hexadecimal digits; "" if there is an error.
         embedding: The features before the network's last layer, float32, little-endian; empty if there is an error, or
             if the network has no such features.
+        logits: The network's answer, float32, little-endian, one for each class; empty if there is an error, and for a
+            picture that is attacked, which needs none of them.
         error: Why the picture could not be measured; "" if it was.
         traceback: Where the network or the attack failed; "" if they did not, or if the picture cannot be decoded.
     """
@@ -99,6 +101,7 @@ class Record:
     covariates: Mapping[str, float] = field(default_factory=dict)
     perceptual_hash: str = ""
     embedding: bytes = b""
+    logits: bytes = b""
     error: str = ""
     traceback: str = ""
 
@@ -190,8 +193,8 @@ class Journal:
         Raises:
             KeyError: There is none.
         """
-        columns = "file, sha256, label, predicted, confidence, norms, covariates, perceptual_hash, embedding, error"
-        row = self._row(f"{columns}, traceback", file)
+        columns = "file, sha256, label, predicted, confidence, norms, covariates, perceptual_hash, embedding, logits"
+        row = self._row(f"{columns}, error, traceback", file)
         if row is None:
             raise KeyError(file)
         name, sha256, label, predicted, confidence, norms, covariates, *others = row
@@ -210,7 +213,7 @@ class Journal:
         """Writes records at once, so that they are kept however the process ends; all of them or none."""
         with self._understood(), self._transaction():
             self._database.executemany(
-                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
             )
 
     def forget(self, file: str) -> None:
@@ -288,7 +291,7 @@ def _row_of(record: Record) -> tuple[Any, ...]:
     return (
         *(record.file, record.sha256, record.label, record.predicted, record.confidence, norms),
         *(json.dumps(dict(record.covariates)), record.perceptual_hash, record.error, record.traceback),
-        record.embedding,
+        *(record.embedding, record.logits),
     )
 
 

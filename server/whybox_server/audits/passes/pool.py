@@ -134,8 +134,9 @@ class _Attempts:
 
     def note(self, record: Record) -> None:
         """Counts a record."""
-        # A picture with a wrong prediction is not attacked and says nothing about the attack.
-        self._succeeded |= bool(record.norms)
+        # A picture with a wrong prediction is not attacked and says nothing about the attack. One whose logits are kept
+        # is not to be attacked.
+        self._succeeded |= bool(record.norms or record.logits)
         if record.failed:
             self._failed, self._error = self._failed + 1, record.error
 

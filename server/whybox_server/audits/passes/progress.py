@@ -26,11 +26,11 @@ class ProgressDisplay:
 
     Args:
         console: The terminal or log to write to.
-        norm: Norm of the median distance that is shown.
+        norm: Norm of the median distance that is shown; None for pictures that are not attacked.
         title: What is measured; "" for the pass itself.
     """
 
-    def __init__(self, console: Console, norm: str, title: str = "") -> None:
+    def __init__(self, console: Console, norm: str | None, title: str = "") -> None:
         self._console = console
         self._norm = norm
         self._title = f"{title}: " if title else ""
@@ -97,7 +97,7 @@ class ProgressDisplay:
     def _note(self, record: Record) -> None:
         self._measured += record.measured
         self._right += record.right
-        if record.right and (distance := record.norms[self._norm].distance) != 0:
+        if self._norm is not None and record.right and (distance := record.norms[self._norm].distance) != 0:
             if distance is None:
                 self._unbounded += 1
             else:

@@ -1,8 +1,8 @@
 """The pass over a data set that all reports share: from the options of the command to a record of each picture."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from whybox_server.audits.passes.pool import AuditError, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.workers import Work
 from whybox_server.validation.robustness import check_possible, fill_robustness
+
+CALIBRATION = "calibration"
+"""Folder with the journal of the calibration pictures, below that of the results."""
 
 _DEFAULT_MODEL = "efficientnet-lite0"
 _LIBRARIES = ("whybox", "torch", "onnxruntime-gpu")
@@ -45,6 +48,8 @@ class PassOptions:
         seed: Seed of attacks that draw at random, and of the statistics.
         view: Whether the pictures are the model's views themselves, neither resized nor cropped.
         fresh: Whether to delete the measurements of earlier runs.
+        calibration: Table of the pictures that prediction sets rest on; None for none.
+        calibration_folder: Folder of these pictures; None for `folder`.
     """
 
     folder: Path
@@ -61,6 +66,8 @@ class PassOptions:
     view: bool
     fresh: bool
     choice: Choice = field(default_factory=Choice)
+    calibration: Path | None = None
+    calibration_folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,23 @@ class Pass:
     save: Path
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """Predicted pictures of a calibration table.
+
+    Attributes:
+        data: The pictures.
+        journal: A record of each of them, with its logits.
+        labels: Labels of the model's classes.
+        save: Folder for the results.
+    """
+
+    data: DataSet
+    journal: Journal
+    labels: Sequence[str]
+    save: Path
+
+
 @contextmanager
 def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
     """Measures the pictures of a data set; inside the block the journal is open.
@@ -110,7 +134,7 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
     options = attack_options(asked, model)
     settings = record_settings(asked, model, options)
     with read_data_set(asked.folder, model.labels, asked.labels, asked.choice) as data:
-        save = asked.save or Path(f"{prefix}-{model.name}")
+        save = _folder(asked, prefix, model)
         save.mkdir(parents=True, exist_ok=True)
         with Journal(save / JOURNAL, settings, fresh=asked.fresh) as journal:
             measure(asked, archive, options, data, journal, err)
@@ -122,7 +146,7 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
 def measure(
     asked: PassOptions,
     archive: Path,
-    options: v1.RobustnessOptions,
+    options: v1.RobustnessOptions | None,
     data: Listed,
     journal: Journal,
     err: Console,
@@ -133,7 +157,7 @@ def measure(
     Args:
         asked: The folder of the pictures, and how to compute.
         archive: Path of the packed model.
-        options: The options of the attack, with every default filled in.
+        options: The options of the attack, with every default filled in; None to attack nothing and keep the logits.
         data: The pictures.
         journal: Their records.
         err: Console for the progress.
@@ -142,13 +166,51 @@ def measure(
     Raises:
         Exception: As `measure_pictures`.
     """
-    work = Work(archive, asked.folder, options.SerializeToString(), asked.seed, asked.device, asked.view)
+    attack = None if options is None else options.SerializeToString()
+    work = Work(archive, asked.folder, attack, asked.seed, asked.device, asked.view)
     workers = 1 if asked.device == "cuda" else asked.workers
-    with ProgressDisplay(err, options.norms[0], title) as display:
+    with ProgressDisplay(err, None if options is None else options.norms[0], title) as display:
         progress = measure_pictures(work, data, journal, workers, display.show)
     if progress.kept:
         earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
         err.print(f"{title}: {earlier}" if title else earlier, soft_wrap=True)
+
+
+@contextmanager
+def predicted(asked: PassOptions, table: Path, prefix: str, err: Console) -> Generator[Predicted]:
+    """Predicts the pictures of a calibration table, without an attack; inside the block their journal is open.
+
+    The journal has a folder of its own below that of the results. Another attack or budget leaves the predictions
+    valid, and another table leaves the distances valid.
+
+    Args:
+        asked: The options of the audit.
+        table: The table.
+        prefix: As for `measured`.
+        err: Console for the progress.
+
+    Raises:
+        Exception: As `measured`; a table none of whose pictures can be decoded is no error.
+    """
+    archive, model = _model(asked.model_store, asked.model)
+    settings = {
+        name: value
+        for name, value in record_settings(asked, model, attack_options(asked, model)).items()
+        if name not in ("attack", "norms", "budget", "seed")
+    }
+    folder = asked.calibration_folder or asked.folder
+    choice = Choice(label_column=asked.choice.label_column)
+    with read_data_set(folder, model.labels, table, choice) as data:
+        save = _folder(asked, prefix, model)
+        (save / CALIBRATION).mkdir(parents=True, exist_ok=True)
+        with Journal(save / CALIBRATION / JOURNAL, settings, fresh=asked.fresh) as journal:
+            measure(replace(asked, folder=folder), archive, None, data, journal, err, CALIBRATION)
+            yield Predicted(data, journal, model.labels, save)
+
+
+def _folder(asked: PassOptions, prefix: str, model: v1.Model) -> Path:
+    """The folder for the results."""
+    return asked.save or Path(f"{prefix}-{model.name}")
 
 
 def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:

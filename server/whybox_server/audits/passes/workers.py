@@ -31,7 +31,8 @@ class Work:
     Attributes:
         archive: Path of the packed model.
         folder: Folder of the data set.
-        options: `v1.RobustnessOptions` with every default filled in, serialized.
+        options: `v1.RobustnessOptions` with every default filled in, serialized; None to attack nothing and keep the
+            logits instead.
         seed: Seed of attacks that sample.
         device: "cpu" or "cuda".
         view: Whether the pictures are the model's views themselves.
@@ -39,7 +40,7 @@ class Work:
 
     archive: Path
     folder: Path
-    options: bytes
+    options: bytes | None
     seed: int
     device: str
     view: bool = False
@@ -58,7 +59,7 @@ def end_with_parent() -> None:
 
 
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
-    """Reads, predicts and attacks pictures.
+    """Reads and predicts pictures, and attacks those whose prediction is right.
 
     Returns:
         One record per picture. If measuring a picture fails, its record holds the error.
@@ -69,11 +70,11 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     """
     from whybox_handlers.audits.measuring import measure
 
-    options = v1.RobustnessOptions.FromString(work.options)
+    options = None if work.options is None else v1.RobustnessOptions.FromString(work.options)
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
     labels = [picture.label for picture in pictures]
     outcomes = measure(_classifier(work.archive, work.device), images, labels, options, work.seed, view=work.view)
-    return [_record(*each) for each in zip(pictures, images, outcomes, strict=True)]
+    return [_record(work, *each) for each in zip(pictures, images, outcomes, strict=True)]
 
 
 @cache
@@ -93,7 +94,7 @@ def _classifier(archive: Path, device: str) -> "Classifier":
         raise FailedPreconditionError(str(error)) from error
 
 
-def _record(picture: Labelled, image: bytes, measured: "Measured | Exception") -> Record:
+def _record(work: Work, picture: Labelled, image: bytes, measured: "Measured | Exception") -> Record:
     digest = hashlib.sha256(image).hexdigest()
     if isinstance(measured, PictureError):
         return Record(picture.file, digest, picture.label, None, error=measured.message)
@@ -111,6 +112,7 @@ def _record(picture: Labelled, image: bytes, measured: "Measured | Exception") -
         covariates=measured.covariates,
         perceptual_hash=f"{measured.perceptual_hash:016x}",
         embedding=b"" if measured.embedding is None else measured.embedding.numpy().astype("<f4").tobytes(),
+        logits=b"" if work.options is not None else measured.logits.numpy().astype("<f4").tobytes(),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from whybox_server.audits.calibration.run import SCORES, Calibrated
 from whybox_server.audits.criticism.findings import EXAMPLES, Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
@@ -32,6 +33,7 @@ _NOTES = {
     "tails": "for each flag, the share of its value among the prototypes and the criticisms",
     "repeat": "how flagged distance effects were measured again, and with which pictures; null if none was",
     "agreement": "how the attack of the paper ranks a sample of each class, beside the audit's; null if not asked for",
+    "calibration": "the pictures that prediction sets rest on, and how often sets had the right class of others",
     "classes": f"the first {EXAMPLES} prototypes, criticisms and misclassified pictures of each class; {PICTURES} has"
     " all",
 }
@@ -66,6 +68,7 @@ def write_manifest(
     groups: Sequence[Group],
     findings: Findings,
     rounds: Rounds,
+    calibrated: Calibrated | None = None,
 ) -> dict[str, Any]:
     """Writes `MANIFEST`; the same measurements give the same bytes.
 
@@ -78,11 +81,15 @@ def write_manifest(
         groups: Accuracy by group.
         findings: What the statistics say.
         rounds: What was measured once they were known.
+        calibrated: The calibration of prediction sets; None without one.
 
     Returns:
         Its content.
     """
     found = findings.to_entries()
+    files = {table: {"sha256": digest_of(folder / table)} for table in (PICTURES, *rounds.tables)}
+    if calibrated is not None:
+        files[SCORES] = {"sha256": calibrated.sha256}
     manifest = {
         "audit": audit_id(inputs),
         "inputs_sha256": inputs,
@@ -90,11 +97,12 @@ def write_manifest(
         "settings": settings,
         "statistics": found.pop("manifest"),
         "data": data,
-        "files": {table: {"sha256": digest_of(folder / table)} for table in (PICTURES, *rounds.tables)},
+        "files": files,
         **rounds.entries,
         **found,
         "columns": columns,
         "groups": [group.to_entries() for group in groups],
+        "calibration": None if calibrated is None else calibrated.entries,
     }
     written = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False)
     part = folder / f"{MANIFEST}.part"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from whybox_server.audits.calibration.run import SCORES, Calibrated, calibrate, calibrating
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
@@ -19,7 +20,7 @@ from whybox_server.audits.notes import read_notes
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
-from whybox_server.audits.passes.run import Pass, PassOptions, measured
+from whybox_server.audits.passes.run import Pass, PassOptions, Predicted, measured
 from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
 from whybox_server.audits.report.groups import groups
@@ -84,17 +85,19 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         CriticismError: The options do not fit the measurements.
         Exception: As `measured`, and as `predictions`.
     """
-    with _source(asked, err) as source:
+    with calibrating(asked.source, _PREFIX, err) as predicted, _source(asked, err) as source:
         plan = {} if source.done is None else planned(source.done, asked.rounds)
         notes = read_notes(source.save)
         copies = Copies(source.data, source.journal)
         missing = faults(source.data, source.journal)
         table = source.save / PICTURES
         write_pictures(table, source.data, source.journal, copies, source.labels, source.norms)
+        calibrated = _calibrated(asked, predicted, source)
         settings = {
             **source.settings,
             "choice": asdict(replace(asked.choice, intrinsic=(), roles=())),
             "confirm": None if asked.confirm is None else digest_of(asked.confirm / PICTURES),
+            "calibration": None if calibrated is None else calibrated.sha256,
             **plan,
         }
         inputs = inputs_digest(settings | asdict(asked.criticism), source.data, source.journal)
@@ -119,7 +122,15 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         columns = column_entries(source.data.columns, intrinsic, findings)
         everything, *others = groups(measurements)
         manifest = write_manifest(
-            source.save, inputs, settings, numbers | asdict(missing), columns, [everything, *others], findings, rounds
+            source.save,
+            inputs,
+            settings,
+            numbers | asdict(missing),
+            columns,
+            [everything, *others],
+            findings,
+            rounds,
+            calibrated,
         )
         pictures = source.data.folder if asked.thumbnails else None
         write_page(source.save, manifest, measurements, options, pictures)
@@ -127,12 +138,15 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         out.print(f"audit {audit_id(inputs)}: {words.accuracy(everything)}", markup=False, soft_wrap=True)
         for line in (*rounds.lines, *left_out(numbers, missing, MANIFEST), *words.columns_left_out(columns)):
             out.print(line, markup=False, soft_wrap=True)
+        if calibrated is not None:
+            for line in words.calibration(calibrated.entries):
+                out.print(line, markup=False, soft_wrap=True)
         for shown in (words.accuracies(others), words.sentences(findings)):
             if shown is not None:
                 out.print(shown)
         for line in words.lost_notes(notes, manifest):
             out.print(line, markup=False, soft_wrap=True)
-        for name in (MANIFEST, PICTURES, PAGE):
+        for name in (MANIFEST, PICTURES, *([SCORES] if calibrated is not None else []), PAGE):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings
 
@@ -153,6 +167,12 @@ def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
             )
     else:
         raise ValueError("an audit needs pictures or predictions")
+
+
+def _calibrated(asked: AuditOptions, predicted: Predicted | None, source: _Source) -> Calibrated | None:
+    if predicted is None or asked.source is None or asked.source.calibration is None:
+        return None
+    return calibrate(predicted, asked.source.calibration, source.data, source.journal, asked.source.seed)
 
 
 def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Pictures:

@@ -71,6 +71,23 @@ def accuracy(group: Group) -> str:
     return f"accuracy {group.accuracy:.1%} ({interval}), {group.right} of {group.n} pictures{sure}"
 
 
+def calibration(entries: Mapping[str, Any]) -> Iterator[str]:
+    """The calibration of prediction sets, a line for each method and level; see `calibrate`."""
+    if entries["state"] != "ok":
+        yield f"prediction sets: {entries['state']}: {entries['message']}"
+        return
+    measured = (
+        f"thresholds from {entries['n']} pictures of {entries['data_set']}, coverage of {entries['coverage_n']} others"
+    )
+    yield f"prediction sets: {measured}"
+    for each in entries["sets"]:
+        interval = f"95 % interval {each['ci_low']:.1%} to {each['ci_high']:.1%}"
+        size = "all classes" if each["threshold"] is None else f"{each['mean_size']:.2f} classes on average"
+        chance = "" if each["p_value"] is None else f"; as low by chance: p = {each['p_value']:.2g}"
+        coverage = f"coverage {each['coverage']:.1%} ({interval}{chance})"
+        yield f"  {each['method']}, alpha {each['alpha']:g}: {coverage}, {size}"
+
+
 def changes(comparison: Comparison) -> Iterator[str]:
     """What changed from one audit to another, a line for each thing."""
     alone = f"{comparison.only_first} only in the first, {comparison.only_second} only in the second"

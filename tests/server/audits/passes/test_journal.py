@@ -19,7 +19,7 @@ SETTINGS: dict[str, object] = {"model": "m", "seed": 0, "norms": ["linf"], "dige
 FOUND = Outcome("found", 0.1, 0.09, 0.3, None, 7, 6, 12, "evaluations", ("flat",))
 NOT_FOUND = Outcome("not_found", None, None, 0.3, None, None, 6, 12, "evaluations", ())
 RECORDS = [
-    Record("a.jpg", "00", 1, 1, 0.7, {"linf": FOUND}, {"width": 9.0}, "0f", b"\0\1"),
+    Record("a.jpg", "00", 1, 1, 0.7, {"linf": FOUND}, {"width": 9.0}, "0f", b"\0\1", b"\2"),
     Record("b.jpg", "01", 1, 1, 0.1 + 0.2, {"linf": NOT_FOUND}, {"width": 1 / 3}),
     Record("ü.jpg", "02", 1, 2),
     Record("d.jpg", "03", 1, None, error="damaged"),

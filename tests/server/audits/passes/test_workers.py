@@ -23,9 +23,10 @@ def raised() -> Exception:
 
 FOUND = v1.Distance(norm="linf", state="found", distance=0.5, unflipped_distance=0.25, searched_radius=1)
 LOOKS = {"width": 9.0}
+LOGITS = torch.tensor([1.5, 0.25])
 MEASURED = {
-    "right": handlers.Measured(3, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, (FOUND,)),
-    "wrong": handlers.Measured(4, 0.5, None, LOOKS, 2**63),
+    "right": handlers.Measured(3, LOGITS, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, (FOUND,)),
+    "wrong": handlers.Measured(4, LOGITS, 0.5, None, LOOKS, 2**63),
     "unreadable": PictureError("damaged"),
     "failed": raised(),
 }
@@ -57,3 +58,19 @@ def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.M
     assert (unreadable.confidence, unreadable.covariates, unreadable.perceptual_hash) == (None, {}, "")
     assert [record.failed for record in records] == [False, False, False, True]
     assert "return Exception(1 / 0)" in failed.traceback
+    assert {record.logits for record in records} == {b""}
+
+
+def test_only_pictures_that_are_not_attacked_keep_their_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_classifier", lambda *_: None)
+    asked: list[object] = []
+
+    def measure(*given: object, **_: object) -> list[object]:
+        asked.append(given[3])
+        return [MEASURED["wrong"]]
+
+    monkeypatch.setattr(handlers, "measure", measure)
+    (tmp_path / "a").write_text("a")
+    [record] = workers.measure_batch(workers.Work(tmp_path, tmp_path, None, 0, "cpu"), [Labelled("a", 3)])
+    assert asked == [None]
+    assert np.frombuffer(record.logits, "<f4").tolist() == LOGITS.tolist()

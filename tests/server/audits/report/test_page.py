@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from server.audits.criticism.planted import measured, shifted
 from whybox import v1
+from whybox_server.audits.calibration.run import Calibrated
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.options import CriticismOptions
 from whybox_server.audits.criticism.pictures import Measurements
@@ -94,6 +95,7 @@ class Audited:
         options: CriticismOptions | None = None,
         pictures: Path | None = None,
         faults: int = 0,
+        calibrated: Calibrated | None = None,
     ) -> None:
         options = options or CriticismOptions()
         folder.mkdir(exist_ok=True)
@@ -136,11 +138,38 @@ class Audited:
                 groups(measurements),
                 findings,
                 Rounds(findings),
-            )
+            ),
+            calibrated,
         )
         write_page(folder, self.manifest, measurements, options, pictures)
         self.page = (folder / PAGE).read_text(encoding="utf-8")
         self.parsed = Parsed(self.page)
+
+
+def calibrated(state: str = "ok", name: str = "others") -> Calibrated:
+    """A calibration with two levels and two classes, or with too few pictures."""
+    shares = {"covered": 45, "n": 50, "coverage": 0.9, "ci_low": 0.7819, "ci_high": 0.9667}
+    classes = [{"class_index": index, "class_label": f"{name} {index}", **shares} for index in range(2)]
+    sizes = {"mean_size": 2.25, "median_size": 1.5, "largest_size": 17}
+    level = {**shares, **sizes, "by_class": classes}
+    sets = [
+        {"method": "aps", "alpha": 0.1, "threshold": 0.75, "p_value": 0.037, **level},
+        {"method": "lac", "alpha": 0.001, "threshold": None, "p_value": None, **level},
+    ]
+    entries = {
+        "state": state,
+        "message": "" if state == "ok" else "99 of 120 calibration pictures are usable",
+        "data_set": name,
+        "pictures": 120,
+        "usable": 99,
+        "n": 50,
+        "coverage_n": 49,
+        "left_out": {"unreadable": 1, "failed": 2, "contradictory": 3, "audited": 4, "copy": 11},
+        "confidence": 0.95,
+        "min_class": 20,
+        "sets": sets if state == "ok" else [],
+    }
+    return Calibrated(entries, "ab")
 
 
 def planted(attribute: str = "cue", label: str = "cat", seed: int = 0) -> tuple[Measurements, list[str]]:
@@ -167,7 +196,8 @@ def planted(attribute: str = "cue", label: str = "cat", seed: int = 0) -> tuple[
 
 @pytest.fixture(scope="module", params=[CriticismOptions(), CriticismOptions(confounders=("wide",))])
 def audited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Audited:
-    return Audited(tmp_path_factory.mktemp("audit"), *planted(HOSTILE, HOSTILE), request.param, faults=2)
+    folder = tmp_path_factory.mktemp("audit")
+    return Audited(folder, *planted(HOSTILE, HOSTILE), request.param, faults=2, calibrated=calibrated(name=HOSTILE))
 
 
 def looked_up(manifest: dict[str, Any], place: str) -> Any:
@@ -325,6 +355,38 @@ def test_an_audit_without_distances_or_confidence(tmp_path: Path) -> None:
     headings = {attributes["id"] for _, attributes in audited.parsed.elements if "id" in attributes}
     assert headings == {"about", "findings", "effects", "columns", "left-out", "method"}
     assert {flag["kind"] for flag in audited.manifest["flags"]} == {"error_rate"}
+
+
+def test_coverage_stands_in_a_row_for_each_level(audited: Audited) -> None:
+    numbers = [(str(attributes["data-from"]), text) for attributes, text in audited.parsed.numbers]
+    row = [
+        ("alpha", "0.1"),
+        ("coverage", "90.0\N{NO-BREAK SPACE}%"),
+        ("ci_low", "78.2\N{NO-BREAK SPACE}%"),
+        ("ci_high", "96.7\N{NO-BREAK SPACE}%"),
+        ("covered", "45"),
+        ("n", "50"),
+        ("p_value", "0.037"),
+        ("mean_size", "2.25"),
+        ("median_size", "1.5"),
+        ("largest_size", "17"),
+    ]
+    start = numbers.index(("/calibration/sets/0/alpha", "0.1"))
+    assert numbers[start : start + len(row)] == [(f"/calibration/sets/0/{name}", text) for name, text in row]
+    by_class = [place for place, _ in audited.parsed.words if "/by_class/" in place]
+    assert by_class == [
+        f"/calibration/sets/{level}/by_class/{number}/class_label" for number in (0, 1) for level in (0, 1)
+    ]
+
+
+def test_a_calibration_with_too_few_pictures_says_so(tmp_path: Path) -> None:
+    measurements = measured([1.0, 2.0, 0.0], {"same": ["x"] * 3})
+    audited = Audited(tmp_path, measurements, ["cat", "dog", "owl"], calibrated=calibrated("insufficient_data"))
+    assert ("/calibration/message", "99 of 120 calibration pictures are usable") in audited.parsed.words
+    assert "Too little data:" in audited.parsed.text
+    assert not any(
+        str(attributes["data-from"]).startswith("/calibration/sets") for attributes, _ in audited.parsed.numbers
+    )
 
 
 def test_an_audit_that_asks_nothing(tmp_path: Path) -> None:

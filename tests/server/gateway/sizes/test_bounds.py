@@ -17,7 +17,7 @@ from architectures import network_of
 from messages import message
 from server.backends import Asked, FakeBackend, Outcome
 from whybox import v1
-from whybox.v1.vocabulary import MAP_PICTURES, NUMBERS
+from whybox.v1.vocabulary import MAP_PICTURES, NUMBERS, SET_METHODS
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
@@ -93,6 +93,8 @@ def findings() -> v1.Bank:
         examples = [v1.Example(id=f"{'folder/' * 10}{number}.jpg", distance=0.01) for number in range(20)]
         found = v1.Bias(flags=flags, prototypes=examples, criticisms=examples, audit_id="a1", norm="linf")
         bank.classes.add(class_index=index, findings=found)
+    for method in SET_METHODS:
+        bank.thresholds.add(method=method, thresholds=[-1], covered=[3])
     return bank
 
 
@@ -104,6 +106,9 @@ MODELS[0].audit.CopyFrom(
         data_set="ein Datensatz " * 20,
         attributes=ATTRIBUTES,
         largest_findings=max(audited.findings.ByteSize() for audited in BANK.classes),
+        calibration=v1.Calibration(
+            state="ok", data_set="\U00010000" * 250, n=1, coverage_n=50, pictures=51, methods=SET_METHODS
+        ),
     )
 )
 
@@ -174,6 +179,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
     ),
     "a map that fails": maps("grad_cam", "example", "saliency", encodings=["float32"]),
     "a prediction": {"prediction": {"top_k": len(LABELS)}},
+    "a set of all classes": {"prediction": {"set_method": "aps", "set_alpha": 0.4}},
+    "a set of one class": {"prediction": {"set_method": "lac", "set_alpha": 0.5}},
     "bias": {"prediction": {}, "bias": {"attributes": ["ü" * 100, *map(str, range(31))]}},
     "bias of the audited attributes": {"bias": {"attributes": [*ATTRIBUTES, "ü" * 100, "\U00010000" * 100]}},
     "bias of every attribute": {"bias": {}},

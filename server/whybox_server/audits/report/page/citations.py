@@ -16,6 +16,7 @@ FORMATS: Mapping[str, Callable[[float], str]] = {
     "plain": lambda value: f"{value:g}",
     "size": lambda value: f"{value:.3g}",
     "share": lambda value: f"{value:.0%}".replace("%", "\N{NO-BREAK SPACE}%"),
+    "percent": lambda value: f"{value:.1%}".replace("%", "\N{NO-BREAK SPACE}%"),
     "ratio": lambda value: f"{value:.2f}",
 }
 """How a number is written, by the name of the format."""

@@ -187,6 +187,7 @@ class _Page:
             "place_of_notes": noting.place,
             "thumbnails": with_thumbnails,
             "tails": self._tails,
+            "class_sets": self._class_sets(),
             "threshold": self._threshold,
             "beyond": lambda low, high: beyond((low, high), self._options.delta_threshold),
             "distances": bool(self._measurements.header.distances),
@@ -235,6 +236,12 @@ class _Page:
         """The places of all classes by their accuracy."""
         classes = self._source["classes"]
         return sorted(range(len(classes)), key=lambda place: classes[place]["right"] / classes[place]["pictures"])
+
+    def _class_sets(self) -> list[tuple[int, int]]:
+        """The places of a prediction set's levels and of a class in them, class by class."""
+        sets = (self._source["calibration"] or {"sets": []})["sets"]
+        places = [(place, number) for place, each in enumerate(sets) for number in range(len(each["by_class"]))]
+        return sorted(places, key=lambda found: found[1])
 
     def _by_kind(self, place: int, small: Mapping[str, Thumbnail]) -> dict[str, list[Picture]]:
         """The pictures that a class shows."""

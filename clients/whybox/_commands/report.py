@@ -58,7 +58,7 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
 
 def _lines(row: ShownPart, part: Any) -> Iterator[Padding]:
     for line in row.lines(part):
-        yield _styled(line)
+        yield styled(line)
 
 
 def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa: ARG001 (bars stand for the lines)
@@ -106,7 +106,8 @@ def _print_heading(console: Console, title: str) -> None:
     console.print(Text(title, "bold"))
 
 
-def _styled(line: Line) -> Padding:
+def styled(line: Line) -> Padding:
+    """A line as a terminal shows it: indented, in the colour of its tone."""
     return _indented(Text(line.text, _STYLES[line.tone]), line.depth)
 
 

@@ -16,12 +16,17 @@ def read_model(message: v1.Model) -> results.ModelInfo:
         attack_check=one(message, "attack_check", results.AttackCheck),
         corruptions=many(message.corruptions, results.CorruptionKind),
         batch_sizes=one(message, "batch_sizes", results.BatchSizes),
-        audit=_audit(message.audit) if message.HasField("audit") else None,
+        audit=read_audit(message.audit) if message.HasField("audit") else None,
     )
 
 
-def _audit(message: v1.Audit) -> results.Audit:
-    return results.Audit(**plain(message), digests=one(message, "digests", results.Digests))
+def read_audit(message: v1.Audit) -> results.Audit:
+    """The value of what is said about an audit."""
+    return results.Audit(
+        **plain(message),
+        digests=one(message, "digests", results.Digests),
+        files=many(message.files, results.AuditFile),
+    )
 
 
 def _method(message: v1.Method) -> results.Method:

@@ -36,6 +36,10 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
         raise PackError(f"{_other(audit, differing)}; {remedies}")
     del audit.differences[:]
     audit.differences.extend(differing)
+    if differing:
+        number = sum(audit.flags.values())
+        audit.flags.clear()
+        audit.flags["stale"] = number
     audit.largest_findings = max((_size(audited.findings, audit) for audited in bank.classes), default=0)
     serialized = v1.Bank(classes=bank.classes).SerializeToString(deterministic=True)
     audit.bank_sha256 = sha256(serialized)

@@ -2,9 +2,9 @@
 
 import asyncio
 import zipfile
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -51,50 +51,61 @@ class AuditFiles:
     ) -> None:
         self._stack.close()
 
-    async def read(self, model: str, format: str, piece_bytes: int = PIECE_BYTES) -> AsyncGenerator[bytes, None]:  # noqa: A002 (as in the contract)
+    async def read(
+        self,
+        model: str,
+        format: str,  # noqa: A002 (as in the contract)
+        seconds: float,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of a file, in pieces.
 
         Args:
             model: Name of a model with an audit.
             format: See `AuditFile.format`.
+            seconds: Within which the last piece is asked for. Then the file makes room for others, even if its reader
+                is still busy with a piece.
             piece_bytes: Size of each piece but the last, which may be smaller.
 
         Raises:
             OverloadedError: `MAX_DOWNLOADS` files are on their way.
+            DeadlineExceededError: The time is over.
         """
         if self._downloads >= MAX_DOWNLOADS:
             message = f"{MAX_DOWNLOADS} files of audits are on their way; try again later"
             raise OverloadedError(message, retry_after=_RETRY_SECONDS)
-        self._downloads += 1
+        loop = asyncio.get_running_loop()
+        late = False
         pieces = _pieces(self._archives[model], audit_member(format), piece_bytes)
-        try:
-            while piece := await asyncio.get_running_loop().run_in_executor(self._thread, next, pieces, b""):
-                yield piece
-        finally:
-            self._downloads -= 1
-            # In the thread, which may still be reading the piece that is no longer wanted.
-            self._thread.submit(pieces.close)
+        with ExitStack() as held:
+
+            def end() -> None:
+                nonlocal late
+                late = True
+                held.close()
+
+            self._downloads += 1
+            held.callback(self._make_room)
+            # In the thread, which may still be reading a piece that is no longer wanted.
+            held.callback(self._thread.submit, pieces.close)
+            timer = loop.call_later(seconds, end)
+            try:
+                while (piece := await loop.run_in_executor(self._thread, next, pieces, b"")) and not late:
+                    yield piece
+            finally:
+                timer.cancel()
+        if late:
+            message = f"the file was not taken within {seconds:g} s; allow more time or take it faster"
+            raise DeadlineExceededError(message)
+
+    def _make_room(self) -> None:
+        self._downloads -= 1
 
 
 def _pieces(archive: zipfile.ZipFile, member: str, piece_bytes: int) -> Generator[bytes]:
     with archive.open(member) as content:
         while piece := content.read(piece_bytes):
             yield piece
-
-
-@asynccontextmanager
-async def taken_within(seconds: float) -> AsyncIterator[None]:
-    """Ends its body, which sends a file, after this time: a caller who reads slowly must not keep others from reading.
-
-    Raises:
-        DeadlineExceededError: The body did not end by itself.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        message = f"the file was not taken within {seconds:g} s; allow more time, or read it over a faster connection"
-        raise DeadlineExceededError(message) from None
 
 
 def audits_of(model: v1.Model) -> list[v1.Audit]:

@@ -177,9 +177,11 @@ class Gateway:
         model = self.get_model(request.model, request.version)
         return audit_file(model, request.audit, audit_format(request.format))
 
-    def read_audit(self, model: str, file: v1.AuditFile, piece_bytes: int = PIECE_BYTES) -> AsyncGenerator[bytes, None]:
+    def read_audit(
+        self, model: str, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
+    ) -> AsyncGenerator[bytes, None]:
         """The content of a file from `get_audit`; arguments and errors as in `AuditFiles.read`."""
-        return self._audits.read(model, file.format, piece_bytes)
+        return self._audits.read(model, file.format, seconds, piece_bytes)
 
     def readiness(self) -> Mapping[str, Mapping[str, str]]:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""

@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 from whybox import v1
 from whybox.v1.failures import as_whybox_error
 from whybox.v1.vocabulary import AUDIT_FORMATS
-from whybox_server.gateway.audits import taken_within
 from whybox_server.gateway.core import Gateway
 from whybox_server.rest.accept import JSON, accepts, preferred
 from whybox_server.rest.problems import NotAcceptableError
@@ -83,7 +82,7 @@ async def get_audit(gateway: Gateway, request: Request, seconds: float) -> Respo
     headers["Content-Length"] = str(file.size)
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
-    return _FileResponse(gateway.read_audit(name, file), request, headers, media_type, seconds)
+    return _FileResponse(gateway.read_audit(name, file, seconds), request, headers, media_type)
 
 
 def _negotiated(accept: list[str]) -> str:
@@ -115,17 +114,11 @@ class _FileResponse(Response):
     """
 
     def __init__(
-        self,
-        pieces: AsyncGenerator[bytes, None],
-        request: Request,
-        headers: dict[str, str],
-        media_type: str,
-        seconds: float,
+        self, pieces: AsyncGenerator[bytes, None], request: Request, headers: dict[str, str], media_type: str
     ) -> None:
         super().__init__(headers=headers, media_type=media_type)
         self._pieces = pieces
         self._request = request
-        self._seconds = seconds
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (ASGI)
@@ -139,7 +132,7 @@ class _FileResponse(Response):
             state.call.code = as_whybox_error(exc, state.request_id).code_name
 
     async def _send_pieces(self, send: Send) -> None:
-        async with taken_within(self._seconds), aclosing(self._pieces):
+        async with aclosing(self._pieces):
             async for piece in self._pieces:
                 if not self._started:
                     await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -17,7 +17,7 @@ from whybox.v1.errors import InvalidRequestError
 from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
-from whybox_server.gateway.audits import PIECE_BYTES, taken_within
+from whybox_server.gateway.audits import PIECE_BYTES
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.decoding import DecodingInterceptor
@@ -100,8 +100,9 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         """A file of an audit, piece by piece."""
         async with self._answering("GetAudit", request.model, context):
             file = self._gateway.get_audit(request)
-            pieces = self._gateway.read_audit(request.model, file, _piece_bytes(_max_message_bytes(context)))
-            async with taken_within(self._timeout(context)), aclosing(pieces):
+            piece_bytes = _piece_bytes(_max_message_bytes(context))
+            pieces = self._gateway.read_audit(request.model, file, self._timeout(context), piece_bytes)
+            async with aclosing(pieces):
                 async for piece in pieces:
                     yield v1.AuditPiece(data=piece)
 

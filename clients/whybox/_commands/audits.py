@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from whybox._commands import shared
@@ -33,10 +33,12 @@ whybox audits efficientnet-lite0 8927a01510231f4f --json | jq '.flags[] | select
 
 
 def audits(
-    model: Annotated[str | None, typer.Argument(help="Model whose audits are listed; default: all models.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", help="Model whose audits are listed; default: all models.")
+    ] = None,
     audit: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="Audit to show with all its flags; default: list the audits."),
+        typer.Argument(metavar="ID", help="Audit to show with all its flags; default: list the audits."),
     ] = None,
     url: shared.Url = DEFAULT_URL,
     timeout: shared.Timeout = DEFAULT_SECONDS,
@@ -89,10 +91,12 @@ def _print_list(console: Console, client: Client, listed: Mapping[str, tuple[Aud
             soft_wrap=True,
         )
         return
-    table = Table("model", "audit", "data set", "pictures", "classes", "flags", box=None, pad_edge=False)
+    # The id is whole on every terminal: it is what is asked for next.
+    names = (Column(name, no_wrap=True) for name in ("model", "audit"))
+    table = Table(*names, "data set", "pictures", "flags", box=None, pad_edge=False)
     for name, audits_of_model in listed.items():
         for audit in audits_of_model:
-            cells = (name, audit.id, audit.data_set, str(audit.pictures), str(audit.classes), states_words(audit.flags))
+            cells = (name, audit.id, audit.data_set, str(audit.pictures), states_words(audit.flags))
             table.add_row(*map(Text, cells), style="yellow" if audit.differences else None)
     console.print(table)
     for name, audits_of_model in listed.items():

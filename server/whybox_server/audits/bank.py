@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,7 +117,6 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
         trained_on=sum(each.trained_on for each in classes),
         model=settings["model"],
         version=settings["version"],
-        flags=Counter(flag.state for each in flags.values() for flag in each),
         files=_noted_files(folder, manifest["audit"]),
     )
     json_format.ParseDict(settings["digests"], audit.digests)

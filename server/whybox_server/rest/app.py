@@ -177,7 +177,8 @@ def _audits(gateway: Gateway, max_timeout: float) -> list[Route]:
         return await get_audit(gateway, request, max_timeout)
 
     path = "/v1/models/{model:model_name}/audits"
-    return [_Route(path, all_of_a_model), _Route(f"{path}/{{audit}}", one)]
+    # An id with a slash is an unknown audit, as over gRPC.
+    return [_Route(path, all_of_a_model), _Route(f"{path}/{{audit:path}}", one)]
 
 
 def _probes(gateway: Gateway) -> list[Route]:

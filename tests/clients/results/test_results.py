@@ -206,7 +206,14 @@ def test_models_arrive_whole() -> None:
         ),
         corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
         batch_sizes=v1.BatchSizes(forward=4, occluded=4, gradient=1, runtime={"threads": "1"}),
-        audit=v1.Audit(id="audit-1", pictures=9, attributes=["age"], digests=v1.Digests(weights_sha256="ab")),
+        audit=v1.Audit(
+            id="audit-1",
+            pictures=9,
+            attributes=["age"],
+            digests=v1.Digests(weights_sha256="ab"),
+            flags={"flagged": 2},
+            files=[v1.AuditFile(format="html", size=7, sha256="cd", thumbnails=3)],
+        ),
     )
     assert_same(model, read_model(model))
     assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 from google.protobuf import json_format
 
@@ -16,10 +17,12 @@ from whybox_server.gateway import audits as gateway_audits
 from whybox_server.gateway.audits import MAX_DOWNLOADS, AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
+from whybox_server.rest.openapi import document
 
 LIST = f"/v1/models/{MODEL}/audits"
 URL = f"{LIST}/{AUDIT}"
 ETAGS = {name: f'"{hashlib.sha256(content).hexdigest()}"' for name, content in CONTENTS.items()}
+DOCUMENT = document(max_image_bytes=100_000, max_timeout=120)
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
@@ -120,9 +123,9 @@ async def test_a_head_has_the_headers_alone(http: httpx.AsyncClient, format_: st
         (f"{LIST}/other", 404, "UNKNOWN_AUDIT", f"it has {AUDIT}"),
         (f"{LIST}/{'x' * 300}", 404, "UNKNOWN_AUDIT", "…"),
         (f"{LIST}/..%2e", 404, "UNKNOWN_AUDIT", "'...'"),
-        (f"{LIST}/%2e%2e%2fmanifest.json", 404, "UNKNOWN_PATH", "/docs"),
-        (f"{LIST}/a%2Fb", 404, "UNKNOWN_PATH", "/docs"),
-        (f"{LIST}/", 404, "UNKNOWN_PATH", "/docs"),
+        (f"{LIST}/%2e%2e%2fmanifest.json", 404, "UNKNOWN_AUDIT", "'../manifest.json'"),
+        (f"{LIST}/a%2Fb", 404, "UNKNOWN_AUDIT", "'a/b'"),
+        (f"{LIST}/", 404, "UNKNOWN_AUDIT", f"has no audit ''; it has {AUDIT}"),
         (f"{LIST}/%00", 404, "UNKNOWN_AUDIT", r"'\x00'"),
         (f"{LIST}/%ff", 404, "UNKNOWN_AUDIT", "has no audit"),
         (f"/v1/models/{BARE}/audits/{AUDIT}", 404, "UNKNOWN_AUDIT", "--bank AUDIT"),
@@ -207,3 +210,14 @@ async def test_a_reader_who_stops_reading_makes_room(port: Port, monkeypatch: py
         while statuses[-1] == 503:
             statuses.append((await port.exchange(f"GET {URL} HTTP/1.1\r\nHost: whybox\r\n\r\n".encode())).status)
         assert statuses[-1] == 200
+
+
+@pytest.mark.parametrize("path", [LIST, URL])
+async def test_json_is_as_described(http: httpx.AsyncClient, path: str) -> None:
+    described = path.replace(MODEL, "{model}").replace(AUDIT, "{audit}")
+    responses = DOCUMENT["paths"][described]["get"]["responses"]
+    content = responses["200"]["content"]
+    schema = {**content["application/json"]["schema"], "components": DOCUMENT["components"]}
+    jsonschema.Draft202012Validator(schema).validate((await http.get(path)).json())
+    assert set(content) == {"application/json", *(["text/html"] if path == URL else [])}
+    assert ("406" in responses, "304" in responses) == (path == URL, path == URL)

@@ -70,9 +70,8 @@ def pack(
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that whybox-server audit wrote. The archive then holds its findings, distances, audit.json and"
-            " audit.html, and the server answers with them. Callers see the thumbnails of audit.html; whybox-server"
-            " audit --no-thumbnails leaves them out. Default: those of the archive that is there, if it has any.",
+            help="Folder that whybox-server audit wrote. Callers of the server see what it found and audit.html, with"
+            " thumbnails unless it was made with --no-thumbnails. Default: what the archive that is there has.",
             metavar="AUDIT",
         ),
     ] = None,

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from typing import Any
 
 from clients.gateways import FakeGateway
 from whybox import v1
 
 AUDIT = "8927a01510231f4f"
-FLAGS = [
+FLAGS: list[dict[str, Any]] = [
     {
         "kind": "calibration",
         "state": "insufficient_data",
@@ -38,7 +39,7 @@ FILES = {
 }
 
 
-def serve_audit(gateway: FakeGateway, **fields: object) -> v1.Audit:
+def serve_audit(gateway: FakeGateway, **fields: Any) -> v1.Audit:
     """Packs the audit with the first model; `fields` are further ones of what is said of it."""
     gateway.files = dict(FILES)
     audit = gateway.models[0].audit
@@ -61,5 +62,5 @@ def serve_audit(gateway: FakeGateway, **fields: object) -> v1.Audit:
             ],
         )
     )
-    audit.MergeFrom(v1.Audit(**fields))  # type: ignore[arg-type]
+    audit.MergeFrom(v1.Audit(**fields))
     return audit

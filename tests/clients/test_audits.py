@@ -19,9 +19,9 @@ def test_the_audits_of_a_model(client: Client, gateway: FakeGateway) -> None:
     assert audit == client.model().audit
     assert client.audits("lite2") == ()
     assert client.audits("lite0", version="1.0") == (audit,)
-    for wrong in ({"model": "other"}, {"version": "9"}):
+    for model, version in (("other", None), ("lite0", "9")):
         with pytest.raises(NotFoundError):
-            client.audits(**wrong)
+            client.audits(model, version=version)
 
 
 def test_an_audit_with_its_flags_and_files(client: Client, gateway: FakeGateway, tmp_path: Path) -> None:

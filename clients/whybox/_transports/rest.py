@@ -100,7 +100,7 @@ class RestTransport:
     def get_audit(self, request: GetAuditRequest, call: Call) -> bytes:
         """See `Transport`."""
         path, params = _model(request)
-        path = f"{path}/audits/{quote(request.audit, safe='')}"
+        path = f"{path}/audits/{_segment(request.audit)}"
         params = params | {"format": request.format}
         kind = AUDIT_FORMATS[request.format]
         with self._errors(call), self._sent("GET", path, call, accept=kind, params=params) as response:
@@ -113,7 +113,7 @@ class RestTransport:
 
     @contextmanager
     def _posted(self, request: AnalyzeRequest, call: Call, *, accept: str) -> Iterator[httpx.Response]:
-        path = f"v1/models/{quote(request.model, safe='')}:analyze"
+        path = f"v1/models/{_segment(request.model)}:analyze"
         body = json_format.MessageToDict(request, preserving_proto_field_name=True)
         # The path names the model already.
         body.pop("model", None)
@@ -178,9 +178,14 @@ class RestTransport:
         return not_whybox(self._url, f"it answered {response.status_code} {response.reason_phrase} {how}")
 
 
+def _segment(name: str) -> str:
+    """A name as one segment of a path; dots alone would lead to another path."""
+    return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
+
+
 def _model(request: GetModelRequest | ListAuditsRequest | GetAuditRequest) -> tuple[str, dict[str, str]]:
     """Path and query of what a request asks about a model."""
-    path = f"v1/models/{quote(request.model, safe='')}"
+    path = f"v1/models/{_segment(request.model)}"
     return path, {"version": request.version} if request.version else {}
 
 

@@ -50,7 +50,12 @@ def test_the_page_may_stay_away(client: Client, gateway: FakeGateway, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("audit", "model"), [("other", None), ("../x", None), ("..", None), (".", None), ("a/b", "lite0"), ("x" * 300, None), (AUDIT, "lite2")]
+    ("audit", "model"),
+    [
+        *((audit, None) for audit in ("other", "../x", "..", ".", "x" * 300)),
+        ("a/b", "lite0"),
+        (AUDIT, "lite2"),
+    ],
 )
 def test_an_unknown_audit(client: Client, gateway: FakeGateway, audit: str, model: str | None) -> None:
     serve_audit(gateway)

@@ -102,7 +102,14 @@ def test_pinned_methods() -> None:
     service = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"]
     assert service.full_name == "whybox.v1.AnalysisService"
     streams = {method.name: method.server_streaming for method in service.methods}
-    assert streams == {"Analyze": False, "StreamAnalysis": True, "ListModels": False, "GetModel": False}
+    assert streams == {
+        "Analyze": False,
+        "StreamAnalysis": True,
+        "ListModels": False,
+        "GetModel": False,
+        "ListAudits": False,
+        "GetAudit": True,
+    }
 
 
 def test_the_baselines_of_the_contract_are_those_of_the_registry() -> None:

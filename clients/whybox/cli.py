@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whybox._commands import certify, shared
+from whybox._commands import audits, certify, shared
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
 from whybox._messages.requests import implied_parts
@@ -231,6 +231,7 @@ def analyze(
 
 
 app.command(epilog=certify.EXAMPLES)(certify.certify)
+app.command(epilog=audits.EXAMPLES)(audits.audits)
 
 
 @app.command()

@@ -5,17 +5,29 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
+from whybox._messages.audits import read_report
 from whybox._messages.fields import malformed
-from whybox._messages.models import read_model
+from whybox._messages.models import read_audit, read_model
 from whybox._messages.pictures import encode
 from whybox._messages.reading import read_analysis, read_stream
 from whybox._messages.requests import analysis_request, known
 from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
-from whybox.arguments import number, text
+from whybox.arguments import flag, number, text
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, PredictOptions, RobustnessOptions
-from whybox.results import Analysis, Bias, Certified, Explanation, ModelInfo, Part, Prediction, Robustness
-from whybox.v1 import AnalyzeRequest, GetModelRequest
+from whybox.results import (
+    Analysis,
+    Audit,
+    AuditReport,
+    Bias,
+    Certified,
+    Explanation,
+    ModelInfo,
+    Part,
+    Prediction,
+    Robustness,
+)
+from whybox.v1 import AnalyzeRequest, GetAuditRequest, GetModelRequest, ListAuditsRequest
 from whybox.v1.errors import FailedPreconditionError
 from whybox.v1.vocabulary import DEFAULT_METHOD
 
@@ -215,6 +227,71 @@ class Client:
         request = GetModelRequest(version="" if version is None else text("version", version))
         request.model = self._named("name", name, call)
         return read_model(self._transport.get_model(request, call))
+
+    def audits(
+        self,
+        model: str | None = None,
+        *,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> tuple[Audit, ...]:
+        """The audits of a model; none if it was packed without one.
+
+        Args:
+            model: Name of the model; None for the model that this client asks.
+            version: Version of the model; None for the served version.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+        """
+        call = self._call(timeout, request_id)
+        request = ListAuditsRequest(version="" if version is None else text("version", version))
+        request.model = self._named("model", model, call)
+        return tuple(read_audit(audit) for audit in self._transport.list_audits(request, call).audits)
+
+    def audit(
+        self,
+        id: str,  # noqa: A002 (as the contract calls it)
+        model: str | None = None,
+        *,
+        page: bool = True,
+        version: str | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> AuditReport:
+        """All that an audit found, with its files, which are checked against their digests.
+
+        Args:
+            id: Id of the audit; see `audits`, and `BiasFlag.audit_id`.
+            model: Name of the model; None for the model that this client asks.
+            page: Whether the page for people is fetched too, which may have megabytes.
+            version: Version of the model; None for the served version.
+            timeout: Seconds that each of the calls may take: one for each file, and one for the list of audits.
+            request_id: Id of these calls.
+
+        Raises:
+            NotFoundError: The model has no such audit.
+
+        Example:
+            >>> [audit] = client.audits()
+            >>> report = client.audit(audit.id)
+            >>> [flag.message for flag in report.flags if flag.state == "flagged"]
+            ['In audit 8927a01510231f4f, pictures of basketball annotated wheelchair = 1 are easier to attack ...']
+            >>> report.save("audit")
+            (PosixPath('audit/audit.json'), PosixPath('audit/audit.html'))
+        """
+        call = self._call(timeout, request_id)
+        request = GetAuditRequest(audit=text("id", id), version="" if version is None else text("version", version))
+        formats = ["json", "html"] if flag("page", page) else ["json"]
+        request.model = self._named("model", model, call)
+        contents = {}
+        for request.format in formats:
+            contents[request.format] = self._transport.get_audit(request, call)
+        asked = ListAuditsRequest(model=request.model, version=request.version)
+        for audit in self._transport.list_audits(asked, call).audits:
+            if audit.id == id:
+                return read_report(read_audit(audit), contents)
+        raise malformed(f"has audit {id}, but does not list it")
 
     def close(self) -> None:
         """Closes the connections; the client cannot be used afterwards."""

@@ -16,6 +16,11 @@ _UNREADABLE = (
 )
 
 
+def audit_member(format: str) -> str:  # noqa: A002 (as in the contract)
+    """The name in an archive of a file of an audit; see `AuditFile.format`."""
+    return f"audit.{format}"
+
+
 class ArchiveError(Exception):
     """An archive is missing or is not one of ours; the message says what to do."""
 

@@ -70,12 +70,12 @@ def pack(
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that whybox-server audit wrote. The archive then holds its findings and distances, without"
-            " pictures, and the server answers with them. Default: those of the archive that is there, if it has any.",
+            help="Folder that whybox-server audit wrote. Callers of the server see what it found and audit.html, with"
+            " thumbnails unless it was made with --no-thumbnails. Default: what the archive that is there has.",
             metavar="AUDIT",
         ),
     ] = None,
-    no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings of any audit.")] = False,
+    no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings and files of any audit.")] = False,
     allow_stale: Annotated[
         bool,
         typer.Option(
@@ -96,7 +96,7 @@ def pack(
     multiply-adds are tested with fewer pictures and evaluations, which GetModel tells.
     """
     # Imported here: the serving process must not load torch.
-    from whybox_server.audits.bank import read_bank
+    from whybox_server.audits.bank import read_bank, read_files
     from whybox_server.audits.data.errors import DataSetError
     from whybox_server.packing.pack import PackError, SpecError, pack_model
 
@@ -104,8 +104,10 @@ def pack(
         _fail("--bank and --no-bank exclude each other")
     try:
         findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+        files: dict[str, bytes] = {}
         if bank is not None:
             findings = read_bank(bank)
+            files = read_files(bank, findings.audit)
     except DataSetError as error:
         _fail(error)
     for spec in specs:
@@ -118,6 +120,7 @@ def pack(
                     checks,
                     findings,
                     allow_stale=allow_stale,
+                    audit_files=files,
                 )
             except (SpecError, PackError) as error:
                 _fail(error)
@@ -133,6 +136,11 @@ def pack(
             audit = packed.model.audit
             stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
             outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{stale})"
+            if shown := sum(file.thumbnails for file in audit.files):
+                outcome += (
+                    f"; callers see {shown} thumbnails of its pictures in audit.html, which whybox-server audit"
+                    " --no-thumbnails leaves out"
+                )
         _out.print(outcome, markup=False, soft_wrap=True)
 
 

@@ -14,6 +14,7 @@ import uvicorn
 
 from whybox import v1
 from whybox_server.archives import read_store
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -91,7 +92,8 @@ async def _serve(
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     async with contextlib.AsyncExitStack() as stack:
         spool = stack.enter_context(Spool())
-        gateway = Gateway(archives.values(), backend, metrics, spool, max_image_bytes=settings.max_image_bytes)
+        audits = stack.enter_context(AuditFiles(archives))
+        gateway = Gateway(archives.values(), backend, metrics, spool, audits, max_image_bytes=settings.max_image_bytes)
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics))

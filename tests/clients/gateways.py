@@ -13,6 +13,7 @@ import uvicorn
 
 from whybox import v1
 from whybox.v1.errors import NotFoundError, WhyboxError
+from whybox_server.gateway.audits import audit_file, audits_of
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
@@ -31,6 +32,7 @@ class FakeGateway:
         answers: What is sent; a single call gets all of them merged, a stream gets them one by one.
         error: Raised after the answers of a stream, and instead of the answer of a single call.
         models: The served models.
+        files: The files of the audits of all models, by their format.
         holds: Whether calls wait until their callers hang up.
         requests: The requests so far.
         request_ids: Their ids.
@@ -41,6 +43,7 @@ class FakeGateway:
     answers: list[v1.AnalyzeResponse] = field(default_factory=list)
     error: WhyboxError | None = None
     models: list[v1.Model] = field(default_factory=lambda: [v1.Model(name=name, version="1.0") for name in MODELS])
+    files: dict[str, bytes] = field(default_factory=dict)
     holds: bool = False
     requests: list[v1.AnalyzeRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
@@ -96,6 +99,24 @@ class FakeGateway:
             if model.name == name and version in ("", model.version):
                 return model
         raise NotFoundError(f"there is no model {name!r} of version {version!r}", field="model")
+
+    def list_audits(self, model: str, version: str = "") -> list[v1.Audit]:
+        return audits_of(self.get_model(model, version))
+
+    def get_audit(self, request: v1.GetAuditRequest) -> v1.AuditFile:
+        return audit_file(self.get_model(request.model, request.version), request.audit, request.format or "json")
+
+    async def read_audit(
+        self,
+        model: str,  # noqa: ARG002 (as a gateway)
+        file: v1.AuditFile,
+        seconds: float,
+        piece_bytes: int = 1000,
+    ) -> AsyncIterator[bytes]:
+        self.timeouts.append(seconds)
+        content = self.files[file.format]
+        for start in range(0, len(content), piece_bytes):
+            yield content[start : start + piece_bytes]
 
     def readiness(self) -> dict[str, dict[str, str]]:
         return {}

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from presence import present
 from servers import Server, serving
-from whybox import Client
+from whybox import Client, NotFoundError
+from whybox.cli import app as client_app
 from whybox_server.cli import app
 
 MODEL = "efficientnet-lite0"
@@ -74,7 +75,7 @@ def store(archive: Path, spec_path: Path, audit: Path, tmp_path_factory: pytest.
         done = CliRunner().invoke(app, ["pack", str(spec_path), "--store", str(store), "--bank", str(audit)])
         assert done.exit_code == 0, done.output
         assert outcome in done.stdout
-        assert f"with audit {report(audit)['audit']} of dogs (12 pictures)" in done.stdout
+        assert f"with audit {report(audit)['audit']} of dogs (12 pictures); callers see 4 thumbnails" in done.stdout
     return store
 
 
@@ -188,3 +189,44 @@ def test_json_has_the_evidence(server: Server, dalmatian: bytes) -> None:
     ).json()
     assert {flag["state"] for flag in answer["bias"]["flags"]} == {"insufficient_data"}
     assert answer["bias"]["criticisms"][0]["distance"] > 0
+
+
+def test_the_audit_itself_over_both_transports(client: Client, audit: Path, tmp_path: Path) -> None:
+    [listed] = client.audits()
+    assert listed == client.model(MODEL).audit
+    assert listed.flags == {"insufficient_data": len(report(audit)["flags"])}
+    found = client.audit(listed.id, MODEL)
+    assert [flag.message for flag in found.flags] == [flag["message"] for flag in report(audit)["flags"]]
+    for saved in found.save(tmp_path):
+        assert saved.read_bytes() == (audit / saved.name).read_bytes()
+    for unknown in ("..", "other", "x" * 300):
+        with pytest.raises(NotFoundError, match=f"it has {listed.id}") as caught:
+            client.audit(unknown)
+        assert caught.value.reason == "UNKNOWN_AUDIT"
+
+
+def test_a_browser_gets_the_page(server: Server, audit: Path) -> None:
+    address = f"{server.rest}/v1/models/{MODEL}/audits/{report(audit)['audit']}"
+    accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    page = httpx.get(address, headers={"Accept": accept})
+    assert page.content == (audit / "audit.html").read_bytes()
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    again = httpx.get(address, headers={"Accept": accept, "If-None-Match": page.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert httpx.get(address).content == (audit / "audit.json").read_bytes()
+    head = httpx.head(address)
+    assert (head.content, head.headers["content-length"]) == (b"", str((audit / "audit.json").stat().st_size))
+    assert httpx.get(address, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_the_command_shows_the_audit(server: Server, audit: Path, tmp_path: Path) -> None:
+    for url in (server.rest, server.grpc):
+        listed = CliRunner().invoke(client_app, ["audits", "--url", url])
+        assert listed.exit_code == 0, listed.output
+        assert report(audit)["audit"] in listed.stdout
+        given = [MODEL, report(audit)["audit"], "--url", url, "--html", str(tmp_path / "page.html")]
+        shown = CliRunner().invoke(client_app, ["audits", *given])
+        assert shown.exit_code == 0, shown.output
+        assert "mirrored = yes (error rate): insufficient data" in " ".join(shown.stdout.split())
+        assert (tmp_path / "page.html").read_bytes() == (audit / "audit.html").read_bytes()

@@ -59,7 +59,7 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
 
 def _lines(row: ShownPart, part: Any) -> Iterator[Padding]:
     for line in row.lines(part):
-        yield _styled(line)
+        yield styled(line)
 
 
 def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa: ARG001 (bars stand for lines)
@@ -69,7 +69,7 @@ def _class_bars(row: ShownPart, part: Prediction) -> Iterator[Padding]:  # noqa:
         table.add_row(Text(score.label), Text(percent_words(score.probability), justify="right"), bar)
     yield _indented(table)
     if part.prediction_set is not None:
-        yield from map(_styled, set_lines(part.prediction_set))
+        yield from map(styled, set_lines(part.prediction_set))
 
 
 def _robustness(row: ShownPart, part: Any) -> Iterator[Padding]:
@@ -109,7 +109,8 @@ def _print_heading(console: Console, title: str) -> None:
     console.print(Text(title, "bold"))
 
 
-def _styled(line: Line) -> Padding:
+def styled(line: Line) -> Padding:
+    """A line as a terminal shows it: indented, in the colour of its tone."""
     return _indented(Text(line.text, _STYLES[line.tone]), line.depth)
 
 

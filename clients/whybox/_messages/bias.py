@@ -14,7 +14,7 @@ def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001
     """The value of bias."""
     return results.Bias(
         **plain(message),
-        flags=tuple(_flag(flag) for flag in message.flags),
+        flags=tuple(read_flag(flag) for flag in message.flags),
         prototypes=many(message.prototypes, results.Example),
         criticisms=many(message.criticisms, results.Example),
         predicted_class=one(message, "predicted_class", results.ClassScore),
@@ -22,6 +22,7 @@ def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001
     )
 
 
-def _flag(message: v1.BiasFlag) -> results.BiasFlag:
+def read_flag(message: v1.BiasFlag) -> results.BiasFlag:
+    """The value of one flag."""
     repeats, notes = many(message.repeats, results.Repeat), many(message.notes, results.Note)
     return results.BiasFlag(**plain(message), repeats=repeats, notes=notes)

@@ -16,14 +16,16 @@ def read_model(message: v1.Model) -> results.ModelInfo:
         attack_check=one(message, "attack_check", results.AttackCheck),
         corruptions=many(message.corruptions, results.CorruptionKind),
         batch_sizes=one(message, "batch_sizes", results.BatchSizes),
-        audit=_audit(message.audit) if message.HasField("audit") else None,
+        audit=read_audit(message.audit) if message.HasField("audit") else None,
     )
 
 
-def _audit(message: v1.Audit) -> results.Audit:
+def read_audit(message: v1.Audit) -> results.Audit:
+    """The value of what is said about an audit."""
     return results.Audit(
         **plain(message),
         digests=one(message, "digests", results.Digests),
+        files=many(message.files, results.AuditFile),
         calibration=one(message, "calibration", results.Calibration),
     )
 

@@ -11,7 +11,17 @@ from whybox._transports.failures import not_whybox, too_large, too_late, traced,
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox.options import MAX_MESSAGE_BYTES
-from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsRequest, ListModelsResponse, Model
+from whybox.v1 import (
+    AnalyzeRequest,
+    AnalyzeResponse,
+    GetAuditRequest,
+    GetModelRequest,
+    ListAuditsRequest,
+    ListAuditsResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    Model,
+)
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox.v1.request_ids import HEADER
@@ -65,6 +75,17 @@ class GrpcTransport:
         """See `Transport`."""
         with self._errors(call):
             return self._stub.GetModel(request, timeout=call.patience, metadata=_metadata(call))
+
+    def list_audits(self, request: ListAuditsRequest, call: Call) -> ListAuditsResponse:
+        """See `Transport`."""
+        with self._errors(call):
+            return self._stub.ListAudits(request, timeout=call.patience, metadata=_metadata(call))
+
+    def get_audit(self, request: GetAuditRequest, call: Call) -> bytes:
+        """See `Transport`."""
+        with self._errors(call):
+            pieces = self._stub.GetAudit(request, timeout=call.patience, metadata=_metadata(call))
+            return b"".join(piece.data for piece in pieces)
 
     def close(self) -> None:
         """See `Transport`."""

@@ -14,7 +14,16 @@ from google.rpc import code_pb2
 from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
-from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
+from whybox.v1 import (
+    AnalyzeRequest,
+    AnalyzeResponse,
+    GetAuditRequest,
+    GetModelRequest,
+    ListAuditsRequest,
+    ListAuditsResponse,
+    ListModelsResponse,
+    Model,
+)
 from whybox.v1.errors import (
     DeadlineExceededError,
     QuotaExceededError,
@@ -23,6 +32,7 @@ from whybox.v1.errors import (
     error_for,
 )
 from whybox.v1.request_ids import HEADER
+from whybox.v1.vocabulary import AUDIT_FORMATS
 
 _MessageT = TypeVar("_MessageT", bound=Message)
 
@@ -77,10 +87,25 @@ class RestTransport:
 
     def get_model(self, request: GetModelRequest, call: Call) -> Model:
         """See `Transport`."""
-        path = f"v1/models/{quote(request.model, safe='')}"
-        params = {"version": request.version} if request.version else {}
+        path, params = _model(request)
         with self._errors(call), self._sent("GET", path, call, accept=_JSON, params=params) as response:
             return self._read(Model(), response)
+
+    def list_audits(self, request: ListAuditsRequest, call: Call) -> ListAuditsResponse:
+        """See `Transport`."""
+        path, params = _model(request)
+        with self._errors(call), self._sent("GET", f"{path}/audits", call, accept=_JSON, params=params) as response:
+            return self._read(ListAuditsResponse(), response)
+
+    def get_audit(self, request: GetAuditRequest, call: Call) -> bytes:
+        """See `Transport`."""
+        path, params = _model(request)
+        path = f"{path}/audits/{_segment(request.audit)}"
+        params = params | {"format": request.format}
+        kind = AUDIT_FORMATS[request.format]
+        with self._errors(call), self._sent("GET", path, call, accept=kind, params=params) as response:
+            self._check(response, kind)
+            return response.read()
 
     def close(self) -> None:
         """See `Transport`."""
@@ -88,7 +113,7 @@ class RestTransport:
 
     @contextmanager
     def _posted(self, request: AnalyzeRequest, call: Call, *, accept: str) -> Iterator[httpx.Response]:
-        path = f"v1/models/{quote(request.model, safe='')}:analyze"
+        path = f"v1/models/{_segment(request.model)}:analyze"
         body = json_format.MessageToDict(request, preserving_proto_field_name=True)
         # The path names the model already.
         body.pop("model", None)
@@ -151,6 +176,17 @@ class RestTransport:
 
     def _foreign(self, response: httpx.Response, how: str) -> WhyboxError:
         return not_whybox(self._url, f"it answered {response.status_code} {response.reason_phrase} {how}")
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path; dots alone would lead to another path."""
+    return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
+
+
+def _model(request: GetModelRequest | ListAuditsRequest | GetAuditRequest) -> tuple[str, dict[str, str]]:
+    """Path and query of what a request asks about a model."""
+    path = f"v1/models/{_segment(request.model)}"
+    return path, {"version": request.version} if request.version else {}
 
 
 def _problem(problem: dict[str, Any]) -> WhyboxError:

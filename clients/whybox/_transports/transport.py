@@ -4,7 +4,16 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from whybox.v1 import AnalyzeRequest, AnalyzeResponse, GetModelRequest, ListModelsResponse, Model
+from whybox.v1 import (
+    AnalyzeRequest,
+    AnalyzeResponse,
+    GetAuditRequest,
+    GetModelRequest,
+    ListAuditsRequest,
+    ListAuditsResponse,
+    ListModelsResponse,
+    Model,
+)
 from whybox.v1.request_ids import is_usable, new_request_id
 
 MAX_SECONDS = 1_000_000
@@ -52,6 +61,12 @@ class Transport(Protocol):
 
     def get_model(self, request: GetModelRequest, call: Call) -> Model:
         """One model with its labels."""
+
+    def list_audits(self, request: ListAuditsRequest, call: Call) -> ListAuditsResponse:
+        """The audits of a model."""
+
+    def get_audit(self, request: GetAuditRequest, call: Call) -> bytes:
+        """A file of an audit; the request names its format."""
 
     def close(self) -> None:
         """Closes the connections; no call may follow."""

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from whybox._words.robustness import size_words
 from whybox._words.shared import Line, Tone
-from whybox.results import Audit, Bias, BiasFlag, Example
+from whybox.results import Audit, AuditReport, Bias, BiasFlag, Example
 
 _SHOWN = 3
+# The order in which flags are listed.
+_ORDER = {state: place for place, state in enumerate(("flagged", "stale", "not_detected", "insufficient_data"))}
 _TONES: Mapping[str, Tone] = {"flagged": "bad", "not_detected": "good", "stale": "doubtful"}
 
 
@@ -17,6 +19,29 @@ def bias_lines(bias: Bias) -> Iterator[Line]:
     for what, examples in (("hardest", bias.prototypes), ("easiest", bias.criticisms)):
         if examples:
             yield Line(f"{what} to attack in audit {bias.audit_id}: {examples_words(examples, bias.norm)}")
+
+
+def report_lines(report: AuditReport, *, flagged_alone: bool = False) -> Iterator[Line]:
+    """What was audited, then one line for each flag, the flagged ones first.
+
+    Args:
+        report: The audit.
+        flagged_alone: Whether the last line tells how many others there are instead.
+    """
+    stale = report.audit.differences
+    yield Line(audit_words(report.audit), "doubtful" if stale else "plain")
+    flags = sorted(report.flags, key=lambda flag: _ORDER.get(flag.state, len(_ORDER)))
+    shown = [flag for flag in flags if flag.state == "flagged"] if flagged_alone else flags
+    for flag in shown:
+        yield Line(flag_words(flag), "doubtful" if stale else _TONES.get(flag.state, "plain"), 1)
+    if others := len(flags) - len(shown):
+        yield Line(f"{others} other finding{'' if others == 1 else 's'}", "minor", 1)
+
+
+def states_words(flags: Mapping[str, int]) -> str:
+    """Numbers of flags by state, for example "2 flagged, 1 not detected"."""
+    states = sorted(flags, key=lambda state: (_ORDER.get(state, len(_ORDER)), state))
+    return ", ".join(f"{flags[state]} {state.replace('_', ' ')}" for state in states) or "none"
 
 
 def audit_words(audit: Audit) -> str:

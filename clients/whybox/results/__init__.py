@@ -6,6 +6,7 @@ fields of a failed part are empty. A part that fails does not affect the others.
 
 from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
+from whybox.results.audit import AuditReport
 from whybox.results.bias import Bias, BiasFlag, Example, Note, Repeat
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
@@ -13,6 +14,7 @@ from whybox.results.model import (
     Attack,
     AttackCheck,
     Audit,
+    AuditFile,
     BatchSizes,
     Calibration,
     CorruptionKind,
@@ -35,6 +37,8 @@ __all__ = [
     "Attack",
     "AttackCheck",
     "Audit",
+    "AuditFile",
+    "AuditReport",
     "BatchSizes",
     "Bias",
     "BiasFlag",

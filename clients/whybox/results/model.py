@@ -215,6 +215,23 @@ class BatchSizes:
 
 
 @dataclass(frozen=True)
+class AuditFile:
+    """A file of an audit in the archive of the model.
+
+    Attributes:
+        format: "json" (the manifest with all findings) or "html" (the page for people).
+        size: Its size in bytes.
+        sha256: Its digest.
+        thumbnails: Audited pictures that it shows.
+    """
+
+    format: str
+    size: int
+    sha256: str
+    thumbnails: int
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The calibration pictures that prediction sets rest on.
 
@@ -256,6 +273,8 @@ class Audit:
         differences: What differs between the audited model and this one; every flag is "stale" if anything does.
         bank_sha256: Digest of the findings and distances.
         largest_findings: Size of the longest findings on a class, in bytes.
+        flags: Number of flags by state; all are "stale" if anything differs.
+        files: Its files; see `Client.audit`.
         calibration: The pictures that prediction sets rest on, or None if the audit had none.
     """
 
@@ -275,6 +294,8 @@ class Audit:
     differences: tuple[str, ...]
     bank_sha256: str
     largest_findings: int
+    flags: Mapping[str, int]
+    files: tuple[AuditFile, ...]
     calibration: Calibration | None
 
 

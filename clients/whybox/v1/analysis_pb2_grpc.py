@@ -55,6 +55,16 @@ class AnalysisServiceStub:
                 request_serializer=whybox_dot_v1_dot_analysis__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=whybox_dot_v1_dot_model__pb2.Model.FromString,
                 _registered_method=True)
+        self.ListAudits = channel.unary_unary(
+                '/whybox.v1.AnalysisService/ListAudits',
+                request_serializer=whybox_dot_v1_dot_analysis__pb2.ListAuditsRequest.SerializeToString,
+                response_deserializer=whybox_dot_v1_dot_analysis__pb2.ListAuditsResponse.FromString,
+                _registered_method=True)
+        self.GetAudit = channel.unary_stream(
+                '/whybox.v1.AnalysisService/GetAudit',
+                request_serializer=whybox_dot_v1_dot_analysis__pb2.GetAuditRequest.SerializeToString,
+                response_deserializer=whybox_dot_v1_dot_analysis__pb2.AuditPiece.FromString,
+                _registered_method=True)
 
 
 class AnalysisServiceServicer:
@@ -100,6 +110,21 @@ class AnalysisServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAudits(self, request, context):
+        """Lists the audits of a model; none if it was packed without one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAudit(self, request, context):
+        """Returns a file of an audit in pieces, which its `data` in this order are. A piece has at most 256 KiB, or less if
+        the caller takes less (`x-whybox-max-response-bytes`). Digest and size of the whole are in Audit.files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalysisServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +147,16 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=whybox_dot_v1_dot_analysis__pb2.GetModelRequest.FromString,
                     response_serializer=whybox_dot_v1_dot_model__pb2.Model.SerializeToString,
+            ),
+            'ListAudits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudits,
+                    request_deserializer=whybox_dot_v1_dot_analysis__pb2.ListAuditsRequest.FromString,
+                    response_serializer=whybox_dot_v1_dot_analysis__pb2.ListAuditsResponse.SerializeToString,
+            ),
+            'GetAudit': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetAudit,
+                    request_deserializer=whybox_dot_v1_dot_analysis__pb2.GetAuditRequest.FromString,
+                    response_serializer=whybox_dot_v1_dot_analysis__pb2.AuditPiece.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -232,6 +267,60 @@ class AnalysisService:
             '/whybox.v1.AnalysisService/GetModel',
             whybox_dot_v1_dot_analysis__pb2.GetModelRequest.SerializeToString,
             whybox_dot_v1_dot_model__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whybox.v1.AnalysisService/ListAudits',
+            whybox_dot_v1_dot_analysis__pb2.ListAuditsRequest.SerializeToString,
+            whybox_dot_v1_dot_analysis__pb2.ListAuditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/whybox.v1.AnalysisService/GetAudit',
+            whybox_dot_v1_dot_analysis__pb2.GetAuditRequest.SerializeToString,
+            whybox_dot_v1_dot_analysis__pb2.AuditPiece.FromString,
             options,
             channel_credentials,
             insecure,

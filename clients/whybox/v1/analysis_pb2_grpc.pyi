@@ -54,6 +54,12 @@ class AnalysisServiceStub:
     """Lists the served models, without their labels."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.GetModelRequest, _model_pb2.Model]
     """Returns one model with its labels."""
+    ListAudits: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListAuditsRequest, _analysis_pb2.ListAuditsResponse]
+    """Lists the audits of a model; none if it was packed without one."""
+    GetAudit: _grpc.UnaryStreamMultiCallable[_analysis_pb2.GetAuditRequest, _analysis_pb2.AuditPiece]
+    """Returns a file of an audit in pieces, which its `data` in this order are. A piece has at most 256 KiB, or less if
+    the caller takes less (`x-whybox-max-response-bytes`). Digest and size of the whole are in Audit.files.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
@@ -80,6 +86,12 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """Lists the served models, without their labels."""
     GetModel: _aio.UnaryUnaryMultiCallable[_analysis_pb2.GetModelRequest, _model_pb2.Model]  # type: ignore[assignment]
     """Returns one model with its labels."""
+    ListAudits: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListAuditsRequest, _analysis_pb2.ListAuditsResponse]  # type: ignore[assignment]
+    """Lists the audits of a model; none if it was packed without one."""
+    GetAudit: _aio.UnaryStreamMultiCallable[_analysis_pb2.GetAuditRequest, _analysis_pb2.AuditPiece]  # type: ignore[assignment]
+    """Returns a file of an audit in pieces, which its `data` in this order are. A piece has at most 256 KiB, or less if
+    the caller takes less (`x-whybox-max-response-bytes`). Digest and size of the whole are in Audit.files.
+    """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -127,5 +139,23 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.Model, _abc.Awaitable[_model_pb2.Model]]:
         """Returns one model with its labels."""
+
+    @_abc_1.abstractmethod
+    def ListAudits(
+        self,
+        request: _analysis_pb2.ListAuditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analysis_pb2.ListAuditsResponse, _abc.Awaitable[_analysis_pb2.ListAuditsResponse]]:
+        """Lists the audits of a model; none if it was packed without one."""
+
+    @_abc_1.abstractmethod
+    def GetAudit(
+        self,
+        request: _analysis_pb2.GetAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_analysis_pb2.AuditPiece], _abc.AsyncIterator[_analysis_pb2.AuditPiece]]:
+        """Returns a file of an audit in pieces, which its `data` in this order are. A piece has at most 256 KiB, or less if
+        the caller takes less (`x-whybox-max-response-bytes`). Digest and size of the whole are in Audit.files.
+        """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -138,6 +138,26 @@ class Audit(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class FlagsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     DATA_SET_FIELD_NUMBER: _builtins.int
     PICTURES_FIELD_NUMBER: _builtins.int
@@ -154,6 +174,8 @@ class Audit(_message.Message):
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     BANK_SHA256_FIELD_NUMBER: _builtins.int
     LARGEST_FINDINGS_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the audit; every flag repeats it."""
@@ -200,6 +222,14 @@ class Audit(_message.Message):
         """
 
     @_builtins.property
+    def flags(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Number of flags by BiasFlag.state; all are "stale" if anything differs."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditFile]:
+        """Its files, which GetAudit returns. They are as the audit wrote them, also if its flags are "stale"."""
+
+    @_builtins.property
     def calibration(self) -> Global___Calibration:
         """The calibration pictures that prediction sets rest on; absent if the audit had none."""
 
@@ -222,15 +252,51 @@ class Audit(_message.Message):
         differences: _abc.Iterable[_builtins.str] | None = ...,
         bank_sha256: _builtins.str = ...,
         largest_findings: _builtins.int = ...,
+        flags: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        files: _abc.Iterable[Global___AuditFile] | None = ...,
         calibration: Global___Calibration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "digests", b"digests"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "calibration", b"calibration", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "calibration", b"calibration", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "files", b"files", "flags", b"flags", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Audit: _TypeAlias = Audit  # noqa: Y015
+
+@_typing.final
+class AuditFile(_message.Message):
+    """A file of an audit in the archive of the model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    THUMBNAILS_FIELD_NUMBER: _builtins.int
+    format: _builtins.str
+    """"json": the manifest with all findings; its `flags` have the fields of BiasFlag. "html": the page for people."""
+    size: _builtins.int
+    """Its size, bytes."""
+    sha256: _builtins.str
+    """Its digest: SHA-256 in lower-case hexadecimal."""
+    thumbnails: _builtins.int
+    """Number of audited pictures that it shows as thumbnails; 0 after `audit --no-thumbnails`."""
+    def __init__(
+        self,
+        *,
+        format: _builtins.str = ...,
+        size: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+        thumbnails: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "sha256", b"sha256", "size", b"size", "thumbnails", b"thumbnails"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFile: _TypeAlias = AuditFile  # noqa: Y015
 
 @_typing.final
 class Calibration(_message.Message):

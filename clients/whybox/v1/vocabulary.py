@@ -62,3 +62,6 @@ MAX_SET_ALPHA = 0.5
 
 RUNNING, CERTIFIED, ABSTAINED = "running", "certified", "abstained"
 """`Certified.state`."""
+
+AUDIT_FORMATS = {"json": "application/json", "html": "text/html"}
+"""Media types of the files of an audit, by `AuditFile.format`; the first is the default."""

@@ -1,5 +1,7 @@
 """The findings of an audit on their way into an archive: whether they are of this model, and what is wrong if not."""
 
+from collections import Counter
+
 from whybox import v1
 from whybox_handlers.bias.flags import mark_stale
 from whybox_handlers.models.digests import sha256
@@ -36,6 +38,9 @@ def attach(bank: v1.Bank, model: v1.Model, *, allow_stale: bool) -> bytes:
         raise PackError(f"{_other(audit, differing)}; {remedies}")
     del audit.differences[:]
     audit.differences.extend(differing)
+    flags = [flag for audited in bank.classes for flag in audited.findings.flags]
+    audit.flags.clear()
+    audit.flags.update({"stale": len(flags)} if differing and flags else Counter(flag.state for flag in flags))
     audit.largest_findings = max((_size(audited.findings, audit) for audited in bank.classes), default=0)
     serialized = v1.Bank(classes=bank.classes, thresholds=bank.thresholds).SerializeToString(deterministic=True)
     audit.bank_sha256 = sha256(serialized)

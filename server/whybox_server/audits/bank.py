@@ -1,5 +1,6 @@
-"""From the results of an audit to the bank that is packed with its model."""
+"""From the results of an audit to the bank and the files that are packed with its model."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 from google.protobuf import json_format
 
 from whybox import v1
+from whybox.v1.vocabulary import AUDIT_FORMATS
+from whybox_server.archives import audit_member
 from whybox_server.audits.calibration.thresholds import read_calibration, read_thresholds
 from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.data.columns import TRAINED_ON
@@ -39,6 +42,28 @@ def read_bank(folder: Path) -> v1.Bank:
         raise DataSetError(
             f"{folder} holds no audit that can be read ({why}); give the folder that whybox-server audit wrote"
         ) from error
+
+
+def read_files(folder: Path, audit: v1.Audit) -> dict[str, bytes]:
+    """The files of an audit as they are packed, by `AuditFile.format`.
+
+    Args:
+        folder: As for `read_bank`.
+        audit: From `read_bank`.
+
+    Raises:
+        DataSetError: A file has changed since, or cannot be read.
+    """
+    files = {}
+    for noted in audit.files:
+        path = folder / audit_member(noted.format)
+        try:
+            files[noted.format] = content = path.read_bytes()
+        except OSError as error:
+            raise DataSetError(f"{path} cannot be read: {error}") from error
+        if hashlib.sha256(content).hexdigest() != noted.sha256:
+            raise DataSetError(f"{path} has changed while it was read; pack again")
+    return files
 
 
 def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
@@ -86,6 +111,7 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
         trained_on=sum(each.trained_on for each in classes),
         model=settings["model"],
         version=settings["version"],
+        files=_noted_files(folder, manifest["audit"]),
     )
     json_format.ParseDict(settings["digests"], audit.digests)
     thresholds = []
@@ -93,6 +119,21 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
         audit.calibration.CopyFrom(read_calibration(manifest))
         thresholds = read_thresholds(folder, manifest)
     return v1.Bank(audit=audit, classes=classes, thresholds=thresholds)
+
+
+def _noted_files(folder: Path, audit: str) -> Iterator[v1.AuditFile]:
+    """What the archive says of the files of an audit."""
+    for name in AUDIT_FORMATS:
+        path = folder / audit_member(name)
+        content = path.read_bytes()
+        if audit.encode() not in content:
+            raise DataSetError(f"{path} is not of audit {audit}; run the audit again")
+        yield v1.AuditFile(
+            format=name,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            thumbnails=content.count(b"<img ") if name == "html" else 0,
+        )
 
 
 def _flags(manifest: Mapping[str, Any], notes: Mapping[str, Sequence[Note]]) -> dict[int, list[v1.BiasFlag]]:

@@ -10,6 +10,7 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
 from whybox_server.gateway.deadlines import Deadline, Reserve
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
@@ -22,6 +23,7 @@ from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.validation.audits import audit_format
 from whybox_server.validation.checks import quoted
 from whybox_server.validation.request import validated
 
@@ -39,13 +41,21 @@ class Gateway:
     """Answers requests; knows nothing of HTTP or gRPC."""
 
     def __init__(
-        self, models: Iterable[v1.Model], backend: Backend, metrics: Metrics, spool: Spool, *, max_image_bytes: int
+        self,
+        models: Iterable[v1.Model],
+        backend: Backend,
+        metrics: Metrics,
+        spool: Spool,
+        audits: AuditFiles,
+        *,
+        max_image_bytes: int,
     ) -> None:
         self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
         self._served = {name: Served.of(model) for name, model in self._models.items()}
         self._backend = backend
         self._metrics = metrics
         self._spool = spool
+        self._audits = audits
         self._max_image_bytes = max_image_bytes
         self._reserve = Reserve()
         metrics.watch_pools(self.readiness)
@@ -148,6 +158,30 @@ class Gateway:
             )
             raise NotFoundError(message, reason="UNKNOWN_VERSION", field="version")
         return model
+
+    def list_audits(self, model: str, version: str = "") -> list[v1.Audit]:
+        """The audits of a model.
+
+        Raises:
+            NotFoundError: There is no such model or version.
+        """
+        return audits_of(self.get_model(model, version))
+
+    def get_audit(self, request: v1.GetAuditRequest) -> v1.AuditFile:
+        """The file of an audit that a request names; see `read_audit` for its content.
+
+        Raises:
+            InvalidRequestError: There is no such format.
+            NotFoundError: There is no such model, version or audit.
+        """
+        model = self.get_model(request.model, request.version)
+        return audit_file(model, request.audit, audit_format(request.format))
+
+    def read_audit(
+        self, model: str, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
+    ) -> AsyncGenerator[bytes, None]:
+        """The content of a file from `get_audit`; arguments and errors as in `AuditFiles.read`."""
+        return self._audits.read(model, file.format, seconds, piece_bytes)
 
     def readiness(self) -> Mapping[str, Mapping[str, str]]:
         """State of each worker pool, by model and pool; "ready" or what it waits for."""

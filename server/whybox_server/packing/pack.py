@@ -44,7 +44,7 @@ from whybox_handlers.packing.trials import try_methods
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_handlers.robustness.verdict import objections_to_attacks
-from whybox_server.archives import ArchiveError, read_manifest
+from whybox_server.archives import ArchiveError, audit_member, read_manifest
 
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
@@ -88,6 +88,7 @@ def pack_model(
     bank: v1.Bank | KeptBank = "kept",
     *,
     allow_stale: bool = False,
+    audit_files: Mapping[str, bytes] | None = None,
 ) -> Packed:
     """Builds the archive of a spec, unless one exists that was built from the same inputs.
 
@@ -101,6 +102,7 @@ def pack_model(
         bank: The findings of an audit of the model. "kept" are those of the archive that is there, if it has any; with
             "none" the new one has none.
         allow_stale: See `attach`.
+        audit_files: The files that `bank.audit` lists, by their format. Callers of the server can read them.
 
     Raises:
         SpecError: The spec is wrong, or names files that cannot be used. Its message begins with the spec's file.
@@ -108,7 +110,7 @@ def pack_model(
     """
     spec = load_spec(spec_path)
     try:
-        return _pack(spec, store, report, checks, bank, allow_stale=allow_stale)
+        return _pack(spec, store, report, checks, bank, audit_files or {}, allow_stale=allow_stale)
     except (SpecError, PackError) as error:
         raise type(error)(f"{spec_path}: {error}") from error
     except (OSError, WhyboxError, zipfile.BadZipFile) as error:
@@ -122,6 +124,7 @@ def _pack(
     report: Callable[[str], None],
     checks: Checks,
     bank: v1.Bank | KeptBank,
+    audit_files: Mapping[str, bytes],
     *,
     allow_stale: bool,
 ) -> Packed:
@@ -165,6 +168,7 @@ def _pack(
     contents = {WEIGHTS: weights, ONNX: onnx, MANIFEST: manifest, _ENTRY: _ENTRY_CODE.encode()}
     if findings is not None:
         contents[BANK] = findings
+        contents |= _audit_files(model.audit, audit_files, archive)
     # Built beside its place, so that the archive appears there only when it is complete.
     with tempfile.TemporaryDirectory(dir=store, prefix=".pack-") as temporary:
         folder = Path(temporary, "content")
@@ -278,6 +282,14 @@ def _chosen(bank: v1.Bank | KeptBank, archive: Path, there: v1.Model) -> v1.Bank
     kept = v1.Bank.FromString(_content(archive, BANK, there.audit.bank_sha256))
     kept.audit.CopyFrom(there.audit)
     return kept
+
+
+def _audit_files(audit: v1.Audit, given: Mapping[str, bytes], archive: Path) -> dict[str, bytes]:
+    """The files of an audit by their names in an archive; of a bank that is kept, from the archive that is there."""
+    names = {file.format: audit_member(file.format) for file in audit.files}
+    if given:
+        return {name: given[format_] for format_, name in names.items()}
+    return {names[file.format]: _content(archive, names[file.format], file.sha256) for file in audit.files}
 
 
 def _content(archive: Path, name: str, digest: str) -> bytes:

@@ -19,7 +19,7 @@ def preferred(accept: Iterable[str], kinds: Iterable[str]) -> str:
         The kind with the highest weight. Another kind than JSON comes first at equal weights where the caller names it
         no less exactly. JSON is sent to a caller who names nothing that there is.
     """
-    ranges = [_weighted(each) for value in accept for each in value.split(",") if each.strip()]
+    ranges = _ranges(accept)
     best, weight, exactness = JSON, *_weight(JSON, ranges)
     for kind in kinds:
         weight_of_kind, exactness_of_kind = _weight(kind, ranges)
@@ -27,6 +27,22 @@ def preferred(accept: Iterable[str], kinds: Iterable[str]) -> str:
         if exactness_of_kind > 0 and weight_of_kind > 0 and (weight_of_kind, exactness_of_kind) >= (weight, exactness):
             best, weight, exactness = kind, weight_of_kind, exactness_of_kind
     return best
+
+
+def accepts(accept: Iterable[str], kind: str) -> bool:
+    """Whether a caller takes a kind of answer; one who says nothing takes every kind.
+
+    Args:
+        accept: The values of the Accept headers.
+        kind: A media type in lower case.
+    """
+    ranges = _ranges(accept)
+    return not ranges or _weight(kind, ranges)[0] > 0
+
+
+def _ranges(accept: Iterable[str]) -> list[tuple[str, float]]:
+    """The media ranges of the Accept headers with their weights."""
+    return [_weighted(each) for value in accept for each in value.split(",") if each.strip()]
 
 
 def _weighted(text: str) -> tuple[str, float]:

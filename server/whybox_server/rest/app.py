@@ -22,6 +22,7 @@ from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
+from whybox_server.rest.audits import get_audit, list_audits
 from whybox_server.rest.middleware import CallMiddleware, routing_problem
 from whybox_server.rest.openapi import document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
@@ -86,6 +87,7 @@ def create_app(
     routes: list[BaseRoute] = [
         *(analysis(action) for action in ACTIONS.values()),
         *_reading(gateway),
+        *_audits(gateway, max_timeout),
         *_probes(gateway),
         _Route("/metrics", show_metrics),
         _Route("/openapi.json", openapi),
@@ -113,8 +115,8 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             # Browsers send an origin without a slash at its end.
             allow_origins=[origin.rstrip("/") for origin in origins],
             allow_methods=("GET", "POST"),
-            allow_headers=("Content-Type", "Content-Encoding", HEADER),
-            expose_headers=(HEADER, "Retry-After"),
+            allow_headers=("Content-Type", "Content-Encoding", "If-None-Match", HEADER),
+            expose_headers=(HEADER, "Retry-After", "ETag"),
         )
     ]
 
@@ -163,6 +165,20 @@ def _reading(gateway: Gateway) -> list[Route]:
         return message_response(gateway.get_model(name, given.get("version", "")))
 
     return [_Route("/v1/models", list_models), _Route("/v1/models/{model:model_name}", get_model)]
+
+
+def _audits(gateway: Gateway, max_timeout: float) -> list[Route]:
+    """What audits found about a model."""
+
+    async def all_of_a_model(request: Request) -> Response:
+        return await list_audits(gateway, request)
+
+    async def one(request: Request) -> Response:
+        return await get_audit(gateway, request, max_timeout)
+
+    path = "/v1/models/{model:model_name}/audits"
+    # An id with a slash is an unknown audit, as over gRPC.
+    return [_Route(path, all_of_a_model), _Route(f"{path}/{{audit:path}}", one)]
 
 
 def _probes(gateway: Gateway) -> list[Route]:

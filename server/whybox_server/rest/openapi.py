@@ -9,6 +9,8 @@ from whybox.v1.errors import UnavailableError
 from whybox.v1.request_ids import PATTERN
 from whybox_server.rest import problems
 from whybox_server.rest.actions import ACTIONS, Action
+from whybox_server.rest.audits import HTML
+from whybox_server.rest.audits import OPTIONS as AUDIT_OPTIONS
 from whybox_server.rest.bodies.schemas import FILE, body_schemas
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.png import DRAWN, PNG
@@ -47,6 +49,13 @@ _PROBLEM: Schema = {
     },
 }
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
+_AUDIT = {"name": "audit", "in": "path", "required": True, "description": "Its id.", "schema": _STRING}
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "ETags of what the caller has already; 304 answers if it has not changed.",
+    "schema": _STRING,
+}
 _CONTENT_ENCODING = {
     "name": "Content-Encoding",
     "in": "header",
@@ -56,6 +65,8 @@ _CONTENT_ENCODING = {
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
+# What has two formats alone may have none that is accepted.
+_ANALYSIS_STATUSES = [status for status in _STATUSES if status != 406]
 
 
 def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
@@ -79,7 +90,9 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
         | _reading_paths(),
         "components": {
             "schemas": {
-                **answer_schemas((v1.AnalyzeResponse.DESCRIPTOR, v1.ListModelsResponse.DESCRIPTOR)),
+                **answer_schemas(
+                    (v1.AnalyzeResponse.DESCRIPTOR, v1.ListModelsResponse.DESCRIPTOR, v1.ListAuditsResponse.DESCRIPTOR)
+                ),
                 **request_schemas((v1.AnalyzeRequest.DESCRIPTOR,)),
                 "Problem": _PROBLEM,
             },
@@ -133,7 +146,7 @@ def _analysis(action: Action) -> dict[str, Any]:
             "required": True,
             "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
         },
-        "responses": _responses(content, _STATUSES),
+        "responses": _responses(content, _ANALYSIS_STATUSES),
     }
 
 
@@ -151,16 +164,49 @@ def _reading_paths() -> dict[str, Any]:
         },
     }
     alive = {"type": "object", "required": ["status"], "properties": {"status": {"const": "alive"}}}
-    models, model = (reference(kind.DESCRIPTOR) for kind in (v1.ListModelsResponse, v1.Model))
+    models, model, audits = (
+        reference(kind.DESCRIPTOR) for kind in (v1.ListModelsResponse, v1.Model, v1.ListAuditsResponse)
+    )
     return {
         "/v1/models": {"get": _reading("list_models", "The served models, without their labels", models, (400, 500))},
         "/v1/models/{model}": {
             "get": _reading("get_model", "One model with its labels", model, (400, 404, 500))
             | {"parameters": [_MODEL, _REQUEST_ID, _query(VERSION)]}
         },
+        "/v1/models/{model}/audits": {
+            "get": _reading("list_audits", "The audits of a model", audits, (400, 404, 500))
+            | {"parameters": [_MODEL, _REQUEST_ID, _query(VERSION)]}
+        },
+        "/v1/models/{model}/audits/{audit}": {"get": _audit()},
         "/healthz": {"get": _operating("healthz", "Whether the server is alive", {"200": alive})},
         "/readyz": {"get": _operating("readyz", "Whether every model can answer", {"200": ready, "503": ready})},
         "/metrics": {"get": _operating("metrics", "Metrics for Prometheus", {"200": _STRING}, "text/plain")},
+    }
+
+
+def _audit() -> dict[str, Any]:
+    manifest = {
+        "type": "object",
+        "description": "`audit.json` as the audit wrote it: what it rests on, and all that it finds.",
+        "required": ["audit", "flags"],
+        "properties": {
+            "audit": _STRING | {"description": "Id of the audit."},
+            "flags": {"type": "array", "items": {"type": "object", "description": "The fields of a BiasFlag."}},
+        },
+    }
+    page = _STRING | {"description": f"`audit.html`, a page for people, if Accept prefers `{HTML}` as browsers do."}
+    responses = _responses(
+        {"application/json": {"schema": manifest}, HTML: {"schema": page}}, (400, 404, 406, 500, 503, 504)
+    )
+    etag = {"ETag": {"description": "The digest of the file in quotes.", "schema": _STRING}}
+    responses["200"]["headers"] |= etag
+    responses["304"] = {"description": "The caller has it already", "headers": _headers(retryable=False) | etag}
+    return {
+        "operationId": "get_audit",
+        "summary": "An audit: its findings as JSON, or its page as HTML",
+        "tags": ["models"],
+        "parameters": [_MODEL, _AUDIT, _REQUEST_ID, _IF_NONE_MATCH, *(_query(option) for option in AUDIT_OPTIONS)],
+        "responses": responses,
     }
 
 

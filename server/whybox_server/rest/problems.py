@@ -60,6 +60,12 @@ class MethodNotAllowedError(InvalidRequestError):
     default_reason = "METHOD_NOT_ALLOWED"
 
 
+class NotAcceptableError(InvalidRequestError):
+    """The path has an answer, but of no kind that Accept takes."""
+
+    default_reason = "NOT_ACCEPTABLE"
+
+
 class UnknownPathError(NotFoundError):
     """Nothing lives at this path."""
 
@@ -71,6 +77,7 @@ STATUSES: Mapping[type[WhyboxError], int] = {
     InvalidRequestError: 400,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
+    NotAcceptableError: 406,
     RequestTimeoutError: 408,
     FailedPreconditionError: 409,
     BodyTooLargeError: 413,

@@ -17,6 +17,7 @@ from whybox.v1.errors import InvalidRequestError
 from whybox.v1.failures import as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
+from whybox_server.gateway.audits import PIECE_BYTES
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.decoding import DecodingInterceptor
@@ -31,6 +32,9 @@ SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 Context = grpc.aio.ServicerContext[Any, Any]
 # gRPC counts the bytes of a message in 32 bits.
 _MESSAGE_BYTES = integer(1, 2**31 - 1)
+# Messages with pieces of a file, and what a message has beside its piece.
+_LEAST_PIECE_MESSAGE_BYTES = 1024
+_AROUND_PIECE_BYTES = 16
 
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
@@ -82,6 +86,25 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         """One model with its labels."""
         async with self._answering("GetModel", request.model, context):
             return self._gateway.get_model(request.model, request.version)
+
+    async def ListAudits(  # noqa: N802
+        self, request: v1.ListAuditsRequest, context: Context
+    ) -> v1.ListAuditsResponse:
+        """The audits of a model."""
+        async with self._answering("ListAudits", request.model, context):
+            return v1.ListAuditsResponse(audits=self._gateway.list_audits(request.model, request.version))
+
+    async def GetAudit(  # noqa: N802
+        self, request: v1.GetAuditRequest, context: Context
+    ) -> AsyncIterator[v1.AuditPiece]:
+        """A file of an audit, piece by piece."""
+        async with self._answering("GetAudit", request.model, context):
+            file = self._gateway.get_audit(request)
+            piece_bytes = _piece_bytes(_max_message_bytes(context))
+            pieces = self._gateway.read_audit(request.model, file, self._timeout(context), piece_bytes)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield v1.AuditPiece(data=piece)
 
     def _learn_sending(self, context: Context) -> None:
         answered = time.perf_counter()
@@ -142,6 +165,18 @@ def _max_message_bytes(context: Context) -> int:
     except ValueError as error:
         raise InvalidRequestError(f"{RESPONSE_BYTES_KEY} {error}", field=RESPONSE_BYTES_KEY) from None
     return asked
+
+
+def _piece_bytes(max_message_bytes: int) -> int:
+    """The size of the pieces of a file, for a caller who takes messages of at most this size.
+
+    Raises:
+        InvalidRequestError: They would be so small that sending them were a waste.
+    """
+    if max_message_bytes < _LEAST_PIECE_MESSAGE_BYTES:
+        message = f"a piece of a file takes a message of at least {_LEAST_PIECE_MESSAGE_BYTES:,} bytes; allow for it"
+        raise InvalidRequestError(message, reason="ANSWER_TOO_LARGE", field=RESPONSE_BYTES_KEY)
+    return min(PIECE_BYTES, max_message_bytes - _AROUND_PIECE_BYTES)
 
 
 def _seconds(sent: str | None, remaining: float | None, default: float) -> float:

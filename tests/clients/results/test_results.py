@@ -212,6 +212,8 @@ def test_models_arrive_whole() -> None:
             attributes=["age"],
             digests=v1.Digests(weights_sha256="ab"),
             calibration=v1.Calibration(state="ok", n=9, methods=["lac"]),
+            flags={"flagged": 2},
+            files=[v1.AuditFile(format="html", size=7, sha256="cd", thumbnails=3)],
         ),
     )
     assert_same(model, read_model(model))

@@ -37,6 +37,7 @@ def test_an_audit_of_the_same_network_is_taken_as_it_is(digests: dict[str, str],
     assert (packed.audit.id, packed.audit.digests, list(packed.audit.differences)) == ("a1", audited.audit.digests, [])
     assert packed.audit.bank_sha256 == sha256(content)
     assert packed.audit.largest_findings == audited.classes[1].findings.ByteSize()
+    assert packed.audit.flags == {"flagged": 1, "not_detected": 2}
     assert not audited.audit.bank_sha256
 
 
@@ -72,6 +73,7 @@ def test_flags_of_another_version_are_stale() -> None:
     packed, audited = model(), bank(weights_sha256="x")
     content = attach(audited, packed, allow_stale=True)
     assert list(packed.audit.differences) == ["weights"]
+    assert packed.audit.flags == {"stale": 3}
     # The archive holds them as they were found: a later pack may find them right again.
     assert v1.Bank.FromString(content) == v1.Bank(classes=audited.classes)
     flags = audited.classes[1].findings.flags
@@ -87,3 +89,4 @@ def test_differences_of_an_earlier_pack_are_forgotten() -> None:
     packed.digests.weights_sha256 = "x"
     attach(audited, packed, allow_stale=False)
     assert not packed.audit.differences
+    assert packed.audit.flags == {"flagged": 1, "not_detected": 2}

@@ -1,6 +1,7 @@
 """From the folder of an audit to its bank, and folders that hold no audit."""
 
 import csv
+import hashlib
 import json
 import shutil
 import zipfile
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from server.audits import quick_audits
 from whybox import v1
-from whybox_server.audits.bank import read_bank
+from whybox_server.audits.bank import read_bank, read_files
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes import pool
 from whybox_server.cli import app
@@ -82,6 +83,11 @@ def test_a_bank_has_what_the_audit_found(folder: Path) -> None:
         model="m",
         version="1.2",
         digests=MODEL.digests,
+        files=[
+            v1.AuditFile(format=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for name in ("json", "html")
+            for content in [(folder / f"audit.{name}").read_bytes()]
+        ],
     )
     cats, dogs = bank.classes
     rows = parquet.read_table(folder / "audit.parquet").to_pylist()
@@ -101,6 +107,28 @@ def test_a_bank_has_what_the_audit_found(folder: Path) -> None:
         (entry["file"], entry["distance"]) for entry in report["classes"][0]["prototypes"]
     ]
     assert [one.id for one in found.criticisms][:1] == [min(right, key=lambda row: row["linf.distance"])["file"]]
+
+
+def test_the_files_are_those_of_the_folder(folder: Path) -> None:
+    files = read_files(folder, read_bank(folder).audit)
+    assert files == {name: (folder / f"audit.{name}").read_bytes() for name in ("json", "html")}
+
+
+def test_thumbnails_are_counted(copy: Path) -> None:
+    """Callers of the server see them."""
+    page = copy / "audit.html"
+    page.write_text(page.read_text().replace("</body>", 2 * '<img src="data:image/jpeg;base64,AAAA">' + "</body>"))
+    assert [file.thumbnails for file in read_bank(copy).audit.files] == [0, 2]
+
+
+def test_files_that_change_while_they_are_read_are_refused(copy: Path) -> None:
+    audit = read_bank(copy).audit
+    (copy / "audit.html").write_text("another")
+    with pytest.raises(DataSetError, match=r"audit\.html has changed while it was read"):
+        read_files(copy, audit)
+    (copy / "audit.html").unlink()
+    with pytest.raises(DataSetError, match=r"audit\.html cannot be read"):
+        read_files(copy, audit)
 
 
 def test_a_picture_that_was_not_flipped_has_an_infinite_distance(copy: Path) -> None:
@@ -136,6 +164,11 @@ def _another_table(folder: Path) -> None:
         (lambda folder: (folder / "audit.json").write_text("[]"), r"holds no audit that can be read \(TypeError: "),
         (lambda folder: (folder / "audit.parquet").unlink(), r"can be read \(FileNotFoundError: .*audit\.parquet"),
         (_another_table, r"audit\.parquet is not the table that .*audit\.json was made from"),
+        (lambda folder: (folder / "audit.html").unlink(), r"can be read \(FileNotFoundError: .*audit\.html"),
+        (
+            lambda folder: (folder / "audit.html").write_text("Audit 0123456789abcdef"),
+            r"audit\.html is not of audit \w+; run the audit again",
+        ),
         (_changed(lambda report: report.pop("classes")), r"can be read \(KeyError: 'classes'\)"),
         (_changed(lambda report: report["classes"].pop()), "have different classes"),
         (_changed(lambda report: report["flags"][0].update(colour=1)), r'can be read \(ParseError: .*"colour"'),

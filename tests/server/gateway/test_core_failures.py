@@ -11,6 +11,7 @@ from server.gateway.jobs import EVERYTHING, EXPLANATIONS, JOBS
 from server.waiting import settle
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
@@ -68,7 +69,7 @@ async def test_what_the_model_cannot_do_fails_only_its_part(backend, metrics, sp
     model = v1.Model()
     model.CopyFrom(MODEL)
     model.num_classes = 1
-    gateway = Gateway([model], backend, metrics, spool, max_image_bytes=LIMIT)
+    gateway = Gateway([model], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
     backend.release(*JOBS)
     answer = await analyze(gateway, request(prediction={}, robustness={}))
     assert answer.prediction.status.code == code_pb2.OK

@@ -16,6 +16,7 @@ from server.waiting import settle
 from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 
 PARTS: dict[str, Any] = {"prediction": {}, "certified": {"sigma": 0.25}}
@@ -167,7 +168,7 @@ async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
 
 async def test_a_model_with_one_class_fails_only_this_part(backend, metrics, spool):
     model = v1.Model(name="m", version="2", num_classes=1)
-    gateway = Gateway([model], backend, metrics, spool, max_image_bytes=LIMIT)
+    gateway = Gateway([model], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
     answer = await analyze(gateway, request(**PARTS))
     assert answer.prediction.status.code == code_pb2.OK
     assert answer.certified.status.code == code_pb2.FAILED_PRECONDITION

@@ -5,6 +5,7 @@ import pytest
 from server.gateway.calls import CALLS, LIMIT, request
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
@@ -43,7 +44,7 @@ MODELS = [v1.Model(name=name, version="2", labels=["cat"], num_classes=1) for na
     ],
 )
 async def test_unknown_models_and_versions(backend, metrics, spool, name, version, reason, field, words):
-    gateway = Gateway(MODELS, backend, metrics, spool, max_image_bytes=LIMIT)
+    gateway = Gateway(MODELS, backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
     with pytest.raises(errors.NotFoundError) as caught:
         gateway.get_model(name, version)
     assert (caught.value.reason, caught.value.field) == (reason, field)
@@ -54,7 +55,7 @@ async def test_unknown_models_and_versions(backend, metrics, spool, name, versio
 
 
 async def test_models(backend, metrics, spool):
-    gateway = Gateway(MODELS, backend, metrics, spool, max_image_bytes=LIMIT)
+    gateway = Gateway(MODELS, backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
     assert gateway.list_models() == [v1.Model(name=name, version="2", num_classes=1) for name in "abc"]
     for model in MODELS:
         assert gateway.get_model(model.name) == gateway.get_model(model.name, "2") == model

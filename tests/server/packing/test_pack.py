@@ -274,6 +274,67 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
         assert loaded.model == bare
 
 
+FILES = {"json": b'{"audit": "a1"}', "html": b"<!DOCTYPE html>"}
+
+
+def with_files(bank: v1.Bank, **changed: bytes) -> dict[str, bytes]:
+    """The files of an audit, which `bank` is made to list."""
+    files = FILES | changed
+    del bank.audit.files[:]
+    for name, content in files.items():
+        bank.audit.files.add(format=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return files
+
+
+def packed_files(archive: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as content:
+        return {name: content.read(name) for name in content.namelist() if name.startswith("audit.")}
+
+
+def test_the_files_of_an_audit_are_packed_kept_and_taken_out(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    shutil.copy(archive, tmp_path)
+    hats = bank(read_manifest(archive))
+    files, expected = with_files(hats), {"audit.json": FILES["json"], "audit.html": FILES["html"]}
+    other = bank(read_manifest(archive))
+    other_files = with_files(other, html=b"another page")
+    table: list[tuple[v1.Bank | pack.KeptBank, dict[str, bytes] | None, bool, dict[str, bytes]]] = [
+        (hats, files, True, expected),
+        (hats, files, False, expected),
+        ("kept", None, False, expected),
+        (other, other_files, True, expected | {"audit.html": b"another page"}),
+        ("none", None, True, {}),
+    ]
+    for given, given_files, fresh, there in table:
+        packed = pack_model(spec_path, tmp_path, lambda _: None, bank=given, audit_files=given_files)
+        assert packed.fresh == fresh
+        assert packed_files(packed.archive) == there
+        assert {f"audit.{file.format}": file.size for file in packed.model.audit.files} == {
+            name: len(content) for name, content in there.items()
+        }
+        # Workers load the model as before.
+        assert load_archive(packed.archive).model == packed.model
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_files_stay_when_the_model_is_packed_again(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    entries = yaml.safe_load(spec_path.read_text())
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(entries))
+    hats = bank(read_manifest(archive))
+    pack_model(path, tmp_path, lambda _: None, bank=hats, audit_files=with_files(hats))
+    path.write_text(yaml.safe_dump(entries | {"title": "another"}))
+    packed = pack_model(path, tmp_path, lambda _: None)
+    assert packed.fresh
+    assert packed_files(packed.archive) == {"audit.json": FILES["json"], "audit.html": FILES["html"]}
+    with zipfile.ZipFile(packed.archive) as old, zipfile.ZipFile(tmp_path / "damaged", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (b" " if name == "audit.html" else b""))
+    (tmp_path / "damaged").replace(packed.archive)
+    path.write_text(yaml.safe_dump(entries | {"title": "a third"}))
+    with pytest.raises(PackError, match=r"is damaged: audit\.html is not the file that was packed"):
+        pack_model(path, tmp_path, lambda _: None)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_a_bank_stays_when_the_model_is_packed_again(archive: Path, spec_path: Path, tmp_path: Path) -> None:
     """As long as it is an audit of the same network: a change of that must not pass unseen."""

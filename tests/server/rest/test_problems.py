@@ -30,6 +30,7 @@ from whybox_server.rest import problems
         (problems.IncompleteBodyError("m"), 400, "INVALID_ARGUMENT", "INCOMPLETE_BODY", "Incomplete body"),
         (problems.RequestTimeoutError("m"), 408, "INVALID_ARGUMENT", "REQUEST_TIMEOUT", "Request timeout"),
         (problems.MethodNotAllowedError("m"), 405, "INVALID_ARGUMENT", "METHOD_NOT_ALLOWED", "Method not allowed"),
+        (problems.NotAcceptableError("m"), 406, "INVALID_ARGUMENT", "NOT_ACCEPTABLE", "Not acceptable"),
         (problems.UnknownPathError("m"), 404, "NOT_FOUND", "UNKNOWN_PATH", "Unknown path"),
         (errors.NotFoundError("m"), 404, "NOT_FOUND", "NOT_FOUND", "Not found"),
         (

@@ -22,6 +22,8 @@ METHODS = [
     (SERVICE, "Analyze"),
     (SERVICE, "StreamAnalysis"),
     (SERVICE, "GetModel"),
+    (SERVICE, "ListAudits"),
+    (SERVICE, "GetAudit"),
     ("grpc.health.v1.Health", "Check"),
     ("grpc.health.v1.Health", "Watch"),
     ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
@@ -34,7 +36,7 @@ async def refusal(channel, service, method, sent, metadata=()):
     path = f"/{service}/{method}"
     if method == "ServerReflectionInfo":
         call = channel.stream_stream(path)(iter([sent]), metadata=metadata)
-    elif method in {"StreamAnalysis", "Watch"}:
+    elif method in {"StreamAnalysis", "GetAudit", "Watch"}:
         call = channel.unary_stream(path)(sent, metadata=metadata)
     else:
         call = channel.unary_unary(path)(sent, metadata=metadata)
@@ -60,7 +62,7 @@ async def test_a_message_that_cannot_be_decoded(channel, gateway, samples, caplo
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("method", ["Analyze", "StreamAnalysis", "GetModel"])
+@pytest.mark.parametrize("method", ["Analyze", "StreamAnalysis", "GetModel", "ListAudits", "GetAudit"])
 async def test_metadata_that_is_too_long(channel, gateway, samples, method):
     sent = v1.GetModelRequest(model="efficientnet-lite0").SerializeToString()
     raised, error, _ = await refusal(channel, SERVICE, method, sent, (("x-long", "x" * 20_000),))

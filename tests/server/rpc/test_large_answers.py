@@ -12,6 +12,7 @@ from server.backends import Asked, FakeBackend, Outcome
 from whybox import v1
 from whybox.v1 import errors
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -61,7 +62,7 @@ def backend() -> Large:
 @pytest.fixture
 def gateway(backend: Large) -> Iterator[Gateway]:
     with Spool() as spool:
-        yield Gateway([MODEL], backend, Metrics(), spool, max_image_bytes=1000)
+        yield Gateway([MODEL], backend, Metrics(), spool, AuditFiles({}), max_image_bytes=1000)
 
 
 @pytest.fixture

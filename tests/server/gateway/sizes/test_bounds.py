@@ -23,6 +23,7 @@ from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway, detached
 from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.receipts import receipt
@@ -143,7 +144,7 @@ def image() -> bytes:
 @pytest.fixture(scope="module")
 def analyzing() -> Iterator[Gateway]:
     with Spool() as spool:
-        yield Gateway(MODELS, Analyzing(), Metrics(), spool, max_image_bytes=2**20)
+        yield Gateway(MODELS, Analyzing(), Metrics(), spool, AuditFiles({}), max_image_bytes=2**20)
 
 
 def bounded(request: v1.AnalyzeRequest) -> Bound:

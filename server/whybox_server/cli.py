@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from whybox import v1
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
+
+if TYPE_CHECKING:
+    from whybox_server.packing.pack import Packed
 
 
 class _Commands(TyperGroup):
@@ -70,11 +74,19 @@ def pack(
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that whybox-server audit wrote. The archive then holds its findings and distances, without"
-            " pictures, and the server answers with them. Default: those of the archive that is there, if it has any.",
+            help="Folder that whybox-server audit wrote. The archive then holds its findings, the distances, features"
+            " and thumbnails of its pictures, and the server answers with them. Default: those of the archive that is"
+            " there, if it has any.",
             metavar="AUDIT",
         ),
     ] = None,
+    no_thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--no-thumbnails",
+            help="Put no small copies of the audited pictures into the archive, for example if they show people.",
+        ),
+    ] = False,
     no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings of any audit.")] = False,
     allow_stale: Annotated[
         bool,
@@ -98,42 +110,58 @@ def pack(
     # Imported here: the serving process must not load torch.
     from whybox_server.audits.bank import read_bank
     from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.references import write_references
     from whybox_server.packing.pack import PackError, SpecError, pack_model
 
     if no_bank and bank is not None:
         _fail("--bank and --no-bank exclude each other")
-    try:
-        findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+    if no_thumbnails and bank is None:
+        _fail("--no-thumbnails needs --bank")
+    findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+    with tempfile.TemporaryDirectory(prefix="whybox-bank-") as temporary:
+        references = None
         if bank is not None:
-            findings = read_bank(bank)
-    except DataSetError as error:
-        _fail(error)
-    for spec in specs:
-        with _out.status(spec.stem) as status:
             try:
-                packed = pack_model(
-                    spec,
-                    store or spec.parent,
-                    partial(_report, status, spec.stem),
-                    checks,
-                    findings,
-                    allow_stale=allow_stale,
-                )
-            except (SpecError, PackError) as error:
+                findings = read_bank(bank)
+                written = write_references(bank, Path(temporary), thumbnails=not no_thumbnails)
+            except DataSetError as error:
                 _fail(error)
-        check = packed.model.packing_check
-        if packed.fresh:
-            outcome = (
-                f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
-                f" (logits to {check.max_logit_difference:.1e})"
-            )
-        else:
-            outcome = f"{packed.archive} is up to date"
-        if packed.model.HasField("audit"):
-            audit = packed.model.audit
-            stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
-            outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{stale})"
-        _out.print(outcome, markup=False, soft_wrap=True)
+            if written is not None:
+                findings.audit.references.CopyFrom(written)
+                references = Path(temporary)
+        for spec in specs:
+            with _out.status(spec.stem) as status:
+                try:
+                    packed = pack_model(
+                        spec,
+                        store or spec.parent,
+                        partial(_report, status, spec.stem),
+                        checks,
+                        findings,
+                        allow_stale=allow_stale,
+                        references=references,
+                    )
+                except (SpecError, PackError) as error:
+                    _fail(error)
+            _out.print(_outcome(packed), markup=False, soft_wrap=True)
+
+
+def _outcome(packed: "Packed") -> str:
+    """What became of a pack, in a line."""
+    check = packed.model.packing_check
+    if packed.fresh:
+        outcome = (
+            f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
+            f" (logits to {check.max_logit_difference:.1e})"
+        )
+    else:
+        outcome = f"{packed.archive} is up to date"
+    if packed.model.HasField("audit"):
+        audit = packed.model.audit
+        stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
+        shown = f", {audit.references.thumbnails} thumbnails" if audit.references.thumbnails else ""
+        outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{shown}{stale})"
+    return outcome
 
 
 @app.command(epilog=_SETTINGS_HELP)

@@ -21,7 +21,11 @@ def read_model(message: v1.Model) -> results.ModelInfo:
 
 
 def _audit(message: v1.Audit) -> results.Audit:
-    return results.Audit(**plain(message), digests=one(message, "digests", results.Digests))
+    return results.Audit(
+        **plain(message),
+        digests=one(message, "digests", results.Digests),
+        references=one(message, "references", results.References),
+    )
 
 
 def _method(message: v1.Method) -> results.Method:

@@ -8,6 +8,7 @@ from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
 from whybox.results.bias import Bias, BiasFlag, Example, Repeat
 from whybox.results.certified import Certified
+from whybox.results.examples import Examples, Neighbour
 from whybox.results.explanation import Explanation
 from whybox.results.model import (
     Attack,
@@ -21,6 +22,7 @@ from whybox.results.model import (
     PackingCheck,
     Preprocessing,
     RandomisationTest,
+    References,
 )
 from whybox.results.part import Part
 from whybox.results.prediction import ClassScore, Prediction, View
@@ -46,10 +48,12 @@ __all__ = [
     "Digests",
     "Distance",
     "Example",
+    "Examples",
     "Explanation",
     "MapSimilarity",
     "Method",
     "ModelInfo",
+    "Neighbour",
     "PackingCheck",
     "Part",
     "PartTiming",
@@ -58,6 +62,7 @@ __all__ = [
     "Quality",
     "RandomisationTest",
     "Receipt",
+    "References",
     "Region",
     "Regions",
     "Repeat",

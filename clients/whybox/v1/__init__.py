@@ -13,8 +13,10 @@ from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example, Repeat
 from whybox.v1.certified_pb2 import Certified, CertifiedOptions
 from whybox.v1.explanation_pb2 import (
     Curve,
+    Examples,
     Explanation,
     ExplanationOptions,
+    Neighbour,
     Quality,
     Region,
     Regions,
@@ -33,6 +35,7 @@ from whybox.v1.model_pb2 import (
     PackingCheck,
     Preprocessing,
     RandomisationTest,
+    References,
 )
 from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, View
 from whybox.v1.receipt_pb2 import Receipt
@@ -70,6 +73,7 @@ __all__ = [
     "Digests",
     "Distance",
     "Example",
+    "Examples",
     "Explanation",
     "ExplanationOptions",
     "GetModelRequest",
@@ -78,6 +82,7 @@ __all__ = [
     "MapSimilarity",
     "Method",
     "Model",
+    "Neighbour",
     "PackingCheck",
     "PartTiming",
     "Prediction",
@@ -87,6 +92,7 @@ __all__ = [
     "RandomisationTest",
     "Receipt",
     "ReferenceDistances",
+    "References",
     "Region",
     "Regions",
     "Repeat",

@@ -16,6 +16,7 @@ from torch import Tensor
 import whybox_handlers
 from whybox import v1
 from whybox_handlers.bias.flags import findings
+from whybox_handlers.explanations.examples import EXAMPLE, example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
@@ -68,7 +69,7 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
         ):
             assert hashlib.sha256(content.read(name)).hexdigest() == digest
     assert (model.name, model.num_classes, len(model.labels)) == ("efficientnet-lite0", 1000, 1000)
-    assert [method.name for method in model.methods] == list(EXPLAINERS)
+    assert [method.name for method in model.methods] == [*EXPLAINERS, EXAMPLE]
     assert list(model.norms) == ["linf", "l2"]
     assert {attack.name for attack in model.attacks} == set(ATTACKS)
     assert [kind.name for kind in model.corruptions] == list(CORRUPTIONS)
@@ -90,12 +91,15 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
 
 def test_methods_are_those_of_the_registry(archive: Path) -> None:
     for method in read_manifest(archive).methods:
+        if method.name == EXAMPLE:
+            assert method == example_method(None)
+            continue
         row = EXPLAINERS[method.name]
         assert (method.summary, method.reference, tuple(method.options)) == (row.summary, row.reference, row.options)
         assert (method.evaluations, method.default_evaluations) == (row.evaluations, row.default_evaluations)
         assert (method.min_evaluations, method.default_baseline) == (row.min_evaluations, row.default_baseline)
         assert method.default_tolerance == (row.default_tolerance or 0)
-        assert method.unavailable == (row.unavailable or row.off_by_default)
+        assert method.unavailable == row.off_by_default
         assert tuple(method.map_shape) == row.map_shape(224, (7, 7))
 
 

@@ -16,6 +16,7 @@ from usearch.index import Index, Matches
 from whybox import v1
 
 INDEX, ROWS, RECORDS = "references.usearch", "references.rows", "references.binpb"
+FILES = (INDEX, ROWS, RECORDS)
 
 ORDINARY, PROTOTYPE, CRITICISM = range(3)
 """What a picture is in its class."""
@@ -119,9 +120,8 @@ class References:
             features: [dimensions].
             count: At least 1.
         """
-        found = self._index.search(
-            _units(features[None])[0], min(count, len(self)), threads=1, exact=len(self) <= _EXACT
-        )
+        [unit] = _units(features[None])
+        found = self._index.search(unit, min(count, len(self)), threads=1, exact=len(self) <= _EXACT)
         assert isinstance(found, Matches)  # noqa: S101 (one query, for the type checker)
         # Half precision may put the same features a little beyond 1.
         similarities = np.clip(1 - found.distances.astype(np.float64), -1, 1)
@@ -165,5 +165,4 @@ class References:
 def _units(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """[N, dimensions] scaled to length 1, which half precision holds; features that are all 0 stay so."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    units: NDArray[np.float32] = features / np.where(lengths > 0, lengths, 1)
-    return units
+    return (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)

@@ -23,11 +23,11 @@ _NO_BANK = (
 )
 
 
-def example_method(audit: v1.Audit | None) -> v1.Method:
+def example_method(model: v1.Model) -> v1.Method:
     """The entry of the method in a manifest.
 
     Args:
-        audit: The audit that is packed with the model; None without one.
+        model: The manifest, with the audit that is packed with the model.
     """
     return v1.Method(
         name=EXAMPLE,
@@ -35,14 +35,15 @@ def example_method(audit: v1.Audit | None) -> v1.Method:
         reference="Papernot & McDaniel, Deep k-Nearest Neighbors, 2018, arXiv:1803.04765",
         options=["examples", "thumbnails"],
         evaluations="forward",
-        unavailable=_why_unavailable(audit),
+        unavailable=_why_unavailable(model),
         gives_examples=True,
     )
 
 
-def _why_unavailable(audit: v1.Audit | None) -> str:
-    if audit is None:
+def _why_unavailable(model: v1.Model) -> str:
+    if not model.HasField("audit"):
         return _NO_BANK
+    audit = model.audit
     if audit.differences:
         return (
             f"the pictures of audit {audit.id} were seen by a network with other {' and '.join(audit.differences)}; "
@@ -65,10 +66,12 @@ def give_examples(case: Case, options: v1.ExplanationOptions) -> v1.Explanation:
     Raises:
         FailedPreconditionError: The model has no pictures to compare with.
     """
-    references, audit = case.classifier.references, case.classifier.model.audit
-    features = None if references is None or audit.differences else embedding(case.classifier, case.subject)
+    model, references = case.classifier.model, case.classifier.references
+    if reason := _why_unavailable(model):
+        raise FailedPreconditionError(reason, reason="METHOD_UNAVAILABLE")
+    features = embedding(case.classifier, case.subject)
     if references is None or features is None:
-        raise FailedPreconditionError(example_method(audit).unavailable or _NO_BANK, reason="METHOD_UNAVAILABLE")
+        raise FailedPreconditionError(_NO_BANK, reason="METHOD_UNAVAILABLE")
     target = target_of(case, options)
     part = v1.Explanation(
         status={},
@@ -82,7 +85,11 @@ def give_examples(case: Case, options: v1.ExplanationOptions) -> v1.Explanation:
         view=case.subject.view,
     )
     part.examples.CopyFrom(_examples(_Search(references, features, case.image_sha256), target, options))
-    part.examples.pictures, part.examples.audit_id, part.examples.norm = len(references), audit.id, audit.primary_norm
+    part.examples.pictures, part.examples.audit_id, part.examples.norm = (
+        len(references),
+        model.audit.id,
+        model.audit.primary_norm,
+    )
     return part
 
 

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from whybox import v1
 from whybox_handlers.models.digests import sha256_of
-from whybox_handlers.references import CRITICISM, INDEX, ORDINARY, PROTOTYPE, RECORDS, ROWS, ReferenceWriter
+from whybox_handlers.references import CRITICISM, FILES, ORDINARY, PROTOTYPE, ReferenceWriter
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes.pictures import PICTURES
 from whybox_server.audits.report.manifest import MANIFEST
@@ -73,7 +73,7 @@ def write_references(audit: Path, folder: Path, *, thumbnails: bool) -> v1.Refer
         thumbnails=made,
         largest_record=writer.largest_record,
         largest_thumbnail=writer.largest_thumbnail,
-        sha256={name: sha256_of(folder / name) for name in (INDEX, ROWS, RECORDS)},
+        sha256={name: sha256_of(folder / name) for name in FILES},
     )
 
 

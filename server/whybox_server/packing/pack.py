@@ -258,7 +258,7 @@ def _note_examples(model: v1.Model) -> None:
     """Enters the method that rests on the bank, which may have changed, behind those that the network decides about."""
     others = [method for method in model.methods if method.name != EXAMPLE]
     del model.methods[:]
-    model.methods.extend([*others, example_method(model.audit if model.HasField("audit") else None)])
+    model.methods.extend([*others, example_method(model)])
 
 
 def _put_references(references: v1.References, source: Path, folder: Path) -> None:

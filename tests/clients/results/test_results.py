@@ -206,7 +206,13 @@ def test_models_arrive_whole() -> None:
         ),
         corruptions=[v1.CorruptionKind(name="fog", group="weather", summary="Haze.", severities=5)],
         batch_sizes=v1.BatchSizes(forward=4, occluded=4, gradient=1, runtime={"threads": "1"}),
-        audit=v1.Audit(id="audit-1", pictures=9, attributes=["age"], digests=v1.Digests(weights_sha256="ab")),
+        audit=v1.Audit(
+            id="audit-1",
+            pictures=9,
+            attributes=["age"],
+            digests=v1.Digests(weights_sha256="ab"),
+            references=v1.References(pictures=9, dimensions=1280, thumbnails=8, sha256={"a": "b"}),
+        ),
     )
     assert_same(model, read_model(model))
     assert_same(v1.Model(name="bare"), read_model(v1.Model(name="bare")))

@@ -19,14 +19,18 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from rich.console import Console
+
 from explaining import served
 from whybox import v1
 from whybox_handlers.explanations.embeddings import embedding
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.references import INDEX, References, ReferenceWriter
 
+_out = Console(highlight=False, soft_wrap=True)
 REPOSITORY = Path(__file__).parents[2]
 PICTURES, DIMENSIONS, CLUSTERS, QUERIES, NEIGHBOURS = 100_000, 1280, 1000, 300, 10
+_LABEL = "imagenet1k_index"
 # A process that maps the bank, asks it, and says what it holds.
 _WORKER = """
 import sys, numpy as np
@@ -64,7 +68,7 @@ def main() -> None:
     if data:
         measure_classes(Path(data))
     else:
-        print("WHYBOX_DATA is not set: the classes of neighbours are not measured")
+        _out.print("WHYBOX_DATA is not set: the classes of neighbours are not measured")
 
 
 def measure_index(folder: Path) -> NDArray[np.float32]:
@@ -83,7 +87,7 @@ def measure_index(folder: Path) -> NDArray[np.float32]:
         pictures = [v1.Neighbour(id=f"{start + row}.jpg", class_index=row % 1000) for row in range(1000)]
         writer.add(features[start : start + 1000], pictures, [row % 3 for row in range(1000)])
     writer.finish()
-    print(f"{PICTURES} embeddings indexed in {time.perf_counter() - started:.0f} s")
+    _out.print(f"{PICTURES} embeddings indexed in {time.perf_counter() - started:.0f} s")
     units = features / np.linalg.norm(features, axis=1, keepdims=True)
     bank = References(folder)
     bank.nearest(queries[0], NEIGHBOURS)
@@ -98,9 +102,9 @@ def measure_index(folder: Path) -> NDArray[np.float32]:
         bank.nearest_outside(query, 0, NEIGHBOURS)
         others.append(1000 * (time.perf_counter() - started))
     recall = shared / (NEIGHBOURS * QUERIES)
-    print(f"top {NEIGHBOURS} of brute force found: {recall:.2%}")
-    print(f"a query: median {np.median(spent):.2f} ms, 95th percentile {np.percentile(spent, 95):.2f} ms")
-    print(f"pictures of other classes: median {np.median(others):.2f} ms")
+    _out.print(f"top {NEIGHBOURS} of brute force found: {recall:.2%}")
+    _out.print(f"a query: median {np.median(spent):.2f} ms, 95th percentile {np.percentile(spent, 95):.2f} ms")
+    _out.print(f"pictures of other classes: median {np.median(others):.2f} ms")
     return queries
 
 
@@ -119,7 +123,7 @@ def measure_memory(folder: Path, queries: NDArray[np.float32]) -> None:
         worker.stdin.flush()
         own, mapped, rss, pss = (int(kib) / 1024 for kib in worker.stdout.readline().split())
         size = (folder / INDEX).stat().st_size / 2**20
-        print(
+        _out.print(
             f"worker {number + 1}: index {size:.0f} MiB, mapped {mapped:.0f} MiB, of it private {own:.0f} MiB; "
             f"RSS {rss:.0f} MiB, PSS {pss:.0f} MiB"
         )
@@ -137,32 +141,31 @@ def measure_classes(data: Path) -> None:
         return found.numpy()
 
     with (data / "imagenette-bank.csv").open(newline="") as table:
-        bank = list(csv.DictReader(table))
+        trained = list(csv.DictReader(table))
     with (data / "imagenet-val-500.csv").open(newline="") as table:
         asked = list(csv.DictReader(table))
     with tempfile.TemporaryDirectory() as folder:
         writer = ReferenceWriter(Path(folder), DIMENSIONS)
-        known = np.stack([features(data / "imagenette-bank" / row["file"]) for row in bank])
-        writer.add(known, [v1.Neighbour(class_index=int(row["label"])) for row in bank], [0] * len(bank))
+        known = np.stack([features(data / "imagenette-bank" / row["file"]) for row in trained])
+        writer.add(known, [v1.Neighbour(class_index=int(row[_LABEL])) for row in trained], [0] * len(trained))
         writer.finish()
-        references = References(Path(folder))
+        bank = References(Path(folder))
         named, agreeing = 0, []
         for row in asked:
-            found = references.nearest(features(data / "imagenet-val-500" / row["file"]), NEIGHBOURS)
-            labels = [references.label(match.key) for match in found]
+            found = bank.nearest(features(data / "imagenet-val-500" / row["file"]), NEIGHBOURS)
+            labels = [bank.label(match.key) for match in found]
             # `most_common` keeps the order of the nearest among equals.
-            named += Counter(labels).most_common(1)[0][0] == int(row["label"])
-            agreeing.append(labels.count(int(row["label"])) / NEIGHBOURS)
-        alone = [
-            Counter(
-                references.label(match.key) for match in references.nearest(own, NEIGHBOURS + 1) if match.key != key
-            )
-            for key, own in enumerate(known)
-        ]
-        right = sum(counted.most_common(1)[0][0] == int(row["label"]) for counted, row in zip(alone, bank, strict=True))
-    print(f"{NEIGHBOURS} neighbours of {len(bank)} pictures name the class of {named} of {len(asked)} others")
-    print(f"  ({named / len(asked):.1%}); on average {np.mean(agreeing):.1%} of the neighbours have it")
-    print(f"  of the {len(bank)} themselves, each without itself, they name {right} ({right / len(bank):.1%})")
+            named += Counter(labels).most_common(1)[0][0] == int(row[_LABEL])
+            agreeing.append(labels.count(int(row[_LABEL])) / NEIGHBOURS)
+        right = 0
+        for key, (row, own) in enumerate(zip(trained, known, strict=True)):
+            others = [match.key for match in bank.nearest(own, NEIGHBOURS + 1) if match.key != key]
+            right += Counter(map(bank.label, others)).most_common(1)[0][0] == int(row[_LABEL])
+    _out.print(f"{NEIGHBOURS} neighbours of {len(trained)} pictures name the class of {named} of {len(asked)} others")
+    _out.print(f"  ({named / len(asked):.1%}); on average {np.mean(agreeing):.1%} of the neighbours have it")
+    _out.print(
+        f"  of the {len(trained)} themselves, each without itself, they name {right} ({right / len(trained):.1%})"
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def assert_same(message: Message, value: Any) -> None:
             continue
         if field.type == field.TYPE_BYTES:
             name = field.name.removesuffix("_picture")
-            assert getattr(value, f"{name}_png") == (getattr(message, field.name) or None)
+            kind = "jpeg" if name == "thumbnail" else "png"
+            assert getattr(value, f"{name}_{kind}") == (getattr(message, field.name) or None)
             continue
         expected, actual = getattr(message, field.name), getattr(value, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:

@@ -24,7 +24,9 @@ from rich.console import Console
 from explaining import served
 from whybox import v1
 from whybox_handlers.explanations.embeddings import embedding
+from whybox_handlers.models.spec import load_spec
 from whybox_handlers.models.subject import Subject
+from whybox_handlers.pictures.decoding import decode, preprocess
 from whybox_handlers.references import INDEX, References, ReferenceWriter
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -133,10 +135,12 @@ def measure_memory(folder: Path, queries: NDArray[np.float32]) -> None:
 
 def measure_classes(data: Path) -> None:
     """Names the class of each validation picture by its ten nearest training pictures."""
-    classifier = served(REPOSITORY / "model_store" / "efficientnet-lite0.yaml")
+    path = REPOSITORY / "model_store" / "efficientnet-lite0.yaml"
+    classifier, spec = served(path), load_spec(path)
 
     def features(path: Path) -> NDArray[np.float32]:
-        found = embedding(classifier, Subject.of(classifier, path.read_bytes()))
+        picture, view = preprocess(decode(path.read_bytes()), spec.resize, spec.crop)
+        found = embedding(classifier, Subject(picture, view, *classifier.look(picture[None]).row(0)))
         assert found is not None
         return found.numpy()
 

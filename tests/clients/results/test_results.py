@@ -47,7 +47,7 @@ def assert_equal(expected: object, actual: object) -> None:
 
 
 def test_maps_are_decoded(analysis: Analysis) -> None:
-    cam, gradients, failed = analysis.explanations
+    cam, gradients, failed, _ = analysis.explanations
     np.testing.assert_array_equal(cam.attribution, np.arange(49).reshape(7, 7))
     np.testing.assert_array_equal(gradients.attribution, np.arange(12).reshape(3, 2, 2) / 2 - 2)
     assert failed.attribution.shape == (0, 0)

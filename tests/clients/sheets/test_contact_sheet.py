@@ -21,7 +21,8 @@ def tile(sheet: Image.Image, column: int) -> NDArray[Any]:
 def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
     sheet = contact_sheet(analysis, TILE)
     assert sheet.width == MARGIN + 10 * (TILE + MARGIN), (
-        "the picture, the maps that did not fail, the region found, two kinds of known pictures; the adversarial picture, its change and two maps"
+        "the picture, the maps that did not fail, the region found, two kinds of known pictures; "
+        "the adversarial picture, its change and two maps"
     )
     cam, gradients, *_ = analysis.explanations
     region = present(present(gradients.regions).sufficient)

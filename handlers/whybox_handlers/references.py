@@ -56,7 +56,9 @@ class ReferenceWriter:
         self.dimensions = dimensions
         self._folder = folder
         self._index = Index(ndim=dimensions, dtype=_TYPE, connectivity=_CONNECTIVITY, expansion_add=_EXPANSION_ADD)
-        self._rows, self._records = (folder / ROWS).open("wb"), (folder / RECORDS).open("wb")
+        for name in (ROWS, RECORDS):
+            (folder / name).write_bytes(b"")
+        self._end = 0
         self.largest_record = self.largest_thumbnail = 0
 
     def add(self, features: NDArray[np.float32], pictures: Sequence[v1.Neighbour], kinds: Iterable[int]) -> None:
@@ -70,19 +72,20 @@ class ReferenceWriter:
         first = len(self._index)
         # One thread adds in one order: the same pictures give the same bytes.
         self._index.add(np.arange(first, first + len(pictures)), _units(features), threads=1)
-        rows = []
+        rows, records = [], []
         for picture, kind in zip(pictures, kinds, strict=True):
             record, thumbnail = picture.SerializeToString(deterministic=True), len(picture.thumbnail)
-            self._records.write(record)
-            rows.append((self._records.tell(), picture.class_index, kind))
+            self._end += len(record)
+            records.append(record)
+            rows.append((self._end, picture.class_index, kind))
             self.largest_record = max(self.largest_record, len(record) - thumbnail)
             self.largest_thumbnail = max(self.largest_thumbnail, thumbnail)
-        self._rows.write(np.array(rows, dtype=_ROW).tobytes())
+        for name, content in ((ROWS, np.array(rows, dtype=_ROW).tobytes()), (RECORDS, b"".join(records))):
+            with (self._folder / name).open("ab") as file:
+                file.write(content)
 
     def finish(self) -> int:
         """Completes the files; the number of pictures in them."""
-        self._rows.close()
-        self._records.close()
         self._index.save(self._folder / INDEX)
         return len(self._index)
 

@@ -80,7 +80,8 @@ def measure_index(folder: Path) -> NDArray[np.float32]:
 
     def draw(number: int) -> NDArray[np.float32]:
         noise = drawn.standard_normal((number, DIMENSIONS), dtype=np.float32)
-        return np.maximum(centres[drawn.integers(0, CLUSTERS, number)] + noise, 0)
+        features: NDArray[np.float32] = np.maximum(centres[drawn.integers(0, CLUSTERS, number)] + noise, 0)
+        return features
 
     features, queries = draw(PICTURES), draw(QUERIES)
     started = time.perf_counter()

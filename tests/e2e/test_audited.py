@@ -166,7 +166,7 @@ def test_the_examples_of_an_audited_picture(client: Client, audit: Path) -> None
 
 def test_examples_over_rest_and_beside_maps(server: Server, dalmatian: bytes) -> None:
     url, headers = f"{server.rest}/v1/models/{MODEL}", {"Content-Type": "image/jpeg"}
-    asked = [("method", "example"), ("method", "grad_cam")]
+    asked = {"method": ["example", "grad_cam"]}
     answer = httpx.post(f"{url}:explain", params=asked, content=dalmatian, headers=headers, timeout=60).json()
     example, cam = answer["explanations"]
     assert len(example["examples"]["prototypes"]) == 2

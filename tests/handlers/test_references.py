@@ -57,7 +57,8 @@ def bank(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.Monke
 
 def similarities(query: NDArray[np.float32]) -> NDArray[np.float64]:
     exact = FEATURES.astype(np.float64) @ query.astype(np.float64)
-    return exact / np.linalg.norm(FEATURES.astype(np.float64), axis=1) / np.linalg.norm(query.astype(np.float64))
+    lengths = np.linalg.norm(FEATURES.astype(np.float64), axis=1) * np.linalg.norm(query.astype(np.float64))
+    return np.asarray(exact / lengths, dtype=np.float64)
 
 
 QUERIES = draw(50, 4)

@@ -48,12 +48,13 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/lint-imports
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc
 
-bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox
+bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/references.py
 
 bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, false positives, and other criteria beside them
 	$(BIN)/whybox-server pack $(DEFAULT_SPEC)

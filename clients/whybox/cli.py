@@ -19,6 +19,7 @@ from whybox.v1.vocabulary import (
     DEADLINE,
     DEFAULT_METHOD,
     ENCODINGS,
+    MAX_EXAMPLES,
     MEASUREMENTS,
     SET_METHODS,
 )
@@ -45,6 +46,8 @@ whybox analyze dog.jpg --part explanations --target dalmatian --target 178 --qua
 whybox analyze dog.jpg --method integrated_gradients --contrast pointer --baseline blur --max-evaluations 200
 
 whybox analyze dog.jpg --method rise --tolerance 0.05 --encoding uint8 --encoding regions --save maps
+
+whybox analyze dog.jpg --method example --examples 5 --thumbnails --save neighbours
 
 whybox analyze dog.jpg --part robustness --norm linf --norm l2 --budget thorough
 
@@ -127,6 +130,13 @@ def analyze(
         list[str] | None,
         typer.Option(metavar="WHAT", help=f"Measure each map, one of {_listed(MEASUREMENTS)}, or all."),
     ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_EXAMPLES, help="Number of audited pictures of each kind, for --method example; default: 3."
+        ),
+    ] = None,
+    thumbnails: Annotated[bool | None, typer.Option("--thumbnails", help="Send a thumbnail of each of them.")] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Number of classes to show; default: 5.")] = None,
     set_method: Annotated[
         str | None,
@@ -190,7 +200,7 @@ def analyze(
     seed: shared.Seed = 0,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     save: Annotated[
-        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write all pictures as PNG into this folder.")
+        Path | None, typer.Option(file_okay=False, metavar="DIR", help="Write all pictures into this folder.")
     ] = None,
     json: shared.Json = False,
 ) -> None:
@@ -203,7 +213,8 @@ def analyze(
     With --encoding heat_map, overlay and regions, the server's drawings go to PICTURE.METHOD.heat_map.png and
     .overlay.png, the regions to .sufficient.png and .necessary.png. With several targets, the index of the class
     follows METHOD. With --picture, the changes go to PICTURE.robustness.NORM.adversarial.png and .change.png; with
-    --twin, the maps of both pictures go to .before.png and .after.png.
+    --twin, the maps of both pictures go to .before.png and .after.png. With --thumbnails, those go to
+    PICTURE.example.prototypes.1.jpg and so on.
     """
     options = shared.given(locals())
     if parts:

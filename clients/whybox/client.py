@@ -111,9 +111,10 @@ class Client:
     def explain(
         self, image: ImageInput, methods: Iterable[str] | str = DEFAULT_METHOD, **options: Unpack[ExplainOptions]
     ) -> tuple[Explanation, ...]:
-        """Which pixels or regions spoke for a class: one map per method and target.
+        """Which pixels or regions spoke for a class, or which known pictures are like this one.
 
-        A map that failed carries its `error`; the call fails only when all maps failed.
+        There is one map, or one answer with pictures, per method and target. A map that failed carries its `error`; the
+        call fails only when all maps failed.
 
         Args:
             image: The picture.
@@ -128,6 +129,9 @@ class Client:
             >>> [why] = client.explain("dog.jpg", "rise", contrast="pointer", max_evaluations=500, quality="all")
             >>> why.quality.reliable
             True
+            >>> [alike] = client.explain("dog.jpg", "example", examples=5, thumbnails=True)
+            >>> alike.examples.agreement
+            0.9
         """
         chosen = known(options, ExplainOptions)
         return self.analyze(image, parts="explanations", methods=methods, **chosen).explanations

@@ -45,7 +45,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class MapOptions(TypedDict, total=False):
-    """How maps are made. Each option applies to every method; the server refuses an option that a method does not take.
+    """How explanations are made. Each option applies to every method; the server refuses those that a method lacks.
 
     Attributes:
         target: Index or label of the class to explain, or several of them, for one map each. The maps of the first
@@ -65,6 +65,9 @@ class MapOptions(TypedDict, total=False):
         channels: "sum" (the default) for one value per pixel, or "none" for one value per pixel and colour channel.
         quality: Measurements of each map: "deletion", "insertion", "infidelity", "sensitivity", "stability", or "all"
             of them. Default: none.
+        examples: For methods that answer with known pictures (`Method.gives_examples`), which take none of the options
+            from `contrast` to `quality`: the most pictures of each kind, 1 to 20. Default: 3.
+        thumbnails: For the same methods: whether each picture comes with its thumbnail. Default: False.
     """
 
     target: int | str | Iterable[int | str] | None
@@ -75,6 +78,8 @@ class MapOptions(TypedDict, total=False):
     encodings: Iterable[str] | str | None
     channels: str | None
     quality: Iterable[str] | str | None
+    examples: int | None
+    thumbnails: bool | None
 
 
 class ExplainOptions(MapOptions, CallOptions, total=False):
@@ -93,8 +98,8 @@ class AttackOptions(TypedDict, total=False):
             amplified), or both. Default: none.
         transfer: Whether the other served models classify the adversarial picture too; see `Distance.transfers`.
             Default: False.
-        twin: Method of `ModelInfo.methods` that explains both the picture and its adversarial picture; see
-            `Distance.twin`. Default: no explanation.
+        twin: Method of `ModelInfo.methods` that makes maps; it explains both the picture and its adversarial picture,
+            see `Distance.twin`. Default: no explanation.
         corruptions: Corruptions to apply: names of `ModelInfo.corruptions`, names of their groups ("noise", "blur",
             "weather", "digital", "geometry"), or "all". Default: none.
     """

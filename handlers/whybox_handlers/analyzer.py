@@ -14,10 +14,12 @@ from torch import Tensor
 from whybox import v1
 from whybox.v1 import errors
 from whybox_handlers.bias.flags import findings
-from whybox_handlers.explanations.explaining import Explained, explain
+from whybox_handlers.explanations.examples import EXAMPLE, give_examples
+from whybox_handlers.explanations.explaining import explain
 from whybox_handlers.failures import note
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, Served
+from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.runtime import versions
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Clock, Limits, Passes
@@ -37,6 +39,7 @@ class _Item:
     work: v1.Work
     limits: Limits
     result: v1.WorkResult = field(default_factory=lambda: v1.WorkResult(final=True))
+    image_sha256: str = ""
 
     @classmethod
     def of(cls, work: v1.Work, clock: Clock) -> "_Item":
@@ -119,6 +122,8 @@ class Analyzer:
             image = path.read_bytes() if path is not None else item.work.request.image
         except FileNotFoundError:
             raise errors.CancelledError("the caller went away before the work began") from None
+        if any(options.method == EXAMPLE for options in item.work.request.explanations):
+            item.image_sha256 = sha256(image)
         seen.append((item, *self._classifier.see(image, view=item.work.request.view)))
 
     def _begun(self, item: _Item, subject: Subject) -> Iterator[_PartTask]:
@@ -131,14 +136,14 @@ class Analyzer:
         if request.HasField("bias"):
             bias = response.bias
             _attempt(item, bias.status, self._flag, bias, request.bias, subject)
-        case = Case(self._classifier, subject, request.seed, item.work.request_id)
+        case = Case(self._classifier, subject, request.seed, item.work.request_id, item.image_sha256)
 
         def begun(work: Coroutine[Any, Any, T], status: Status, finish: Callable[[T], None]) -> _PartTask:
             return _PartTask(Task(work, item.limits), item, status, finish)
 
         for index, options in enumerate(request.explanations):
             part = response.explanations.add(index=index, method=options.method)
-            yield begun(explain(case, options, Passes(item.limits)), part.status, partial(_add_explanation, part))
+            yield begun(_explained(case, options, Passes(item.limits)), part.status, part.MergeFrom)
         if request.HasField("robustness"):
             twin = item.work.twin if item.work.HasField("twin") else None
             yield begun(
@@ -166,8 +171,10 @@ class Analyzer:
         part.MergeFrom(findings(self._classifier, predicted, options.attributes))
 
 
-def _add_explanation(part: v1.Explanation, explained: Explained) -> None:
-    part.MergeFrom(explained.part)
+async def _explained(case: Case, options: v1.ExplanationOptions, passes: Passes) -> v1.Explanation:
+    if options.method == EXAMPLE:
+        return give_examples(case, options)
+    return (await explain(case, options, passes)).part
 
 
 def _add_robustness(item: _Item, subject: Subject, measured: Measured) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +17,9 @@ from whybox import v1
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, audit_note, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
+
+if TYPE_CHECKING:
+    from whybox_server.packing.pack import Packed
 
 
 class _Commands(TyperGroup):
@@ -70,11 +74,18 @@ def pack(
     bank: Annotated[
         Path | None,
         typer.Option(
-            help="Folder that whybox-server audit wrote. Callers of the server see what it found and audit.html, with"
-            " thumbnails unless it was made with --no-thumbnails. Default: what the archive that is there has.",
+            help="Folder that whybox-server audit wrote. Callers of the server see what it found, audit.html, and"
+            " thumbnails, unless it was made with --no-thumbnails. Default: what the archive that is there has.",
             metavar="AUDIT",
         ),
     ] = None,
+    no_thumbnails: Annotated[
+        bool,
+        typer.Option(
+            "--no-thumbnails",
+            help="Leave out the thumbnails of the method example; those of audit.html stay.",
+        ),
+    ] = False,
     no_bank: Annotated[bool, typer.Option("--no-bank", help="Leave out the findings and files of any audit.")] = False,
     allow_stale: Annotated[
         bool,
@@ -98,50 +109,67 @@ def pack(
     # Imported here: the serving process must not load torch.
     from whybox_server.audits.bank import read_bank, read_files
     from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.references import write_references
     from whybox_server.packing.pack import PackError, SpecError, pack_model
 
     if no_bank and bank is not None:
         _fail("--bank and --no-bank exclude each other")
-    try:
-        findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
-        files: dict[str, bytes] = {}
+    if no_thumbnails and bank is None:
+        _fail("--no-thumbnails needs --bank")
+    findings: v1.Bank | Literal["kept", "none"] = "none" if no_bank else "kept"
+    with tempfile.TemporaryDirectory(prefix="whybox-bank-") as temporary:
+        references, files = None, {}
         if bank is not None:
-            findings = read_bank(bank)
-            files = read_files(bank, findings.audit)
-    except DataSetError as error:
-        _fail(error)
-    for spec in specs:
-        with _out.status(spec.stem) as status:
             try:
-                packed = pack_model(
-                    spec,
-                    store or spec.parent,
-                    partial(_report, status, spec.stem),
-                    checks,
-                    findings,
-                    allow_stale=allow_stale,
-                    audit_files=files,
-                )
-            except (SpecError, PackError) as error:
+                findings = read_bank(bank)
+                files = read_files(bank, findings.audit)
+                # An audit whose page shows no thumbnails was told to make none.
+                shown = not no_thumbnails and any(file.thumbnails for file in findings.audit.files)
+                written = write_references(bank, Path(temporary), thumbnails=shown)
+            except DataSetError as error:
                 _fail(error)
-        check = packed.model.packing_check
-        if packed.fresh:
-            outcome = (
-                f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
-                f" (logits to {check.max_logit_difference:.1e})"
+            if written is not None:
+                findings.audit.references.CopyFrom(written)
+                references = Path(temporary)
+        for spec in specs:
+            with _out.status(spec.stem) as status:
+                try:
+                    packed = pack_model(
+                        spec,
+                        store or spec.parent,
+                        partial(_report, status, spec.stem),
+                        checks,
+                        findings,
+                        allow_stale=allow_stale,
+                        audit_files=files,
+                        references=references,
+                    )
+                except (SpecError, PackError) as error:
+                    _fail(error)
+            _out.print(_outcome(packed), markup=False, soft_wrap=True)
+
+
+def _outcome(packed: "Packed") -> str:
+    """What became of a pack, in a line."""
+    check = packed.model.packing_check
+    if packed.fresh:
+        outcome = (
+            f"packed {packed.archive}: ONNX Runtime agrees with torch on {check.pictures} pictures"
+            f" (logits to {check.max_logit_difference:.1e})"
+        )
+    else:
+        outcome = f"{packed.archive} is up to date"
+    if packed.model.HasField("audit"):
+        audit = packed.model.audit
+        stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
+        outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{stale})"
+        shown = {"audit.html": sum(file.thumbnails for file in audit.files), "example": audit.references.thumbnails}
+        if any(shown.values()):
+            told = " and ".join(f"{number} in {where}" for where, number in shown.items() if number)
+            outcome += (
+                f"; callers see thumbnails of its pictures, {told}: whybox-server audit --no-thumbnails leaves them out"
             )
-        else:
-            outcome = f"{packed.archive} is up to date"
-        if packed.model.HasField("audit"):
-            audit = packed.model.audit
-            stale = f", stale: other {' and '.join(audit.differences)}" if audit.differences else ""
-            outcome += f"; with audit {audit.id} of {audit.data_set} ({audit.pictures} pictures{stale})"
-            if shown := sum(file.thumbnails for file in audit.files):
-                outcome += (
-                    f"; callers see {shown} thumbnails of its pictures in audit.html, which whybox-server audit"
-                    " --no-thumbnails leaves out"
-                )
-        _out.print(outcome, markup=False, soft_wrap=True)
+    return outcome
 
 
 @app.command(epilog=_SETTINGS_HELP)

@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from families import FAMILIES, ask_everything, assert_alike, write_spec
 from servers import Server, serving
 from whybox import Client
+from whybox_handlers.explanations.examples import EXAMPLE
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
@@ -82,7 +83,7 @@ def measured(spec: Path, checks: Checks, image: bytes, progress: Progress) -> Ro
     unavailable = {
         method.name: method.unavailable
         for method in packed.model.methods
-        if method.unavailable and not (EXPLAINERS[method.name].unavailable or EXPLAINERS[method.name].off_by_default)
+        if method.unavailable and method.name != EXAMPLE and not EXPLAINERS[method.name].off_by_default
     }
     offered = sum(not method.unavailable for method in packed.model.methods)
     return Row(spec.stem, packing, archive, offered, unavailable, prediction, spent, memory)

@@ -19,6 +19,13 @@ def png(pixels: NDArray[Any]) -> bytes:
     return encoded.getvalue()
 
 
+def jpeg(size: tuple[int, int]) -> bytes:
+    """A red picture of that size."""
+    encoded = io.BytesIO()
+    Image.new("RGB", size, (200, 0, 0)).save(encoded, format="JPEG")
+    return encoded.getvalue()
+
+
 def rotated_jpeg() -> bytes:
     """Upright 40 wide, 20 high, with its left half white; stored lying on its side with the EXIF tag that says so."""
     upright = Image.new("L", (40, 20))
@@ -139,6 +146,42 @@ def whole_answer() -> v1.AnalyzeResponse:
                 view=view,
             ),
             v1.Explanation(index=2, method="occlusion", status=failed.to_status()),
+            v1.Explanation(
+                index=3,
+                method="example",
+                target_class=207,
+                target_label="golden retriever",
+                target_logit=9.5,
+                stopped_by="done",
+                forward_evaluations=1,
+                view=view,
+                examples=v1.Examples(
+                    prototypes=[
+                        v1.Neighbour(
+                            id="a.jpg",
+                            sha256="cd",
+                            similarity=0.91,
+                            class_index=207,
+                            class_label="golden retriever",
+                            predicted=dog,
+                            agrees=True,
+                            distance=0.5 / 255,
+                            thumbnail=jpeg((144, 96)),
+                        )
+                    ]
+                    * 3,
+                    others=[
+                        v1.Neighbour(
+                            id="b.jpg", similarity=0.5, class_index=281, class_label="tabby", predicted=dog, agrees=True
+                        )
+                    ],
+                    agreement=0.4,
+                    nearest=10,
+                    pictures=1500,
+                    audit_id="audit-1",
+                    norm="linf",
+                ),
+            ),
         ],
         robustness=v1.Robustness(
             distances=[

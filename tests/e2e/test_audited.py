@@ -75,7 +75,8 @@ def store(archive: Path, spec_path: Path, audit: Path, tmp_path_factory: pytest.
         done = CliRunner().invoke(app, ["pack", str(spec_path), "--store", str(store), "--bank", str(audit)])
         assert done.exit_code == 0, done.output
         assert outcome in done.stdout
-        assert f"with audit {report(audit)['audit']} of dogs (12 pictures); callers see 4 thumbnails" in done.stdout
+        assert f"with audit {report(audit)['audit']} of dogs (12 pictures); callers see thumbnails" in done.stdout
+        assert "4 in audit.html and 12 in example" in done.stdout
     return store
 
 
@@ -230,3 +231,52 @@ def test_the_command_shows_the_audit(server: Server, audit: Path, tmp_path: Path
         assert shown.exit_code == 0, shown.output
         assert "mirrored = yes (error rate): insufficient data" in " ".join(shown.stdout.split())
         assert (tmp_path / "page.html").read_bytes() == (audit / "audit.html").read_bytes()
+
+
+def test_the_examples_of_an_audited_picture(client: Client, audit: Path) -> None:
+    """They are those of brute force over the audit's table, and the picture itself is left out."""
+    rows = [row for row in parquet.read_table(audit / "audit.parquet").to_pylist() if row["counted"]]
+    features = np.array([row["embedding"] for row in rows])
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    [criticised] = report(audit)["classes"]
+    asked = rows[0]["file"]
+    similarities = {row["file"]: float(cosine) for row, cosine in zip(rows, features @ features[0], strict=True)}
+    [found] = client.explain(audit.parent / "dogs" / asked, "example", examples=2, thumbnails=True)
+    examples = present(found.examples)
+    assert (found.target_class, examples.pictures, examples.nearest, examples.agreement) == (DALMATIAN, 12, 10, 1.0)
+    assert examples.others == ()
+    for name in ("prototypes", "criticisms"):
+        listed = {entry["file"]: entry["distance"] for entry in criticised[name] if entry["file"] != asked}
+        nearest = sorted(listed, key=lambda file: -similarities[file])[:2]
+        neighbours = getattr(examples, name)
+        assert [neighbour.id for neighbour in neighbours] == nearest
+        for neighbour in neighbours:
+            assert neighbour.similarity == pytest.approx(similarities[neighbour.id], abs=2e-3)
+            assert neighbour.distance == listed[neighbour.id]
+            assert (neighbour.class_index, neighbour.right, neighbour.agrees) == (DALMATIAN, True, True)
+            with Image.open(io.BytesIO(present(neighbour.thumbnail_jpeg))) as small:
+                assert min(small.size) == 96
+    [other] = client.explain(audit.parent / "dogs" / asked, "example", target=0)
+    examples = present(other.examples)
+    assert (examples.prototypes, examples.criticisms, examples.agreement) == ((), (), 0.0)
+    assert len(examples.others) == 3
+    assert asked not in {neighbour.id for neighbour in examples.others}
+    assert {neighbour.thumbnail_jpeg for neighbour in examples.others} == {None}
+
+
+def test_examples_over_rest_and_beside_maps(server: Server, dalmatian: bytes) -> None:
+    url, headers = f"{server.rest}/v1/models/{MODEL}", {"Content-Type": "image/jpeg"}
+    asked = {"method": ["example", "grad_cam"]}
+    answer = httpx.post(f"{url}:explain", params=asked, content=dalmatian, headers=headers, timeout=60).json()
+    example, cam = answer["explanations"]
+    assert len(example["examples"]["prototypes"]) == 2
+    assert "examples" not in cam
+    for refused, accept in (({"quality": "all"}, "application/json"), ({}, "image/png")):
+        problem = httpx.post(
+            f"{url}:explain",
+            params={"method": "example", **refused},
+            content=dalmatian,
+            headers=headers | {"Accept": accept},
+            timeout=60,
+        )
+        assert (problem.status_code, "example" in problem.json()["detail"]) == (400, True)

@@ -19,7 +19,7 @@ from whybox import Client, DeadlineExceededError, FailedPreconditionError, Inval
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox_handlers.explanations.explainers import EXPLAINERS
 
-OFFERED = [name for name, row in EXPLAINERS.items() if not (row.unavailable or row.off_by_default)]
+OFFERED = [name for name, row in EXPLAINERS.items() if not row.off_by_default]
 MODEL = "efficientnet-lite0"
 
 
@@ -165,7 +165,8 @@ def test_requests_that_share_their_passes_get_the_maps_they_would_get_alone(
         ({"methods": "grad_cam", "quality": "beauty"}, InvalidRequestError, ["beauty", "deletion"]),
         ({"methods": "grad_cam", "tolerance": 0.1}, InvalidRequestError, ["tolerance", "leave it out"]),
         ({"methods": "rise", "tolerance": 2.0}, InvalidRequestError, ["tolerance", "0 to 1"]),
-        ({"methods": "example"}, FailedPreconditionError, ["reference"]),
+        ({"methods": "example"}, FailedPreconditionError, ["packed without", "--bank"]),
+        ({"methods": "example", "quality": "all"}, InvalidRequestError, ["example takes no quality", "leave it out"]),
         ({"methods": "guided_grad_cam"}, FailedPreconditionError, ["enable"]),
     ],
 )

@@ -81,7 +81,7 @@ PICTURES = {
 def everything(image: bytes, *, maps: bool) -> v1.AnalyzeRequest:
     explanations = []
     for name, row in EXPLAINERS.items():
-        if row.unavailable or (row.needs_maps and not maps):
+        if row.needs_maps and not maps:
             continue
         few = {"max_evaluations": row.min_evaluations} if row.default_evaluations else {}
         options = {

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from whybox._sheets.contact_sheet import contact_sheet
-from whybox.results import Analysis, Distance, Explanation
+from whybox.results import Analysis, Distance, Examples, Explanation
 
 
 def save_pictures(analysis: Analysis, folder: Path, stem: str) -> Iterator[Path]:
-    """Writes every map, region, adversarial picture and drawing of the server as PNG, and the contact sheet.
+    """Writes every map, region, adversarial picture and drawing of the server, every thumbnail, and the contact sheet.
 
-    Yields each path when it is written.
+    Yields each path when it is written. Thumbnails are JPEG, all others PNG.
 
     Args:
         analysis: What to draw.
@@ -47,6 +47,8 @@ def _save_map(explanation: Explanation, folder: Path, name: str) -> Iterator[Pat
             path = folder / f"{name}.{kind}.png"
             path.write_bytes(png)
             yield path
+    if explanation.examples is not None:
+        yield from _save_thumbnails(explanation.examples, folder, name)
     if explanation.regions is not None:
         for kind, region in (
             ("sufficient", explanation.regions.sufficient),
@@ -55,6 +57,15 @@ def _save_map(explanation: Explanation, folder: Path, name: str) -> Iterator[Pat
             if region is not None and region.found:
                 path = folder / f"{name}.{kind}.png"
                 explanation.spotlight(region).save(path)
+                yield path
+
+
+def _save_thumbnails(examples: Examples, folder: Path, name: str) -> Iterator[Path]:
+    for kind, neighbours in examples.by_kind.items():
+        for rank, neighbour in enumerate(neighbours, 1):
+            if neighbour.thumbnail_jpeg is not None:
+                path = folder / f"{name}.{kind}.{rank}.jpg"
+                path.write_bytes(neighbour.thumbnail_jpeg)
                 yield path
 
 

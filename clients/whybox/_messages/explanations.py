@@ -1,5 +1,6 @@
 """Explanations: the request for maps, and the maps of the answer."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ def read_explanation(message: v1.Explanation, picture: bytes) -> results.Explana
         regions=_regions(message.regions) if message.HasField("regions") else None,
         quality=_quality(message.quality) if message.HasField("quality") else None,
         view=one(message, "view", results.View),
+        examples=_examples(message.examples) if message.HasField("examples") else None,
         picture=picture,
         error=failure,
     )
@@ -87,9 +89,28 @@ def _baseline(options: MapOptions) -> dict[str, Any]:
 
 def _attribution(message: v1.Explanation) -> NDArray[np.float32]:
     pictures_only = message.heat_map or message.overlay or message.HasField("regions")
-    if pictures_only and not message.HasField("attribution"):
+    if (pictures_only or message.HasField("examples")) and not message.HasField("attribution"):
         return EMPTY_MAP
     return decode(message.attribution)
+
+
+def _examples(message: v1.Examples) -> results.Examples:
+    return results.Examples(
+        **plain(message),
+        prototypes=_neighbours(message.prototypes),
+        criticisms=_neighbours(message.criticisms),
+        others=_neighbours(message.others),
+    )
+
+
+def _neighbours(messages: Iterable[v1.Neighbour]) -> tuple[results.Neighbour, ...]:
+    found = []
+    for message in messages:
+        values = plain(message)
+        thumbnail = values.pop("thumbnail") or None
+        predicted = one(message, "predicted", results.ClassScore)
+        found.append(results.Neighbour(**values, predicted=predicted, thumbnail_jpeg=thumbnail))
+    return tuple(found)
 
 
 def _regions(message: v1.Regions) -> results.Regions:

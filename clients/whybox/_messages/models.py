@@ -27,6 +27,7 @@ def read_audit(message: v1.Audit) -> results.Audit:
         digests=one(message, "digests", results.Digests),
         files=many(message.files, results.AuditFile),
         calibration=one(message, "calibration", results.Calibration),
+        references=one(message, "references", results.References),
     )
 
 

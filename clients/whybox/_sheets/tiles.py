@@ -15,6 +15,7 @@ _PALE = (110, 110, 110)
 # Lengths in pixels.
 _MARGIN = 16
 _LINE = 20
+_GAP = 4
 _FONT_SIZE = 14
 
 
@@ -24,6 +25,28 @@ class Tile:
 
     picture: Image.Image
     caption: Sequence[str]
+
+
+def mosaic(pictures: Sequence[Image.Image], size: int) -> Image.Image:
+    """Small pictures in rows, from left to right; blank paper without any.
+
+    Args:
+        pictures: Each at most `size` wide, or it is made smaller.
+        size: Width of the mosaic in pixels.
+    """
+    placed: list[tuple[Image.Image, int, int]] = []
+    left = top = bottom = 0
+    for picture in pictures:
+        small = picture.copy()
+        small.thumbnail((size, size))
+        if left + small.width > size:
+            left, top = 0, bottom + _GAP
+        placed.append((small, left, top))
+        left, bottom = left + small.width + _GAP, max(bottom, top + small.height)
+    sheet = Image.new("RGB", (size, max(bottom, 1)), _PAPER)
+    for small, x, y in placed:
+        sheet.paste(small, (x, y))
+    return sheet
 
 
 def lay_out(tiles: Sequence[Tile], footer: Sequence[str], size: int) -> Image.Image:

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 
+from whybox._words.examples import example_lines
 from whybox._words.shared import Line, Tone, class_words, cost_words, percent_words
 from whybox.results import Explanation, Method, Quality, RandomisationTest, Region, Regions
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[Line]:
-    """What the map explains; below it, its quality and its regions."""
+    """What the map explains, with its quality and its regions below; or the known pictures in its place."""
+    if explanation.examples is not None:
+        yield from example_lines(explanation, explanation.examples)
+        return
     yield Line(explanation_words(explanation))
     if explanation.quality is not None:
         tone: Tone = "plain" if explanation.quality.reliable else "doubtful"

@@ -9,6 +9,7 @@ from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
 from whybox.results.audit import AuditReport
 from whybox.results.bias import Bias, BiasFlag, Example, Note, Repeat
 from whybox.results.certified import Certified
+from whybox.results.examples import Examples, Neighbour
 from whybox.results.explanation import Explanation
 from whybox.results.model import (
     Attack,
@@ -24,6 +25,7 @@ from whybox.results.model import (
     PackingCheck,
     Preprocessing,
     RandomisationTest,
+    References,
 )
 from whybox.results.part import Part
 from whybox.results.prediction import ClassScore, Prediction, PredictionSet, View
@@ -52,10 +54,12 @@ __all__ = [
     "Digests",
     "Distance",
     "Example",
+    "Examples",
     "Explanation",
     "MapSimilarity",
     "Method",
     "ModelInfo",
+    "Neighbour",
     "Note",
     "PackingCheck",
     "Part",
@@ -66,6 +70,7 @@ __all__ = [
     "Quality",
     "RandomisationTest",
     "Receipt",
+    "References",
     "Region",
     "Regions",
     "Repeat",

@@ -1,4 +1,4 @@
-"""Why the model decided so: attribution maps, and their drawing."""
+"""Why the model decided so: attribution maps and their drawing, or known pictures."""
 
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ from PIL import Image
 from whybox.drawing import maps
 from whybox.drawing.spotlight import light_up
 from whybox.drawing.view import Box, seen
+from whybox.results.examples import Examples
 from whybox.results.part import Part
 from whybox.results.prediction import View
 from whybox.results.quality import Quality
@@ -17,7 +18,7 @@ from whybox.results.regions import Region, Regions
 
 @dataclass(frozen=True, eq=False)
 class Explanation(Part):
-    """Which pixels or regions spoke for a class, and how far the map can be trusted.
+    """Which pixels or regions spoke for a class, and how far the map can be trusted; or known pictures in its place.
 
     Attributes:
         index: Position among the maps that were asked for.
@@ -28,7 +29,8 @@ class Explanation(Part):
             asked for.
         contrast_label: Its name; empty without a contrast class.
         attribution: The map as read-only float32, [height, width] or [3, height, width]. Its resolution is the method's
-            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], if the map failed or only pictures were asked for.
+            own: 7 x 7 for grad_cam. Empty, of shape [0, 0], if the map failed, if only pictures were asked for, or if
+            the method makes no map.
         heat_map_png: The map as the server draws it, in the size of the model's view, or None.
         overlay_png: The map over the view in grey as the server draws it, or None.
         regions: Which superpixels suffice for the answer, and which are necessary, or None.
@@ -51,6 +53,7 @@ class Explanation(Part):
         quality: The measurements of the map that were asked for, or None.
         view: Where the map lies in the picture; None for all of it.
         segmentation: How the view was cut into superpixels, "slic" or "grid"; empty for methods without superpixels.
+        examples: Known pictures that are like this one, for methods that make no map; else None.
         picture: The encoded picture that was explained.
     """
 
@@ -77,6 +80,7 @@ class Explanation(Part):
     quality: Quality | None
     view: View | None
     segmentation: str
+    examples: Examples | None
     picture: bytes = field(repr=False)
 
     def heatmap(self, size: int | None = None) -> Image.Image:

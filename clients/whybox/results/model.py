@@ -63,7 +63,8 @@ class Method:
         unavailable: Why the method cannot explain this model, and what to use instead; empty if it can.
         randomisation_test: Whether the maps depend on what the network has learnt; None if that was not tested.
         map_shape: Shape of the map with channels "none": (3, height, width), or (height, width) with one value per
-            pixel or per cell; empty if the method cannot explain the network.
+            pixel or per cell; empty if the method cannot explain the network, or makes no map.
+        gives_examples: Whether it answers with known pictures (`Explanation.examples`) instead of a map.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Method:
     unavailable: str
     randomisation_test: RandomisationTest | None
     map_shape: tuple[int, ...]
+    gives_examples: bool
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,27 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class References:
+    """The audited pictures that are packed with a model, for the method "example".
+
+    Attributes:
+        pictures: Number of pictures.
+        dimensions: Number of features of each picture.
+        thumbnails: Number of pictures with a thumbnail.
+        largest_record: Size of the largest record of a picture without its thumbnail, in bytes.
+        largest_thumbnail: Size of the largest thumbnail, in bytes.
+        sha256: Digests of the files in the archive, by name.
+    """
+
+    pictures: int
+    dimensions: int
+    thumbnails: int
+    largest_record: int
+    largest_thumbnail: int
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Audit:
     """An audit whose findings are packed with a model.
 
@@ -276,6 +299,7 @@ class Audit:
         flags: Number of flags by state; all are "stale" if anything differs.
         files: Its files; see `Client.audit`.
         calibration: The pictures that prediction sets rest on, or None if the audit had none.
+        references: The pictures that the method "example" looks among, or None if the archive holds none.
     """
 
     id: str
@@ -297,6 +321,7 @@ class Audit:
     flags: Mapping[str, int]
     files: tuple[AuditFile, ...]
     calibration: Calibration | None
+    references: References | None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example, Note, Repea
 from whybox.v1.certified_pb2 import Certified, CertifiedOptions
 from whybox.v1.explanation_pb2 import (
     Curve,
+    Examples,
     Explanation,
     ExplanationOptions,
+    Neighbour,
     Quality,
     Region,
     Regions,
@@ -39,6 +41,7 @@ from whybox.v1.model_pb2 import (
     PackingCheck,
     Preprocessing,
     RandomisationTest,
+    References,
 )
 from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, PredictionSet, View
 from whybox.v1.receipt_pb2 import Receipt
@@ -79,6 +82,7 @@ __all__ = [
     "Digests",
     "Distance",
     "Example",
+    "Examples",
     "Explanation",
     "ExplanationOptions",
     "GetAuditRequest",
@@ -90,6 +94,7 @@ __all__ = [
     "MapSimilarity",
     "Method",
     "Model",
+    "Neighbour",
     "Note",
     "PackingCheck",
     "PartTiming",
@@ -101,6 +106,7 @@ __all__ = [
     "RandomisationTest",
     "Receipt",
     "ReferenceDistances",
+    "References",
     "Region",
     "Regions",
     "Repeat",

@@ -22,9 +22,10 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExplanationOptions(_message.Message):
-    """Options of one map. For several classes or methods give several entries in AnalyzeRequest.explanations; maps of one
-    method share their passes through the network. An option that the method does not take (see Method.options) is an
-    error.
+    """Options of one explanation. For several classes or methods give several entries in AnalyzeRequest.explanations; maps
+    of one method share their passes through the network. An option that the method does not take (see Method.options) is
+    an error. A method that answers with known pictures (see Method.gives_examples) takes none of the options of maps, which
+    are `contrast_class` to `quality`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,6 +42,8 @@ class ExplanationOptions(_message.Message):
     ENCODINGS_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     QUALITY_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    THUMBNAILS_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """Method of explanation, one of Model.methods, for example "grad_cam" or "integrated_gradients". Required."""
     target_class: _builtins.int
@@ -73,6 +76,10 @@ class ExplanationOptions(_message.Message):
     """"sum" (the default): one value per pixel, summed over the colour channels. "none": one value per pixel and channel.
     Methods with one value per region return the same map for both.
     """
+    examples: _builtins.int
+    """For methods that answer with known pictures: the most pictures of each kind, 1 to 20. Default: 3."""
+    thumbnails: _builtins.bool
+    """For methods that answer with known pictures: whether each comes with its thumbnail. Default: false."""
     @_builtins.property
     def encodings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Formats of the map, each at most once: at most one of the numbers "uint8" (the default; see Tensor), "float16" and
@@ -101,13 +108,17 @@ class ExplanationOptions(_message.Message):
         encodings: _abc.Iterable[_builtins.str] | None = ...,
         channels: _builtins.str = ...,
         quality: _abc.Iterable[_builtins.str] | None = ...,
+        examples: _builtins.int | None = ...,
+        thumbnails: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "contrast_class", b"contrast_class", "max_evaluations", b"max_evaluations", "target_class", b"target_class", "tolerance", b"tolerance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_examples", b"_examples", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "contrast_class", b"contrast_class", "examples", b"examples", "max_evaluations", b"max_evaluations", "target_class", b"target_class", "tolerance", b"tolerance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_image", b"baseline_image", "channels", b"channels", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "encodings", b"encodings", "max_evaluations", b"max_evaluations", "method", b"method", "quality", b"quality", "target_class", b"target_class", "target_label", b"target_label", "tolerance", b"tolerance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class", "_examples", b"_examples", "_max_evaluations", b"_max_evaluations", "_target_class", b"_target_class", "_tolerance", b"_tolerance", "baseline", b"baseline", "baseline_image", b"baseline_image", "channels", b"channels", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "encodings", b"encodings", "examples", b"examples", "max_evaluations", b"max_evaluations", "method", b"method", "quality", b"quality", "target_class", b"target_class", "target_label", b"target_label", "thumbnails", b"thumbnails", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__contrast_class: _TypeAlias = _typing.Literal["contrast_class"]  # noqa: Y015
     _WhichOneofArgType__contrast_class: _TypeAlias = _typing.Literal["_contrast_class", b"_contrast_class"]  # noqa: Y015
+    _WhichOneofReturnType__examples: _TypeAlias = _typing.Literal["examples"]  # noqa: Y015
+    _WhichOneofArgType__examples: _TypeAlias = _typing.Literal["_examples", b"_examples"]  # noqa: Y015
     _WhichOneofReturnType__max_evaluations: _TypeAlias = _typing.Literal["max_evaluations"]  # noqa: Y015
     _WhichOneofArgType__max_evaluations: _TypeAlias = _typing.Literal["_max_evaluations", b"_max_evaluations"]  # noqa: Y015
     _WhichOneofReturnType__target_class: _TypeAlias = _typing.Literal["target_class"]  # noqa: Y015
@@ -116,6 +127,8 @@ class ExplanationOptions(_message.Message):
     _WhichOneofArgType__tolerance: _TypeAlias = _typing.Literal["_tolerance", b"_tolerance"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__contrast_class) -> _WhichOneofReturnType__contrast_class | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__examples) -> _WhichOneofReturnType__examples | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_evaluations) -> _WhichOneofReturnType__max_evaluations | None: ...
     @_typing.overload
@@ -153,6 +166,7 @@ class Explanation(_message.Message):
     QUALITY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     SEGMENTATION_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of this map in AnalyzeRequest.explanations, from 0."""
     method: _builtins.str
@@ -233,6 +247,12 @@ class Explanation(_message.Message):
     def view(self) -> _prediction_pb2.View:
         """The part of the picture that the map covers."""
 
+    @_builtins.property
+    def examples(self) -> Global___Examples:
+        """Known pictures that are like this one to the network; absent for methods that make a map. All fields that describe a
+        map are then absent.
+        """
+
     def __init__(
         self,
         *,
@@ -260,10 +280,11 @@ class Explanation(_message.Message):
         quality: Global___Quality | None = ...,
         view: _prediction_pb2.View | None = ...,
         segmentation: _builtins.str = ...,
+        examples: Global___Examples | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "convergence_delta", b"convergence_delta", "quality", b"quality", "regions", b"regions", "residual", b"residual", "status", b"status", "view", b"view"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "convergence_delta", b"convergence_delta", "examples", b"examples", "quality", b"quality", "regions", b"regions", "residual", b"residual", "status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "segmentation", b"segmentation", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "examples", b"examples", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "segmentation", b"segmentation", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_logit: _TypeAlias = _typing.Literal["baseline_logit"]  # noqa: Y015
     _WhichOneofArgType__baseline_logit: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit"]  # noqa: Y015
@@ -283,6 +304,134 @@ class Explanation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__residual) -> _WhichOneofReturnType__residual | None: ...
 
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Examples(_message.Message):
+    """Audited pictures whose features are most like the picture's. Features are what the network's last layers see: the last
+    feature maps, averaged over the picture, or the input of the last layer of a network without such maps. The requested
+    picture itself, as told by its SHA-256, is left out.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOTYPES_FIELD_NUMBER: _builtins.int
+    CRITICISMS_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    AUDIT_ID_FIELD_NUMBER: _builtins.int
+    NORM_FIELD_NUMBER: _builtins.int
+    agreement: _builtins.float
+    """Share of the nearest pictures, of whatever class, that show the target class according to their labels, 0 to 1. A
+    small share means that the network sees the picture among pictures of other classes (Papernot and McDaniel,
+    arXiv:1803.04765).
+    """
+    nearest: _builtins.int
+    """Number of nearest pictures that `agreement` counts: 10, or all if the bank has fewer."""
+    pictures: _builtins.int
+    """Number of audited pictures that were looked among."""
+    audit_id: _builtins.str
+    """Id of the audit, see Model.audit."""
+    norm: _builtins.str
+    """Norm of the distances."""
+    @_builtins.property
+    def prototypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbour]:
+        """The prototypes of the target class (its correctly classified pictures that are hardest to attack, a fifth of them)
+        that are most like the picture, the most similar first.
+        """
+
+    @_builtins.property
+    def criticisms(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbour]:
+        """The criticisms of the target class (the fifth that is easiest to attack) that are most like the picture, the most
+        similar first.
+        """
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbour]:
+        """Pictures of other classes that are most like the picture, the most similar first."""
+
+    def __init__(
+        self,
+        *,
+        prototypes: _abc.Iterable[Global___Neighbour] | None = ...,
+        criticisms: _abc.Iterable[Global___Neighbour] | None = ...,
+        others: _abc.Iterable[Global___Neighbour] | None = ...,
+        agreement: _builtins.float = ...,
+        nearest: _builtins.int = ...,
+        pictures: _builtins.int = ...,
+        audit_id: _builtins.str = ...,
+        norm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agreement", b"agreement", "audit_id", b"audit_id", "criticisms", b"criticisms", "nearest", b"nearest", "norm", b"norm", "others", b"others", "pictures", b"pictures", "prototypes", b"prototypes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Examples: _TypeAlias = Examples  # noqa: Y015
+
+@_typing.final
+class Neighbour(_message.Message):
+    """An audited picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    CLASS_INDEX_FIELD_NUMBER: _builtins.int
+    CLASS_LABEL_FIELD_NUMBER: _builtins.int
+    PREDICTED_FIELD_NUMBER: _builtins.int
+    AGREES_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id of the picture in the audited data: its path below the folder of the data set."""
+    sha256: _builtins.str
+    """SHA-256 of its file, in lower-case hexadecimal."""
+    similarity: _builtins.float
+    """Cosine similarity of its features and the requested picture's, -1 to 1; 1 means the same features up to their size."""
+    class_index: _builtins.int
+    """Index of the class that its label names."""
+    class_label: _builtins.str
+    """Label of that class."""
+    agrees: _builtins.bool
+    """Whether that prediction is the target class."""
+    distance: _builtins.float
+    """Size of the smallest change found that flips its prediction, for pixel values in [0, 1], as Distance.distance. Absent
+    if no such change was found, or if the prediction was wrong.
+    """
+    thumbnail: _builtins.bytes
+    """The picture in small, as a JPEG; its shorter side has 96 pixels. Empty unless requested, and if the file could not be
+    read when the bank was packed.
+    """
+    @_builtins.property
+    def predicted(self) -> _prediction_pb2.ClassScore:
+        """What the audited model predicted for it, with the probability. It was right if that is the class of its label."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        similarity: _builtins.float = ...,
+        class_index: _builtins.int = ...,
+        class_label: _builtins.str = ...,
+        predicted: _prediction_pb2.ClassScore | None = ...,
+        agrees: _builtins.bool = ...,
+        distance: _builtins.float | None = ...,
+        thumbnail: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "distance", b"distance", "predicted", b"predicted"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "agrees", b"agrees", "class_index", b"class_index", "class_label", b"class_label", "distance", b"distance", "id", b"id", "predicted", b"predicted", "sha256", b"sha256", "similarity", b"similarity", "thumbnail", b"thumbnail"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
+    _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__distance) -> _WhichOneofReturnType__distance | None: ...
+
+Global___Neighbour: _TypeAlias = Neighbour  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):

@@ -177,6 +177,7 @@ class Audit(_message.Message):
     FLAGS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the audit; every flag repeats it."""
     data_set: _builtins.str
@@ -233,6 +234,10 @@ class Audit(_message.Message):
     def calibration(self) -> Global___Calibration:
         """The calibration pictures that prediction sets rest on; absent if the audit had none."""
 
+    @_builtins.property
+    def references(self) -> Global___References:
+        """The pictures that the method "example" looks among; absent if the archive holds none."""
+
     def __init__(
         self,
         *,
@@ -255,10 +260,11 @@ class Audit(_message.Message):
         flags: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         files: _abc.Iterable[Global___AuditFile] | None = ...,
         calibration: Global___Calibration | None = ...,
+        references: Global___References | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "digests", b"digests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "digests", b"digests", "references", b"references"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "calibration", b"calibration", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "files", b"files", "flags", b"flags", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attack", b"attack", "attributes", b"attributes", "bank_sha256", b"bank_sha256", "budget", b"budget", "calibration", b"calibration", "classes", b"classes", "data_set", b"data_set", "differences", b"differences", "digests", b"digests", "files", b"files", "flags", b"flags", "id", b"id", "largest_findings", b"largest_findings", "model", b"model", "norms", b"norms", "pictures", b"pictures", "primary_norm", b"primary_norm", "references", b"references", "trained_on", b"trained_on", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,6 +347,72 @@ class Calibration(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Calibration: _TypeAlias = Calibration  # noqa: Y015
+
+@_typing.final
+class References(_message.Message):
+    """Audited pictures in an archive: their features in an index, and what is known of each."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Sha256Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PICTURES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    THUMBNAILS_FIELD_NUMBER: _builtins.int
+    LARGEST_RECORD_FIELD_NUMBER: _builtins.int
+    LARGEST_THUMBNAIL_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    pictures: _builtins.int
+    """Number of pictures; copies of a picture are counted once."""
+    dimensions: _builtins.int
+    """Number of features of each picture."""
+    thumbnails: _builtins.int
+    """Number of pictures with a thumbnail; 0 if the bank was packed with --no-thumbnails."""
+    largest_record: _builtins.int
+    """Size of the largest record of a picture, in bytes, without its thumbnail. With the next field it bounds the size of
+    answers.
+    """
+    largest_thumbnail: _builtins.int
+    """Size of the largest thumbnail, in bytes; 0 without thumbnails."""
+    @_builtins.property
+    def sha256(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """SHA-256 of the files in the archive, by name, in lower-case hexadecimal."""
+
+    def __init__(
+        self,
+        *,
+        pictures: _builtins.int = ...,
+        dimensions: _builtins.int = ...,
+        thumbnails: _builtins.int = ...,
+        largest_record: _builtins.int = ...,
+        largest_thumbnail: _builtins.int = ...,
+        sha256: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "largest_record", b"largest_record", "largest_thumbnail", b"largest_thumbnail", "pictures", b"pictures", "sha256", b"sha256", "thumbnails", b"thumbnails"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___References: _TypeAlias = References  # noqa: Y015
 
 @_typing.final
 class BatchSizes(_message.Message):
@@ -459,6 +531,7 @@ class Method(_message.Message):
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
     RANDOMISATION_TEST_FIELD_NUMBER: _builtins.int
     MAP_SHAPE_FIELD_NUMBER: _builtins.int
+    GIVES_EXAMPLES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the method, for ExplanationOptions.method."""
     summary: _builtins.str
@@ -477,10 +550,13 @@ class Method(_message.Message):
     """Default of ExplanationOptions.baseline; empty for methods without that option."""
     unavailable: _builtins.str
     """Why the method cannot explain this model, and which method to use instead; empty if it can."""
+    gives_examples: _builtins.bool
+    """Whether the method answers with known pictures (Explanation.examples) instead of a map."""
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Options of ExplanationOptions that the method takes beyond those of all methods: "baseline", "max_evaluations",
-        "tolerance".
+        """Options of ExplanationOptions that the method takes beyond those of all methods that make maps: "baseline",
+        "max_evaluations", "tolerance". A method that gives examples takes `target_class` and these: "examples",
+        "thumbnails".
         """
 
     @_builtins.property
@@ -494,7 +570,7 @@ class Method(_message.Message):
     def map_shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Shape of the method's map with ExplanationOptions.channels "none": [3, height, width] for one value per pixel and
         channel, or [height, width] for one value per pixel of the view or per cell of the last convolution. With channels
-        "sum" it is [height, width]. Empty for a method that cannot explain the network.
+        "sum" it is [height, width]. Empty for a method that cannot explain the network, or that makes no map.
         """
 
     def __init__(
@@ -512,10 +588,11 @@ class Method(_message.Message):
         unavailable: _builtins.str = ...,
         randomisation_test: Global___RandomisationTest | None = ...,
         map_shape: _abc.Iterable[_builtins.int] | None = ...,
+        gives_examples: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["randomisation_test", b"randomisation_test"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_baseline", b"default_baseline", "default_evaluations", b"default_evaluations", "default_tolerance", b"default_tolerance", "evaluations", b"evaluations", "map_shape", b"map_shape", "min_evaluations", b"min_evaluations", "name", b"name", "options", b"options", "randomisation_test", b"randomisation_test", "reference", b"reference", "summary", b"summary", "unavailable", b"unavailable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_baseline", b"default_baseline", "default_evaluations", b"default_evaluations", "default_tolerance", b"default_tolerance", "evaluations", b"evaluations", "gives_examples", b"gives_examples", "map_shape", b"map_shape", "min_evaluations", b"min_evaluations", "name", b"name", "options", b"options", "randomisation_test", b"randomisation_test", "reference", b"reference", "summary", b"summary", "unavailable", b"unavailable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

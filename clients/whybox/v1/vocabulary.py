@@ -34,6 +34,9 @@ CURVE_STEPS = 20
 DEFAULT_METHOD = "grad_cam"
 """The method that explains where a caller of the REST interface or of the Python client names none."""
 
+MAX_EXAMPLES = 20
+"""`ExplanationOptions.examples`."""
+
 CHANGE_PICTURES = ("adversarial", "change")
 """`RobustnessOptions.encodings`."""
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.audits.covariates import covariates, perceptual_hash
-from whybox_handlers.audits.embeddings import embedding
+from whybox_handlers.explanations.embeddings import embedding
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject

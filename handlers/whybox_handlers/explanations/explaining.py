@@ -76,7 +76,7 @@ def question_of(case: Case, options: v1.ExplanationOptions) -> Question:
         InvalidRequestError: The contrast class is the target class.
         PictureError: The caller's own baseline cannot be read, or has another size than the view.
     """
-    subject, target = case.subject, _target(case, options)
+    subject, target = case.subject, target_of(case, options)
     objective = torch.zeros(len(subject.logits))
     objective[target] = 1
     if options.HasField("contrast_class"):
@@ -98,13 +98,14 @@ def question_of(case: Case, options: v1.ExplanationOptions) -> Question:
     )
 
 
-def _target(case: Case, options: v1.ExplanationOptions) -> int:
+def target_of(case: Case, options: v1.ExplanationOptions) -> int:
+    """The class that the options ask about: the predicted one unless they name another."""
     return options.target_class if options.HasField("target_class") else case.subject.predicted
 
 
 def _answer(case: Case, options: v1.ExplanationOptions, question: Question, attribution: Attribution) -> v1.Explanation:
     """What is known of the map without further passes."""
-    target = _target(case, options)
+    target = target_of(case, options)
     part = v1.Explanation(
         status={},
         method=options.method,

@@ -15,9 +15,11 @@ class Case:
         subject: The picture, looked at.
         seed: Seed of the request, for everything random.
         request_id: Names the request in the log.
+        image_sha256: Digest of the encoded picture; empty if it does not matter, or if there is none.
     """
 
     classifier: Classifier
     subject: Subject
     seed: int = 0
     request_id: str = ""
+    image_sha256: str = ""

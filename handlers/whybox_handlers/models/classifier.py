@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from whybox import v1
 from whybox.arguments import integer
 from whybox_handlers.models import networks
-from whybox_handlers.models.digests import sha256
+from whybox_handlers.models.digests import sha256, sha256_of
 from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights
 from whybox_handlers.pictures.decoding import as_view, decode, preprocess
+from whybox_handlers.references import References
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class Classifier:
             has its own.
         audited: What the audit of `model.audit` found, by the index of the class; empty without an audit.
         thresholds: The thresholds of prediction sets, one for each method of `model.audit.calibration`.
+        references: The pictures of that audit; None without any.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class Classifier:
         device: torch.device,
         batch_sizes: v1.BatchSizes | None = None,
         bank: v1.Bank | None = None,
+        references: References | None = None,
     ) -> None:
         self.model = model
         self.network = network.to(device)
@@ -139,6 +142,7 @@ class Classifier:
         self.batch_sizes = batch_sizes or v1.BatchSizes()
         self.audited = {} if bank is None else {audited.class_index: audited for audited in bank.classes}
         self.thresholds = () if bank is None else tuple(bank.thresholds)
+        self.references = references
 
     @classmethod
     def load(cls, directory: Path, device: torch.device | str = "cpu") -> Self:
@@ -156,11 +160,15 @@ class Classifier:
             if sha256(contents[name]) != digest:
                 raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
         network = differentiable(model, directory / WEIGHTS)
+        for name, digest in model.audit.references.sha256.items():
+            if sha256_of(directory / name) != digest:
+                raise ValueError(f"{name} is not the file that was packed; pack {model.name} again")
+        references = References(directory) if model.audit.HasField("references") else None
         where = torch.device(device)
         # Sizes that were found with other kernels say nothing about these.
         sizes = model.batch_sizes if model.batch_sizes.runtime == kernels() else None
         bank = v1.Bank.FromString(contents.get(BANK, b""))
-        return cls(model, network, OnnxServing(contents[ONNX], where), where, sizes, bank)
+        return cls(model, network, OnnxServing(contents[ONNX], where), where, sizes, bank, references)
 
     def see(self, image: bytes, *, view: bool = False) -> tuple[Tensor, v1.View]:
         """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.

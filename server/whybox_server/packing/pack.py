@@ -1,5 +1,6 @@
 """Packing: from a model spec to the archive that TorchServe serves."""
 
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +18,7 @@ from torch import Tensor
 import whybox_handlers
 from whybox import v1
 from whybox.v1.errors import WhyboxError
+from whybox_handlers.explanations.examples import EXAMPLE, example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import (
     BANK,
@@ -28,7 +30,7 @@ from whybox_handlers.models.classifier import (
     OnnxServing,
     differentiable,
 )
-from whybox_handlers.models.digests import sha256
+from whybox_handlers.models.digests import sha256, sha256_of
 from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
@@ -89,6 +91,7 @@ def pack_model(
     *,
     allow_stale: bool = False,
     audit_files: Mapping[str, bytes] | None = None,
+    references: Path | None = None,
 ) -> Packed:
     """Builds the archive of a spec, unless one exists that was built from the same inputs.
 
@@ -103,6 +106,7 @@ def pack_model(
             "none" the new one has none.
         allow_stale: See `attach`.
         audit_files: The files that `bank.audit` lists, by their format. Callers of the server can read them.
+        references: Folder with the files of `bank.audit.references`; None if it has none.
 
     Raises:
         SpecError: The spec is wrong, or names files that cannot be used. Its message begins with the spec's file.
@@ -110,7 +114,9 @@ def pack_model(
     """
     spec = load_spec(spec_path)
     try:
-        return _pack(spec, store, report, checks, bank, audit_files or {}, allow_stale=allow_stale)
+        return _pack(
+            spec, store, report, checks, bank, audit_files or {}, allow_stale=allow_stale, references=references
+        )
     except (SpecError, PackError) as error:
         raise type(error)(f"{spec_path}: {error}") from error
     except (OSError, WhyboxError, zipfile.BadZipFile) as error:
@@ -127,6 +133,7 @@ def _pack(
     audit_files: Mapping[str, bytes],
     *,
     allow_stale: bool,
+    references: Path | None,
 ) -> Packed:
     """As `pack_model`, for a spec that has been read; its errors do not name the spec's file."""
     weights = spec.weights.path().read_bytes()
@@ -163,6 +170,7 @@ def _pack(
         refuse_probabilities(onnx)
         model.digests.onnx_sha256 = sha256(onnx)
         _check(model, network, onnx, views, report, checks)
+    _note_examples(model)
     report("writing the archive")
     manifest = json_format.MessageToJson(model, preserving_proto_field_name=True).encode()
     contents = {WEIGHTS: weights, ONNX: onnx, MANIFEST: manifest, _ENTRY: _ENTRY_CODE.encode()}
@@ -175,6 +183,8 @@ def _pack(
         folder.mkdir()
         for name, data in contents.items():
             (folder / name).write_bytes(data)
+        if model.audit.HasField("references"):
+            _put_references(model.audit.references, references or archive, folder)
         _archive(spec, folder, Path(temporary)).replace(archive)
     return Packed(archive, read_manifest(archive), fresh=True)
 
@@ -248,6 +258,25 @@ def _methods(network: Differentiable, enabled: Collection[str], crop: int) -> li
         )
         for name, row in EXPLAINERS.items()
     ]
+
+
+def _note_examples(model: v1.Model) -> None:
+    """Enters the method that rests on the bank, which may have changed, behind those that the network decides about."""
+    others = [method for method in model.methods if method.name != EXAMPLE]
+    del model.methods[:]
+    model.methods.extend([*others, example_method(model)])
+
+
+def _put_references(references: v1.References, source: Path, folder: Path) -> None:
+    """Copies the files of the audited pictures from a folder, or from the archive that holds them."""
+    for name, digest in references.sha256.items():
+        if source.is_dir():
+            shutil.copyfile(source / name, folder / name)
+        else:
+            with zipfile.ZipFile(source) as files:
+                files.extract(name, folder)
+        if sha256_of(folder / name) != digest:
+            raise PackError(f"{source} is damaged: {name} is not the file that was packed; pack the bank again")
 
 
 def _inputs(model: v1.Model, spec: ModelSpec, checks: Checks) -> str:

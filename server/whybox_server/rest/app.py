@@ -136,7 +136,7 @@ def _analysis(
             parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
             return PartsResponse(parts, request)
         if kind == PNG:
-            ask_for_picture(message)
+            ask_for_picture(message, model)
         work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()

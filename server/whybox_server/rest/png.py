@@ -17,18 +17,22 @@ _MAPS = ("overlay", "heat_map")
 _CHANGES = ("adversarial", "change")
 
 
-def ask_for_picture(request: v1.AnalyzeRequest) -> None:
+def ask_for_picture(request: v1.AnalyzeRequest, model: v1.Model) -> None:
     """Has the request, for maps or for robustness, ask for the one picture that will be the answer.
 
     Unless it names another, that is an overlay, or the adversarial picture.
 
+    Args:
+        request: As it came.
+        model: The model that it names.
+
     Raises:
-        InvalidRequestError: It asks for more than one picture can show.
+        InvalidRequestError: It asks for more than one picture can show, or for what is no map.
     """
     if request.HasField("robustness"):
         _ask_for_change(request.robustness)
     else:
-        _ask_for_map(request)
+        _ask_for_map(request, model)
 
 
 def picture_response(answer: v1.AnalyzeResponse) -> Response:
@@ -48,12 +52,15 @@ def picture_response(answer: v1.AnalyzeResponse) -> Response:
     return Response(picture, media_type=PNG)
 
 
-def _ask_for_map(request: v1.AnalyzeRequest) -> None:
+def _ask_for_map(request: v1.AnalyzeRequest, model: v1.Model) -> None:
     if len(request.explanations) > 1:
         field = "method" if len({options.method for options in request.explanations}) > 1 else "target_class"
         message = f"{PNG} is one picture; ask for one method and one class, or accept application/json"
         raise InvalidRequestError(message, field=field)
     [options] = request.explanations
+    if any(method.name == options.method and method.gives_examples for method in model.methods):
+        message = f"{PNG} is one map, and {options.method} makes none; accept application/json"
+        raise InvalidRequestError(message, field="method")
     if not options.encodings:
         options.encodings.append(_MAPS[0])
     if list(options.encodings) not in ([name] for name in _MAPS):

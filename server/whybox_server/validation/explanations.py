@@ -6,14 +6,24 @@ from typing import Literal
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureTooLargeError
-from whybox.v1.vocabulary import ALL, BASELINES, CHANNELS, DEFAULT_METHOD, ENCODINGS, MEASUREMENTS, NUMBERS
+from whybox.v1.vocabulary import (
+    ALL,
+    BASELINES,
+    CHANNELS,
+    DEFAULT_METHOD,
+    ENCODINGS,
+    MAX_EXAMPLES,
+    MEASUREMENTS,
+    NUMBERS,
+)
 from whybox_server.validation.checks import did_you_mean, quoted
-from whybox_server.validation.kinds import CLASS, PICTURE, TEXT, Kind, class_of, integer, name_of, number
+from whybox_server.validation.kinds import BOOLEAN, CLASS, PICTURE, TEXT, Kind, class_of, integer, name_of, number
 from whybox_server.validation.options import Given, Option, PartOptions, check_kind, write_class, write_options
 
 MAX_EXPLANATIONS = 16
 MAX_EVALUATIONS = 10_000
 MAX_BASELINE_BYTES = 2**20
+DEFAULT_EXAMPLES = 3
 
 _Index = Literal["target_class", "contrast_class"]
 _Label = Literal["target_label", "contrast_label"]
@@ -27,6 +37,10 @@ _PER_MAP = ("method", "target_class")
 
 def _class_of(model: v1.Model) -> Kind:
     return class_of(integer(0, model.num_classes - 1))
+
+
+def _makes_map(method: v1.Method) -> bool:
+    return not method.gives_examples
 
 
 def _quoted(names: Collection[str]) -> str:
@@ -96,18 +110,34 @@ class ExplanationOptions(PartOptions):
             field="encodings",
             repeatable=True,
             default=lambda _: NUMBERS[:1],
+            taken=_makes_map,
         ),
         Option[v1.Method](
             "channels",
             name_of(CHANNELS),
             '"sum": one value per pixel. "none": one per pixel and colour channel. Default: "sum".',
             default=lambda _: CHANNELS[0],
+            taken=_makes_map,
         ),
         Option[v1.Method](
             "quality",
             name_of((*MEASUREMENTS, ALL)),
             f'What to measure of each map: some of {_quoted(MEASUREMENTS)}, or "{ALL}" alone. Default: nothing.',
             repeatable=True,
+            taken=_makes_map,
+        ),
+        Option[v1.Method](
+            "examples",
+            integer(1, MAX_EXAMPLES),
+            f"For a method that gives examples: the most pictures of each kind. Default: {DEFAULT_EXAMPLES}.",
+            default=lambda _: DEFAULT_EXAMPLES,
+            taken=lambda method: "examples" in method.options,
+        ),
+        Option[v1.Method](
+            "thumbnails",
+            BOOLEAN,
+            "For a method that gives examples: whether each picture comes with its thumbnail. Default: false.",
+            taken=lambda method: "thumbnails" in method.options,
         ),
     )
 
@@ -138,6 +168,12 @@ class ExplanationOptions(PartOptions):
         """See `PartOptions.check_possible`; the maps of one unit of work have one method."""
         for options in request.explanations:
             check_available(options.method, model, "explanations")
+            if options.thumbnails and not model.audit.references.thumbnails:
+                message = (
+                    f"the bank of {model.name} is packed without thumbnails; leave thumbnails out, or pack it again "
+                    "without --no-thumbnails"
+                )
+                raise FailedPreconditionError(message, reason="NO_THUMBNAILS", field="explanations.thumbnails")
 
 
 def fill_explanation(options: v1.ExplanationOptions, model: v1.Model, place: str) -> None:
@@ -153,11 +189,15 @@ def fill_explanation(options: v1.ExplanationOptions, model: v1.Model, place: str
     """
     methods = {method.name: method for method in model.methods}
     check_kind(f"{place}.method", options.method, name_of(methods))
+    method = methods[options.method]
     _fill_classes(options, model, place)
+    if options.HasField("contrast_class") and method.gives_examples:
+        message = f"{method.name} takes no contrast_class; leave it out"
+        raise InvalidRequestError(message, field=f"{place}.contrast_class")
     _check_baseline_image(options, place)
     for option in ExplanationOptions.options:
         if option.name not in ("method", "target_class", "contrast_class"):
-            option.fill(options, methods[options.method], place)
+            option.fill(options, method, place)
     if options.baseline_image:
         options.ClearField("baseline")
     _check_encodings(options, place)

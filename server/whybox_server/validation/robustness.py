@@ -58,8 +58,8 @@ class RobustnessOptions(PartOptions):
         Option[v1.Model](
             "twin",
             TEXT,
-            "One of the model's `methods`: it explains each adversarial picture beside the picture that was sent.",
-            narrow=lambda model: name_of([method.name for method in model.methods]),
+            "One of the model's `methods` that make maps: it explains each adversarial picture beside the one sent.",
+            narrow=lambda model: name_of([method.name for method in model.methods if not method.gives_examples]),
         ),
         Option[v1.Model](
             "corruption",

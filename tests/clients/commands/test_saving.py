@@ -15,6 +15,7 @@ def test_maps_are_saved_and_named(run: Callable[..., Result], folder: Path) -> N
         "dog.integrated_gradients.heat_map.png",
         "dog.integrated_gradients.overlay.png",
         "dog.integrated_gradients.sufficient.png",
+        *(f"dog.example.prototypes.{rank}.jpg" for rank in (1, 2, 3)),
         "dog.robustness.linf.adversarial.png",
         "dog.robustness.linf.change.png",
         "dog.robustness.linf.before.png",

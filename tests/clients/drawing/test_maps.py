@@ -26,6 +26,7 @@ def explained(values: NDArray[Any], *, signed: bool = False, view: View | None =
         heat_map_png=None,
         overlay_png=None,
         regions=None,
+        examples=None,
         segmentation="",
         units="logit",
         signed=signed,

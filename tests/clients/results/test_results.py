@@ -23,7 +23,8 @@ def assert_same(message: Message, value: Any) -> None:
             continue
         if field.type == field.TYPE_BYTES:
             name = field.name.removesuffix("_picture")
-            assert getattr(value, f"{name}_png") == (getattr(message, field.name) or None)
+            kind = "jpeg" if name == "thumbnail" else "png"
+            assert getattr(value, f"{name}_{kind}") == (getattr(message, field.name) or None)
             continue
         expected, actual = getattr(message, field.name), getattr(value, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -46,7 +47,7 @@ def assert_equal(expected: object, actual: object) -> None:
 
 
 def test_maps_are_decoded(analysis: Analysis) -> None:
-    cam, gradients, failed = analysis.explanations
+    cam, gradients, failed, _ = analysis.explanations
     np.testing.assert_array_equal(cam.attribution, np.arange(49).reshape(7, 7))
     np.testing.assert_array_equal(gradients.attribution, np.arange(12).reshape(3, 2, 2) / 2 - 2)
     assert failed.attribution.shape == (0, 0)
@@ -214,6 +215,7 @@ def test_models_arrive_whole() -> None:
             calibration=v1.Calibration(state="ok", n=9, methods=["lac"]),
             flags={"flagged": 2},
             files=[v1.AuditFile(format="html", size=7, sha256="cd", thumbnails=3)],
+            references=v1.References(pictures=9, dimensions=1280, thumbnails=8, sha256={"a": "b"}),
         ),
     )
     assert_same(model, read_model(model))

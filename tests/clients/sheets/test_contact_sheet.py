@@ -20,15 +20,26 @@ def tile(sheet: Image.Image, column: int) -> NDArray[Any]:
 
 def test_it_has_a_tile_per_map_and_per_region(analysis: Analysis) -> None:
     sheet = contact_sheet(analysis, TILE)
-    assert sheet.width == MARGIN + 8 * (TILE + MARGIN), (
-        "the picture, the maps that did not fail, the region found; the adversarial picture, its change and two maps"
+    assert sheet.width == MARGIN + 10 * (TILE + MARGIN), (
+        "the picture, the maps that did not fail, the region found, two kinds of known pictures; "
+        "the adversarial picture, its change and two maps"
     )
-    cam, gradients, _ = analysis.explanations
+    cam, gradients, *_ = analysis.explanations
     region = present(present(gradients.regions).sufficient)
     for column, expected in enumerate(
         (cam.overlay(size=TILE), gradients.overlay(size=TILE), gradients.spotlight(region, TILE)), start=1
     ):
         np.testing.assert_array_equal(tile(sheet, column), np.asarray(expected))
+
+
+def test_thumbnails_stand_in_rows(analysis: Analysis) -> None:
+    """Two of 144 pixels do not fit beside each other into a tile of 200."""
+    alike = read_analysis(v1.AnalyzeResponse(explanations=[analysis.message.explanations[3]]), analysis.picture)
+    prototypes = tile(contact_sheet(alike, TILE), 1)
+    red = (prototypes[..., 0] > 150) & (prototypes[..., 1] < 50)
+    assert red[:90, :140].all()
+    assert red[104:190, :140].all()
+    assert not red[:, 150:].any()
 
 
 def test_it_shows_what_changes_the_answer(answer: v1.AnalyzeResponse, picture: bytes) -> None:

@@ -359,12 +359,3 @@ def test_a_planted_cue_is_found(method: str) -> None:
     row, column = divmod(int(found.argmax()), SIDE)
     assert 10 <= row < 19
     assert 1 <= column < 10
-
-
-def test_examples_need_a_bank_and_say_so(small: Classifier) -> None:
-    row = EXPLAINERS["example"]
-    assert "reference bank" in row.unavailable_for(small.network, ["example"], "example")
-    task, _ = task_of("example", question(small))
-    run(small, [task])
-    assert isinstance(task.outcome, errors.FailedPreconditionError)
-    assert task.outcome.message == row.unavailable

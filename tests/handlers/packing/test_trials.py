@@ -37,7 +37,7 @@ def test_deep_lift_is_offered_if_it_has_a_rule_for_every_operation(architecture:
     assert found.pop("deep_lift", "") == (says if operation else "")
     # The others are those that the registry withholds, with or without maps.
     without_maps = {"grad_cam", "hires_cam"} if classifier.network.features is None else set()
-    assert found.keys() == {"example", "guided_grad_cam"} | without_maps
+    assert found.keys() == {"guided_grad_cam"} | without_maps
 
 
 class _Endless(nn.Module):

@@ -9,6 +9,7 @@ there are logits of the two classes, made of the hash too. Each picture takes MO
 
 import hashlib
 import os
+import struct
 import time
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
@@ -50,7 +51,7 @@ def _record(picture: Labelled, text: str, options: v1.RobustnessOptions | None) 
         "confidence": 0.5 + int(digest[4:8], 16) / 2**17,
         "covariates": {name: float(len(text) + place) for place, name in enumerate(INTRINSIC)},
         "perceptual_hash": digest[:16],
-        "embedding": bytes.fromhex(digest)[:8],
+        "embedding": struct.pack("<2f", 1 + int(digest[:2], 16), 1 + int(digest[2:4], 16)),
     }
     if text == "wrong":
         return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)

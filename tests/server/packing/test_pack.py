@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -16,11 +17,13 @@ from torch import Tensor
 import whybox_handlers
 from whybox import v1
 from whybox_handlers.bias.flags import findings
+from whybox_handlers.explanations.examples import EXAMPLE, example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier, Differentiable
 from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.peers import PEERS
+from whybox_handlers.references import FILES, INDEX, ORDINARY, ReferenceWriter
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.archives import read_manifest
@@ -68,7 +71,7 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
         ):
             assert hashlib.sha256(content.read(name)).hexdigest() == digest
     assert (model.name, model.num_classes, len(model.labels)) == ("efficientnet-lite0", 1000, 1000)
-    assert [method.name for method in model.methods] == list(EXPLAINERS)
+    assert [method.name for method in model.methods] == [*EXPLAINERS, EXAMPLE]
     assert list(model.norms) == ["linf", "l2"]
     assert {attack.name for attack in model.attacks} == set(ATTACKS)
     assert [kind.name for kind in model.corruptions] == list(CORRUPTIONS)
@@ -90,12 +93,15 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
 
 def test_methods_are_those_of_the_registry(archive: Path) -> None:
     for method in read_manifest(archive).methods:
+        if method.name == EXAMPLE:
+            assert method == example_method(v1.Model())
+            continue
         row = EXPLAINERS[method.name]
         assert (method.summary, method.reference, tuple(method.options)) == (row.summary, row.reference, row.options)
         assert (method.evaluations, method.default_evaluations) == (row.evaluations, row.default_evaluations)
         assert (method.min_evaluations, method.default_baseline) == (row.min_evaluations, row.default_baseline)
         assert method.default_tolerance == (row.default_tolerance or 0)
-        assert method.unavailable == (row.unavailable or row.off_by_default)
+        assert method.unavailable == row.off_by_default
         assert tuple(method.map_shape) == row.map_shape(224, (7, 7))
 
 
@@ -274,12 +280,12 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
         assert loaded.model == bare
 
 
-FILES = {"json": b'{"audit": "a1"}', "html": b"<!DOCTYPE html>"}
+AUDIT_FILES = {"json": b'{"audit": "a1"}', "html": b"<!DOCTYPE html>"}
 
 
 def with_files(bank: v1.Bank, **changed: bytes) -> dict[str, bytes]:
     """The files of an audit, which `bank` is made to list."""
-    files = FILES | changed
+    files = AUDIT_FILES | changed
     del bank.audit.files[:]
     for name, content in files.items():
         bank.audit.files.add(format=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
@@ -294,7 +300,7 @@ def packed_files(archive: Path) -> dict[str, bytes]:
 def test_the_files_of_an_audit_are_packed_kept_and_taken_out(archive: Path, spec_path: Path, tmp_path: Path) -> None:
     shutil.copy(archive, tmp_path)
     hats = bank(read_manifest(archive))
-    files, expected = with_files(hats), {"audit.json": FILES["json"], "audit.html": FILES["html"]}
+    files, expected = with_files(hats), {"audit.json": AUDIT_FILES["json"], "audit.html": AUDIT_FILES["html"]}
     other = bank(read_manifest(archive))
     other_files = with_files(other, html=b"another page")
     table: list[tuple[v1.Bank | pack.KeptBank, dict[str, bytes] | None, bool, dict[str, bytes]]] = [
@@ -325,7 +331,7 @@ def test_files_stay_when_the_model_is_packed_again(archive: Path, spec_path: Pat
     path.write_text(yaml.safe_dump(entries | {"title": "another"}))
     packed = pack_model(path, tmp_path, lambda _: None)
     assert packed.fresh
-    assert packed_files(packed.archive) == {"audit.json": FILES["json"], "audit.html": FILES["html"]}
+    assert packed_files(packed.archive) == {"audit.json": AUDIT_FILES["json"], "audit.html": AUDIT_FILES["html"]}
     with zipfile.ZipFile(packed.archive) as old, zipfile.ZipFile(tmp_path / "damaged", "w") as new:
         for name in old.namelist():
             new.writestr(name, old.read(name) + (b" " if name == "audit.html" else b""))
@@ -381,10 +387,69 @@ def test_a_damaged_archive_gets_no_bank(archive: Path, spec_path: Path, tmp_path
         pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive)))
 
 
-@pytest.mark.parametrize("spoilt", ["weights.pth", "network.onnx", "bank.binpb"])
+def pictured(model: v1.Model, folder: Path, ids: str = "ab") -> v1.Bank:
+    """Findings with pictures, whose files are written into the folder."""
+    writer = ReferenceWriter(folder, 1280)
+    features = np.random.default_rng(0).random((len(ids), 1280), dtype=np.float32)
+    writer.add(features, [v1.Neighbour(id=name) for name in ids], [ORDINARY] * len(ids))
+    writer.finish()
+    audited = bank(model)
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    audited.audit.references.CopyFrom(v1.References(pictures=len(ids), dimensions=1280, sha256=digests))
+    return audited
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_pictures_come_and_go_with_the_bank(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    """They are copied from the folder, or kept from the archive; the method is offered as long as they are there."""
+    bare, folder, another = read_manifest(archive), tmp_path / "bank", tmp_path / "another"
+    folder.mkdir()
+    another.mkdir()
+    with_pictures, others = pictured(bare, folder), pictured(bare, another, "abc")
+    spec = tmp_path / "model.yaml"
+    entries = yaml.safe_load(spec_path.read_text())
+    table: list[tuple[v1.Bank | pack.KeptBank, Path | None, str, bool, list[str]]] = [
+        (with_pictures, folder, "title", True, ["a", "b"]),
+        (with_pictures, folder, "title", False, ["a", "b"]),
+        ("kept", None, "title", False, ["a", "b"]),
+        ("kept", None, "another title", True, ["a", "b"]),
+        (others, another, "another title", True, ["a", "b", "c"]),
+        (bank(bare), None, "another title", True, []),
+        ("none", None, "another title", True, []),
+        (with_pictures, folder, "another title", True, ["a", "b"]),
+    ]
+    for given, place, title, fresh, ids in table:
+        spec.write_text(yaml.safe_dump(entries | {"title": title}))
+        packed = pack_model(spec, tmp_path, lambda _: None, bank=given, references=place)
+        assert packed.fresh is fresh
+        loaded = load_archive(packed.archive)
+        found = [] if loaded.references is None else [loaded.references.record(key).id for key in range(len(ids))]
+        assert (found, len(loaded.references or ())) == (ids, len(ids))
+        *_, method = packed.model.methods
+        assert (method.name, method.unavailable == "") == (EXAMPLE, bool(ids))
+        assert len([each for each in packed.model.methods if each.name == EXAMPLE]) == 1
+    packed = pack_model(spec, tmp_path, lambda _: None, bank=bank(bare, weights_sha256="other"), allow_stale=True)
+    assert "packed with" not in packed.model.methods[-1].unavailable
+    assert "other weights" in packed.model.methods[-1].unavailable
+
+
+def test_pictures_that_were_not_those_of_the_bank_are_refused(archive: Path, spec_path: Path, tmp_path: Path) -> None:
+    shutil.copy(archive, tmp_path)
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    audited = pictured(read_manifest(archive), folder)
+    (folder / INDEX).write_bytes(b"spoilt")
+    with pytest.raises(PackError, match=r"bank is damaged: references\.usearch is not the file"):
+        pack_model(spec_path, tmp_path, lambda _: None, bank=audited, references=folder)
+
+
+@pytest.mark.parametrize("spoilt", ["weights.pth", "network.onnx", "bank.binpb", *FILES])
 def test_a_damaged_archive_is_not_loaded(archive: Path, spec_path: Path, tmp_path: Path, spoilt: str) -> None:
     shutil.copy(archive, tmp_path)
-    whole = pack_model(spec_path, tmp_path, lambda _: None, bank=bank(read_manifest(archive))).archive
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    audited = pictured(read_manifest(archive), folder)
+    whole = pack_model(spec_path, tmp_path, lambda _: None, bank=audited, references=folder).archive
     damaged = tmp_path / "damaged.mar"
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile(damaged, "w") as new:
         for name in old.namelist():

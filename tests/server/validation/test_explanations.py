@@ -29,6 +29,7 @@ MODEL = v1.Model(
         # Samples, and stops only at its limit.
         v1.Method(name="sampling", options=["max_evaluations"], default_evaluations=1000, min_evaluations=1),
         v1.Method(name="absent", unavailable="this network has no maps; use path"),
+        v1.Method(name="alike", options=["examples", "thumbnails"], gives_examples=True),
     ],
 )
 FIELD = "explanations[1]"
@@ -57,6 +58,32 @@ REFUSED = {
     **{
         f"{role} by index and name": ({f"{role}_class": 1, f"{role}_label": "jeep"}, f"{role}_label", ["not both"])
         for role in ("target", "contrast")
+    },
+    **{
+        f"{name} of a method without maps": (
+            {"method": "alike", name: value},
+            "contrast_class" if name.startswith("contrast") else name,
+            [f"alike takes no {'contrast_class' if name.startswith('contrast') else name}; leave it out"],
+        )
+        for name, value in {
+            "contrast_class": 1,
+            "contrast_label": "jeep",
+            "baseline": "black",
+            "baseline_image": b"png",
+            "max_evaluations": 10,
+            "tolerance": 0.1,
+            "encodings": ["heat_map"],
+            "channels": "sum",
+            "quality": ["all"],
+        }.items()
+    },
+    **{
+        f"{name} of a method with maps": ({name: value}, name, [f"path takes no {name}; leave it out"])
+        for name, value in (("examples", 3), ("thumbnails", True))
+    },
+    **{
+        f"examples {value}": ({"method": "alike", "examples": value}, "examples", [f"is {value};", "1 to 20"])
+        for value in (-1, 0, 21, 2**31 - 1)
     },
     "unknown name": ({"target_label": "zebra"}, "target_label", ["m has no class 'zebra'", "GetModel"]),
     "a name that is nearly right": ({"target_label": "tigercat"}, "target_label", ["did you mean 'tiger cat'"]),
@@ -216,3 +243,25 @@ def test_what_is_not_possible():
         ExplanationOptions().check_possible(impossible, MODEL, [])
     assert (caught.value.reason, caught.value.field) == ("METHOD_UNAVAILABLE", "explanations")
     assert caught.value.message == "m cannot be explained with absent: this network has no maps; use path"
+
+
+@pytest.mark.parametrize(("given", "examples"), [({}, 3), ({"examples": 20}, 20), ({"thumbnails": True}, 3)])
+def test_a_method_that_gives_examples_has_no_options_of_maps(given: dict[str, Any], examples: int) -> None:
+    found = filled(method="alike", target_label="jeep", **given)
+    assert found == v1.ExplanationOptions(
+        method="alike", target_class=6, examples=examples, thumbnails=given.get("thumbnails", False)
+    )
+
+
+@pytest.mark.parametrize(("packed", "asked", "refused"), [(0, True, True), (0, False, False), (5, True, False)])
+def test_thumbnails_need_a_bank_that_has_them(packed: int, asked: bool, refused: bool) -> None:
+    model = v1.Model()
+    model.CopyFrom(MODEL)
+    model.audit.references.thumbnails = packed
+    request = v1.AnalyzeRequest(explanations=[filled(method="alike", thumbnails=asked)])
+    if not refused:
+        ExplanationOptions().check_possible(request, model, [])
+        return
+    with pytest.raises(FailedPreconditionError, match="without thumbnails; leave thumbnails out, or pack it") as raised:
+        ExplanationOptions().check_possible(request, model, [])
+    assert raised.value.reason == "NO_THUMBNAILS"

@@ -12,7 +12,11 @@ CORRUPTIONS = {"gaussian_noise": "noise", "shot_noise": "noise", "fog": "weather
 MODEL = v1.Model(
     name="m",
     num_classes=10,
-    methods=[v1.Method(name="grad_cam"), v1.Method(name="attention_rollout", unavailable="it has no attention")],
+    methods=[
+        v1.Method(name="grad_cam"),
+        v1.Method(name="attention_rollout", unavailable="it has no attention"),
+        v1.Method(name="example", gives_examples=True),
+    ],
     norms=["linf", "l2", "l0"],
     attacks=[v1.Attack(name=name, norms=norms) for name, norms in ATTACKS.items()],
     default_attack="fmn",
@@ -60,6 +64,7 @@ REFUSED = {
     "a budget that is no name and no number": ({"budget": "9" * 5000}, "budget", ["at most 1000 characters"]),
     "unknown picture": ({"encodings": ["overlay"]}, "encodings", ["'overlay'", "adversarial, change"]),
     "repeated picture": ({"encodings": ["change", "change"]}, "encodings", ["each once"]),
+    "a twin without a map": ({"twin": "example"}, "twin", ["'example'", "grad_cam, attention_rollout"]),
     "unknown twin": ({"twin": "lime"}, "twin", ["'lime'", "grad_cam"]),
     "unknown corruption": (
         {"corruptions": ["smog"]},

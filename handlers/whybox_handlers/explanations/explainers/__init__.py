@@ -12,7 +12,6 @@ from whybox import v1
 from whybox.v1.vocabulary import CHANNELS, NUMBERS
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
 from whybox_handlers.explanations.explainers.deep_lift import deep_lift
-from whybox_handlers.explanations.explainers.example import NO_BANK, example
 from whybox_handlers.explanations.explainers.grad_cam import grad_cam
 from whybox_handlers.explanations.explainers.gradient_shap import gradient_shap
 from whybox_handlers.explanations.explainers.guided_grad_cam import guided_grad_cam
@@ -49,7 +48,6 @@ class Explainer:
         default_baseline: Name of the baseline, unless the caller says otherwise; empty for a method that takes none.
         needs_maps: Whether it needs feature maps.
         off_by_default: Why a model offers it only if its spec says so; empty for methods that are always offered.
-        unavailable: Why no model offers it; empty for methods that work.
         values: What has a value in its map: each channel of each pixel, each pixel, or each cell of the feature maps.
     """
 
@@ -64,7 +62,6 @@ class Explainer:
     default_baseline: str = ""
     needs_maps: bool = False
     off_by_default: str = ""
-    unavailable: str = ""
     values: Literal["channels", "pixels", "cells"] = "channels"
 
     @property
@@ -101,8 +98,6 @@ class Explainer:
             enabled: Names of the methods that its spec switches on.
             name: Under which the method is registered.
         """
-        if self.unavailable:
-            return self.unavailable
         if self.needs_maps and network.features is None:
             return f"{name} reads the last feature maps, and this network pools none; use integrated_gradients"
         return "" if name in enabled else self.off_by_default
@@ -114,7 +109,7 @@ class Explainer:
             crop: Side of the network's view, pixels.
             cells: Height and width of the network's last feature maps; None for a network without them.
         """
-        if self.unavailable or (self.needs_maps and cells is None):
+        if self.needs_maps and cells is None:
             return ()
         return {"channels": (3, crop, crop), "pixels": (crop, crop), "cells": cells or ()}[self.values]
 
@@ -220,11 +215,5 @@ EXPLAINERS: Mapping[str, Explainer] = {
         default_tolerance=0.15,
         default_baseline="black",
         values="pixels",
-    ),
-    "example": Explainer(
-        example,
-        "Known pictures that look most alike to the network.",
-        "Papernot & McDaniel, Deep k-Nearest Neighbors, 2018, arXiv:1803.04765",
-        unavailable=NO_BANK,
     ),
 }

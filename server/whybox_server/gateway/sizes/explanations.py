@@ -5,13 +5,15 @@ from collections.abc import Sequence
 
 from whybox import v1
 from whybox.v1.vocabulary import CHANNELS, CURVE_STEPS
-from whybox_server.gateway.sizes.messages import at_most, png, sentences
+from whybox_server.gateway.sizes.messages import at_most, png, sentences, several
 from whybox_server.gateway.sizes.served import Served
 
 _VALUE_BYTES = {"uint8": 1, "float16": 2, "float32": 4}
 # Three dimensions; lists of numbers are packed.
 _SHAPE_BYTES = 3 * 5
 _CURVE_BYTES = (CURVE_STEPS + 1) * 4
+# The fields of a neighbour that its record lacks.
+_FOUND_BYTES = 32
 # One for each measurement, twice, and a few for the map itself.
 _MAX_OBJECTIONS = 16
 _RGB_BITS, _MASK_BITS = 24, 1
@@ -40,6 +42,7 @@ def explanation_size(options: v1.ExplanationOptions, served: Served) -> int:
         overlay=picture if "overlay" in asked else 0,
         regions=_regions(side, label) if "regions" in asked else 0,
         quality=_quality(options.quality, label),
+        examples=_examples(options, served) if options.examples else 0,
     )
 
 
@@ -54,6 +57,15 @@ def _numbers(options: v1.ExplanationOptions, model: v1.Model) -> int:
         sides = sides[-2:]
     # Numbers are compressed only if that makes them shorter.
     return at_most(v1.Tensor.DESCRIPTOR, shape=_SHAPE_BYTES, data=value_bytes * math.prod(sides))
+
+
+def _examples(options: v1.ExplanationOptions, served: Served) -> int:
+    references = served.model.audit.references
+    neighbour = references.largest_record + _FOUND_BYTES
+    if options.thumbnails:
+        neighbour += references.largest_thumbnail
+    listed = several([neighbour] * options.examples)
+    return at_most(v1.Examples.DESCRIPTOR, prototypes=listed, criticisms=listed, others=listed)
 
 
 def _regions(side: int, label: int) -> int:

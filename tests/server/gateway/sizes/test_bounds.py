@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import aclosing
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from server.backends import Asked, FakeBackend, Outcome
 from whybox import v1
 from whybox.v1.vocabulary import MAP_PICTURES, NUMBERS, SET_METHODS
 from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.explanations.examples import example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.references import References, ReferenceWriter
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_server.gateway.audits import AuditFiles
@@ -47,9 +50,11 @@ def method(name: str) -> v1.Method:
         default_evaluations=row.min_evaluations if row.default_evaluations else 0,
         default_tolerance=row.default_tolerance or 0.0,
         default_baseline=row.default_baseline,
-        unavailable=row.unavailable,
         map_shape=row.map_shape(SIDE, (SIDE // 2 - 1, SIDE // 2 - 1)),
     )
+
+
+AUDIT = v1.Audit(references=v1.References(pictures=1))
 
 
 def manifest(name: str) -> v1.Model:
@@ -59,7 +64,7 @@ def manifest(name: str) -> v1.Model:
         preprocessing=v1.Preprocessing(resize=SIDE, crop=SIDE),
         num_classes=len(LABELS),
         labels=LABELS,
-        methods=[method(name) for name in EXPLAINERS],
+        methods=[*map(method, EXPLAINERS), example_method(v1.Model(audit=AUDIT))],
         norms=NORMS,
         attacks=[v1.Attack(name=name, norms=attack.norms) for name, attack in ATTACKS.items()],
         default_attack="fmn",
@@ -114,17 +119,48 @@ MODELS[0].audit.CopyFrom(
 )
 
 
+def pictured(folder: Path, dimensions: int) -> References:
+    """60 pictures with long ids and random thumbnails; the manifest learns how large they are."""
+    drawn = np.random.default_rng(0)
+    writer = ReferenceWriter(folder, dimensions)
+    pictures = [
+        v1.Neighbour(
+            id=f"{'folder/' * number}{number}.jpg",
+            sha256="f" * 64,
+            class_index=number % len(LABELS),
+            class_label=LABELS[number % len(LABELS)],
+            predicted=v1.ClassScore(index=0, label=LABELS[0], probability=0.3),
+            distance=0.01,
+            thumbnail=drawn.bytes(40 * number),
+        )
+        for number in range(60)
+    ]
+    features = drawn.random((60, dimensions), dtype=np.float32)
+    writer.add(features, pictures, [number // 5 % 3 for number in range(60)])
+    found = v1.References(
+        pictures=writer.finish(),
+        thumbnails=60,
+        largest_record=writer.largest_record,
+        largest_thumbnail=writer.largest_thumbnail,
+    )
+    MODELS[0].audit.references.CopyFrom(found)
+    return References(folder)
+
+
 class Analyzing(FakeBackend):
     """Workers without a server: the analyzer answers at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
         torch.manual_seed(0)
         features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU())
         head = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(1), nn.Linear(128, len(LABELS)))
         network = Differentiable(network_of(*head, features=features), [0.5] * 3, [0.25] * 3)
+        references, device = pictured(folder, 8), torch.device("cpu")
         self._analyzers = {
-            model.name: Analyzer(Classifier(model, network, TorchServing(network), torch.device("cpu"), bank=BANK))
+            model.name: Analyzer(
+                Classifier(model, network, TorchServing(network), device, bank=BANK, references=references)
+            )
             for model in MODELS
         }
 
@@ -142,9 +178,10 @@ def image() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def analyzing() -> Iterator[Gateway]:
+def analyzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    backend = Analyzing(tmp_path_factory.mktemp("references"))
     with Spool() as spool:
-        yield Gateway(MODELS, Analyzing(), Metrics(), spool, AuditFiles({}), max_image_bytes=2**20)
+        yield Gateway(MODELS, backend, Metrics(), spool, AuditFiles({}), max_image_bytes=2**20)
 
 
 def bounded(request: v1.AnalyzeRequest) -> Bound:
@@ -161,7 +198,7 @@ def maps(*methods: str, **options: Any) -> dict[str, Any]:
     return {"explanations": [{"method": name, **options} for name in methods]}
 
 
-EVERY_METHOD = [name for name, row in EXPLAINERS.items() if not row.unavailable]
+EVERY_METHOD = list(EXPLAINERS)
 EVERYTHING = [*MAP_PICTURES, "float32"]
 ATTACKED = {"norms": ["linf", "l2"], "budget": "2"}
 
@@ -178,7 +215,11 @@ REQUESTS: dict[str, dict[str, Any]] = {
         target_class=0,
         contrast_class=1,
     ),
-    "a map that fails": maps("grad_cam", "example", "saliency", encodings=["float32"]),
+    "a map that fails": maps("grad_cam", "guided_grad_cam", "saliency", encodings=["float32"]),
+    "examples": maps("example"),
+    "many examples": maps("example", examples=20),
+    "thumbnails": maps("example", examples=20, thumbnails=True),
+    "thumbnails beside maps": {"explanations": [{"method": "example", "thumbnails": True}, {"method": "grad_cam"}]},
     "a prediction": {"prediction": {"top_k": len(LABELS)}},
     "a set of all classes": {"prediction": {"set_method": "aps", "set_alpha": 0.4}},
     "a set of one class": {"prediction": {"set_method": "lac", "set_alpha": 0.5}},
@@ -263,8 +304,9 @@ async def test_whatever_is_asked_for(analyzing: Gateway, image: bytes, seed: int
         (maps("saliency", "smooth_grad", channels="none"), 2),
         (maps("saliency", encodings=["float32", "heat_map", "overlay"]), 3),
         ({"robustness": {**ATTACKED, "encodings": ["adversarial"]}}, 1.6),
+        (maps(*["example"] * 4, examples=4, thumbnails=True), 5),
     ],
-    ids=["float32", "float16", "uint8", "pictures of maps", "adversarial pictures"],
+    ids=["float32", "float16", "uint8", "pictures of maps", "adversarial pictures", "thumbnails"],
 )
 async def test_the_bound_is_near(analyzing: Gateway, image: bytes, parts: dict[str, Any], factor: float) -> None:
     request = message(v1.AnalyzeRequest, model="m", image=image, **parts)

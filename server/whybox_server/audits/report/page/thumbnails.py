@@ -61,6 +61,27 @@ def _digests(table: Path, files: set[str]) -> Mapping[str, str]:
 
 
 def _thumbnail(path: Path, digest: str) -> Thumbnail:
+    try:
+        small = small_picture(path, digest)
+    except UnreadableError as error:
+        return Thumbnail(missing=str(error))
+    return Thumbnail(f"data:image/jpeg;base64,{base64.b64encode(as_jpeg(small)).decode()}", *small.size)
+
+
+class UnreadableError(Exception):
+    """A picture cannot be shown; the message says why."""
+
+
+def small_picture(path: Path, digest: str) -> Image.Image:
+    """A picture in small.
+
+    Args:
+        path: Its file.
+        digest: SHA-256 of the file when it was measured, in hexadecimal.
+
+    Raises:
+        UnreadableError: The file is gone, is no picture, or has changed.
+    """
     # Imported here: a page without thumbnails does not need the library.
     from whybox_handlers.pictures.decoding import decode
     from whybox_handlers.pictures.levels import LEVELS, image
@@ -68,22 +89,25 @@ def _thumbnail(path: Path, digest: str) -> Thumbnail:
     try:
         encoded = path.read_bytes()
         if hashlib.sha256(encoded).hexdigest() != digest:
-            return Thumbnail(missing="the file has changed since it was measured")
+            raise UnreadableError("the file has changed since it was measured")
         pixels = decode(encoded)
-    except (OSError, PictureError):
-        return Thumbnail(missing="the file can no longer be read")
+    except (OSError, PictureError) as error:
+        raise UnreadableError("the file can no longer be read") from error
     # Decoding gives levels, or numbers in [0, 1] for deep pictures.
     picture = image(pixels if pixels.is_floating_point() else pixels / LEVELS)
     return _small(picture)
 
 
-def _small(picture: Image.Image) -> Thumbnail:
+def _small(picture: Image.Image) -> Image.Image:
     scale = SIDE / min(picture.size)
     width, height = (max(round(side * scale), SIDE) for side in picture.size)
     small = picture.resize((width, height), Image.Resampling.LANCZOS)
     left, top = max(width - _LONGEST, 0) // 2, max(height - _LONGEST, 0) // 2
-    small = small.crop((left, top, left + min(width, _LONGEST), top + min(height, _LONGEST)))
+    return small.crop((left, top, left + min(width, _LONGEST), top + min(height, _LONGEST)))
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
+    """A small picture as a JPEG."""
     content = BytesIO()
-    small.save(content, "JPEG", quality=_QUALITY)
-    address = f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-    return Thumbnail(address, *small.size)
+    picture.save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()

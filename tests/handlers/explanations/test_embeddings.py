@@ -8,7 +8,7 @@ from torch import nn
 
 from architectures import SIDE, classifier_of, network_of, random_classifier, random_pictures
 from whybox import v1
-from whybox_handlers.audits.embeddings import embedding
+from whybox_handlers.explanations.embeddings import embedding
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 

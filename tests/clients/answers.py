@@ -225,6 +225,29 @@ def whole_answer() -> v1.AnalyzeResponse:
                         )
                     ],
                     reasons=["none"],
+                    counterfactual=v1.CounterfactualCheck(
+                        state="checked",
+                        reason="none",
+                        removal="blur",
+                        pictures=30,
+                        regions=5,
+                        outside=2,
+                        without_room=1,
+                        overlapping=3,
+                        shifts=[
+                            v1.Shift(
+                                what="margin",
+                                unit="logits",
+                                n=30,
+                                box=-1.5,
+                                random=-0.5,
+                                difference=-1.0,
+                                ci_low=-1.5,
+                                ci_high=-0.75,
+                            )
+                        ],
+                        message="Blurring the boxes lowers the margin more.",
+                    ),
                 ),
                 v1.BiasFlag(kind="adversarial_criticism", state="not_audited", message="No audit."),
             ],

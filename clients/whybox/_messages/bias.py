@@ -23,4 +23,12 @@ def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001
 
 
 def _flag(message: v1.BiasFlag) -> results.BiasFlag:
-    return results.BiasFlag(**plain(message), repeats=many(message.repeats, results.Repeat))
+    return results.BiasFlag(
+        **plain(message),
+        repeats=many(message.repeats, results.Repeat),
+        counterfactual=_check(message.counterfactual) if message.HasField("counterfactual") else None,
+    )
+
+
+def _check(message: v1.CounterfactualCheck) -> results.CounterfactualCheck:
+    return results.CounterfactualCheck(**plain(message), shifts=many(message.shifts, results.Shift))

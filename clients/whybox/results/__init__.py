@@ -6,7 +6,7 @@ fields of a failed part are empty. A part that fails does not affect the others.
 
 from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
-from whybox.results.bias import Bias, BiasFlag, Example, Repeat
+from whybox.results.bias import Bias, BiasFlag, CounterfactualCheck, Example, Repeat, Shift
 from whybox.results.certified import Certified
 from whybox.results.explanation import Explanation
 from whybox.results.model import (
@@ -42,6 +42,7 @@ __all__ = [
     "Corruption",
     "CorruptionKind",
     "CorruptionLevel",
+    "CounterfactualCheck",
     "Curve",
     "Digests",
     "Distance",
@@ -62,6 +63,7 @@ __all__ = [
     "Regions",
     "Repeat",
     "Robustness",
+    "Shift",
     "Stability",
     "Timings",
     "Transfer",

@@ -9,7 +9,7 @@ from whybox.v1.analysis_pb2 import (
     PartTiming,
     Timings,
 )
-from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example, Repeat
+from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, CounterfactualCheck, Example, Repeat, Shift
 from whybox.v1.certified_pb2 import Certified, CertifiedOptions
 from whybox.v1.explanation_pb2 import (
     Curve,
@@ -66,6 +66,7 @@ __all__ = [
     "Corruption",
     "CorruptionKind",
     "CorruptionLevel",
+    "CounterfactualCheck",
     "Curve",
     "Digests",
     "Distance",
@@ -92,6 +93,7 @@ __all__ = [
     "Repeat",
     "Robustness",
     "RobustnessOptions",
+    "Shift",
     "Stability",
     "Tensor",
     "Timings",

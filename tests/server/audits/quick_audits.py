@@ -2,7 +2,7 @@
 
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
 fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash, which is
-a tenth as large if the text begins with "near". Each takes MOMENT seconds.
+a tenth as large if the text begins with "near". A changed picture differs from the whole one in its margin alone. Each takes MOMENT seconds.
 """
 
 import hashlib
@@ -34,20 +34,21 @@ def _record(picture: Labelled, text: str) -> Record:
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.partition("\n")[0]
     if text == "unreadable":
-        return Record(picture.file, digest, picture.label, None, error="damaged")
+        return Record(picture.key, digest, picture.label, None, error="damaged")
     if text == "failed" and "MENDED" not in os.environ:
-        return Record(picture.file, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
+        return Record(picture.key, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
     looks: dict[str, Any] = {
+        "margin": int(hashlib.sha256(picture.key.encode()).hexdigest()[:4], 16) / 2**16,
         "confidence": 0.5 + int(digest[4:8], 16) / 2**17,
         "covariates": {name: float(len(text) + place) for place, name in enumerate(INTRINSIC)},
         "perceptual_hash": digest[:16],
         "embedding": bytes.fromhex(digest)[:8],
     }
     if text == "wrong":
-        return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)
+        return Record(picture.key, digest, picture.label, 1 - picture.label, **looks)
     distance = (1 + int(digest[:4], 16)) / 2**16 / (10 if text.startswith("near") else 1)
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
-    return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
+    return Record(picture.key, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ INTRINSIC = ("width", "height", "aspect_ratio", "brightness", "contrast", "satur
 """Names of the covariates of each picture; `whybox_handlers.audits.covariates` has their definitions and units."""
 
 # The layout of the file. Other versions of Whybox refuse a layout that is not theirs.
-_LAYOUT = 1
+_LAYOUT = 2
 _TABLES = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pictures (
     file TEXT PRIMARY KEY, sha256 TEXT NOT NULL, label INTEGER NOT NULL, predicted INTEGER, confidence REAL,
-    norms TEXT NOT NULL, covariates TEXT NOT NULL, perceptual_hash TEXT NOT NULL, error TEXT NOT NULL,
+    margin REAL, norms TEXT NOT NULL, covariates TEXT NOT NULL, perceptual_hash TEXT NOT NULL, error TEXT NOT NULL,
     traceback TEXT NOT NULL, embedding BLOB NOT NULL
 );
 """
@@ -73,11 +73,13 @@ class Record:
     """The measurement of one picture.
 
     Attributes:
-        file: Path of the picture below the folder of the data set.
+        file: Path of the picture below the folder of the data set; for a changed picture see `Changed.key`.
         sha256: SHA-256 of the picture's bytes, in hexadecimal; "" for a prediction that a table gives.
         label: Index of the correct class.
         predicted: Index of the predicted class; None if there is an error.
         confidence: Softmax probability of that class, 0 to 1; None if there is an error, or if no table gives it.
+        margin: Logit of the predicted class minus the largest other one; for a changed picture, that of the class that
+            was predicted without the change. None if there is an error, or for a prediction that a table gives.
         norms: The result of the attack in each norm; empty if the prediction is wrong.
         covariates: The values of `INTRINSIC`, by name; empty if there is an error.
         perceptual_hash: 16 hexadecimal digits; "" if there is an error.
@@ -98,6 +100,7 @@ class Record:
     embedding: bytes = b""
     error: str = ""
     traceback: str = ""
+    margin: float | None = None
 
     @property
     def measured(self) -> bool:
@@ -186,7 +189,7 @@ class Journal:
             KeyError: There is none.
         """
         columns = "file, sha256, label, predicted, confidence, norms, covariates, perceptual_hash, embedding, error"
-        row = self._row(f"{columns}, traceback", file)
+        row = self._row(f"{columns}, traceback, margin", file)
         if row is None:
             raise KeyError(file)
         name, sha256, label, predicted, confidence, norms, covariates, *others = row
@@ -205,7 +208,7 @@ class Journal:
         """Writes records at once, so that they are kept however the process ends; all of them or none."""
         with self._understood(), self._transaction():
             self._database.executemany(
-                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
             )
 
     def forget(self, file: str) -> None:
@@ -281,7 +284,8 @@ _REMEDY = "start over with --fresh, or give another --save"
 def _row_of(record: Record) -> tuple[Any, ...]:
     norms = json.dumps({norm: asdict(outcome) for norm, outcome in record.norms.items()})
     return (
-        *(record.file, record.sha256, record.label, record.predicted, record.confidence, norms),
+        *(record.file, record.sha256, record.label, record.predicted, record.confidence),
+        *(record.margin, norms),
         *(json.dumps(dict(record.covariates)), record.perceptual_hash, record.error, record.traceback),
         record.embedding,
     )

@@ -74,6 +74,9 @@ class Pass:
         options: The options of the attack, with every default filled in.
         settings: Everything that a record depends on, apart from its picture.
         save: Folder for the results; it exists.
+        work: What the processes do with each picture.
+        workers: Number of processes.
+        fresh: Whether the measurements of earlier runs are deleted.
     """
 
     data: DataSet
@@ -82,6 +85,9 @@ class Pass:
     options: v1.RobustnessOptions
     settings: dict[str, Any]
     save: Path
+    work: Work
+    workers: int
+    fresh: bool
 
 
 @contextmanager
@@ -118,7 +124,7 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
                 err.print(earlier, soft_wrap=True)
             if not any(journal.fingerprint(picture.file) for picture in data.pictures()):
                 raise AuditError(f"none of the {progress.total} pictures can be decoded")
-            yield Pass(data, journal, model, options, settings, save)
+            yield Pass(data, journal, model, options, settings, save, work, workers, asked.fresh)
 
 
 def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
+from whybox_server.audits.counterfactual.check import with_checks
+from whybox_server.audits.counterfactual.plan import CheckOptions, Removal
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
@@ -18,7 +20,7 @@ from whybox_server.audits.measurements import read_measurements
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
-from whybox_server.audits.passes.run import PassOptions, measured
+from whybox_server.audits.passes.run import Pass, PassOptions, measured
 from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
 from whybox_server.audits.report.groups import groups
@@ -41,6 +43,7 @@ class AuditOptions:
         confirm: Folder of another audit, whose pictures confirm what these find; None for none.
         save: Folder for the results; None for `audit-MODEL`, or `audit-TABLE`.
         thumbnails: Whether the page shows small copies of pictures.
+        removal: How a flagged attribute is removed from pictures with boxes, "blur" or "fill"; see `with_checks`.
     """
 
     source: PassOptions | None
@@ -50,6 +53,7 @@ class AuditOptions:
     confirm: Path | None
     save: Path | None
     thumbnails: bool = True
+    removal: Removal = "blur"
 
 
 class _Source(NamedTuple):
@@ -61,6 +65,7 @@ class _Source(NamedTuple):
     norms: Sequence[str]
     settings: dict[str, Any]
     save: Path
+    done: Pass | None
 
 
 def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
@@ -86,6 +91,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         settings = {
             **source.settings,
             "choice": asdict(replace(asked.choice, intrinsic=(), roles=())),
+            "removal": asked.removal,
             "confirm": None if asked.confirm is None else digest_of(asked.confirm / PICTURES),
         }
         inputs = inputs_digest(settings | asdict(asked.criticism), source.data, source.journal)
@@ -101,6 +107,8 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
             confirming=confirming,
             audit_id=audit_id(inputs),
         )
+        checking = CheckOptions(asked.removal, options.primary_norm, options.seed)
+        findings = with_checks(findings, measurements, source.done, checking, err)
         numbers = counts(source.data, copies, missing)
         intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
         columns = column_entries(source.data.columns, intrinsic, findings)
@@ -128,12 +136,11 @@ def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
             save = asked.save or Path(f"{_PREFIX}-{asked.predictions.stem}")
             save.mkdir(parents=True, exist_ok=True)
             settings = {"predictions": digest_of(asked.predictions)}
-            yield _Source(found.data, found.journal, found.labels, (), settings, save)
+            yield _Source(found.data, found.journal, found.labels, (), settings, save, None)
     elif asked.source is not None:
         with measured(asked.source, _PREFIX, err) as done:
-            yield _Source(
-                done.data, done.journal, done.model.labels, tuple(done.options.norms), done.settings, done.save
-            )
+            norms = tuple(done.options.norms)
+            yield _Source(done.data, done.journal, done.model.labels, norms, done.settings, done.save, done)
     else:
         raise ValueError("an audit needs pictures or predictions")
 

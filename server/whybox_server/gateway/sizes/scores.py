@@ -31,6 +31,7 @@ def bias_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Serv
             confounders=0,
             repeats=0,
             reasons=0,
+            counterfactual=0,
         )
         for attribute in request.bias.attributes or [""]
     ]

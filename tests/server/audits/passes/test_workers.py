@@ -24,8 +24,8 @@ def raised() -> Exception:
 FOUND = v1.Distance(norm="linf", state="found", distance=0.5, unflipped_distance=0.25, searched_radius=1)
 LOOKS = {"width": 9.0}
 MEASURED = {
-    "right": handlers.Measured(3, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, (FOUND,)),
-    "wrong": handlers.Measured(4, 0.5, None, LOOKS, 2**63),
+    "right": handlers.Measured(3, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, 1.5, (FOUND,)),
+    "wrong": handlers.Measured(4, 0.5, None, LOOKS, 2**63, -0.5),
     "unreadable": PictureError("damaged"),
     "failed": raised(),
 }

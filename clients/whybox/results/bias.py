@@ -34,8 +34,9 @@ class Shift:
     """The mean change of a measure over pictures: without a region, minus with it.
 
     Attributes:
-        what: "answer" (whether it is another one), "margin" (logit of the original answer minus the largest other one)
-            or "distance" (of correctly classified pictures; 0 where the answer is wrong without the region).
+        what: "answer" (whether it is another one), "margin" (logit of the correct class minus the largest other one),
+            "margin_size" (how far it moves, up or down) or "distance" (of correctly classified pictures; 0 where the
+            answer is wrong without the region).
         unit: What the changes are in, for example "logits".
         n: Number of pictures.
         box: Mean change without the annotated boxes.

@@ -514,7 +514,8 @@ class Shift(_message.Message):
     CI_LOW_FIELD_NUMBER: _builtins.int
     CI_HIGH_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """"answer": whether it is another one. "margin": the logit of the original answer minus the largest other one.
+    """"answer": whether it is another one. "margin": the logit of the correct class minus the largest other one, which is
+    the margin of a correct answer and below 0 for a wrong one. "margin_size": how far that margin moves, up or down.
     "distance": of correctly classified pictures, in the audit's primary norm, 0 where the answer is wrong without the
     region; pictures in which a distance was not found are left out.
     """

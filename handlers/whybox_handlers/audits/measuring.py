@@ -28,7 +28,7 @@ class Measured:
         embedding: [D], float32: see `embeddings`; None for a network without features.
         covariates: What the picture looks like, by name; see `covariates`.
         perceptual_hash: 64 bits; few of them differ between near-duplicates.
-        margin: Logit of the predicted class, or of the removal's `answer`, minus the largest other one.
+        margin: Logit of the right class minus the largest other one; below 0 if the prediction is wrong.
         distances: One for each norm of the options, as the service answers them; empty if the prediction is wrong,
             because such a picture is at distance 0 from an error.
     """
@@ -73,7 +73,7 @@ def measure(
     for index, (image, label, removal) in enumerate(zip(images, labels, removed, strict=True)):
         try:
             subject = Subject.of(classifier, image, view=view, change=removal)
-            looked_at = _unattacked(classifier, subject, subject.predicted if removal is None else removal.answer)
+            looked_at = _unattacked(classifier, subject, label)
         except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             measured.append(error)
             continue
@@ -90,7 +90,7 @@ def measure(
     return measured
 
 
-def _unattacked(classifier: Classifier, subject: Subject, answer: int) -> Measured:
+def _unattacked(classifier: Classifier, subject: Subject, label: int) -> Measured:
     predicted = subject.predicted
     return Measured(
         predicted,
@@ -98,5 +98,5 @@ def _unattacked(classifier: Classifier, subject: Subject, answer: int) -> Measur
         embedding(classifier, subject),
         covariates(subject),
         perceptual_hash(subject),
-        subject.margin(answer),
+        subject.margin(label),
     )

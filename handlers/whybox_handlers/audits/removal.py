@@ -25,13 +25,11 @@ class Removal:
         region: Its rectangles, each with at least one pixel and inside the picture.
         seen: The part of the picture that the model sees.
         how: "blur" or "fill".
-        answer: Index of the class whose margin is asked for: the answer on the whole picture.
     """
 
     region: Sequence[Rectangle]
     seen: Rectangle
     how: str
-    answer: int
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The picture without the region.

@@ -2,7 +2,8 @@
 
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
 fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash, which is
-a tenth as large if the text begins with "near". A changed picture differs from the whole one in its margin alone. Each takes MOMENT seconds.
+a tenth as large if the text begins with "near". A changed picture differs from the whole one in its margin alone. Each
+takes MOMENT seconds.
 """
 
 import hashlib

@@ -145,12 +145,12 @@ def _box_column(attribute: str, data: DataSet, tested: Sequence[Tested]) -> tupl
     return (BOX, "") if number == 1 else (None, f"{missing}, and {BOX} may belong to any of {number} attributes")
 
 
-def _having(topic: Topic, measurements: Measurements) -> dict[str, int]:
-    """The pictures of a topic, of near-duplicates the first, and their predicted classes."""
+def _having(topic: Topic, measurements: Measurements) -> tuple[str, ...]:
+    """The pictures of a topic, of near-duplicates the first."""
     rows = measurements.class_rows()[topic.class_index]
     rows = rows[measurements.attributes[topic.attribute][rows] == topic.value]
     _, first = np.unique(measurements.groups[rows], return_index=True)
-    return {measurements.files[row]: int(measurements.predicted[row]) for row in rows[np.sort(first)]}
+    return tuple(measurements.files[row] for row in rows[np.sort(first)])
 
 
 def _boxes(data: DataSet, wanted: Sequence[tuple[Iterable[str], str]]) -> dict[str, dict[str, tuple[Box, ...]]]:
@@ -168,25 +168,23 @@ def _boxes(data: DataSet, wanted: Sequence[tuple[Iterable[str], str]]) -> dict[s
 
 
 def _plan(
-    topic: Topic, predicted: Mapping[str, int], boxes: Mapping[str, tuple[Box, ...]], done: Pass, options: CheckOptions
+    topic: Topic, files: Sequence[str], boxes: Mapping[str, tuple[Box, ...]], done: Pass, options: CheckOptions
 ) -> Plan:
     sorted_ = _Sorted()
-    for file, answer in predicted.items():
+    for file in files:
         if file in boxes:
-            _sort(sorted_, Labelled(file, topic.class_index), answer, boxes[file], done, options)
+            _sort(sorted_, Labelled(file, topic.class_index), boxes[file], done, options)
     drawn = sorted(sorted_.planned, key=lambda picture: _digest(options.seed, picture.file))[: options.pictures]
     reason = ""
     if len(drawn) < FLOOR:
         reason = (
-            f"of {len(predicted)} pictures with the value, {len(drawn)} have a box in the model's view and room for a"
+            f"of {len(files)} pictures with the value, {len(drawn)} have a box in the model's view and room for a"
             f" random region; at least {FLOOR} are needed"
         )
     return Plan(reason, () if reason else tuple(drawn), sorted_.outside, sorted_.without_room)
 
 
-def _sort(
-    sorted_: _Sorted, picture: Labelled, answer: int, boxes: Sequence[Box], done: Pass, options: CheckOptions
-) -> None:
+def _sort(sorted_: _Sorted, picture: Labelled, boxes: Sequence[Box], done: Pass, options: CheckOptions) -> None:
     looks = done.journal[picture.file].covariates
     width, height = (int(looks[name]) for name in ("width", "height"))
     seen = seen_part(width, height, None if done.work.view else done.model.preprocessing)
@@ -201,7 +199,7 @@ def _sort(
         sorted_.without_room += 1
         return
     box, *others = (
-        Changed(picture.file, picture.label, each, seen, options.removal, answer, options.norm)
+        Changed(picture.file, picture.label, each, seen, options.removal, options.norm)
         for each in (region, *random.regions)
     )
     sorted_.planned.append(Planned(picture.file, box, tuple(others), random.overlapping))

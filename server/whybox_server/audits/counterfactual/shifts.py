@@ -13,14 +13,14 @@ from whybox_server.audits.criticism.pictures import Floats
 from whybox_server.audits.passes.journal import Record
 from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES
 
-ANSWER, MARGIN, DISTANCE = "answer", "margin", "distance"
+ANSWER, MARGIN, MARGIN_SIZE, DISTANCE = "answer", "margin", "margin_size", "distance"
 """What is compared."""
 
 
 def shifts(
     pictures: Sequence[Planned], originals: Mapping[str, Record], records: Mapping[str, Record], norm: str, seed: int
 ) -> Iterator[Shift]:
-    """The changes of answer, margin and distance.
+    """The changes of answer, margin and distance; without `FLOOR` distances there is none of the distance.
 
     Args:
         pictures: At least `FLOOR` pictures; all their records are measured.
@@ -29,25 +29,23 @@ def shifts(
         norm: The norm of the distances.
         seed: Seed of the bootstrap.
     """
-    answers, margins, distances = [], [], []
+    answers, margins, sizes, distances = [], [], [], []
     for picture in pictures:
-        original = originals[picture.file]
-        box, random = records[picture.box.key], [records[each.key] for each in picture.random]
-        others = [each.predicted != original.predicted for each in random]
-        answers.append((box.predicted != original.predicted, np.mean(others)))
-        margins.append(
-            (_margin(box) - _margin(original), np.mean([_margin(each) for each in random]) - _margin(original))
-        )
+        original, box = originals[picture.file], records[picture.box.key]
+        random = [records[each.key] for each in picture.random]
+        changed, *others = (float(each.predicted != original.predicted) for each in (box, *random))
+        answers.append((changed, np.mean(others)))
+        moved, *others = (_margin(each) - _margin(original) for each in (box, *random))
+        margins.append((moved, np.mean(others)))
+        # Up and down must not cancel out among the random regions.
+        sizes.append((abs(moved), np.mean(np.abs(others))))
         if original.right:
-            before, without, beside = (
-                _distance(original, norm),
-                _distance(box, norm),
-                [_distance(each, norm) for each in random],
-            )
-            if all(map(math.isfinite, (before, without, *beside))):
-                distances.append((without - before, np.mean(beside) - before))
-    yield _shift(ANSWER, "share of the pictures", np.array(answers, dtype=np.float64), seed)
+            moved, *others = (_distance(each, norm) - _distance(original, norm) for each in (box, *random))
+            if np.isfinite([moved, *others]).all():
+                distances.append((moved, np.mean(others)))
+    yield _shift(ANSWER, "share of the pictures", np.array(answers), seed)
     yield _shift(MARGIN, "logits", np.array(margins), seed)
+    yield _shift(MARGIN_SIZE, "logits", np.array(sizes), seed)
     if len(distances) >= FLOOR:
         yield _shift(DISTANCE, f"distance in {norm}", np.array(distances), seed)
 

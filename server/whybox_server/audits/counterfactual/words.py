@@ -1,33 +1,43 @@
 """A check in one sentence."""
 
-from whybox_server.audits.criticism.findings import CounterfactualCheck
+from whybox_server.audits.counterfactual.shifts import ANSWER, DISTANCE, MARGIN, MARGIN_SIZE
+from whybox_server.audits.criticism.findings import CounterfactualCheck, Shift
 from whybox_server.audits.criticism.sentences import span
 
-# For a difference of the margins that is shown to be below 0, above 0, and neither.
-_CLAIMS = (
-    "the answers rest more on the boxes of {attribute} than on random regions of equal area",
-    "the boxes of {attribute} speak more against the answers than random regions of equal area do",
-    "it is not shown that the boxes of {attribute} matter more to the answers than random regions of equal area",
-)
 _VERBS = {"blur": "blurred", "fill": "filled"}
 
 
 def sentence(check: CounterfactualCheck, attribute: str) -> str:
-    """What a check found; the margin decides what is claimed.
+    """What a check found; how far the margin moves decides what is claimed.
 
     Args:
         check: A check that was made; its message is not looked at.
         attribute: The attribute that the boxes show.
     """
     by = {shift.what: shift for shift in check.shifts}
-    margin, answer = by["margin"], by["answer"]
-    claim = _CLAIMS[0 if margin.ci_high < 0 else 1 if margin.ci_low > 0 else 2].format(attribute=attribute)
+    size, margin, answer = by[MARGIN_SIZE], by[MARGIN], by[ANSWER]
     told = [
-        f"the margin changes by {margin.box:+.2f} against {margin.random:+.2f} logits",
-        f"difference {margin.difference:+.2f} {span(margin.ci_low, margin.ci_high)}",
+        f"the margin moves by {size.box:.2f} against {size.random:.2f} logits",
+        f"difference {size.difference:+.2f} {span(size.ci_low, size.ci_high)}",
+        f"on average by {margin.box:+.2f} against {margin.random:+.2f}",
         f"{answer.box:.0%} against {answer.random:.0%} of the answers change",
     ]
-    if (distance := by.get("distance")) is not None:
+    if (distance := by.get(DISTANCE)) is not None:
         told.append(f"the distance changes by {distance.box:+.2g} against {distance.random:+.2g}")
-    whole = f"In {check.pictures} pictures {claim}: {_VERBS[check.removal]}, {', '.join(told)}."
-    return f"{whole} This does not say why, and nothing about a person."
+    evidence = f"{_VERBS[check.removal]}, {', '.join(told)}"
+    return (
+        f"In {check.pictures} pictures {_claim(size, margin, attribute)}: {evidence}."
+        " This does not say why, and nothing about a person."
+    )
+
+
+def _claim(size: Shift, margin: Shift, attribute: str) -> str:
+    boxes, others = f"the boxes of {attribute}", "random regions of equal area"
+    if size.ci_low <= 0:
+        return f"it is not shown that {boxes} matter more to the model than {others}"
+    claim = f"{boxes} matter more to the model than {others}"
+    if margin.ci_high < 0:
+        return f"{claim}, and speak for the correct class"
+    if margin.ci_low > 0:
+        return f"{claim}, and speak against the correct class"
+    return claim

@@ -18,20 +18,18 @@ class Changed(Labelled):
         region: The rectangles of the region.
         seen: The part of the picture that the model sees.
         removal: "blur" or "fill".
-        answer: Index of the class predicted for the whole picture, whose margin is measured.
         norm: The norm of the distance.
     """
 
     region: tuple[Rectangle, ...]
     seen: Rectangle
     removal: str
-    answer: int
     norm: str
 
     @property
     def key(self) -> str:
         """The name of its record: the picture, and all that is done to it."""
-        return json.dumps([self.file, self.removal, self.region, self.answer, self.norm], ensure_ascii=False)
+        return json.dumps([self.file, self.removal, self.region, self.norm], ensure_ascii=False)
 
 
 class ChangedPictures:

@@ -78,8 +78,8 @@ class Record:
         label: Index of the correct class.
         predicted: Index of the predicted class; None if there is an error.
         confidence: Softmax probability of that class, 0 to 1; None if there is an error, or if no table gives it.
-        margin: Logit of the predicted class minus the largest other one; for a changed picture, that of the class that
-            was predicted without the change. None if there is an error, or for a prediction that a table gives.
+        margin: Logit of the correct class minus the largest other one; None if there is an error, or for a prediction
+            that a table gives.
         norms: The result of the attack in each norm; empty if the prediction is wrong.
         covariates: The values of `INTRINSIC`, by name; empty if there is an error.
         perceptual_hash: 16 hexadecimal digits; "" if there is an error.

@@ -68,7 +68,7 @@ def write_pictures(
 
     `label` and `predicted` are indices of classes, with their names beside them. `group` is the same for
     near-duplicates of a class; `counted` is false for a file that is the same as an earlier one. `embedding` holds the
-    features before the network's last layer. `margin` is the logit of the predicted class minus the largest other
+    features before the network's last layer. `margin` is the logit of the correct class minus the largest other
     one. Fields of the attack begin with their norm, and are null where the prediction is wrong. The columns of the
     caller's table are there as text, with `PREFIX`.
 

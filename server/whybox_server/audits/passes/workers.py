@@ -75,7 +75,7 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
     labels = [picture.label for picture in pictures]
     removals = [
-        Removal(picture.region, picture.seen, picture.removal, picture.answer) if isinstance(picture, Changed) else None
+        Removal(picture.region, picture.seen, picture.removal) if isinstance(picture, Changed) else None
         for picture in pictures
     ]
     classifier = _classifier(work.archive, work.device)

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from architectures import network_of
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_server.audits.bank import read_bank
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool, workers
 from whybox_server.audits.passes.journal import Record
@@ -185,3 +186,36 @@ def test_a_cue_that_the_network_ignores(planted: Planted) -> None:
     assert shifts["margin_size"]["box"] < 0.5
     assert shifts["answer"]["box"] <= shifts["answer"]["random"] < 0.15
     assert "it is not shown that the boxes of cue matter more" in check["message"]
+
+
+def test_a_second_run_measures_nothing_again_and_another_removal_measures_its_own(planted: Planted) -> None:
+    planted.run("again", "red")
+    first = planted.checks("again")
+    for options, expected in (((), set()), (("--removal", "fill"), {"fill"})):
+        MEASURED.clear()
+        planted.run("again", "red", *options)
+        assert {json.loads(key)[1] for key in MEASURED} == expected
+        assert (planted.checks("again") == first) == (not expected)
+
+
+def test_the_flags_are_those_without_boxes_and_served_with_their_checks(planted: Planted) -> None:
+    planted.run("served", "red")
+    planted.run("bare", None)
+    served, bare = (
+        json.loads((planted.folder / name / "audit.json").read_text())["flags"] for name in ("served", "bare")
+    )
+    kept = {"state", "effect", "ci_low", "ci_high", "q_value", "n", "kind"}
+    assert [{name: flag[name] for name in kept} for flag in served] == [
+        {name: flag[name] for name in kept} for flag in bare
+    ]
+    assert {flag["counterfactual"]["reason"] for flag in bare} == {"the table has no column cue_box"}
+    told = [
+        flag.counterfactual
+        for audited in read_bank(planted.folder / "served").classes
+        for flag in audited.findings.flags
+    ]
+    assert {check.state for check in told} == {"checked", "not_checked"}
+    assert [(check.pictures, len(check.shifts)) for check in told if check.state == "checked"] == [(50, 4)] * 2
+    page = (planted.folder / "served" / "audit.html").read_text()
+    assert "the boxes of cue matter more to the model" in page
+    assert "Without the annotated regions" in (planted.folder / "bare" / "audit.html").read_text()

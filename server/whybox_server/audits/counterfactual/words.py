@@ -8,7 +8,7 @@ _VERBS = {"blur": "blurred", "fill": "filled"}
 
 
 def sentence(check: CounterfactualCheck, attribute: str) -> str:
-    """What a check found; how far the margin moves decides what is claimed.
+    """What a check found; how far the margin moves, and which way, decides what is claimed.
 
     Args:
         check: A check that was made; its message is not looked at.
@@ -33,11 +33,11 @@ def sentence(check: CounterfactualCheck, attribute: str) -> str:
 
 def _claim(size: Shift, margin: Shift, attribute: str) -> str:
     boxes, others = f"the boxes of {attribute}", "random regions of equal area"
-    if size.ci_low <= 0:
-        return f"it is not shown that {boxes} matter more to the model than {others}"
-    claim = f"{boxes} matter more to the model than {others}"
-    if margin.ci_high < 0:
-        return f"{claim}, and speak for the correct class"
-    if margin.ci_low > 0:
-        return f"{claim}, and speak against the correct class"
-    return claim
+    more = f"{boxes} matter more to the model than {others}"
+    # Boxes that move the margin no further than other regions may still move it the other way.
+    claim, joint = (more, ", and") if size.ci_low > 0 else (f"it is not shown that {more}", ", but")
+    if margin.ci_low <= 0 <= margin.ci_high:
+        return claim
+    return (
+        f"{claim}{joint} they speak more {'for' if margin.ci_high < 0 else 'against'} the correct class than those do"
+    )

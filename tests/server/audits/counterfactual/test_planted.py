@@ -169,7 +169,7 @@ def test_the_cue_that_decides(planted: Planted, removal: str) -> None:
     assert shifts["margin_size"]["ci_low"] > 1
     assert shifts["margin_size"]["box"] > 5 * shifts["margin_size"]["random"]
     assert shifts["distance"]["ci_low"] > 0
-    claim = "the boxes of cue matter more to the model than random regions of equal area, and speak against the correct"
+    claim = "the boxes of cue matter more to the model than random regions of equal area, and they speak more against"
     assert claim in check["message"]
     for shift in shifts.values():
         assert shift["ci_low"] <= shift["difference"] <= shift["ci_high"]

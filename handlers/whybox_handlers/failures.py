@@ -2,7 +2,7 @@
 
 from google.rpc.status_pb2 import Status
 
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import as_whybox_error
 
 
 def note(status: Status, error: Exception, request_id: str) -> None:

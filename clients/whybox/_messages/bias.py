@@ -24,5 +24,13 @@ def read_bias(message: v1.Bias, picture: bytes) -> results.Bias:  # noqa: ARG001
 
 def read_flag(message: v1.BiasFlag) -> results.BiasFlag:
     """The value of one flag."""
-    repeats, notes = many(message.repeats, results.Repeat), many(message.notes, results.Note)
-    return results.BiasFlag(**plain(message), repeats=repeats, notes=notes)
+    return results.BiasFlag(
+        **plain(message),
+        repeats=many(message.repeats, results.Repeat),
+        notes=many(message.notes, results.Note),
+        counterfactual=_check(message.counterfactual) if message.HasField("counterfactual") else None,
+    )
+
+
+def _check(message: v1.CounterfactualCheck) -> results.CounterfactualCheck:
+    return results.CounterfactualCheck(**plain(message), shifts=many(message.shifts, results.Shift))

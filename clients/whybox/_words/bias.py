@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from whybox._words.robustness import size_words
 from whybox._words.shared import Line, Tone
-from whybox.results import Audit, AuditReport, Bias, BiasFlag, Example
+from whybox.results import Audit, AuditReport, Bias, BiasFlag, CounterfactualCheck, Example
 
 _SHOWN = 3
 # The order in which flags are listed.
@@ -13,9 +13,12 @@ _TONES: Mapping[str, Tone] = {"flagged": "bad", "not_detected": "good", "stale":
 
 
 def bias_lines(bias: Bias) -> Iterator[Line]:
-    """One line for each flag, then the pictures of the class that are hardest and easiest to attack."""
+    """One line for each flag and its check with boxes, then the pictures that are hardest and easiest to attack."""
     for flag in bias.flags:
         yield Line(flag_words(flag), _TONES.get(flag.state, "plain"))
+        # Only flagged findings are checked; why one was not is said only there.
+        if (check := flag.counterfactual) is not None and (check.state == "checked" or flag.state == "flagged"):
+            yield Line(check_words(check))
     for what, examples in (("hardest", bias.prototypes), ("easiest", bias.criticisms)):
         if examples:
             yield Line(f"{what} to attack in audit {bias.audit_id}: {examples_words(examples, bias.norm)}")
@@ -42,6 +45,11 @@ def states_words(flags: Mapping[str, int]) -> str:
     """Numbers of flags by state, for example "2 flagged, 1 not detected"."""
     states = sorted(flags, key=lambda state: (_ORDER.get(state, len(_ORDER)), state))
     return ", ".join(f"{flags[state]} {state.replace('_', ' ')}" for state in states) or "none"
+
+
+def check_words(check: CounterfactualCheck) -> str:
+    """The result of a check, or why there is none."""
+    return f"  without the region: {check.message or f'not checked, because {check.reason}'}"
 
 
 def audit_words(audit: Audit) -> str:

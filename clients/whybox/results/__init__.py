@@ -7,7 +7,7 @@ fields of a failed part are empty. A part that fails does not affect the others.
 from whybox.results.analysis import Analysis
 from whybox.results.attack import Distance, MapSimilarity, Transfer, Twin
 from whybox.results.audit import AuditReport
-from whybox.results.bias import Bias, BiasFlag, Example, Note, Repeat
+from whybox.results.bias import Bias, BiasFlag, CounterfactualCheck, Example, Note, Repeat, Shift
 from whybox.results.certified import Certified
 from whybox.results.examples import Examples, Neighbour
 from whybox.results.explanation import Explanation
@@ -50,6 +50,7 @@ __all__ = [
     "Corruption",
     "CorruptionKind",
     "CorruptionLevel",
+    "CounterfactualCheck",
     "Curve",
     "Digests",
     "Distance",
@@ -75,6 +76,7 @@ __all__ = [
     "Regions",
     "Repeat",
     "Robustness",
+    "Shift",
     "Stability",
     "Timings",
     "Transfer",

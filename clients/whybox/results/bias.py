@@ -45,6 +45,62 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """The mean change of a measure over pictures: without a region, minus with it.
+
+    Attributes:
+        what: "answer" (whether it is another one), "margin" (logit of the correct class minus the largest other one),
+            "margin_size" (how far it moves, up or down) or "distance" (of correctly classified pictures; 0 where the
+            answer is wrong without the region).
+        unit: What the changes are in, for example "logits".
+        n: Number of pictures.
+        box: Mean change without the annotated boxes.
+        random: Mean change without a random region of equal area.
+        difference: box - random.
+        ci_low: Lower end of its 95 % interval.
+        ci_high: Upper end of its 95 % interval.
+    """
+
+    what: str
+    unit: str
+    n: int
+    box: float
+    random: float
+    difference: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True)
+class CounterfactualCheck:
+    """What becomes of the answers without the regions that show an attribute; it says nothing about a person.
+
+    Attributes:
+        state: "checked" or "not_checked".
+        reason: Why it was not checked.
+        removal: How a region is removed: "blur" or "fill".
+        pictures: Pictures that were changed.
+        regions: Random regions in each, at most.
+        outside: Pictures left out, because their boxes lie outside the model's view.
+        without_room: Pictures left out, because no other region of equal area fits.
+        overlapping: Changed pictures in which random regions overlap the boxes.
+        shifts: The changes of answer, margin and distance.
+        message: The result in one sentence.
+    """
+
+    state: str
+    reason: str
+    removal: str
+    pictures: int
+    regions: int
+    outside: int
+    without_room: int
+    overlapping: int
+    shifts: tuple[Shift, ...]
+    message: str
+
+
+@dataclass(frozen=True)
 class BiasFlag:
     """What an audit found about one attribute in one class of this model; a flag says nothing about a pictured person.
 
@@ -91,6 +147,8 @@ class BiasFlag:
         reasons: Why the state is not "flagged".
         id: Address of the flag for notes, the same in every audit that asks the question.
         notes: What reviewers wrote about it, in the order of their writing; at most 20.
+        counterfactual: What becomes of the answers without the regions that show the attribute; it neither adds nor
+            removes a flag.
     """
 
     kind: str
@@ -128,6 +186,7 @@ class BiasFlag:
     reasons: tuple[str, ...]
     id: str
     notes: tuple[Note, ...]
+    counterfactual: CounterfactualCheck | None
 
 
 @dataclass(frozen=True)

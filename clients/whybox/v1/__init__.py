@@ -13,7 +13,7 @@ from whybox.v1.analysis_pb2 import (
     PartTiming,
     Timings,
 )
-from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, Example, Note, Repeat
+from whybox.v1.bias_pb2 import Bias, BiasFlag, BiasOptions, CounterfactualCheck, Example, Note, Repeat, Shift
 from whybox.v1.certified_pb2 import Certified, CertifiedOptions
 from whybox.v1.explanation_pb2 import (
     Curve,
@@ -78,6 +78,7 @@ __all__ = [
     "Corruption",
     "CorruptionKind",
     "CorruptionLevel",
+    "CounterfactualCheck",
     "Curve",
     "Digests",
     "Distance",
@@ -113,6 +114,7 @@ __all__ = [
     "Robustness",
     "RobustnessOptions",
     "SetThresholds",
+    "Shift",
     "Stability",
     "Tensor",
     "Timings",

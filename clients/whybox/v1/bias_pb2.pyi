@@ -144,6 +144,7 @@ class BiasFlag(_message.Message):
     ADJUSTED_CI_HIGH_FIELD_NUMBER: _builtins.int
     REPEATS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    COUNTERFACTUAL_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
@@ -256,6 +257,12 @@ class BiasFlag(_message.Message):
         """Why the state is not "flagged"; empty if it is, or with "not_audited"."""
 
     @_builtins.property
+    def counterfactual(self) -> Global___CounterfactualCheck:
+        """What becomes of the answers without the regions that show the attribute. It neither adds nor removes a flag. Absent
+        with "not_audited".
+        """
+
+    @_builtins.property
     def notes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Note]:
         """What reviewers wrote about the flag, in the order of their writing, at most 20. Notes never change the state."""
 
@@ -295,12 +302,13 @@ class BiasFlag(_message.Message):
         adjusted_ci_high: _builtins.float | None = ...,
         repeats: _abc.Iterable[Global___Repeat] | None = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        counterfactual: Global___CounterfactualCheck | None = ...,
         id: _builtins.str = ...,
         notes: _abc.Iterable[Global___Note] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "ci_high", b"ci_high", "ci_low", b"ci_low", "confirmation_p_value", b"confirmation_p_value", "effect", b"effect", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "p_value", b"p_value", "q_value", b"q_value", "split_half_agreement", b"split_half_agreement", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "ci_high", b"ci_high", "ci_low", b"ci_low", "confirmation_p_value", b"confirmation_p_value", "counterfactual", b"counterfactual", "effect", b"effect", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "p_value", b"p_value", "q_value", b"q_value", "split_half_agreement", b"split_half_agreement", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "confirmation_p_value", b"confirmation_p_value", "confounders", b"confounders", "effect", b"effect", "id", b"id", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "norm", b"norm", "notes", b"notes", "p_value", b"p_value", "p_value_method", b"p_value_method", "q_value", b"q_value", "reasons", b"reasons", "repeats", b"repeats", "split_half_agreement", b"split_half_agreement", "state", b"state", "unit", b"unit", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with", "_accuracy_without", b"_accuracy_without", "_adjusted_ci_high", b"_adjusted_ci_high", "_adjusted_ci_low", b"_adjusted_ci_low", "_adjusted_effect", b"_adjusted_effect", "_ci_high", b"_ci_high", "_ci_low", b"_ci_low", "_confirmation_p_value", b"_confirmation_p_value", "_effect", b"_effect", "_minimum_detectable_effect", b"_minimum_detectable_effect", "_n", b"_n", "_n_with", b"_n_with", "_n_without", b"_n_without", "_p_value", b"_p_value", "_q_value", b"_q_value", "_split_half_agreement", b"_split_half_agreement", "_unselected_ci_high", b"_unselected_ci_high", "_unselected_ci_low", b"_unselected_ci_low", "_unselected_effect", b"_unselected_effect", "accuracy_with", b"accuracy_with", "accuracy_without", b"accuracy_without", "adjusted_ci_high", b"adjusted_ci_high", "adjusted_ci_low", b"adjusted_ci_low", "adjusted_effect", b"adjusted_effect", "attribute", b"attribute", "audit_id", b"audit_id", "ci_high", b"ci_high", "ci_low", b"ci_low", "class_index", b"class_index", "class_label", b"class_label", "confirmation_p_value", b"confirmation_p_value", "confounders", b"confounders", "counterfactual", b"counterfactual", "effect", b"effect", "id", b"id", "kind", b"kind", "message", b"message", "minimum_detectable_effect", b"minimum_detectable_effect", "n", b"n", "n_with", b"n_with", "n_without", b"n_without", "norm", b"norm", "notes", b"notes", "p_value", b"p_value", "p_value_method", b"p_value_method", "q_value", b"q_value", "reasons", b"reasons", "repeats", b"repeats", "split_half_agreement", b"split_half_agreement", "state", b"state", "unit", b"unit", "unselected_ci_high", b"unselected_ci_high", "unselected_ci_low", b"unselected_ci_low", "unselected_effect", b"unselected_effect", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__accuracy_with: _TypeAlias = _typing.Literal["accuracy_with"]  # noqa: Y015
     _WhichOneofArgType__accuracy_with: _TypeAlias = _typing.Literal["_accuracy_with", b"_accuracy_with"]  # noqa: Y015
@@ -467,6 +475,125 @@ class Repeat(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__effect) -> _WhichOneofReturnType__effect | None: ...
 
 Global___Repeat: _TypeAlias = Repeat  # noqa: Y015
+
+@_typing.final
+class CounterfactualCheck(_message.Message):
+    """Pictures of the class with the value, without the regions in which an annotation shows it, beside the same pictures
+    without random regions of equal area. It says how much these regions matter to the model, not why, and nothing about a
+    person.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REMOVAL_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    OUTSIDE_FIELD_NUMBER: _builtins.int
+    WITHOUT_ROOM_FIELD_NUMBER: _builtins.int
+    OVERLAPPING_FIELD_NUMBER: _builtins.int
+    SHIFTS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"checked", or "not_checked": `reason` says why, and only `outside` and `without_room` are set beside it."""
+    reason: _builtins.str
+    """Why it was not checked; empty if it was."""
+    removal: _builtins.str
+    """How a region is removed from the upright picture, before it is resized and cropped. "blur": by a Gaussian whose
+    standard deviation is the longer side of each box. "fill": by the mean colour of what the model sees beside it.
+    """
+    pictures: _builtins.int
+    """Number of pictures that were changed: a sample of those with a box in the model's view."""
+    regions: _builtins.int
+    """Number of random regions in each picture, at most; equal ones are measured once."""
+    outside: _builtins.int
+    """Number of pictures with the value whose boxes all lie outside the picture or the model's view; they are left out."""
+    without_room: _builtins.int
+    """Number of pictures in which no other region of equal area overlaps the boxes by at most a half; they are left out."""
+    overlapping: _builtins.int
+    """Number of pictures, of those that were changed, in which random regions overlap the boxes, because there is no room."""
+    message: _builtins.str
+    """The result in one sentence, for people."""
+    @_builtins.property
+    def shifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shift]:
+        """Changes of the answer, of the margin and of the distance; that of the distance is absent if it could not be compared."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        removal: _builtins.str = ...,
+        pictures: _builtins.int = ...,
+        regions: _builtins.int = ...,
+        outside: _builtins.int = ...,
+        without_room: _builtins.int = ...,
+        overlapping: _builtins.int = ...,
+        shifts: _abc.Iterable[Global___Shift] | None = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "outside", b"outside", "overlapping", b"overlapping", "pictures", b"pictures", "reason", b"reason", "regions", b"regions", "removal", b"removal", "shifts", b"shifts", "state", b"state", "without_room", b"without_room"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CounterfactualCheck: _TypeAlias = CounterfactualCheck  # noqa: Y015
+
+@_typing.final
+class Shift(_message.Message):
+    """The mean change of a measure over pictures: without a region, minus with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    BOX_FIELD_NUMBER: _builtins.int
+    RANDOM_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    CI_LOW_FIELD_NUMBER: _builtins.int
+    CI_HIGH_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """"answer": whether it is another one. "margin": the logit of the correct class minus the largest other one, which is
+    the margin of a correct answer and below 0 for a wrong one. "margin_size": how far that margin moves, up or down.
+    "distance": of correctly classified pictures, in the audit's primary norm, 0 where the answer is wrong without the
+    region; pictures in which a distance was not found are left out.
+    """
+    unit: _builtins.str
+    """What the changes are in: "share of the pictures", "logits" or "distance in linf", for example."""
+    n: _builtins.int
+    """Number of pictures."""
+    box: _builtins.float
+    """Mean change without the boxes."""
+    random: _builtins.float
+    """Mean change without a random region."""
+    difference: _builtins.float
+    """box - random."""
+    ci_low: _builtins.float
+    """Lower end of the difference's 95 % interval, by a bootstrap of the pictures, each with both of its changes."""
+    ci_high: _builtins.float
+    """Upper end of the difference's 95 % interval."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        n: _builtins.int = ...,
+        box: _builtins.float = ...,
+        random: _builtins.float = ...,
+        difference: _builtins.float = ...,
+        ci_low: _builtins.float = ...,
+        ci_high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "ci_high", b"ci_high", "ci_low", b"ci_low", "difference", b"difference", "n", b"n", "random", b"random", "unit", b"unit", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shift: _TypeAlias = Shift  # noqa: Y015
 
 @_typing.final
 class Example(_message.Message):

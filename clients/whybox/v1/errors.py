@@ -17,12 +17,15 @@ error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
     └── InternalError            a bug of the server; its message has no internals
 """
 
+import logging
 from typing import ClassVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+_log = logging.getLogger(__name__)
 
 DOMAIN = "whybox"
 
@@ -185,3 +188,16 @@ def error_from_status(status: Status) -> WhyboxError:
     return error_for(status.code, info.reason)(
         status.message, reason=info.reason or None, field=field, retry_after=retry_after
     )
+
+
+def as_whybox_error(error: Exception, request_id: str) -> WhyboxError:
+    """The error that may leave a worker or the server in place of `error`.
+
+    Args:
+        error: Any exception. Outside of the tree it is a bug: the log gets all of it, the caller nothing of its text.
+        request_id: Id of the call, by which the entry of the log can be found.
+    """
+    if isinstance(error, WhyboxError):
+        return error
+    _log.error("request %s failed unexpectedly", request_id, exc_info=error)
+    return InternalError(f"the server failed on this request; its log has the details under {request_id}")

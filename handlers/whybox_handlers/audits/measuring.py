@@ -7,6 +7,7 @@ from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.audits.covariates import covariates, perceptual_hash
+from whybox_handlers.audits.removal import Removal
 from whybox_handlers.explanations.embeddings import embedding
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
@@ -28,6 +29,7 @@ class Measured:
         embedding: [D], float32: see `embeddings`; None for a network without features.
         covariates: What the picture looks like, by name; see `covariates`.
         perceptual_hash: 64 bits; few of them differ between near-duplicates.
+        margin: Logit of the right class minus the largest other one; below 0 if the prediction is wrong.
         distances: One for each norm of the options, as the service answers them; empty if the prediction is wrong,
             because such a picture is at distance 0 from an error, and without an attack.
     """
@@ -38,6 +40,7 @@ class Measured:
     embedding: Tensor | None
     covariates: Mapping[str, float]
     perceptual_hash: int
+    margin: float
     distances: tuple[v1.Distance, ...] = ()
 
 
@@ -49,6 +52,7 @@ def measure(
     seed: int,
     *,
     view: bool = False,
+    removals: Sequence[Removal | None] | None = None,
 ) -> list[Measured | Exception]:
     """Predicts pictures, and attacks those whose prediction is right; the attacks share their passes.
 
@@ -59,6 +63,7 @@ def measure(
         options: With every default filled in; the budget is a number. None attacks nothing.
         seed: For attacks that draw at random; the same for each picture.
         view: Whether the pictures are the model's views themselves; see `Classifier.see`.
+        removals: What each picture loses before the model sees it; None for nothing.
 
     Returns:
         For each picture what was found out, or the error: a PictureError if it cannot be decoded, any other exception
@@ -66,10 +71,11 @@ def measure(
     """
     measured: list[Measured | Exception] = []
     attacked: dict[int, tuple[Measured, Task[Attacked]]] = {}
-    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+    removed = [None] * len(images) if removals is None else removals
+    for index, (image, label, removal) in enumerate(zip(images, labels, removed, strict=True)):
         try:
-            subject = Subject.of(classifier, image, view=view)
-            looked_at = _unattacked(classifier, subject)
+            subject = Subject.of(classifier, image, view=view, change=removal)
+            looked_at = _unattacked(classifier, subject, label)
         except Exception as error:  # noqa: BLE001 (the caller decides what it means)
             measured.append(error)
             continue
@@ -86,7 +92,7 @@ def measure(
     return measured
 
 
-def _unattacked(classifier: Classifier, subject: Subject) -> Measured:
+def _unattacked(classifier: Classifier, subject: Subject, label: int) -> Measured:
     predicted = subject.predicted
     return Measured(
         predicted,
@@ -95,4 +101,5 @@ def _unattacked(classifier: Classifier, subject: Subject) -> Measured:
         embedding(classifier, subject),
         covariates(subject),
         perceptual_hash(subject),
+        subject.margin(label),
     )

@@ -1,6 +1,7 @@
 """A packed model in memory: the torch network that can be differentiated and the ONNX network that serves."""
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
@@ -170,20 +171,27 @@ class Classifier:
         bank = v1.Bank.FromString(contents.get(BANK, b""))
         return cls(model, network, OnnxServing(contents[ONNX], where), where, sizes, bank, references)
 
-    def see(self, image: bytes, *, view: bool = False) -> tuple[Tensor, v1.View]:
+    def see(
+        self, image: bytes, *, view: bool = False, change: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, v1.View]:
         """An encoded picture as the network gets it: [3, crop, crop] in [0, 1], and where in the picture that lies.
 
         Args:
             image: The encoded picture.
             view: Whether it is the view itself: crop x crop pixels, which are neither resized nor cropped.
+            change: What is done to the decoded picture, see `decode`, before it is resized and cropped; None for
+                nothing.
 
         Raises:
             PictureError: It cannot be decoded, or it is to be the view and has another size.
         """
         preprocessing = self.model.preprocessing
+        picture = decode(image)
+        if change is not None:
+            picture = change(picture)
         if view:
-            return as_view(decode(image), preprocessing.crop)
-        return preprocess(decode(image), preprocessing.resize, preprocessing.crop)
+            return as_view(picture, preprocessing.crop)
+        return preprocess(picture, preprocessing.resize, preprocessing.crop)
 
     def look(self, pictures: Tensor) -> Served:
         """Logits and feature maps of the serving network for pictures [N, 3, crop, crop] in [0, 1]."""

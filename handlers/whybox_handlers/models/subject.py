@@ -1,5 +1,6 @@
 """A picture with the answer of the serving network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,19 +39,27 @@ class Subject:
             raise FailedPreconditionError("the model's output is not finite for this picture", reason=NOT_FINITE)
 
     @classmethod
-    def of(cls, classifier: Classifier, image: bytes, *, view: bool = False) -> Self:
+    def of(
+        cls,
+        classifier: Classifier,
+        image: bytes,
+        *,
+        view: bool = False,
+        change: Callable[[Tensor], Tensor] | None = None,
+    ) -> Self:
         """An encoded picture, looked at alone: its logits do not depend on neighbours.
 
         Args:
             classifier: The model.
             image: The encoded picture.
             view: Whether it is the view itself; see `Classifier.see`.
+            change: What is done to the decoded picture; see `Classifier.see`.
 
         Raises:
             PictureError: It cannot be decoded, or it is to be the view and has another size.
             FailedPreconditionError: A logit is not finite.
         """
-        picture, box = classifier.see(image, view=view)
+        picture, box = classifier.see(image, view=view, change=change)
         return cls(picture, box, *classifier.look(picture[None]).row(0))
 
     @property
@@ -62,6 +71,11 @@ class Subject:
     def predicted(self) -> int:
         """The class that comes first in `order`."""
         return predicted_class(self.logits)
+
+    def margin(self, index: int) -> float:
+        """The logit of a class minus the largest one of the others."""
+        others = torch.cat([self.logits[:index], self.logits[index + 1 :]])
+        return float(self.logits[index] - others.max())
 
     @property
     def order(self) -> list[int]:

@@ -30,6 +30,7 @@ from torch.nn.functional import interpolate
 
 from whybox.v1.errors import PictureError, PictureTooLargeError
 from whybox.v1.prediction_pb2 import View
+from whybox.v1.views import placement, view_of
 from whybox_handlers.pictures.formats import canvas_of, format_of
 from whybox_handlers.pictures.levels import LEVELS
 from whybox_handlers.pictures.metadata import without_metadata
@@ -118,22 +119,12 @@ def preprocess(picture: torch.Tensor, resize: int, crop: int) -> tuple[torch.Ten
     if not 1 <= crop <= resize:
         raise ValueError(f"crop must be between 1 and resize ({resize}), not {crop}")
     height, width = picture.shape[-2:]
-    short = min(height, width)
-    rows, columns = height * resize // short, width * resize // short
-    top, left = round((rows - crop) / 2), round((columns - crop) / 2)
+    rows, columns, top, left = placement(width, height, resize, crop)
     resized = interpolate(picture[None], size=(rows, columns), mode="bicubic", antialias=True)[0]
     seen = resized[:, top : top + crop, left : left + crop].to(torch.float32, memory_format=torch.contiguous_format)
     # Bicubic interpolation overshoots at edges; 8-bit pictures are already clamped by rounding.
     seen = seen.div_(LEVELS) if picture.dtype == torch.uint8 else seen.clamp(0, 1)
-    view = View(
-        picture_width=width,
-        picture_height=height,
-        left=left * width / columns,
-        top=top * height / rows,
-        width=crop * width / columns,
-        height=crop * height / rows,
-    )
-    return seen, view
+    return seen, view_of(width, height, resize, crop)
 
 
 def as_view(picture: torch.Tensor, crop: int) -> tuple[torch.Tensor, View]:

@@ -295,6 +295,13 @@ def audit(
             "--no-thumbnails", help="Put no small copies of pictures into audit.html, for example if they show people."
         ),
     ] = False,
+    removal: Annotated[
+        Literal["blur", "fill"],
+        typer.Option(
+            help="How the boxes of a flagged attribute are removed to see what becomes of the answers: blurred, or"
+            " filled with the mean colour."
+        ),
+    ] = "blur",
     limit: Limit = None,
     save: Save = None,
     workers: Workers = None,
@@ -321,7 +328,8 @@ def audit(
 
     An empty cell or "unknown" is a value of its own and is never tested. Columns with a meaning of their own: split
     (two parts: one finds, the other confirms), trained_on, and NAME_box or box (where the attribute is: left top right
-    bottom in pixels, ; between boxes).
+    bottom in pixels, ; between boxes). The boxes of a flagged attribute are removed from at most 50 pictures, and the
+    answers are compared with those without random regions of equal area.
 
     The command writes audit.html (the report, one file that needs no network), audit.json (manifest and findings) and
     audit.parquet (a row per picture). After an interrupt the same command continues where it stopped; other attributes,
@@ -392,7 +400,17 @@ def audit(
                 calibration_folder=calibration_folder,
             )
         rounds = RoundOptions(repeat=not no_repeat, agreement=agreement)
-        asked = AuditOptions(source, predictions, choice, criticism, confirm, save, not no_thumbnails, rounds)
+        asked = AuditOptions(
+            source,
+            predictions,
+            choice,
+            criticism,
+            confirm,
+            save,
+            thumbnails=not no_thumbnails,
+            rounds=rounds,
+            removal=removal,
+        )
         findings = run_audit(asked, out, err)
     if fail_on is not None and any(flag.state == fail_on for flag in findings.flags):
         raise typer.Exit(_FLAGGED)

@@ -7,8 +7,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from whybox import v1
-from whybox.v1.errors import InternalError, error_from_status
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import InternalError, as_whybox_error, error_from_status
 from whybox_server.gateway.deadlines import Deadline
 from whybox_server.gateway.pools import Backend, PoolKind
 

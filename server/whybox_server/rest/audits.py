@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from whybox import v1
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import as_whybox_error
 from whybox.v1.vocabulary import AUDIT_FORMATS
 from whybox_server.gateway.core import Gateway
 from whybox_server.rest.accept import JSON, accepts, preferred

@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whybox.v1.errors import WhyboxError
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import WhyboxError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response

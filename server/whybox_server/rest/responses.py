@@ -12,8 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from whybox.v1.errors import CancelledError
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import CancelledError, as_whybox_error
 from whybox_server.rest.problems import problem
 
 NDJSON = "application/x-ndjson"

@@ -13,8 +13,7 @@ from grpc_status import rpc_status
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
-from whybox.v1.errors import InvalidRequestError
-from whybox.v1.failures import as_whybox_error
+from whybox.v1.errors import InvalidRequestError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
 from whybox_server.gateway.audits import PIECE_BYTES

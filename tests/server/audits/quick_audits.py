@@ -3,8 +3,9 @@
 What is made of a picture depends on the first line of its text: "unreadable" and "wrong" are what they say, "failed"
 fails unless MENDED is in the environment, and any other is predicted right, at a distance made up of its hash. It is a
 tenth as large if the text begins with "near", and below 12 evaluations also if it begins with "faint". "brittle" fails
-from 12 evaluations on, which otherwise find a tenth less; i_fgsm finds two to three times as much. Without an attack
-there are logits of the two classes, made of the hash too. Each picture takes MOMENT seconds.
+from 12 evaluations on, which otherwise find a tenth less; i_fgsm finds two to three times as much. A changed picture
+differs from the whole one in its margin alone. Without an attack there are logits of the two classes, made of the hash
+too. Each picture takes MOMENT seconds.
 """
 
 import hashlib
@@ -43,24 +44,25 @@ def _record(picture: Labelled, text: str, options: v1.RobustnessOptions | None) 
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.partition("\n")[0]
     if text == "unreadable":
-        return Record(picture.file, digest, picture.label, None, error="damaged")
+        return Record(picture.key, digest, picture.label, None, error="damaged")
     small = options is None or int(options.budget) < 12
     if (text == "failed" and "MENDED" not in os.environ) or (text == "brittle" and not small):
-        return Record(picture.file, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
+        return Record(picture.key, digest, picture.label, None, error="ValueError: bad", traceback="line 1")
     looks: dict[str, Any] = {
+        "margin": int(hashlib.sha256(picture.key.encode()).hexdigest()[:4], 16) / 2**16,
         "confidence": 0.5 + int(digest[4:8], 16) / 2**17,
         "covariates": {name: float(len(text) + place) for place, name in enumerate(INTRINSIC)},
         "perceptual_hash": digest[:16],
         "embedding": struct.pack("<2f", 1 + int(digest[:2], 16), 1 + int(digest[2:4], 16)),
     }
     if text == "wrong":
-        return Record(picture.file, digest, picture.label, 1 - picture.label, **looks)
+        return Record(picture.key, digest, picture.label, 1 - picture.label, **looks)
     near = text.startswith("near") or (text.startswith("faint") and small)
     distance = (1 + int(digest[:4], 16)) / 2**16 / (10 if near else 1) * (1 if small else 0.9)
     if options is not None and options.attack == "i_fgsm":
         distance *= 2 + int(digest[8:12], 16) / 2**16
     outcome = Outcome("found", distance, 0.99 * distance, 1.0, None, 0, 2, 9, "evaluations", ())
-    return Record(picture.file, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
+    return Record(picture.key, digest, picture.label, picture.label, norms={"linf": outcome}, **looks)
 
 
 def _unattacked(record: Record) -> Record:

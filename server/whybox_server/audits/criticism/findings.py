@@ -26,6 +26,36 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """How far a measure changes without a region. The fields are those of the contract's `Shift`."""
+
+    what: str
+    unit: str
+    n: int
+    box: float
+    random: float
+    difference: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True)
+class CounterfactualCheck:
+    """What becomes of answers without boxes; it decides nothing. The fields are those of the contract's message."""
+
+    state: str
+    reason: str = ""
+    removal: str = ""
+    pictures: int = 0
+    regions: int = 0
+    outside: int = 0
+    without_room: int = 0
+    overlapping: int = 0
+    shifts: tuple[Shift, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Flag:
     """The finding on one question. The fields are those of the contract's `BiasFlag`, which describes them."""
 
@@ -63,6 +93,7 @@ class Flag:
     reasons: tuple[str, ...] = ()
     audit_id: str = ""
     message: str = ""
+    counterfactual: CounterfactualCheck | None = None
 
 
 @dataclass(frozen=True)

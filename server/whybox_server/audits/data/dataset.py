@@ -34,6 +34,11 @@ class Labelled:
     file: str
     label: int
 
+    @property
+    def key(self) -> str:
+        """The name of its record in a journal."""
+        return self.file
+
 
 class Row(NamedTuple):
     """A picture with all that the table says about it.

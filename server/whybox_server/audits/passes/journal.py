@@ -29,7 +29,7 @@ _TABLES = """
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE pictures (
     file TEXT PRIMARY KEY, sha256 TEXT NOT NULL, label INTEGER NOT NULL, predicted INTEGER, confidence REAL,
-    norms TEXT NOT NULL, covariates TEXT NOT NULL, perceptual_hash TEXT NOT NULL, error TEXT NOT NULL,
+    margin REAL, norms TEXT NOT NULL, covariates TEXT NOT NULL, perceptual_hash TEXT NOT NULL, error TEXT NOT NULL,
     traceback TEXT NOT NULL, embedding BLOB NOT NULL, logits BLOB NOT NULL
 );
 """
@@ -76,11 +76,13 @@ class Record:
     """The measurement of one picture.
 
     Attributes:
-        file: Path of the picture below the folder of the data set.
+        file: Path of the picture below the folder of the data set; for a changed picture see `Changed.key`.
         sha256: SHA-256 of the picture's bytes, in hexadecimal; "" for a prediction that a table gives.
         label: Index of the correct class.
         predicted: Index of the predicted class; None if there is an error.
         confidence: Softmax probability of that class, 0 to 1; None if there is an error, or if no table gives it.
+        margin: Logit of the correct class minus the largest other one; None if there is an error, or for a prediction
+            that a table gives.
         norms: The result of the attack in each norm; empty if the prediction is wrong.
         covariates: The values of `INTRINSIC`, by name; empty if there is an error.
         perceptual_hash: 16 hexadecimal digits; "" if there is an error.
@@ -104,6 +106,7 @@ class Record:
     logits: bytes = b""
     error: str = ""
     traceback: str = ""
+    margin: float | None = None
 
     @property
     def measured(self) -> bool:
@@ -194,7 +197,7 @@ class Journal:
             KeyError: There is none.
         """
         columns = "file, sha256, label, predicted, confidence, norms, covariates, perceptual_hash, embedding, logits"
-        row = self._row(f"{columns}, error, traceback", file)
+        row = self._row(f"{columns}, error, traceback, margin", file)
         if row is None:
             raise KeyError(file)
         name, sha256, label, predicted, confidence, norms, covariates, *others = row
@@ -289,7 +292,8 @@ _REMEDY = "start over with --fresh, or give another --save"
 def _row_of(record: Record) -> tuple[Any, ...]:
     norms = json.dumps({norm: asdict(outcome) for norm, outcome in record.norms.items()})
     return (
-        *(record.file, record.sha256, record.label, record.predicted, record.confidence, norms),
+        *(record.file, record.sha256, record.label, record.predicted, record.confidence),
+        *(record.margin, norms),
         *(json.dumps(dict(record.covariates)), record.perceptual_hash, record.error, record.traceback),
         *(record.embedding, record.logits),
     )

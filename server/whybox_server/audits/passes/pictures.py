@@ -68,8 +68,9 @@ def write_pictures(
 
     `label` and `predicted` are indices of classes, with their names beside them. `group` is the same for
     near-duplicates of a class; `counted` is false for a file that is the same as an earlier one. `embedding` holds the
-    features before the network's last layer. Fields of the attack begin with their norm, and are null where the
-    prediction is wrong. The columns of the caller's table are there as text, with `PREFIX`.
+    features before the network's last layer. `margin` is the logit of the correct class minus the largest other
+    one. Fields of the attack begin with their norm, and are null where the prediction is wrong. The columns of the
+    caller's table are there as text, with `PREFIX`.
 
     Args:
         path: The file to write; a file that is there is replaced once the new one is whole.
@@ -90,6 +91,7 @@ def write_pictures(
             ("predicted_name", pa.string()),
             ("right", pa.bool_()),
             ("confidence", pa.float64()),
+            ("margin", pa.float64()),
             ("group", pa.int64()),
             ("counted", pa.bool_()),
             *((name, pa.float64()) for name in INTRINSIC),
@@ -137,6 +139,7 @@ def _row(picture: Audited, labels: Sequence[str], norms: Sequence[str], columns:
         "predicted_name": None if predicted is None else labels[predicted],
         "right": record.right,
         "confidence": record.confidence,
+        "margin": record.margin,
         "group": picture.group,
         "counted": picture.counted,
         "perceptual_hash": record.perceptual_hash or None,

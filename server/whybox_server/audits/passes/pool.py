@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
-from whybox_server.audits.data.dataset import Labelled, Listed
+from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes.journal import Journal, Record
 from whybox_server.audits.passes.workers import Work, end_with_parent, measure_batch
 
@@ -24,6 +25,16 @@ _POLL_SECONDS = 0.2
 # The audit gives up when the attack fails on this many pictures before it succeeds on one.
 _MAX_FAILURES_AT_START = 5
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Pictures(Protocol):
+    """What a pass measures."""
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+
+    def pictures(self) -> Iterator[Labelled]:
+        """The pictures, in the same order each time; their keys are different."""
 
 
 class AuditError(Exception):
@@ -58,7 +69,7 @@ class Progress:
 
 
 def measure_pictures(
-    work: Work, data: Listed, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
+    work: Work, data: Pictures, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
 ) -> Progress:
     """Measures the pictures that the journal does not hold yet.
 
@@ -88,7 +99,7 @@ def measure_pictures(
         for picture in data.pictures():
             record = _kept(work, journal, picture)
             if record is None:
-                journal.forget(picture.file)
+                journal.forget(picture.key)
                 continue
             kept += 1
             attempts.note(record)
@@ -96,7 +107,7 @@ def measure_pictures(
             stop.check()
         done = kept
         report(Progress(done, total, kept), ())
-        todo = (picture for picture in data.pictures() if picture.file not in journal)
+        todo = (picture for picture in data.pictures() if picture.key not in journal)
         with closing(_measured(work, todo, total - kept, workers, stop)) as measured:
             for records in measured:
                 journal.append(records)
@@ -111,9 +122,9 @@ def measure_pictures(
 
 def _kept(work: Work, journal: Journal, picture: Labelled) -> Record | None:
     """The record of an earlier run, unless the picture or its label has changed since or the attack failed on it."""
-    if picture.file not in journal:
+    if picture.key not in journal:
         return None
-    record = journal[picture.file]
+    record = journal[picture.key]
     if record.failed or record.label != picture.label:
         return None
     digest = hashlib.sha256((work.folder / picture.file).read_bytes()).hexdigest()

@@ -14,10 +14,10 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
-from whybox_server.audits.data.dataset import Choice, DataSet, Listed
+from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.journal import JOURNAL, Journal
-from whybox_server.audits.passes.pool import AuditError, measure_pictures
+from whybox_server.audits.passes.pool import AuditError, Pictures, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.workers import Work
 from whybox_server.validation.robustness import check_possible, fill_robustness
@@ -147,7 +147,7 @@ def measure(
     asked: PassOptions,
     archive: Path,
     options: v1.RobustnessOptions | None,
-    data: Listed,
+    data: Pictures,
     journal: Journal,
     err: Console,
     title: str = "",

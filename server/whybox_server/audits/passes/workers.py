@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, PictureError
 from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes.changed import Changed
 from whybox_server.audits.passes.journal import Outcome, Record
 
 if TYPE_CHECKING:
@@ -69,11 +70,17 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
         OSError: A picture cannot be read.
     """
     from whybox_handlers.audits.measuring import measure
+    from whybox_handlers.audits.removal import Removal
 
     options = None if work.options is None else v1.RobustnessOptions.FromString(work.options)
     images = [(work.folder / picture.file).read_bytes() for picture in pictures]
     labels = [picture.label for picture in pictures]
-    outcomes = measure(_classifier(work.archive, work.device), images, labels, options, work.seed, view=work.view)
+    removals = [
+        Removal(picture.region, picture.seen, picture.removal) if isinstance(picture, Changed) else None
+        for picture in pictures
+    ]
+    classifier = _classifier(work.archive, work.device)
+    outcomes = measure(classifier, images, labels, options, work.seed, view=work.view, removals=removals)
     return [_record(work, *each) for each in zip(pictures, images, outcomes, strict=True)]
 
 
@@ -97,17 +104,18 @@ def _classifier(archive: Path, device: str) -> "Classifier":
 def _record(work: Work, picture: Labelled, image: bytes, measured: "Measured | Exception") -> Record:
     digest = hashlib.sha256(image).hexdigest()
     if isinstance(measured, PictureError):
-        return Record(picture.file, digest, picture.label, None, error=measured.message)
+        return Record(picture.key, digest, picture.label, None, error=measured.message)
     if isinstance(measured, Exception):
         where = "".join(traceback.format_exception(measured))
         error = f"{type(measured).__name__}: {measured}"
-        return Record(picture.file, digest, picture.label, None, error=error, traceback=where)
+        return Record(picture.key, digest, picture.label, None, error=error, traceback=where)
     return Record(
-        file=picture.file,
+        file=picture.key,
         sha256=digest,
         label=picture.label,
         predicted=measured.predicted,
         confidence=measured.confidence,
+        margin=measured.margin,
         norms={distance.norm: _outcome(distance) for distance in measured.distances},
         covariates=measured.covariates,
         perceptual_hash=f"{measured.perceptual_hash:016x}",

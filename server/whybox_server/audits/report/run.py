@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from whybox_server.audits.calibration.run import SCORES, Calibrated, calibrate, calibrating
+from whybox_server.audits.counterfactual.check import with_checks
+from whybox_server.audits.counterfactual.plan import CheckOptions, Removal
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
@@ -46,6 +48,7 @@ class AuditOptions:
         save: Folder for the results; None for `audit-MODEL`, or `audit-TABLE`.
         thumbnails: Whether the page shows small copies of pictures.
         rounds: What is measured once the findings are known.
+        removal: How a flagged attribute is removed from pictures with boxes, "blur" or "fill"; see `with_checks`.
     """
 
     source: PassOptions | None
@@ -56,6 +59,7 @@ class AuditOptions:
     save: Path | None
     thumbnails: bool = True
     rounds: RoundOptions = field(default_factory=RoundOptions)
+    removal: Removal = "blur"
 
 
 class _Source(NamedTuple):
@@ -96,6 +100,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         settings = {
             **source.settings,
             "choice": asdict(replace(asked.choice, intrinsic=(), roles=())),
+            "removal": asked.removal,
             "confirm": None if asked.confirm is None else digest_of(asked.confirm / PICTURES),
             "calibration": None if calibrated is None else calibrated.sha256,
             **plan,
@@ -116,7 +121,8 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         rounds = Rounds(findings)
         if source.done is not None:
             rounds = measure_rounds(source.done, copies, measurements, findings, options, plan, err)
-            findings = rounds.findings
+        checking = CheckOptions(asked.removal, options.primary_norm, options.seed)
+        findings = with_checks(rounds.findings, measurements, source.done, checking, err)
         numbers = counts(source.data, copies, missing)
         intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
         columns = column_entries(source.data.columns, intrinsic, findings)
@@ -158,13 +164,11 @@ def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
             save = asked.save or Path(f"{_PREFIX}-{asked.predictions.stem}")
             save.mkdir(parents=True, exist_ok=True)
             settings = {"predictions": digest_of(asked.predictions)}
-            yield _Source(found.data, found.journal, found.labels, (), settings, save)
+            yield _Source(found.data, found.journal, found.labels, (), settings, save, None)
     elif asked.source is not None:
         with measured(asked.source, _PREFIX, err) as done:
-            yield _Source(
-                *(done.data, done.journal, done.model.labels, tuple(done.options.norms), done.settings, done.save),
-                done=done,
-            )
+            norms = tuple(done.options.norms)
+            yield _Source(done.data, done.journal, done.model.labels, norms, done.settings, done.save, done)
     else:
         raise ValueError("an audit needs pictures or predictions")
 

@@ -48,6 +48,7 @@ def bias_sizes(request: v1.AnalyzeRequest, served: Served, others: Sequence[Serv
             repeats=0,
             notes=0,
             reasons=0,
+            counterfactual=0,
         )
         for attribute in request.bias.attributes or [""]
     ]

@@ -25,8 +25,8 @@ FOUND = v1.Distance(norm="linf", state="found", distance=0.5, unflipped_distance
 LOOKS = {"width": 9.0}
 LOGITS = torch.tensor([1.5, 0.25])
 MEASURED = {
-    "right": handlers.Measured(3, LOGITS, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, (FOUND,)),
-    "wrong": handlers.Measured(4, LOGITS, 0.5, None, LOOKS, 2**63),
+    "right": handlers.Measured(3, LOGITS, 0.75, torch.tensor([0.5, -2.0]), LOOKS, 255, 1.5, (FOUND,)),
+    "wrong": handlers.Measured(4, LOGITS, 0.5, None, LOOKS, 2**63, -0.5),
     "unreadable": PictureError("damaged"),
     "failed": raised(),
 }

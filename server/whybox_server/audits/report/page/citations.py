@@ -12,6 +12,7 @@ NONE = "\N{EN DASH}"
 FORMATS: Mapping[str, Callable[[float], str]] = {
     "count": lambda value: f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
     "signed": lambda value: f"{value:+.2f}",
+    "small": lambda value: f"{value:+.2g}",
     "short": lambda value: f"{value:.2g}",
     "plain": lambda value: f"{value:g}",
     "size": lambda value: f"{value:.3g}",

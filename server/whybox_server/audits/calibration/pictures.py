@@ -67,7 +67,7 @@ def divided(data: DataSet, journal: Journal, audited: Iterable[Fingerprint], see
         audited: What tells the audited pictures.
         seed: Seed of the division.
     """
-    rows = list(data.rows())
+    rows = sorted(data.rows(), key=lambda row: row.file)
     prints = [journal.fingerprint(row.file) for row in rows]
     place = data.place("split")
     reasons = _reasons([row.label for row in rows], prints, audited)

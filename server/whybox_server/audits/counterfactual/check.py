@@ -19,6 +19,8 @@ from whybox_server.audits.passes.run import Pass, measure
 FOLDER = "counterfactual"
 """Name of the folder, beside the results of the audit, with the journal of the changed pictures."""
 
+_TITLE = "counterfactual check"
+
 CHECKED, NOT_CHECKED = "checked", "not_checked"
 """The states of a check."""
 
@@ -68,10 +70,12 @@ def _measured(done: Pass, changed: Sequence[Changed], options: CheckOptions, err
     attack = type(done.options)()
     attack.CopyFrom(done.options)
     attack.norms[:] = [options.norm]
+    files = len({each.file for each in changed})
+    err.print(f"{_TITLE}: {len(pictures)} changed versions of {files} pictures", soft_wrap=True)
     folder = done.save / FOLDER
     folder.mkdir(exist_ok=True)
     with Journal(folder / JOURNAL, done.settings, fresh=done.asked.fresh) as journal:
-        measure(done.asked, done.archive, attack, pictures, journal, err, "counterfactual check")
+        measure(done.asked, done.archive, attack, pictures, journal, err, _TITLE)
         return {each.key: journal[each.key] for each in pictures.pictures()}
 
 

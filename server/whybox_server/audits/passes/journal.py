@@ -216,7 +216,7 @@ class Journal:
         """Writes records at once, so that they are kept however the process ends; all of them or none."""
         with self._understood(), self._transaction():
             self._database.executemany(
-                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, records)
             )
 
     def forget(self, file: str) -> None:

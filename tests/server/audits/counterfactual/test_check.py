@@ -171,5 +171,5 @@ def test_killed_in_the_check_and_resumed_it_finds_the_same(audit: Audit, store: 
         patch.setattr("whybox_server.audits.passes.pool._measured", quick_audits.measured_here)
         said = audit.run(corner)
         undisturbed.run(corner)
-    assert f"{begun} of {kept(folder)} were measured by an earlier run" in said
+    assert f"{begun} of {kept(folder)} pictures were measured by an earlier run" in said
     assert audit.manifest() == undisturbed.manifest()

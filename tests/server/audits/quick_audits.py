@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.passes import pool
+from whybox_server.audits.passes import processes, ray_engine
 from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
@@ -52,5 +52,8 @@ def _record(picture: Labelled, text: str) -> Record:
 
 if __name__ == "__main__":
     # Pickled by its name, which is that of this file also in the processes that measure.
-    with patch.object(pool, "measure_batch", measure_batch):
+    with (
+        patch.object(processes, "measure_batch", measure_batch),
+        patch.object(ray_engine, "measure_batch", measure_batch),
+    ):
         app()

@@ -81,7 +81,7 @@ def measured_by_ray(
     # Workers have another working directory.
     work = work.absolute()
     with _connected(workers, address) as ray:
-        number = min(workers or _available(work.device), -(-number // size))
+        number = min(workers or _available(ray, work.device), -(-number // size))
         begun = _Begun(libraries(), _digest(work.archive))
         waiting = iter(pictures)
         batches = iter(lambda: list(islice(waiting, size)), [])
@@ -196,14 +196,12 @@ def _explained(error: Exception) -> str:
     return f"Ray failed with {lines[-1]}; {remedy}"
 
 
-def _available(device: str) -> int:
+def _available(ray: Any, device: str) -> int:
     """The number of cores or GPUs that Ray has.
 
     Raises:
         AuditError: There are none.
     """
-    import ray
-
     kind = "GPU" if device == "cuda" else "CPU"
     number = int(ray.cluster_resources().get(kind, 0))
     if not number:

@@ -14,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import pyarrow as pa
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes.errors import AuditError
 from whybox_server.audits.passes.journal import Record
+from whybox_server.audits.passes.leftovers import cleared
 from whybox_server.audits.passes.signals import Stop, handlers_kept
 from whybox_server.audits.passes.workers import BATCH_SIZE, Work, libraries, measure_batch
 
@@ -40,7 +41,7 @@ _ADDRESS_SECONDS = 10
 # Batches hold names and records. Ray's least is 75 MiB.
 _OBJECT_STORE_BYTES = 100 * 2**20
 # Linux allows 107 bytes for the path of a socket, and Ray appends up to 70 to its folder.
-_LONGEST_FOLDER = 30
+_LONGEST_FOLDER = 25
 
 _LOCAL_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -104,14 +105,10 @@ def _measured(
     """The outcome of each batch, in any order; see `_Measurer`."""
     import ray.data
 
-    tables = [
-        pa.table({"file": [picture.file for picture in batch], "label": [picture.label for picture in batch]})
-        for batch in batches
-    ]
     with warnings.catch_warnings():
         # Ray warns that `max_restarts` and `max_task_retries` will get other names in 2.64.
         warnings.simplefilter("ignore", DeprecationWarning)
-        outcomes = ray.data.from_arrow(tables).map_batches(
+        outcomes = ray.data.from_arrow([_table(batch) for batch in batches]).map_batches(
             _Measurer,
             fn_constructor_kwargs={"work": work, "measure": measure_batch, "begun": begun},
             batch_size=None,
@@ -123,6 +120,11 @@ def _measured(
             max_task_retries=_RESTARTS,
         )
     return iter(outcomes.iter_rows())
+
+
+def _table(batch: Sequence[Labelled]) -> pa.Table:
+    """Columns `file` and `label`."""
+    return pa.Table.from_pylist([asdict(picture) for picture in batch])
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ def _connected(workers: int | None, address: str | None) -> Iterator[Any]:
     Raises:
         AuditError: Ray is not installed, or does not start or connect.
     """
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=_short_folder(), ignore_cleanup_errors=True) as folder:
+    folder = tempfile.mkdtemp(prefix="ray-", dir=_short_folder())
+    with cleared(folder):
         # The log is a file of this process: Ray's own starts later.
         with handlers_kept(), _terminal_spared(Path(folder) / "driver.log"):
             ray = _imported(local=address is None)

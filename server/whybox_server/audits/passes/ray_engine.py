@@ -194,7 +194,7 @@ def _explained(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if "died" in lines[0]:
         fault = f"a worker of Ray died, and again on {_RESTARTS} more attempts; memory may have run out"
-        return f"{fault}: {remedy} (Ray says: {lines[-1]})"
+        return f"{fault}: {remedy}"
     return f"Ray failed with {lines[-1]}; {remedy}"
 
 
@@ -257,6 +257,8 @@ def _connected(workers: int | None, address: str | None) -> Iterator[Any]:
                 ray.shutdown()
                 where = "start" if address is None else f"connect to --ray-address {address}"
                 raise AuditError(f"Ray cannot {where}: {str(error).strip() or type(error).__name__}") from error
+        # Ray prints errors of workers, which this engine reports.
+        ray._private.ray_logging.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
         try:
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
@@ -269,17 +271,15 @@ def _imported(*, local: bool) -> Any:
     """Ray, with settings that it reads while it is imported."""
     os.environ.update(_QUIET_SETTINGS)
     if local:
-        # Ray would keep a token in the home folder.
-        os.environ.update(_LOCAL_SETTINGS, RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.update(_LOCAL_SETTINGS)
+        # Ray would make a token in the home folder. It reads this one only once.
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray.data
-        from ray._private.ray_logging import global_worker_stdstream_dispatcher
     except ImportError as error:
         message = f"--engine ray needs Ray ({error}); install it with: pip install 'whybox[server,ray]'"
         raise AuditError(message) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # Ray prints errors of workers, which this engine reports.
-    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
     return ray
 
 

@@ -54,6 +54,7 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanat
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/audits.py
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py

@@ -47,7 +47,7 @@ def stopped(arguments: Sequence[str], number: signal.Signals, when: Callable[[],
             assert process.wait(10) == -signal.SIGKILL
         else:  # as a terminal does it: to all of them
             os.killpg(process.pid, number)
-            assert process.wait(10) == 128 + number
+            assert process.wait(60) == 128 + number
         _wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
         stderr.seek(0)
         return stderr.read()

@@ -257,8 +257,6 @@ def _connected(workers: int | None, address: str | None) -> Iterator[Any]:
                 ray.shutdown()
                 where = "start" if address is None else f"connect to --ray-address {address}"
                 raise AuditError(f"Ray cannot {where}: {str(error).strip() or type(error).__name__}") from error
-        # Ray prints errors of workers, which this engine reports.
-        ray._private.ray_logging.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
         try:
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
@@ -280,6 +278,8 @@ def _imported(*, local: bool) -> Any:
         message = f"--engine ray needs Ray ({error}); install it with: pip install 'whybox[server,ray]'"
         raise AuditError(message) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # Ray prints the errors of its workers, which this engine reports, and has no option against it.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     return ray
 
 

@@ -18,12 +18,13 @@ from server.audits.stopping import kept, stopped
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import ray_engine
 from whybox_server.audits.passes.errors import AuditError
-from whybox_server.audits.passes.leftovers import MARK
 from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
 TEXTS = ["unreadable", "wrong", "failed", *(f"picture {number}" for number in range(9))]
 RAY = ["--engine", "ray"]
+# An environment variable that all processes of a command inherit.
+STARTED_BY = "STARTED_BY"
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +48,18 @@ def finished(arguments: Sequence[str], **environment: str) -> subprocess.Complet
         text=True,
         check=False,
         timeout=300,
-        env=os.environ | environment,
+        env=os.environ | environment | {STARTED_BY: str(os.getpid())},
     )
     assert of_ray() == []
     return done
 
 
 def of_ray() -> list[psutil.Process]:
-    """The processes that a Ray of this test process's commands has left."""
+    """The processes that the commands of this test process have left."""
     left = []
     for process in psutil.process_iter():
         try:
-            if MARK in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(STARTED_BY) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
                 left.append(process)
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue

@@ -21,7 +21,7 @@ from whybox_server.audits.passes.errors import AuditError
 from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
 
-TEXTS = ["unreadable", "wrong", "failed", *(f"picture {number}" for number in range(9))]
+TEXTS = ["unreadable", "wrong", "failed", *(f"picture {10**number}" for number in range(9))]
 RAY = ["--engine", "ray"]
 # An environment variable that all processes of a command inherit.
 STARTED_BY = "STARTED_BY"
@@ -100,7 +100,7 @@ def test_interrupted(data: Path, store: Path, tmp_path: Path) -> None:
 
 
 def test_a_picture_that_always_kills_its_worker_ends_the_audit(data: Path, store: Path, tmp_path: Path) -> None:
-    done = finished(arguments(data, store, tmp_path, *RAY), FATAL="picture 5")
+    done = finished(arguments(data, store, tmp_path, *RAY), FATAL="picture 1000")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith(

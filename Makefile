@@ -55,6 +55,7 @@ bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanat
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
 	$(BIN)/python tests/bench/references.py
+	$(BIN)/python tests/bench/audits.py
 
 bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, false positives, and other criteria beside them
 	$(BIN)/whybox-server pack $(DEFAULT_SPEC)

@@ -28,7 +28,9 @@ from whybox_server.audits.criticism.verdicts import FLAGGED
 from whybox_server.audits.data.dataset import Choice
 from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES
+from whybox_server.audits.passes.pool import Workers
 from whybox_server.audits.passes.run import PassOptions
+from whybox_server.audits.report.rounds import RoundOptions
 from whybox_server.audits.report.run import AuditOptions, run_audit
 
 CLASSES = {
@@ -196,13 +198,15 @@ def _measured(
         budget="fast",
         attack="",
         save=folder / "audit",
-        workers=workers,
+        workers=Workers(number=workers),
         device="cpu",
         seed=0,
         view=True,
         fresh=False,
     )
-    asked = AuditOptions(source, None, Choice(), CriticismOptions(), None, None, thumbnails=False)
+    asked = AuditOptions(
+        source, None, Choice(), CriticismOptions(), None, None, thumbnails=False, rounds=RoundOptions(repeat=False)
+    )
     run_audit(asked, Console(quiet=True), console)
     found = PictureTable(folder / "audit" / PICTURES, [_COLUMN]).everything()
     places = {file: place for place, file in enumerate(found.files)}

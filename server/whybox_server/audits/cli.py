@@ -1,13 +1,12 @@
 """The commands that measure data sets: their options, their errors and their exit status."""
 
 import json
-import os
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -16,14 +15,13 @@ from whybox.v1.errors import WhyboxError
 from whybox_server.archives import ArchiveError
 from whybox_server.settings import SettingsError, read_settings
 
+if TYPE_CHECKING:
+    from whybox_server.audits.passes import pool
+
 # The options that stand for fields of a request.
 _OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
 _FLAGGED = 3
 _INTERRUPTED = 128  # plus the number of the signal, as in shells
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _message(error: Exception) -> str:
@@ -91,10 +89,26 @@ Limit = Annotated[
     typer.Option(min=1, help="Measure at most N pictures, drawn at random; a later run can raise N.", metavar="N"),
 ]
 Save = Annotated[Path | None, typer.Option(help="Folder for the results. Default: COMMAND-MODEL.", metavar="DIR")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one per core.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of workers. Default: one per core.")]
+Engine = Annotated[
+    Literal["processes", "ray"],
+    typer.Option(
+        help="What runs the workers: processes of this machine, or Ray Data (extra ray), which also runs them on a"
+        " cluster. The results are the same."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of a Ray cluster; the command runs on one of its machines. Each machine needs Whybox, and the"
+        " pictures and the model at the same paths, as on a shared file system. Default: --engine ray starts Ray on"
+        " this machine, and ends it afterwards.",
+        metavar="HOST:PORT",
+    ),
+]
 Device = Annotated[
     Literal["cpu", "cuda"],
-    typer.Option(help="Device to compute on; cuda uses one process and batches of 32 pictures."),
+    typer.Option(help="Device to compute on; cuda uses one process (Ray: one per GPU) and batches of 32 pictures."),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, help="Seed of the sample, of attacks that draw at random, and of the statistics.")
@@ -120,8 +134,8 @@ def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
     # Imported here: the serving process must not load libraries that draw.
     from whybox_server.audits.criticism.pictures import CriticismError
     from whybox_server.audits.data.errors import DataSetError
+    from whybox_server.audits.passes.errors import AuditError, InterruptedAuditError
     from whybox_server.audits.passes.journal import JournalError
-    from whybox_server.audits.passes.pool import AuditError, InterruptedAuditError
 
     faults = (ArchiveError, AuditError, CriticismError, DataSetError, JournalError, SettingsError, WhyboxError, OSError)
     try:
@@ -150,6 +164,8 @@ def robustness(
     limit: Limit = None,
     save: Save = None,
     workers: Workers = None,
+    engine: Engine = "processes",
+    ray_address: RayAddress = None,
     device: Device = "cpu",
     seed: Seed = 0,
     view: View = False,
@@ -184,7 +200,7 @@ def robustness(
             budget=budget,
             attack=attack,
             save=save,
-            workers=workers or _cores(),
+            workers=_workers(engine, workers, ray_address),
             device=device,
             seed=seed,
             view=view,
@@ -305,6 +321,8 @@ def audit(
     limit: Limit = None,
     save: Save = None,
     workers: Workers = None,
+    engine: Engine = "processes",
+    ray_address: RayAddress = None,
     device: Device = "cpu",
     seed: Seed = 0,
     view: View = False,
@@ -391,7 +409,7 @@ def audit(
                 budget=budget,
                 attack=attack,
                 save=save,
-                workers=workers or _cores(),
+                workers=_workers(engine, workers, ray_address),
                 device=device,
                 seed=seed,
                 view=view,
@@ -484,6 +502,16 @@ def audit_note(
             note = add_note(folder, manifest, flag, text, name, datetime.now(UTC).date().isoformat())
             write_notes(folder / PAGE, read_notes(folder))
         out.print(f"noted on flag {note.flag}, {note.question} ({note.state})", markup=False, soft_wrap=True)
+
+
+def _workers(engine: Literal["processes", "ray"], number: int | None, address: str | None) -> "pool.Workers":
+    """Who measures."""
+    from whybox_server.audits.passes import pool
+    from whybox_server.audits.passes.errors import AuditError
+
+    if address is not None and engine != "ray":
+        raise AuditError("--ray-address needs --engine ray")
+    return pool.Workers(engine, number, address)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ fails unless MENDED is in the environment, and any other is predicted right, at 
 tenth as large if the text begins with "near", and below 12 evaluations also if it begins with "faint". "brittle" fails
 from 12 evaluations on, which otherwise find a tenth less; i_fgsm finds two to three times as much. A changed picture
 differs from the whole one in its margin alone. Without an attack there are logits of the two classes, made of the hash
-too. Each picture takes MOMENT seconds.
+too. The text FATAL kills the process. Each picture takes MOMENT seconds.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ import numpy as np
 
 from whybox import v1
 from whybox_server.audits.data.dataset import Labelled
-from whybox_server.audits.passes import pool
+from whybox_server.audits.passes import processes, ray_engine
 from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.workers import Work
 from whybox_server.cli import app
@@ -43,6 +43,8 @@ def measured_here(work: Work, pictures: Iterable[Labelled], *_: object) -> Gener
 def _record(picture: Labelled, text: str, options: v1.RobustnessOptions | None) -> Record:
     digest = hashlib.sha256(text.encode()).hexdigest()
     text = text.partition("\n")[0]
+    if text == os.environ.get("FATAL"):
+        os._exit(1)
     if text == "unreadable":
         return Record(picture.key, digest, picture.label, None, error="damaged")
     small = options is None or int(options.budget) < 12
@@ -76,5 +78,8 @@ def _unattacked(record: Record) -> Record:
 
 if __name__ == "__main__":
     # Pickled by its name, which is that of this file also in the processes that measure.
-    with patch.object(pool, "measure_batch", measure_batch):
+    with (
+        patch.object(processes, "measure_batch", measure_batch),
+        patch.object(ray_engine, "measure_batch", measure_batch),
+    ):
         app()

@@ -27,7 +27,7 @@ def kept(save: Path) -> int:
     return 0
 
 
-def stopped(arguments: Sequence[str], number: signal.Signals, when: Callable[[], bool]) -> str:
+def stopped(arguments: Sequence[str], number: signal.Signals, when: Callable[[], object]) -> str:
     """Stops `quick_audits` at a moment, checks that no process is left, and returns its stderr."""
     with (
         tempfile.TemporaryFile("w+") as stderr,
@@ -47,13 +47,13 @@ def stopped(arguments: Sequence[str], number: signal.Signals, when: Callable[[],
             assert process.wait(10) == -signal.SIGKILL
         else:  # as a terminal does it: to all of them
             os.killpg(process.pid, number)
-            assert process.wait(10) == 128 + number
+            assert process.wait(60) == 128 + number
         _wait_for(lambda: not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children))
         stderr.seek(0)
         return stderr.read()
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
+def _wait_for(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end

@@ -1,30 +1,21 @@
-"""The run of an audit: it keeps what earlier runs measured and starts processes for the rest."""
+"""The run of an audit: it keeps what earlier runs measured and hands the rest to an engine."""
 
 import hashlib
-import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from whybox_server.audits.data.dataset import Labelled
+from whybox_server.audits.passes.errors import AuditError
 from whybox_server.audits.passes.journal import Journal, Record
-from whybox_server.audits.passes.workers import Work, end_with_parent, measure_batch
+from whybox_server.audits.passes.processes import measured_by_processes
+from whybox_server.audits.passes.signals import Stop
+from whybox_server.audits.passes.workers import Work
 
-# Pictures per batch. On a GPU the pictures of a batch share passes, so the last bits of a result depend on the others
-# in the batch. A CPU gains nothing from larger batches.
-_BATCH_SIZE = {"cpu": 1, "cuda": 32}
-# One batch is measured while the next one waits, so that no process is idle.
-_BATCHES_PER_WORKER = 2
-_POLL_SECONDS = 0.2
 # The audit gives up when the attack fails on this many pictures before it succeeds on one.
 _MAX_FAILURES_AT_START = 5
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Pictures(Protocol):
@@ -37,20 +28,19 @@ class Pictures(Protocol):
         """The pictures, in the same order each time; their keys are different."""
 
 
-class AuditError(Exception):
-    """The audit cannot go on; the message says what to do."""
-
-
-class InterruptedAuditError(Exception):
-    """A signal stopped the audit.
+@dataclass(frozen=True)
+class Workers:
+    """Who measures.
 
     Attributes:
-        signal: Number of the signal.
+        engine: "processes" of this machine, or "ray".
+        number: How many, at least 1; None for one per core, or per GPU with Ray.
+        address: HOST:PORT of a cluster of Ray; None for a Ray of this machine.
     """
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
+    engine: Literal["processes", "ray"] = "processes"
+    number: int | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +59,7 @@ class Progress:
 
 
 def measure_pictures(
-    work: Work, data: Pictures, journal: Journal, workers: int, report: Callable[[Progress, Sequence[Record]], None]
+    work: Work, data: Pictures, journal: Journal, workers: Workers, report: Callable[[Progress, Sequence[Record]], None]
 ) -> Progress:
     """Measures the pictures that the journal does not hold yet.
 
@@ -80,7 +70,7 @@ def measure_pictures(
         work: The model and the options of the attack.
         data: The pictures.
         journal: Holds the records of earlier runs; afterwards it has one of each picture.
-        workers: Number of processes, at least 1.
+        workers: Who measures; the records are the same.
         report: Called with the progress and with the records that are new since its last call, at first with those of
             earlier runs.
 
@@ -88,13 +78,13 @@ def measure_pictures(
         The progress at the end.
 
     Raises:
-        AuditError: A process died, or the attack failed on all pictures or on the first five.
+        AuditError: Workers cannot be started or died, or the attack failed on all pictures or on the first five.
         InterruptedAuditError: SIGINT or SIGTERM arrived. The journal keeps the records made until then.
         WhyboxError: The model cannot be loaded.
         OSError: A picture cannot be read, or a record cannot be written.
     """
     total, kept = len(data), 0
-    stop, attempts = _Stop(), _Attempts(journal.path)
+    stop, attempts = Stop(), _Attempts(journal.path)
     with stop.noted():
         for picture in data.pictures():
             record = _kept(work, journal, picture)
@@ -160,84 +150,12 @@ class _Attempts:
 
 
 def _measured(
-    work: Work, pictures: Iterable[Labelled], number: int, workers: int, stop: "_Stop"
+    work: Work, pictures: Iterable[Labelled], number: int, workers: Workers, stop: Stop
 ) -> Generator[list[Record]]:
-    """The records of each batch, as soon as a process has measured it.
+    """The records of each batch, in any order, as soon as the engine has measured it."""
+    if workers.engine == "ray":
+        # Only here: few audits need what it imports.
+        from whybox_server.audits.passes.ray_engine import measured_by_ray
 
-    Args:
-        work: The model and the options of the attack.
-        pictures: The pictures; they are fetched as they are needed.
-        number: How many they are.
-        workers: Number of processes, at least 1.
-        stop: Notes signals.
-    """
-    if not number:
-        return
-    size = _BATCH_SIZE[work.device]
-    workers = min(workers, -(-number // size))
-    # Forked processes would inherit locks that threads of this process hold.
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
-    waiting = iter(pictures)
-    running: set[Future[list[Record]]] = set()
-    try:
-        while True:
-            while len(running) < workers * _BATCHES_PER_WORKER and (batch := list(islice(waiting, size))):
-                with _signals_blocked():
-                    running.add(executor.submit(measure_batch, work, batch))
-            if not running:
-                return
-            done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            stop.check()
-    except BrokenProcessPool as error:
-        remedy = "memory may have run out: run the same command again to continue, if need be with fewer --workers"
-        raise AuditError(f"a worker process died; {remedy}") from error
-    finally:
-        _end(executor)
-
-
-class _Stop:
-    """Notes the signals that stop a process, so that they raise an exception only between batches."""
-
-    def __init__(self) -> None:
-        self._number: int | None = None
-
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Handles the signals inside the block; restores the handlers afterwards."""
-        before = {number: signal.signal(number, self._note) for number in _STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raises InterruptedAuditError if a signal has arrived."""
-        if self._number is not None:
-            raise InterruptedAuditError(self._number)
-
-    def _note(self, number: int, _frame: object) -> None:
-        self._number = number
-
-
-@contextmanager
-def _signals_blocked() -> Iterator[None]:
-    """Blocks the signals in processes started inside the block.
-
-    Ctrl-C reaches all processes of a terminal, and only this one must handle it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end(executor: ProcessPoolExecutor) -> None:
-    """Ends the processes without waiting for the pictures that they measure."""
-    # Python 3.14 has a method for this, `kill_workers`.
-    for process in list((executor._processes or {}).values()):
-        process.kill()
-    executor.shutdown(cancel_futures=True)
+        return measured_by_ray(work, pictures, number, workers.number, workers.address, stop)
+    return measured_by_processes(work, pictures, number, workers.number, stop)

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,17 @@ from whybox.v1.vocabulary import DEADLINE
 from whybox_server.archives import ArchiveError, read_store
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.reading import read_data_set
+from whybox_server.audits.passes.errors import AuditError
 from whybox_server.audits.passes.journal import JOURNAL, Journal
-from whybox_server.audits.passes.pool import AuditError, Pictures, measure_pictures
+from whybox_server.audits.passes.pool import Pictures, Workers, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay
-from whybox_server.audits.passes.workers import Work
+from whybox_server.audits.passes.workers import Work, libraries
 from whybox_server.validation.robustness import check_possible, fill_robustness
 
 CALIBRATION = "calibration"
 """Folder with the journal of the calibration pictures, below that of the results."""
 
 _DEFAULT_MODEL = "efficientnet-lite0"
-_LIBRARIES = ("whybox", "torch", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class PassOptions:
         budget: "fast", "standard", "thorough" or a number of gradient evaluations, 1 to 1000.
         attack: Name of the attack; "" for the model's default.
         save: Folder for the results; None for `PREFIX-MODEL`.
-        workers: Number of processes on a CPU, at least 1.
+        workers: Who measures.
         device: "cpu" or "cuda".
         seed: Seed of attacks that draw at random, and of the statistics.
         view: Whether the pictures are the model's views themselves, neither resized nor cropped.
@@ -60,7 +59,7 @@ class PassOptions:
     budget: str
     attack: str
     save: Path | None
-    workers: int
+    workers: Workers
     device: str
     seed: int
     view: bool
@@ -168,9 +167,8 @@ def measure(
     """
     attack = None if options is None else options.SerializeToString()
     work = Work(archive, asked.folder, attack, asked.seed, asked.device, asked.view)
-    workers = 1 if asked.device == "cuda" else asked.workers
     with ProgressDisplay(err, None if options is None else options.norms[0], title) as display:
-        progress = measure_pictures(work, data, journal, workers, display.show)
+        progress = measure_pictures(work, data, journal, asked.workers, display.show)
     if progress.kept:
         earlier = f"{progress.kept} of {progress.total} pictures were measured by an earlier run"
         err.print(f"{title}: {earlier}" if title else earlier, soft_wrap=True)
@@ -250,5 +248,5 @@ def record_settings(asked: PassOptions, model: v1.Model, options: v1.RobustnessO
         "seed": asked.seed,
         "view": asked.view,
         "device": asked.device,
-        "libraries": {library: version(library) for library in _LIBRARIES},
+        "libraries": libraries(),
     }

@@ -8,11 +8,12 @@ import os
 import threading
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from importlib.metadata import version
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, PictureError
@@ -23,6 +24,17 @@ from whybox_server.audits.passes.journal import Outcome, Record
 if TYPE_CHECKING:
     from whybox_handlers.audits.measuring import Measured
     from whybox_handlers.models.classifier import Classifier
+
+
+# Pictures per batch. On a GPU the pictures of a batch share passes, so the last bits of a result depend on the others
+# in the batch. A CPU gains nothing from larger batches.
+BATCH_SIZE = {"cpu": 1, "cuda": 32}
+_LIBRARIES = ("whybox", "torch", "onnxruntime-gpu")
+
+
+def libraries() -> dict[str, str]:
+    """The versions, in this process, of the libraries that measurements depend on."""
+    return {library: version(library) for library in _LIBRARIES}
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,10 @@ class Work:
     seed: int
     device: str
     view: bool = False
+
+    def absolute(self) -> Self:
+        """The same with paths that do not depend on the working directory."""
+        return replace(self, archive=self.archive.absolute(), folder=self.folder.absolute())
 
 
 def end_with_parent() -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-MARK = "WHYBOX_RAY"
-"""Environment variable that all processes of Ray inherit; its value is the temporary folder."""
+# Processes that are starting may not have been there before.
+_SWEEPS = 5
 
 
 @contextmanager
@@ -21,27 +21,36 @@ def cleared(folder: str) -> Iterator[None]:
     """Clears up after the block, also if this process is killed in it.
 
     Args:
-        folder: Temporary folder of Ray. Processes started inside the block are marked with it.
+        folder: Temporary folder of Ray, in which each of its processes writes a log.
     """
-    os.environ[MARK] = folder
     # In a session of its own it outlives the Ctrl-C of a terminal. It waits for the end of its stdin.
     watch = [sys.executable, "-I", __file__, folder]
     with subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True):
-        try:
-            yield
-        finally:
-            del os.environ[MARK]
+        yield
 
 
 def _clear(folder: str) -> None:
-    """Kills the processes marked with a folder, and removes it. Only Linux tells the marks."""
-    mark = f"{MARK}={folder}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        number = int(environment.parent.name)
-        with suppress(OSError):
-            if number != os.getpid() and mark in environment.read_bytes().split(b"\0"):
-                os.kill(number, signal.SIGKILL)
+    """Kills the processes that have a file of the folder open, and removes it.
+
+    Only Linux tells the files. Names and environments tell nothing: Ray's processes write over both.
+    """
+    for _ in range(_SWEEPS):
+        if not any([_killed(process, folder) for process in Path("/proc").glob("[0-9]*")]):  # noqa: C419 (all of them)
+            break
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _killed(process: Path, folder: str) -> bool:
+    # Others end meanwhile, or belong to somebody else.
+    with suppress(OSError):
+        number = int(process.name)
+        # The command itself has its log there, and may be about to end well.
+        if number != os.getppid() and any(
+            str(link.readlink()).startswith(f"{folder}/") for link in (process / "fd").iterdir()
+        ):
+            os.kill(number, signal.SIGKILL)
+            return True
+    return False
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Passes on Ray Data keep the same as passes in processes, and say what is wrong. Few tests start Ray: it is slow."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,8 +26,6 @@ from whybox_server.cli import app
 
 TEXTS = ["unreadable", "wrong", "failed", *(f"picture {10**number}" for number in range(9))]
 RAY = ["--engine", "ray"]
-# An environment variable that all processes of a command inherit.
-STARTED_BY = "STARTED_BY"
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +43,29 @@ def arguments(data: Path, store: Path, save: Path, *more: str) -> list[str]:
 
 
 def finished(arguments: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, quick_audits.__file__, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=os.environ | environment | {STARTED_BY: str(os.getpid())},
-    )
-    assert of_ray() == []
+    # A short path: Ray's sockets lie in it.
+    with tempfile.TemporaryDirectory(dir="/tmp") as temporary:
+        done = subprocess.run(
+            [sys.executable, quick_audits.__file__, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=os.environ | environment | {"TMPDIR": temporary},
+        )
+        assert (list(Path(temporary).iterdir()), users(temporary)) == ([], [])
     return done
 
 
-def of_ray() -> list[psutil.Process]:
-    """The processes that the commands of this test process have left."""
-    left = []
+def users(folder: str) -> list[psutil.Process]:
+    """The processes that have a file of a folder open, also one that is deleted."""
+    found = []
     for process in psutil.process_iter():
-        try:
-            if process.environ().get(STARTED_BY) == str(os.getpid()) and process.status() != psutil.STATUS_ZOMBIE:
-                left.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return left
+        with contextlib.suppress(OSError):
+            links = [link.readlink() for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+            if any(str(link).startswith(f"{folder}/") for link in links):
+                found.append(process)
+    return found
 
 
 def results(save: Path) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 # The options that stand for fields of a request.
 _OPTIONS = {"robustness.norms": "--norm", "robustness.budget": "--budget", "robustness.attack": "--attack"}
+# The options of an audit that a table of predictions leaves without a meaning.
+_OF_PICTURES = (
+    *(
+        "labels",
+        "model",
+        "model_store",
+        "norm",
+        "primary_norm",
+        "budget",
+        "attack",
+        "calibration",
+        "calibration_folder",
+    ),
+    *("no_repeat", "agreement", "removal", "workers", "engine", "ray_address", "device", "view", "fresh"),
+)
 _FLAGGED = 3
 _INTERRUPTED = 128  # plus the number of the signal, as in shells
 
@@ -210,6 +225,7 @@ def robustness(
 
 
 def audit(
+    context: typer.Context,
     folder: Annotated[
         Path | None,
         typer.Argument(
@@ -354,7 +370,6 @@ def audit(
     confounders and thresholds measure nothing again.
     """
     from whybox_server.audits.criticism.options import CriticismOptions
-    from whybox_server.audits.criticism.pictures import CriticismError
     from whybox_server.audits.data.dataset import Choice
     from whybox_server.audits.data.errors import DataSetError
     from whybox_server.audits.passes.journal import INTRINSIC
@@ -366,12 +381,8 @@ def audit(
     with explained(err, fresh=fresh):
         if (folder is None) == (predictions is None):
             raise DataSetError("give either the folder with the pictures or --predictions")
-        if predictions is not None and labels is not None:
-            raise DataSetError("--predictions is a table with labels itself; leave --labels out")
-        if predictions is not None and agreement:
-            raise DataSetError("--agreement compares attacks, and --predictions makes none; leave one of them out")
-        if calibration is not None and predictions is not None:
-            raise DataSetError("--calibration needs a model, and --predictions has none; give the folder of pictures")
+        if predictions is not None:
+            _check_for_predictions(context)
         if calibration_folder is not None and calibration is None:
             raise DataSetError("--calibration-folder holds the pictures of a table; give it with --calibration")
         choice = Choice(
@@ -387,7 +398,7 @@ def audit(
         criticism = CriticismOptions(
             attributes=tuple(attribute) if attribute else None,
             confounders=choice.confounders,
-            crosses=tuple(_pair(text) for text in cross or ()),
+            crosses=_pairs(cross or ()),
             primary_norm=primary_norm or ("linf" if "linf" in norms or not norms else norms[0]),
             delta_threshold=delta,
             gap_threshold=gap,
@@ -395,8 +406,6 @@ def audit(
             discovery=discovery,
             seed=seed,
         )
-        if norms and criticism.primary_norm not in norms:
-            raise CriticismError(f"--primary-norm {criticism.primary_norm} is not measured; add it with --norm")
         source = None
         if folder is not None:
             source = PassOptions(
@@ -478,7 +487,7 @@ def audit_note(
     whybox-server pack --bank packs them with the findings.
     """
     from whybox_server.audits.data.errors import DataSetError
-    from whybox_server.audits.notes import add_note, check_addresses, kept_for_one, read_notes
+    from whybox_server.audits.notes import add_note, kept_for_one, read_notes
     from whybox_server.audits.report.manifest import read_manifest
     from whybox_server.audits.report.page.noting import write_notes
     from whybox_server.audits.report.page.write import PAGE
@@ -490,7 +499,6 @@ def audit_note(
             if (flag, text, name) != (None, None, None):
                 raise DataSetError("--list shows all flags and writes nothing; leave FLAG, --text and --name out")
             manifest = read_manifest(folder)
-            check_addresses(manifest)
             for line in noted_flags(read_notes(folder), manifest):
                 out.print(line, markup=False, soft_wrap=True)
             return
@@ -498,7 +506,8 @@ def audit_note(
             raise DataSetError("a note needs FLAG, --text and --name; --list shows the flags with their ids")
         with kept_for_one(folder):
             manifest = read_manifest(folder)
-            check_addresses(manifest)
+            if not (folder / PAGE).is_file():
+                raise DataSetError(f"{folder / PAGE}, which shows the notes, is missing; run the audit again")
             note = add_note(folder, manifest, flag, text, name, datetime.now(UTC).date().isoformat())
             write_notes(folder / PAGE, read_notes(folder))
         out.print(f"noted on flag {note.flag}, {note.question} ({note.state})", markup=False, soft_wrap=True)
@@ -514,11 +523,34 @@ def _workers(engine: Literal["processes", "ray"], number: int | None, address: s
     return pool.Workers(engine, number, address)
 
 
+def _check_for_predictions(context: typer.Context) -> None:
+    """Raises DataSetError for an option that only pictures and a model have a use for."""
+    from whybox_server.audits.data.errors import DataSetError
+
+    for name in _OF_PICTURES:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise DataSetError(
+                f"{option} is for pictures and a model, and --predictions has neither; leave {option} out"
+            )
+
+
+def _pairs(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The crossings, each once."""
+    from whybox_server.audits.data.errors import DataSetError
+
+    pairs = tuple(map(_pair, texts))
+    if len({frozenset(pair) for pair in pairs}) < len(pairs):
+        raise DataSetError("--cross names two attributes twice; name each crossing once")
+    return pairs
+
+
 def _pair(text: str) -> tuple[str, str]:
     """The two attributes of a crossing."""
     from whybox_server.audits.data.errors import DataSetError
 
     first, *others = (name.strip() for name in text.split(","))
-    if len(others) != 1 or not first or not others[0]:
+    if len(others) != 1 or not first or others[0] in ("", first):
         raise DataSetError(f"--cross {text!r} is no crossing; write two attributes with a comma between them")
     return first, others[0]

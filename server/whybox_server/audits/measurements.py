@@ -19,6 +19,8 @@ _LEAST = float(np.nextafter(0.0, 1.0))
 _DISTANCE = ".distance"
 _HALVES = ("low", "high")
 _FIXED = ("file", "label", "predicted", "right", "confidence", "group", "counted")
+# Beside what is measured; `contents` and comparisons of audits read them.
+_NAMING = ("sha256", "label_name")
 
 
 class PictureTable(Pictures):
@@ -51,6 +53,9 @@ class PictureTable(Pictures):
             self._stored = {name: _stored(path, name, names) for name in given}
             fields = [f"{norm}.{field}" for norm in self._norms for field in ("distance", "searched_radius", "reasons")]
             self._columns = list(dict.fromkeys([*_FIXED, *fields, *self._stored.values()]))
+            if lacking := [name for name in (*self._columns, *_NAMING) if name not in names]:
+                message = f"{path} lacks {', '.join(lacking)}: another version of Whybox wrote it; run the audit again"
+                raise DataSetError(message)
             # The classes of the groups of rows in which the file is written, from the first to the last of each.
             self._spans = [_span(file, group) for group in range(file.num_row_groups)]
             classes: set[int] = set()
@@ -70,12 +75,22 @@ class PictureTable(Pictures):
 
     def of_class(self, index: int) -> Measurements:
         """See `Pictures`."""
-        groups = [group for group, (first, last) in enumerate(self._spans) if first <= index <= last]
-        return self._read(groups, compute.field("label") == index)
+        return self._read(self._groups_of(index), compute.field("label") == index)
 
     def everything(self) -> Measurements:
         """All pictures at once."""
         return self._read(range(len(self._spans)))
+
+    def contents(self, index: int) -> set[str]:
+        """What tells the pictures of a class from others: their SHA-256, or their files in a table of predictions."""
+        with self._opened() as file:
+            table = file.read_row_groups(self._groups_of(index), columns=["file", "sha256", "label", "counted"])
+        rows = table.filter((compute.field("label") == index) & compute.field("counted"))
+        return set(compute.coalesce(rows["sha256"], rows["file"]).to_pylist())
+
+    def _groups_of(self, index: int) -> list[int]:
+        """The groups of rows with pictures of a class."""
+        return [group for group, (first, last) in enumerate(self._spans) if first <= index <= last]
 
     def _read(self, groups: Sequence[int], condition: compute.Expression | None = None) -> Measurements:
         with self._opened() as file:

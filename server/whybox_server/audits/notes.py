@@ -101,16 +101,6 @@ def add_note(folder: Path, manifest: Mapping[str, Any], flag: str, text: str, na
     return note
 
 
-def check_addresses(manifest: Mapping[str, Any]) -> None:
-    """Raises DataSetError if the flags of an audit have no ids."""
-    try:
-        addressed = all(flag["id"] for flag in manifest["flags"])
-    except (LookupError, TypeError):
-        addressed = False
-    if not addressed:
-        raise DataSetError("the audit was written by another version of Whybox: its flags have no ids; run it again")
-
-
 def flag_of(manifest: Mapping[str, Any], address: str) -> Mapping[str, Any]:
     """The flag of an audit with an id, or with the only id that begins like this.
 
@@ -151,10 +141,15 @@ def kept_for_one(folder: Path) -> Generator[None]:
     """Keeps other runs that write into the folder of an audit out of it, and waits for none.
 
     Raises:
-        DataSetError: Another run writes into it.
+        DataSetError: Another run writes into it, or it is no folder.
     """
     # The lock of the journal.
-    locked = os.open(folder, os.O_RDONLY)
+    try:
+        locked = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise DataSetError(
+            f"{folder} holds no audit ({error.strerror}); give the folder that an audit wrote"
+        ) from error
     try:
         fcntl.flock(locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -213,18 +213,27 @@ def test_a_folder_in_use_and_one_without_an_audit(audit: Audit, tmp_path: Path) 
         os.close(locked)
     assert done.exit_code == 1
     assert "is in use by another run; wait for its end" in done.stderr
-    audit.save = tmp_path
-    done = note(audit, *given)
-    assert done.exit_code == 1
-    assert "holds no audit" in done.stderr
+    for audit.save in (tmp_path, tmp_path / "nowhere", audit.table):
+        done = note(audit, *given)
+        assert done.exit_code == 1
+        assert f"{audit.save} holds no audit" in done.stderr
 
 
-@pytest.mark.parametrize("flags", ["{}", '{"flags": [{"kind": "error_rate"}]}', "[]"])
-def test_an_audit_without_ids(audit: Audit, flags: str) -> None:
-    (audit.save / "audit.json").write_text(flags)
+@pytest.mark.parametrize("flags", [None, 3, [None], [{"kind": "error_rate"}]])
+def test_an_audit_without_ids(audit: Audit, flags: object) -> None:
+    manifest = json.loads((audit.save / "audit.json").read_text())
+    (audit.save / "audit.json").write_text(json.dumps(manifest | {"flags": flags}))
     for done in (note(audit, "--list"), note(audit, "ab", "--text", "x", "--name", "y")):
         assert done.exit_code == 1
-        assert "written by another version of Whybox" in done.stderr
+        assert "audit.json is damaged, or of another version of Whybox; run the audit again" in done.stderr
+
+
+def test_an_audit_without_its_page_takes_no_note(audit: Audit) -> None:
+    (audit.save / "audit.html").unlink()
+    done = note(audit, flag_of(audit)["id"], "--text", "x", "--name", "y")
+    assert done.exit_code == 1
+    assert "audit.html, which shows the notes, is missing; run the audit again" in done.stderr
+    assert not (audit.save / "notes.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ class CriticismOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("delta_threshold", "gap_threshold"):
-            if not 0 <= getattr(self, name) < 1:
-                raise CriticismError(f"{name} must be at least 0 and below 1, but is {getattr(self, name)}")
+        for option, value in (("--delta", self.delta_threshold), ("--gap", self.gap_threshold)):
+            if not 0 <= value < 1:
+                raise CriticismError(f"{option} must be at least 0 and below 1, but is {value}")
         if self.min_group < FLOOR:
-            raise CriticismError(f"min_group must be at least {FLOOR}, but is {self.min_group}")
+            raise CriticismError(f"--min-group must be at least {FLOOR}, but is {self.min_group}")

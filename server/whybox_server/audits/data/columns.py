@@ -47,6 +47,9 @@ MEANING: Mapping[Role, str] = {
 }
 """Why a column with a role of its own is not tested."""
 
+ADJUSTED = "tests adjust for it"
+"""Why a confounder is not tested."""
+
 _NAMED: dict[str, Role] = {SPLIT: "split", TRAINED_ON: "trained_on"}
 
 

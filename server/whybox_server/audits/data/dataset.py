@@ -1,6 +1,7 @@
 """The labelled pictures of a data set, checked and chosen once, and kept on the disk."""
 
 import hashlib
+import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple, Protocol, Self
 
 from whybox_server.audits.criticism.pictures import UNKNOWN
 from whybox_server.audits.data.boxes import parse_boxes
-from whybox_server.audits.data.columns import MEANING, SHOWN, Column, Role, reason_against, role_of
+from whybox_server.audits.data.columns import ADJUSTED, MEANING, SHOWN, Column, Role, reason_against, role_of
 from whybox_server.audits.data.conditions import Condition
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.data.tables import Table
@@ -163,6 +164,12 @@ class DataSet:
         """The place of the first column with a role among `columns`; None without one."""
         return next((place for place, column in enumerate(self.columns) if column.role == role), None)
 
+    def all_columns(self) -> Iterator[Column]:
+        """The columns, and the attributes and confounders that are no columns."""
+        yield from self.columns
+        yield from (Column(name, "attribute") for name in self.intrinsic_attributes)
+        yield from (Column(name, "confounder", reason=ADJUSTED) for name in self.intrinsic_confounders)
+
     def add(self, file: str, label: int | None, line: int, cells: Sequence[str], seed: int) -> bool:
         """Lists a picture; False if it is listed already.
 
@@ -221,9 +228,19 @@ class DataSet:
         if self.folder is None:
             return None
         for line, file in self._listed.execute("SELECT line, file FROM listed ORDER BY line"):
-            if not (self.folder / file).is_file():
+            if not os.path.isfile(self.folder / file):  # noqa: PTH113 (Path.is_file raises for a name that is too long)
                 return line, file
         return None
+
+    def parts(self) -> list[str]:
+        """The known values of the column with the role "split", sorted; empty without one."""
+        place = self.place("split")
+        if place is None:
+            return []
+        found = self._listed.execute(
+            f"SELECT DISTINCT c{place} FROM listed WHERE {_KNOWN.format(f'c{place}')} ORDER BY c{place}"
+        )
+        return [part for (part,) in found]
 
     def check_boxes(self, table: Table) -> None:
         """Raises DataSetError for the first cell of a column of boxes that holds none."""
@@ -239,21 +256,24 @@ class DataSet:
         """Decides what each column is for.
 
         Raises:
-            DataSetError: An attribute or a confounder is no column, or a column is both.
+            DataSetError: An attribute or a confounder is no column or has another role, or a column is both.
         """
         for option, wanted in (("--attribute", choice.attributes), ("--confounder", choice.confounders)):
             for name in wanted:
                 if name not in choice.intrinsic:
                     self._known_name(option, name, choice.intrinsic)
+        given: dict[str, Role] = {FILE_COLUMN: "file", **dict(choice.roles)}
+        if label_column is not None:
+            given[label_column] = "label"
+        for option, wanted in (("--attribute", choice.attributes), ("--confounder", choice.confounders)):
+            if taken := next((name for name in wanted if name in given and name in self._names), None):
+                raise DataSetError(f"{option} {taken!r} divides no pictures: {MEANING[given[taken]]}; leave it out")
         self._listed.execute("CREATE INDEX by_class ON listed (label, file)")
         both = next((name for name in choice.attributes if name in choice.confounders), None)
         if both is not None:
             raise DataSetError(f"{both!r} is given as --attribute and as --confounder; choose one")
         self.intrinsic_attributes = tuple(name for name in choice.attributes if name not in self._names)
         self.intrinsic_confounders = tuple(name for name in choice.confounders if name not in self._names)
-        given: dict[str, Role] = {FILE_COLUMN: "file", **dict(choice.roles)}
-        if label_column is not None:
-            given[label_column] = "label"
         self.columns = tuple(self._column(place, name, given, choice) for place, name in enumerate(self._names))
 
     def _column(self, place: int, name: str, given: dict[str, Role], choice: Choice) -> Column:
@@ -272,7 +292,7 @@ class DataSet:
         ).fetchone()
         reason = reason_against(distinct, pictures, most or 0, fewest, named=wanted)
         if name in choice.confounders:
-            role, reason = "confounder", "tests adjust for it"
+            role, reason = "confounder", ADJUSTED
         else:
             role = "attribute" if wanted or not reason else "other"
         return Column(name, role, distinct, self._values(cell), reason)

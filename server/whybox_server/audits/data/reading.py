@@ -58,9 +58,10 @@ def choose(data: DataSet, choice: Choice, label_column: str | None, table: Table
     data.keep_labelled()
     data.keep([Condition.parse(text) for text in choice.where])
     if not len(data):
+        if table is None:
+            raise DataSetError(f"no labelled picture in {data.folder}; pictures end in {', '.join(SUFFIXES)}")
         rows = f"; {data.not_of_the_model} rows are marked as no class of the model" if data.not_of_the_model else ""
-        where = data.folder or (table and table.path)
-        raise DataSetError(f"no labelled picture in {where}{rows}; pictures end in {', '.join(SUFFIXES)}")
+        raise DataSetError(f"{table.path} names no picture with a class{rows}; add a row for each picture")
     if table is not None:
         if (absent := data.absent()) is not None:
             line, file = absent
@@ -89,11 +90,23 @@ def read_table(table: Table, folder: Path | None, index: Callable[[str], int], c
     file_place, label_place = table.columns.index(FILE_COLUMN), table.columns.index(label_column)
     data = DataSet(folder, table.columns)
     for line in table.rows():
-        file = PurePosixPath(line.cells[file_place]).as_posix()
+        file = _file(table, line, line.cells[file_place])
         label = _label(table, line, line.cells[label_place], index)
         if not data.add(file, label, line.number, line.cells, choice.seed):
             raise DataSetError(f"{table.where(line.number)}: {file} has two rows; keep one row per picture")
     return data, label_column
+
+
+def _file(table: Table, line: Line, written: str) -> str:
+    """The path of a picture in one spelling. It leads to nothing but pictures below the folder of the data set."""
+    path = PurePosixPath(written)
+    if not path.parts:
+        raise DataSetError(f"{table.where(line.number)}: column {FILE_COLUMN!r} is empty; it names the picture")
+    if path.is_absolute() or ".." in path.parts:
+        raise DataSetError(
+            f"{table.where(line.number)}: {written!r} is no path below the folder of the pictures; give such a path"
+        )
+    return path.as_posix()
 
 
 def _label(table: Table, line: Line, written: str, index: Callable[[str], int]) -> int | None:

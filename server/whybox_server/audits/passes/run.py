@@ -1,6 +1,6 @@
 """The pass over a data set that all reports share: from the options of the command to a record of each picture."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -95,6 +95,23 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """A pass that has measured nothing yet.
+
+    Attributes:
+        data: The pictures.
+        model: The manifest of the model.
+        options: The options of the attack, with every default filled in.
+        settings: As of `Pass`.
+    """
+
+    data: DataSet
+    model: v1.Model
+    options: v1.RobustnessOptions
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Predicted:
     """Predicted pictures of a calibration table.
 
@@ -112,13 +129,16 @@ class Predicted:
 
 
 @contextmanager
-def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
+def measured(
+    asked: PassOptions, prefix: str, err: Console, check: Callable[[Plan], None] | None = None
+) -> Generator[Pass]:
     """Measures the pictures of a data set; inside the block the journal is open.
 
     Args:
         asked: The options.
         prefix: Beginning of the name of the folder for the results, without --save.
         err: Console for the progress.
+        check: Called before anything is measured; what it raises ends the pass.
 
     Raises:
         ArchiveError: The model is not packed.
@@ -133,8 +153,10 @@ def measured(asked: PassOptions, prefix: str, err: Console) -> Generator[Pass]:
     options = attack_options(asked, model)
     settings = record_settings(asked, model, options)
     with read_data_set(asked.folder, model.labels, asked.labels, asked.choice) as data:
+        if check is not None:
+            check(Plan(data, model, options, settings))
         save = _folder(asked, prefix, model)
-        save.mkdir(parents=True, exist_ok=True)
+        make_folder(save)
         with Journal(save / JOURNAL, settings, fresh=asked.fresh) as journal:
             measure(asked, archive, options, data, journal, err)
             if not any(journal.fingerprint(picture.file) for picture in data.pictures()):
@@ -200,10 +222,24 @@ def predicted(asked: PassOptions, table: Path, prefix: str, err: Console) -> Gen
     choice = Choice(label_column=asked.choice.label_column)
     with read_data_set(folder, model.labels, table, choice) as data:
         save = _folder(asked, prefix, model)
-        (save / CALIBRATION).mkdir(parents=True, exist_ok=True)
+        make_folder(save / CALIBRATION)
         with Journal(save / CALIBRATION / JOURNAL, settings, fresh=asked.fresh) as journal:
             measure(replace(asked, folder=folder), archive, None, data, journal, err, CALIBRATION)
             yield Predicted(data, journal, model.labels, save)
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder for the results if it is missing.
+
+    Raises:
+        AuditError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AuditError(
+            f"{path} cannot be a folder for the results ({error.strerror}); give another --save"
+        ) from error
 
 
 def _folder(asked: PassOptions, prefix: str, model: v1.Model) -> Path:

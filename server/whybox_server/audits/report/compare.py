@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from scipy import stats
 
 from whybox_server.audits.criticism.pictures import Floats
@@ -94,6 +93,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
         DataSetError: A folder holds no audit, or the audits have no picture in common.
     """
     manifests = read_manifest(first), read_manifest(second)
+    tables = PictureTable(first / PICTURES), PictureTable(second / PICTURES)
     keys = _keys(first), _keys(second)
     both = keys[0].keys() & keys[1].keys()
     if not both:
@@ -101,10 +101,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
             f"{first} and {second} have no picture in common: no file has the same name, bytes and label"
         )
     rows = [np.array([rows[key] for key in sorted(both)]) for rows in keys]
-    one, other = (
-        PictureTable(each / PICTURES).everything().only(which)
-        for each, which in zip((first, second), rows, strict=True)
-    )
+    one, other = (table.everything().only(which) for table, which in zip(tables, rows, strict=True))
     changes = [_of_accuracy(one.right.astype(float), other.right.astype(float), seed)]
     for norm in one.distances.keys() & other.distances.keys():
         changes += _of_distances(norm, one.distances[norm], other.distances[norm], seed)
@@ -120,11 +117,7 @@ def compare(first: Path, second: Path, seed: int = 0) -> Comparison:
 
 def _keys(folder: Path) -> dict[tuple[str, str | None, str], int]:
     """The row of each picture that counts, by its name, its bytes and its label."""
-    try:
-        names = ("file", "sha256", "label_name", "counted")
-        columns = [read_column(folder / PICTURES, name) for name in names]
-    except (OSError, pa.ArrowException) as error:
-        raise DataSetError(f"{folder} holds no audit ({error}); give the folder that an audit wrote") from error
+    columns = [read_column(folder / PICTURES, name) for name in ("file", "sha256", "label_name", "counted")]
     counted = ((file, digest, label) for file, digest, label, counts in zip(*columns, strict=True) if counts)
     return {key: row for row, key in enumerate(counted)}
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from whybox_server.audits.criticism.findings import EXAMPLES, Findings
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import DataSet
 from whybox_server.audits.data.errors import DataSetError
-from whybox_server.audits.passes.journal import INTRINSIC, Journal
+from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.groups import Group
 from whybox_server.audits.report.rounds import Rounds
@@ -37,6 +37,18 @@ _NOTES = {
     "classes": f"the first {EXAMPLES} prototypes, criticisms and misclassified pictures of each class; {PICTURES} has"
     " all",
 }
+
+# What readers of a manifest and of its flags rest on.
+_FIELDS = {
+    "audit": str,
+    "settings": dict,
+    "statistics": dict,
+    "data": dict,
+    "files": dict,
+    "flags": list,
+    "classes": list,
+}
+_FLAG_FIELDS = dict.fromkeys(("id", "kind", "class_label", "attribute", "value", "state"), str)
 
 
 def inputs_digest(settings: Mapping[str, Any], data: DataSet, journal: Journal) -> str:
@@ -125,21 +137,29 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     except (OSError, ValueError) as error:
         raise DataSetError(f"{folder} holds no audit ({error}); give the folder that an audit wrote") from error
+    if not (isinstance(manifest, dict) and _has(manifest, _FIELDS) and all(map(_is_flag, manifest["flags"]))):
+        raise DataSetError(f"{folder / MANIFEST} is damaged, or of another version of Whybox; run the audit again")
     return manifest
 
 
-def column_entries(columns: Sequence[Column], intrinsic: Sequence[str], findings: Findings) -> list[dict[str, Any]]:
+def _is_flag(entry: object) -> bool:
+    return isinstance(entry, dict) and _has(entry, _FLAG_FIELDS) and bool(entry["id"])
+
+
+def _has(entries: Mapping[str, Any], fields: Mapping[str, type]) -> bool:
+    return all(isinstance(entries.get(name), kind) for name, kind in fields.items())
+
+
+def column_entries(columns: Iterable[Column], findings: Findings) -> list[dict[str, Any]]:
     """Each column with what the statistics made of it.
 
     Args:
-        columns: The columns of the table.
-        intrinsic: Covariates that are tested or adjusted for.
+        columns: The columns of the table, and covariates that are tested or adjusted for.
         findings: What the statistics say.
     """
     fates = {column.name: column for column in findings.columns}
-    intrinsic_columns = [Column(name, "attribute") for name in intrinsic if name in INTRINSIC]
     entries = []
-    for column in (*columns, *intrinsic_columns):
+    for column in columns:
         fate = fates.get(column.name)
         reason = column.reason or (fate.reason if fate else "")
         entries.append({**asdict(column), "tested": fate is not None and fate.tested, "reason": reason})

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.console import Console
 
+from whybox import v1
 from whybox.v1.vocabulary import BUDGETS, DEFAULT_BUDGET
 from whybox_server.audits.criticism.columns import ADVERSARIAL_CRITICISM
 from whybox_server.audits.criticism.find import with_repeat
@@ -85,15 +86,17 @@ class ClassAgreement:
         return own | ranks
 
 
-def planned(done: Pass, asked: RoundOptions) -> dict[str, Any]:
+def planned(attack: v1.RobustnessOptions, asked: RoundOptions) -> dict[str, Any]:
     """What the options mean for a pass, for the settings of the audit: the budget of repeats, and the other attack.
 
     Raises:
         CriticismError: The attack of the pass is that of the paper, so that there is nothing to compare.
     """
-    if asked.agreement and done.options.attack == PAPER_ATTACK:
-        raise CriticismError(f"--agreement compares the attack with {PAPER_ATTACK}, but it is {PAPER_ATTACK}")
-    repeats = asked.repeat and int(done.options.budget) < _STANDARD
+    if asked.agreement and attack.attack == PAPER_ATTACK:
+        raise CriticismError(
+            f"--agreement compares the attack with {PAPER_ATTACK}, but it is {PAPER_ATTACK}; leave it out"
+        )
+    repeats = asked.repeat and int(attack.budget) < _STANDARD
     return {"repeat": _STANDARD if repeats else None, "agreement": PAPER_ATTACK if asked.agreement else None}
 
 

@@ -1,8 +1,9 @@
 """The run of `whybox-server audit`: from its options to its files."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from whybox_server.audits.counterfactual.plan import CheckOptions, Removal
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
-from whybox_server.audits.criticism.pictures import CriticismError, Pictures, annotated
+from whybox_server.audits.criticism.pictures import Pictures, annotated
 from whybox_server.audits.data.columns import Column
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.measurements import PictureTable
@@ -22,9 +23,10 @@ from whybox_server.audits.notes import read_notes
 from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.journal import Journal
 from whybox_server.audits.passes.pictures import PICTURES, digest_of, write_pictures
-from whybox_server.audits.passes.run import Pass, PassOptions, Predicted, measured
+from whybox_server.audits.passes.run import Pass, PassOptions, Plan, Predicted, make_folder, measured
 from whybox_server.audits.passes.tally import counts, faults, left_out
 from whybox_server.audits.report import words
+from whybox_server.audits.report.checks import check_attributes, check_options, check_others, untested
 from whybox_server.audits.report.groups import groups
 from whybox_server.audits.report.manifest import MANIFEST, audit_id, column_entries, inputs_digest, write_manifest
 from whybox_server.audits.report.page.noting import write_notes
@@ -90,7 +92,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         Exception: As `measured`, and as `predictions`.
     """
     with calibrating(asked.source, _PREFIX, err) as predicted, _source(asked, err) as source:
-        plan = {} if source.done is None else planned(source.done, asked.rounds)
+        plan = {} if source.done is None else planned(source.done.options, asked.rounds)
         notes = read_notes(source.save)
         copies = Copies(source.data, source.journal)
         missing = faults(source.data, source.journal)
@@ -110,6 +112,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         confirming = None
         if asked.confirm is not None:
             confirming = _measurements(asked.confirm / PICTURES, source.data, split=False)
+            check_others(asked.confirm, measurements, confirming)
         options = _options(asked.criticism, source.data, measurements)
         findings = find(
             measurements,
@@ -124,8 +127,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         checking = CheckOptions(asked.removal, options.primary_norm, options.seed)
         findings = with_checks(rounds.findings, measurements, source.done, checking, err)
         numbers = counts(source.data, copies, missing)
-        intrinsic = (*source.data.intrinsic_attributes, *source.data.intrinsic_confounders)
-        columns = column_entries(source.data.columns, intrinsic, findings)
+        columns = column_entries(source.data.all_columns(), findings)
         everything, *others = groups(measurements)
         manifest = write_manifest(
             source.save,
@@ -161,16 +163,29 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
 def _source(asked: AuditOptions, err: Console) -> Generator[_Source]:
     if asked.predictions is not None:
         with predictions(asked.predictions, asked.choice) as found:
-            save = asked.save or Path(f"{_PREFIX}-{asked.predictions.stem}")
-            save.mkdir(parents=True, exist_ok=True)
             settings = {"predictions": digest_of(asked.predictions)}
+            _check(asked, found.data, found.labels, settings)
+            save = asked.save or Path(f"{_PREFIX}-{asked.predictions.stem}")
+            make_folder(save)
             yield _Source(found.data, found.journal, found.labels, (), settings, save, None)
     elif asked.source is not None:
-        with measured(asked.source, _PREFIX, err) as done:
+        with measured(asked.source, _PREFIX, err, partial(_check_pass, asked)) as done:
             norms = tuple(done.options.norms)
             yield _Source(done.data, done.journal, done.model.labels, norms, done.settings, done.save, done)
     else:
         raise ValueError("an audit needs pictures or predictions")
+
+
+def _check_pass(asked: AuditOptions, plan: Plan) -> None:
+    planned(plan.options, asked.rounds)
+    _check(asked, plan.data, plan.model.labels, plan.settings)
+
+
+def _check(asked: AuditOptions, data: DataSet, labels: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Refuses before a picture is measured what would be refused afterwards."""
+    check_options(asked.criticism, asked.confirm, data, labels, settings)
+    if asked.confirm is not None:
+        _measurements(asked.confirm / PICTURES, data, split=False)
 
 
 def _calibrated(asked: AuditOptions, predicted: Predicted | None, source: _Source) -> Calibrated | None:
@@ -179,7 +194,7 @@ def _calibrated(asked: AuditOptions, predicted: Predicted | None, source: _Sourc
     return calibrate(predicted, asked.source.calibration, source.data, source.journal, asked.source.seed)
 
 
-def _measurements(table: Path, data: DataSet, *, split: bool = True) -> Pictures:
+def _measurements(table: Path, data: DataSet, *, split: bool = True) -> PictureTable:
     place = data.place("split") if split else None
     return PictureTable(
         table,
@@ -197,14 +212,12 @@ def _options(options: CriticismOptions, data: DataSet, measurements: Pictures) -
     """
     if options.attributes is None:
         return options
-    reasons = {column.name: column.reason for column in data.columns if column.role == "attribute" and column.reason}
+    reasons = untested(data)
     # Copies and pictures that cannot be decoded do not count, so that less may be left to compare than the table says.
     left = [name for name in options.attributes if name not in reasons and not _compares(measurements, name)]
     reasons |= dict.fromkeys(left, "the pictures that count have one known value in each class")
     tested = tuple(name for name in options.attributes if name not in reasons)
-    if not tested:
-        why = "; ".join(f"{name}: {reasons[name]}" for name in options.attributes)
-        raise CriticismError(f"no --attribute can be tested ({why})")
+    check_attributes(options.attributes, reasons)
     return replace(options, attributes=tested)
 
 

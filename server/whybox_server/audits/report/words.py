@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from whybox_server.audits.criticism.findings import Findings, Flag
 from whybox_server.audits.notes import Note, by_flag, question, without_flag
@@ -33,7 +34,9 @@ def sentences(findings: Findings) -> Table | None:
     table.add_column("kind, id")
     table.add_column("finding", ratio=1)
     for flag in shown:
-        table.add_row(flag.state, f"{flag.kind}\n{flag.id}", _here(flag), style=_STYLES.get(flag.state))
+        # As texts: names of classes, columns and values are the caller's, and brackets in them are no markup.
+        cells = (flag.state, f"{flag.kind}\n{flag.id}", _here(flag))
+        table.add_row(*map(Text, cells), style=_STYLES.get(flag.state))
     return table
 
 
@@ -53,7 +56,8 @@ def accuracies(groups: Sequence[Group]) -> Table | None:
     for group in groups:
         interval = f"{group.accuracy_low:.1%} to {group.accuracy_high:.1%}"
         sure = "" if group.confidence is None else f"{group.confidence:.1%}"
-        table.add_row(group.attribute, group.value or "(empty)", str(group.n), f"{group.accuracy:.1%}", interval, sure)
+        cells = (group.attribute, group.value or "(empty)", str(group.n), f"{group.accuracy:.1%}", interval, sure)
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -61,7 +65,7 @@ def columns_left_out(columns: Sequence[dict[str, Any]]) -> Iterator[str]:
     """A line for each column that is an attribute or could have been one, and is not tested."""
     for column in columns:
         if not column["tested"] and column.get("role") in ("attribute", "other"):
-            yield f"column {column['name']} is not tested: {column['reason']}"
+            yield f"column {column['name'] or repr('')} is not tested: {column['reason']}"
 
 
 def accuracy(group: Group) -> str:

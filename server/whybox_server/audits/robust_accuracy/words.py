@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from whybox_server.audits.passes.tally import Faults, left_out
 from whybox_server.audits.robust_accuracy.summary import SMALL, Summary
@@ -43,7 +44,7 @@ def extremes(classes: Mapping[int, Summary], labels: Sequence[str], norm: str) -
     for place, index in enumerate(shown):
         summary, estimate = classes[index], medians[index]
         table.add_row(
-            f"{labels[index]} ({index})",
+            Text(f"{labels[index]} ({index})"),
             f"{summary.pictures}{'*' if summary.small else ''}",
             str(summary.right),
             _number(estimate.value),

@@ -72,7 +72,7 @@ def test_tables_of_labels(tmp_path: Path, table: str, column: str | None, expect
         ({"d/5/a.jpg": ""}, None, None, "folder {d}/5: class 5 is not one of 0 to 4"),
         ({"d/crane/a.jpg": ""}, None, None, "'crane' is the label of classes [2, 3]; give the index"),
         ({"d/0/a.jpg": ""}, None, "label", "--label-column names a column of a table; give the table with --labels"),
-        ({}, "file,label\n", None, "no labelled picture in {d}"),
+        ({}, "file,label\n", None, "t.csv names no picture with a class; add a row"),
         ({"d/a.jpg": ""}, "file,label\na.jpg,-1\n", None, "1 rows are marked as no class of the model"),
         ({"d/a.jpg": ""}, "file,label\nb.jpg,0\n", None, "{t}, line 2: {d}/b.jpg does not exist"),
         ({"d/a.jpg": ""}, "file,label\na.jpg,0\na.jpg,1\n", None, "{t}, line 3: a.jpg has two rows"),

@@ -96,3 +96,21 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     done = invoked(before, tmp_path / "nowhere")
     assert done.exit_code == 1
     assert "nowhere holds no audit" in done.stderr
+
+
+@pytest.mark.parametrize("manifest", ["null", "[1]", "{}", '{"audit": "x", "flags": [{}]}'])
+def test_a_manifest_that_is_none(tmp_path: Path, manifest: str) -> None:
+    before = audited(tmp_path, "before", [True] * 10)
+    (before / "audit.json").write_text(manifest)
+    done = invoked(before, before)
+    assert done.exit_code == 1
+    assert "audit.json is damaged, or of another version of Whybox; run the audit again" in done.stderr
+
+
+@pytest.mark.parametrize("column", ["sha256", "label_name", "right"])
+def test_a_table_of_another_version(tmp_path: Path, column: str) -> None:
+    before = audited(tmp_path, "before", [True] * 10)
+    parquet.write_table(parquet.read_table(before / "audit.parquet").drop([column]), before / "audit.parquet")
+    done = invoked(before, before)
+    assert done.exit_code == 1
+    assert f"audit.parquet lacks {column}: another version of Whybox wrote it; run the audit again" in done.stderr

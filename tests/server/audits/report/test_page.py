@@ -140,7 +140,7 @@ class Audited:
                 inputs,
                 settings,
                 data,
-                column_entries([], (), findings),
+                column_entries([], findings),
                 groups(measurements),
                 findings,
                 Rounds(findings),

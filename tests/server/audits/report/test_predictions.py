@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,53 @@ def test_what_is_wrong_with_a_table(tmp_path: Path, spoil: Callable[[str], str],
     done = run(path)
     assert done.exit_code == 1, done.output
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(
+            "--labels t.csv",
+            "--model m",
+            "--model-store .",
+            "--norm l2",
+            "--primary-norm l2",
+            "--budget fast",
+            "--fresh",
+        ),
+        *("--attack fmn", "--calibration t.csv", "--calibration-folder .", "--no-repeat", "--agreement", "--view"),
+        *("--removal blur", "--workers 1", "--engine processes", "--ray-address h:1", "--device cpu"),
+    ],
+)
+def test_options_that_have_no_meaning_are_refused(tmp_path: Path, option: str) -> None:
+    done = run(table(tmp_path), *option.split())
+    assert done.exit_code == 1, done.output
+    name = option.split()[0]
+    assert f"{name} is for pictures and a model, and --predictions has neither; leave {name} out" in done.stderr
+
+
+def test_predictions_confirm_others_of_the_same_classes(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    path, other = table(tmp_path), table(tmp_path / "other")
+    assert run(other).exit_code == 0
+    confirming = ("--confirm", str(other.parent / "save"))
+    done = run(path, *confirming)
+    assert done.exit_code == 1, done.output
+    assert "201 of its pictures are audited here too; a confirmation needs other pictures" in done.stderr
+
+    other.write_text(re.sub(r"^(?=.*jpg)", "other/", other.read_text(), flags=re.MULTILINE))
+    assert run(other).exit_code == 0
+    done = run(path, *confirming)
+    assert done.exit_code == 0, done.output
+    flags = json.loads((tmp_path / "save" / "audit.json").read_text())["flags"]
+    assert {flag["kind"] for flag in flags if flag["confirmation_p_value"] is not None} == {"error_rate", "calibration"}
+
+    # The names of classes are numbered in their order, so that another name is another class 0.
+    other.write_text(other.read_text().replace("dog", "ant"))
+    assert run(other).exit_code == 0
+    done = run(path, *confirming)
+    assert done.exit_code == 1, done.output
+    assert "its class 0 is 'ant', and here it is 'dog'; both tables must name the same classes" in done.stderr
 
 
 @pytest.mark.skipif(not IMAGENET_X.is_dir(), reason="needs imagenet-x at WHYBOX_DATA")

@@ -215,11 +215,26 @@ def test_without_a_table_there_are_prototypes_and_criticisms_alone(audit: Audit,
         (["--attribute", "note"], "no --attribute can be tested (note: unique: each picture has another value)"),
         (["--attribute", "tide"], "--attribute 'tide' is no column: the table has file, label, snow"),
         (["--where", "snow=2"], "--where snow=2: no picture has '2' in column 'snow'; it holds"),
+        (["--attribute", "file"], "--attribute 'file' divides no pictures: it names the picture; leave it out"),
+        (["--confounder", "label"], "--confounder 'label' divides no pictures: it names the right class; leave it out"),
         (["--cross", "snow"], "--cross 'snow' is no crossing; write two attributes with a comma between them"),
-        (["--min-group", 9], "min_group must be at least 10"),
+        (["--cross", "snow,snow"], "--cross 'snow,snow' is no crossing"),
+        (["--cross", "snow,moon", "--cross", "moon,snow"], "--cross names two attributes twice"),
+        (["--cross", "snow,mon"], "--cross snow,mon: 'mon' cannot be crossed: did you mean 'moon'?"),
+        (["--cross", "snow,tide"], "'tide' cannot be crossed: it is no column; the attributes are snow, moon, sea"),
+        (["--cross", "camera,snow"], "'camera' cannot be crossed: constant: one group"),
+        (["--cross", "snow,brightness"], "'brightness' cannot be crossed: add --attribute brightness"),
+        (["--cross", "snow,moon", "--confounder", "moon"], "'moon' cannot be crossed: tests adjust for it"),
+        (["--min-group", 9], "--min-group must be at least 10"),
+        (["--delta", "nan"], "--delta must be at least 0 and below 1, but is nan"),
+        (["--gap", 1], "--gap must be at least 0 and below 1, but is 1.0"),
         (["--primary-norm", "l2", "--norm", "linf"], "--primary-norm l2 is not measured; add it with --norm"),
+        (["--primary-norm", "l2"], "--primary-norm l2 is not measured; add it with --norm"),
+        (["--discovery", "one"], "--discovery 'one' names a part of a column split; the table has none"),
+        (["--attack", "i_fgsm", "--agreement"], "--agreement compares the attack with i_fgsm, but it is i_fgsm"),
         (["--predictions", "t.csv"], "give either the folder with the pictures or --predictions"),
-        (["--confirm", "nowhere"], "nowhere"),
+        (["--confirm", "nowhere"], "nowhere holds no audit"),
+        (["--save", __file__], f"{__file__} cannot be a folder for the results (File exists); give another --save"),
     ],
 )
 def test_what_is_refused(audit: Audit, options: Sequence[object], words: str) -> None:
@@ -227,7 +242,8 @@ def test_what_is_refused(audit: Audit, options: Sequence[object], words: str) ->
     assert done.exit_code == 1, done.output
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert words in line
-    assert not (audit.save / "audit.json").exists()
+    # Nothing was measured for it.
+    assert not audit.save.exists()
 
 
 @pytest.mark.parametrize(
@@ -238,6 +254,16 @@ def test_what_is_refused(audit: Audit, options: Sequence[object], words: str) ->
             lambda text: text.replace("000.jpg", "900.jpg", 1),
             "900.jpg does not exist; remove the row",
         ),
+        (lambda text: text.replace("000.jpg", "", 1), "line 2: column 'file' is empty; it names the picture"),
+        (lambda text: text.replace("000.jpg", "../table.csv", 1), "'../table.csv' is no path below the folder"),
+        (lambda text: text.replace("000.jpg", __file__, 1), "is no path below the folder of the pictures"),
+        (lambda text: text.replace("000.jpg", "9" * 300, 1), "line 2: "),
+        (lambda text: text.splitlines()[0], "table.csv names no picture with a class; add a row for each picture"),
+        (
+            lambda text: text.replace(",part", ",split", 1).replace(",other", ",one"),
+            "names 1: one; keep the rows of two",
+        ),
+        (lambda text: text.replace(",note", ",split", 1), "column split must name two parts, but names 160: n0, n1"),
         (
             lambda text: text.replace("000.jpg,cat", "000.jpg,cow", 1),
             "line 2: 'cow' is neither the index nor",
@@ -249,3 +275,93 @@ def test_tables_that_are_wrong(audit: Audit, spoil: Any, words: str) -> None:
     done = audit.run()
     assert done.exit_code == 1, done.output
     assert words in done.stderr
+    assert not audit.save.exists()
+
+
+def split(text: str) -> str:
+    """The table with its parts in a column split."""
+    return text.replace(",part\n", ",split\n", 1)
+
+
+def test_a_part_that_is_not_there(audit: Audit) -> None:
+    audit.table.write_text(split(audit.table.read_text()))
+    for options, words in {
+        ("--discovery", "third"): "--discovery 'third' is no part of column split; it names one and other",
+        ("--confirm", "another"): "a column split and --confirm would both confirm; leave --confirm out",
+    }.items():
+        done = audit.run(*options)
+        assert done.exit_code == 1, done.output
+        assert words in done.stderr
+        assert not audit.save.exists()
+
+
+def test_brackets_in_a_table_are_shown_as_they_are(audit: Audit) -> None:
+    lines = audit.table.read_text().splitlines()
+    styled = [
+        line.replace(",c1,", (",[bold]in[/bold],", ",[/]out,")[number % 3 > 0]) for number, line in enumerate(lines)
+    ]
+    audit.table.write_text("\n".join(styled))
+    done = audit.run()
+    assert done.exit_code == 0, done.output
+    assert "[bold]in[/bold]" in done.stdout
+    assert "[/]out" in done.stdout
+
+
+def test_a_covariate_as_a_confounder_has_a_reason(audit: Audit) -> None:
+    assert audit.run("--confounder", "brightness").exit_code == 0
+    [told] = [column for column in audit.manifest()["columns"] if column["name"] == "brightness"]
+    assert (told["role"], told["tested"], told["reason"]) == ("confounder", False, "tests adjust for it")
+
+
+class TestConfirmation:
+    """An audit that confirms what another finds."""
+
+    @pytest.fixture
+    def other(self, store: Path, tmp_path: Path) -> Audit:
+        """Other pictures: their texts, and so their digests, are longer."""
+        other = Audit(tmp_path / "other", store)
+        for path in other.data.iterdir():
+            path.write_text(f"{path.read_text()} of another day")
+        return other
+
+    def test_other_pictures_confirm(self, audit: Audit, other: Audit) -> None:
+        assert other.run().exit_code == 0
+        done = audit.run("--confirm", other.save)
+        assert done.exit_code == 0, done.output
+        [flag] = [flag for flag in audit.manifest()["flags"] if flag["state"] == "flagged"]
+        assert flag["confirmation_p_value"] < 0.05
+
+    def test_the_same_pictures_confirm_nothing(self, audit: Audit, other: Audit) -> None:
+        # One picture of 160, under another name.
+        (other.data / "001.jpg").write_text((audit.data / "003.jpg").read_text())
+        assert other.run().exit_code == 0
+        done = audit.run("--confirm", other.save)
+        assert done.exit_code == 1, done.output
+        assert f"--confirm {other.save}: 1 of its pictures are audited here too" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda manifest: manifest["settings"]["digests"].update(weights_sha256="x"), "a model with other weights"),
+            (lambda manifest: manifest["settings"].pop("digests"), "it audited a table of predictions, and this audit"),
+            (lambda manifest: manifest["classes"][0].update(class_label="cow"), "its class 0 is 'cow', and here it is"),
+            (lambda manifest: manifest.pop("classes"), "audit.json is damaged, or of another version of Whybox"),
+        ],
+    )
+    def test_of_other_questions(self, audit: Audit, other: Audit, spoil: Any, words: str) -> None:
+        assert other.run().exit_code == 0
+        manifest = json.loads((other.save / "audit.json").read_text())
+        spoil(manifest)
+        (other.save / "audit.json").write_text(json.dumps(manifest))
+        done = audit.run("--confirm", other.save)
+        assert done.exit_code == 1, done.output
+        assert words in done.stderr
+        assert not audit.save.exists()
+
+    def test_without_an_attribute(self, audit: Audit, other: Audit) -> None:
+        other.table.write_text(other.table.read_text().replace(",moon,", ",star,", 1))
+        assert other.run().exit_code == 0
+        done = audit.run("--confirm", other.save)
+        assert done.exit_code == 1, done.output
+        assert "audit.parquet has no column 'moon'; its table had file, label, snow, star" in done.stderr
+        assert not audit.save.exists()

@@ -213,7 +213,8 @@ def test_a_folder_in_use_and_one_without_an_audit(audit: Audit, tmp_path: Path) 
         os.close(locked)
     assert done.exit_code == 1
     assert "is in use by another run; wait for its end" in done.stderr
-    for audit.save in (tmp_path, tmp_path / "nowhere", audit.table):
+    for folder in (tmp_path, tmp_path / "nowhere", audit.table):
+        audit.save = folder
         done = note(audit, *given)
         assert done.exit_code == 1
         assert f"{audit.save} holds no audit" in done.stderr

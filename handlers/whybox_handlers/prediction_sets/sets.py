@@ -69,7 +69,7 @@ def _objection(model: v1.Model, method: str) -> tuple[str, str]:
         other = f"audit {audit.id} calibrated a version of the model with other {' and '.join(audit.differences)}"
         return "stale", f"There is no set, because {other}: {again}."
     if calibration.state == "insufficient_data":
-        few = f"{calibration.pictures} usable pictures of {calibration.data_set} are too few"
+        few = f"the {calibration.pictures} usable pictures of {calibration.data_set} do not suffice"
         return "insufficient_data", f"{few} for a calibration; audit.json of audit {audit.id} says what is needed."
     if method not in calibration.methods:
         return "not_calibrated", f"Audit {audit.id} has no thresholds for {method}: {again}."

@@ -1,7 +1,6 @@
 """From the results of an audit to the bank and the files that are packed with its model."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.notes import Note, by_flag, read_notes
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
-from whybox_server.audits.report.manifest import MANIFEST
+from whybox_server.audits.report.manifest import MANIFEST, read_manifest
 
 # What a cell of the column `trained_on` holds for a picture that the model was not trained on, or that is not known.
 _NOT_TRAINED_ON = ("", "0", "false", "no", "unknown")
@@ -35,8 +34,7 @@ def read_bank(folder: Path) -> v1.Bank:
         DataSetError: The folder holds no audit, its files belong to different audits, or no model was audited.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        return _bank(folder, manifest)
+        return _bank(folder, read_manifest(folder))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, json_format.ParseError) as error:
         why = f"{type(error).__name__}: {error}"
         raise DataSetError(
@@ -78,6 +76,8 @@ def _bank(folder: Path, manifest: Mapping[str, Any]) -> v1.Bank:
     if [criticised["class_index"] for criticised in manifest["classes"]] != pictures.classes:
         raise DataSetError(f"{folder / MANIFEST} and {table} have different classes; run the audit again")
     flags = _flags(manifest, by_flag(read_notes(folder)))
+    if not flags.keys() <= set(pictures.classes):
+        raise DataSetError(f"{folder / MANIFEST} has flags of classes without pictures; run the audit again")
     classes, number = [], 0
     for criticised, (index, part) in zip(manifest["classes"], pictures.parts(), strict=True):
         number += len(part)

@@ -19,8 +19,8 @@ _LEAST = float(np.nextafter(0.0, 1.0))
 _DISTANCE = ".distance"
 _HALVES = ("low", "high")
 _FIXED = ("file", "label", "predicted", "right", "confidence", "group", "counted")
-# Beside what is measured; `contents` and comparisons of audits read them.
-_NAMING = ("sha256", "label_name")
+# Beside the measurements; `contents`, comparisons of audits and the bank read them.
+_BESIDE = ("sha256", "label_name", "predicted_name", "embedding")
 
 
 class PictureTable(Pictures):
@@ -53,7 +53,7 @@ class PictureTable(Pictures):
             self._stored = {name: _stored(path, name, names) for name in given}
             fields = [f"{norm}.{field}" for norm in self._norms for field in ("distance", "searched_radius", "reasons")]
             self._columns = list(dict.fromkeys([*_FIXED, *fields, *self._stored.values()]))
-            if lacking := [name for name in (*self._columns, *_NAMING) if name not in names]:
+            if lacking := [name for name in (*self._columns, *_BESIDE) if name not in names]:
                 message = f"{path} lacks {', '.join(lacking)}: another version of Whybox wrote it; run the audit again"
                 raise DataSetError(message)
             # The classes of the groups of rows in which the file is written, from the first to the last of each.
@@ -133,7 +133,9 @@ class PictureTable(Pictures):
 
 
 def _span(file: parquet.ParquetFile, group: int) -> tuple[int, int]:
-    """The first and the last class of a group of rows."""
+    """The first and the last class of a group of rows; the last is before the first in an empty group."""
+    if not file.metadata.row_group(group).num_rows:
+        return 0, -1
     column = file.schema_arrow.get_field_index("label")
     statistics = file.metadata.row_group(group).column(column).statistics
     return statistics.min, statistics.max

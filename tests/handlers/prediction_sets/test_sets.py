@@ -117,7 +117,7 @@ def test_equal_probabilities_are_in_together_or_by_their_order() -> None:
         (
             v1.Audit(id="a1", calibration=v1.Calibration(state="insufficient_data", data_set="pets", pictures=99)),
             "insufficient_data",
-            "the 99 usable pictures of pets do not suffice for a calibration; audit.json of audit a1 says what is needed.",
+            "the 99 usable pictures of pets do not suffice for a calibration; audit.json of audit a1 says what is",
         ),
     ],
 )

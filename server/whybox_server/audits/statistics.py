@@ -19,11 +19,12 @@ CONFIDENCE = 0.95
 RESAMPLES = 2000
 """Resamples of a bootstrap."""
 
+BLOCK = 100_000
+"""Resamples and permutations are drawn in blocks of at most this many values, to bound memory."""
+
 # Two-sided quantile of the normal distribution.
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _POINTS_PER_DECADE = 20
-# Resamples are drawn in blocks of at most this many values, to bound memory.
-_BLOCK = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def median(distances: Array, seed: int) -> Estimate:
     if number == 1:
         return Estimate(float(distances[0]), 0.0, math.inf)
     generator = np.random.default_rng(seed)
-    rows = max(_BLOCK // number, 1)
+    rows = max(BLOCK // number, 1)
     medians = np.concatenate(
         [
             np.median(distances[generator.integers(number, size=(min(rows, RESAMPLES - start), number))], axis=1)

@@ -13,10 +13,7 @@ from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.passes.pictures import PICTURES, read_column
 from whybox_server.audits.report.manifest import read_manifest
-from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, Estimate
-
-# Resamples are drawn in blocks of at most this many values, to bound memory.
-_BLOCK = 1_000_000
+from whybox_server.audits.statistics import BLOCK, CONFIDENCE, RESAMPLES, Estimate
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def _bootstrapped(values: Floats, statistic: Callable[[Floats], Floats], seed: i
     """A statistic of values [N], from [R, N] to [R], with its percentile bootstrap interval."""
     generator = np.random.default_rng(seed)
     number = len(values)
-    block = max(_BLOCK // number, 1)
+    block = max(BLOCK // number, 1)
     found = np.concatenate(
         [
             statistic(values[generator.integers(number, size=(min(block, RESAMPLES - start), number))])

@@ -9,9 +9,7 @@ from scipy import stats
 from whybox_server.audits.criticism.methods.effects import Effect, of_all
 from whybox_server.audits.criticism.options import SPLITS
 from whybox_server.audits.criticism.pictures import Booleans, Floats, Integers
-from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES
-
-_BLOCK = 1_000_000
+from whybox_server.audits.statistics import BLOCK, CONFIDENCE, RESAMPLES
 
 
 def split_half_agreement(effect: Effect, having: Booleans, groups: Integers, seed: int) -> int:
@@ -31,7 +29,7 @@ def split_half_agreement(effect: Effect, having: Booleans, groups: Integers, see
     sides = [np.flatnonzero(having[first] == side) for side in (True, False)]
     sign = np.sign(of_all(effect, len(having)))
     agreeing = 0
-    for start in range(0, SPLITS, rows := max(_BLOCK // len(having), 1)):
+    for start in range(0, SPLITS, rows := max(BLOCK // len(having), 1)):
         size = min(rows, SPLITS - start)
         half = np.empty((size, len(first)), dtype=bool)
         for side in sides:

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from whybox_server.audits.criticism.pictures import Booleans, Floats, Integers
-from whybox_server.audits.statistics import CONFIDENCE, RESAMPLES, wilson
+from whybox_server.audits.statistics import BLOCK, CONFIDENCE, RESAMPLES, wilson
 
 Effect = Callable[[Floats], Floats]
 """From the weights of the pictures, [R, N], each at least 0, to the effects, [R], each in [-1, 1]; 0 without pairs."""
 
 Interval = tuple[float, float]
 
-# Resamples are drawn in blocks of at most this many values, to bound memory.
-_BLOCK = 1_000_000
 # Three standard deviations of an end between seeds, as seen in groups of 33 and 125 pictures.
 _CLOSE = 0.02
 
@@ -145,7 +143,7 @@ def _resampled(effect: Effect, cells: list[Integers], resamples: int, generator:
     """[R], the effect in each of some resamples within cells."""
     number = sum(map(len, cells))
     effects = np.empty(resamples)
-    for start in range(0, resamples, rows := max(_BLOCK // number, 1)):
+    for start in range(0, resamples, rows := max(BLOCK // number, 1)):
         size = min(rows, resamples - start)
         first = number * np.arange(size)[:, None]
         drawn = np.concatenate(

@@ -8,12 +8,11 @@ from scipy import stats
 from statsmodels.duration.survfunc import survdiff
 
 from whybox_server.audits.criticism.pictures import Booleans, Floats, Integers
+from whybox_server.audits.statistics import BLOCK
 
 Alternative = Literal["two-sided", "less", "greater"]
 """What else could be true: the values of pictures with the value differ from, are below, or are above the others."""
 
-# Permutations are drawn in blocks of at most this many values, to bound memory.
-_BLOCK = 1_000_000
 # Sums in another order differ by rounding; those within this share of the observed sum are ties.
 _ROUNDING = 1e-9
 
@@ -90,7 +89,7 @@ def permuted(
         size += float(np.abs(centred).sum())
         # The sum of the smaller group tells that of the larger one, because all sum to 0.
         smaller, sign = (number, 1) if 2 * number <= len(centred) else (len(centred) - number, -1)
-        block = max(_BLOCK // len(centred), 1)
+        block = max(BLOCK // len(centred), 1)
         for start in range(0, permutations, block):
             shape = (min(block, permutations - start), len(centred))
             drawn = generator.permuted(np.broadcast_to(centred, shape), axis=1)

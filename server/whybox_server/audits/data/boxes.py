@@ -32,7 +32,9 @@ def parse_boxes(text: str) -> tuple[Box, ...]:
         if len(numbers) != len(Box._fields) or not all(map(math.isfinite, numbers)):
             raise ValueError(f"{part!r} is no box; write left top right bottom in pixels, and ; between boxes")
         box = Box(*numbers)
-        if not (0 <= box.left < box.right and 0 <= box.top < box.bottom):
+        if min(box) < 0:
+            raise ValueError(f"{part!r} begins outside of the picture; its edges are pixels from 0")
+        if not (box.left < box.right and box.top < box.bottom):
             raise ValueError(f"{part!r} is an empty box; left must be below right, and top below bottom")
         boxes.append(box)
     return tuple(boxes)

@@ -23,7 +23,7 @@ MANIFEST = "audit.json"
 _ID_DIGITS = 16
 _NOTES = {
     "audit": f"the first {_ID_DIGITS} digits of inputs_sha256",
-    "inputs_sha256": "digest of the settings and of each picture with its label and its cells; where they lie has no"
+    "inputs_sha256": "digest of the settings, the columns, and of each picture with its label and its cells; where they lie has no"
     " influence",
     "distance": "the smallest change found that makes the answer wrong: an upper bound on the smallest there is",
     "columns": "all columns of the table, what each is for, and why it is not tested",
@@ -60,6 +60,8 @@ def inputs_digest(settings: Mapping[str, Any], data: DataSet, journal: Journal) 
         journal: Their records, which know the digests of the files.
     """
     digest = hashlib.sha256(_line(settings))
+    # The cells alone do not tell what they are asked about.
+    digest.update(_line([column.name for column in data.columns]))
     for row in data.rows():
         record = journal[row.file]
         digest.update(_line([row.file, row.label, row.cells, record.sha256, record.predicted, record.confidence]))

@@ -150,7 +150,7 @@ def test_boxes() -> None:
         ("a b c d", "'a b c d' is no box"),
         ("0 0 nan 4", "'0 0 nan 4' is no box"),
         ("4 0 4 4", "'4 0 4 4' is an empty box"),
-        ("-1 0 4 4", "'-1 0 4 4' is an empty box"),
+        ("-1 0 4 4", "'-1 0 4 4' begins outside of the picture; its edges are pixels from 0"),
     ],
 )
 def test_what_is_no_box(folder: Path, cell: str, words: str) -> None:

@@ -161,6 +161,14 @@ def test_other_questions_measure_nothing_again(audit: Audit, monkeypatch: pytest
     assert again["statistics"]["family"] > first["statistics"]["family"] / 2
 
 
+def test_the_same_cells_under_another_name_are_another_audit(audit: Audit) -> None:
+    audit.run()
+    first = audit.manifest()["audit"]
+    audit.table.write_text(audit.table.read_text().replace(",snow,", ",ice,", 1))
+    audit.run()
+    assert audit.manifest()["audit"] != first
+
+
 def test_what_is_named_and_cannot_be_tested_is_a_column_with_a_reason(audit: Audit) -> None:
     # The only pictures without "far" in their class cannot be decoded.
     (audit.data / "000.jpg").write_text("unreadable")

@@ -23,8 +23,8 @@ MANIFEST = "audit.json"
 _ID_DIGITS = 16
 _NOTES = {
     "audit": f"the first {_ID_DIGITS} digits of inputs_sha256",
-    "inputs_sha256": "digest of the settings, the columns, and of each picture with its label and its cells; where they lie has no"
-    " influence",
+    "inputs_sha256": "digest of the settings, the columns, and each picture with its label and its cells; where they lie"
+    " has no influence",
     "distance": "the smallest change found that makes the answer wrong: an upper bound on the smallest there is",
     "columns": "all columns of the table, what each is for, and why it is not tested",
     "groups": "accuracy and confidence by value, over all classes; they test nothing",

@@ -23,7 +23,7 @@ MANIFEST = "audit.json"
 _ID_DIGITS = 16
 _NOTES = {
     "audit": f"the first {_ID_DIGITS} digits of inputs_sha256",
-    "inputs_sha256": "digest of the settings, the columns, and each picture with its label and its cells; where they lie"
+    "inputs_sha256": "digest of the settings, the columns, and each picture with its label and cells; where they lie"
     " has no influence",
     "distance": "the smallest change found that makes the answer wrong: an upper bound on the smallest there is",
     "columns": "all columns of the table, what each is for, and why it is not tested",

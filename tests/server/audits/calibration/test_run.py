@@ -249,9 +249,3 @@ def test_other_parts_are_refused(pets: Path, store: Path) -> None:
         "0001.jpg: column 'split' holds 'train'; a calibration table has the parts calibration and test" in done.stderr
     )
     assert not (pets.parent / "save" / "audit.parquet").exists()
-
-
-def test_predictions_of_a_table_have_no_model_to_calibrate(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["audit", "--predictions", str(tmp_path / "p.csv"), "--calibration", "t.csv"])
-    assert done.exit_code == 1
-    assert "--calibration needs a model" in done.stderr

@@ -32,7 +32,7 @@ Demo = Callable[..., tuple[Result, list[str]]]
 
 @pytest.fixture(autouse=True)
 def _wide_and_plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("NO_COLOR", "1")
     for name in Settings.model_fields:
         monkeypatch.delenv(f"WHYBOX_{name.upper()}", raising=False)

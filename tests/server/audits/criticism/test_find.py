@@ -39,6 +39,14 @@ def test_a_distance_effect(factor: float, sign: int, words: str) -> None:
     assert f"pictures of cat annotated cue = 1 are {words} than others" in flag.message.lower()
 
 
+@pytest.mark.parametrize(("n_with", "tested"), [(9, False), (10, True)])
+def test_a_column_without_large_groups_is_not_tested(n_with: int, tested: bool) -> None:
+    found = find(planted(n_with), LABELS)
+    [column] = found.columns
+    assert (column.tested, bool(found.manifest["family"])) == (tested, tested)
+    assert column.reason == ("" if tested else "has no two groups of 10 pictures that can be compared in any class")
+
+
 @pytest.mark.parametrize(("wrong", "sign", "words"), [((30, 10), 1, "more often"), ((2, 60), -1, "less often")])
 def test_a_gap_of_error_rates(wrong: tuple[int, int], sign: int, words: str) -> None:
     flag = flags(planted(wrong=wrong, factor=1.0))["error_rate"]

@@ -119,7 +119,8 @@ def test_a_selected_effect_is_said_to_be_selected() -> None:
     flag = distance_flag(planted(wrong=(40, 0)))
     assert flag.state == "flagged"
     assert (
-        "The test compares the pictures that stayed right, 50% of those with the value and 100% of the" in flag.message
+        "The test compares the pictures that stayed right, 50 % of those with the value and 100 % of the"
+        in flag.message
     )
     assert flag.unselected_effect is not None
     assert flag.effect is not None
@@ -217,7 +218,7 @@ def test_where_many_distances_are_censored_only_the_tails_speak() -> None:
     distances = np.where(np.arange(100) % 50 < 12, np.inf, SPREAD)
     [finding, _] = find(measured(distances.tolist(), {"cue": [0] * 50 + [1] * 50}), LABELS).findings
     assert finding.flag.state == "insufficient_data"
-    assert finding.flag.reasons == ("no change was found for 24% of a group, more than 20%: only the tails speak",)
+    assert finding.flag.reasons == ("no change was found for 24 % of a group, more than 20 %: only the tails speak",)
     assert finding.flag.effect is None
     assert [tail.name for tail in finding.tails] == ["prototypes", "criticisms"]
 

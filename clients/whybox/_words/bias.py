@@ -54,8 +54,9 @@ def check_words(check: CounterfactualCheck) -> str:
 
 def audit_words(audit: Audit) -> str:
     """What was audited, how, and whether it was this model."""
+    classes = "1 class" if audit.classes == 1 else f"{audit.classes} classes"
     words = [
-        f"audit {audit.id}: {audit.pictures} pictures of {audit.data_set}, {audit.classes} class{'es' * (audit.classes != 1)}",
+        f"audit {audit.id}: {audit.pictures} pictures of {audit.data_set}, {classes}",
         f"attributes: {', '.join(audit.attributes) or 'none'}",
         f"{audit.attack}, {audit.budget} evaluations, {', '.join(audit.norms)}",
     ]

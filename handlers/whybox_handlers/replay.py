@@ -7,6 +7,7 @@ from google.protobuf import json_format
 from whybox import v1
 from whybox.arguments import integer
 from whybox.v1.vocabulary import MAX_BUDGET
+from whybox_handlers.explanations.examples import EXAMPLE
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.subject import Subject
@@ -32,7 +33,8 @@ def request(
 
     Raises:
         ReplayError: The picture, a baseline, the weights, the ONNX network, the preprocessing, the labels or the
-            parameters are not those of the receipt.
+            parameters are not those of the receipt; or the request asks for bias flags, a prediction set or examples,
+            and the packed audit is another. The percentile of a distance is that of the audit packed now.
     """
     digests = classifier.model.digests
     baselines = baselines or {}
@@ -51,10 +53,25 @@ def request(
         if expected != actual:
             raise ReplayError(f"the {what} differ from the receipt's: SHA-256 {actual}, not {expected}")
     replayed = json_format.Parse(receipt.parameters, v1.AnalyzeRequest())
+    _check_audit(receipt, replayed, classifier.model.audit)
     replayed.image = image
     for index in receipt.baseline_sha256:
         replayed.explanations[index].baseline_image = baselines[index]
     return replayed
+
+
+def _check_audit(receipt: v1.Receipt, replayed: v1.AnalyzeRequest, audit: v1.Audit) -> None:
+    """Raises ReplayError if the request asks for what an audit answers, and the packed one is not the receipt's."""
+    examples = any(options.method == EXAMPLE for options in replayed.explanations)
+    findings = replayed.HasField("bias") or bool(replayed.prediction.set_method)
+    for what, asked, expected, actual in (
+        ("findings of the audit", findings, receipt.bank_sha256, audit.bank_sha256),
+        ("audited pictures", examples, dict(receipt.references_sha256), dict(audit.references.sha256)),
+    ):
+        if asked and expected != actual:
+            raise ReplayError(
+                f"the {what} differ from the receipt's: SHA-256 {actual or 'none'}, not {expected or 'none'}"
+            )
 
 
 def attack(replayed: v1.AnalyzeRequest, norm: str, classifier: Classifier, evaluations: int | None = None) -> Found:

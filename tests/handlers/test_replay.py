@@ -88,3 +88,27 @@ def test_a_baseline_comes_back_too(receipt: v1.Receipt, classifier: Classifier, 
     assert [options.baseline_image for options in replayed.explanations] == [b"", b"baseline"]
     with pytest.raises(replay.ReplayError, match=r"the baseline of explanations\[1\] differ"):
         replay.request(receipt, dalmatian, classifier)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"bias": {}}, "findings of the audit"),
+        ({"prediction": {"set_method": "aps"}}, "findings of the audit"),
+        ({"explanations": [{"method": "grad_cam"}, {"method": "example"}]}, "audited pictures"),
+        ({"prediction": {}, "explanations": [{"method": "grad_cam"}], "robustness": {"norms": ["linf"]}}, None),
+    ],
+)
+def test_another_audit_is_refused_where_it_answers(
+    parameters: dict[str, object], words: str | None, receipt: v1.Receipt, classifier: Classifier, dalmatian: bytes
+) -> None:
+    receipt.parameters = json.dumps(parameters)
+    receipt.parameters_sha256 = hashlib.sha256(receipt.parameters.encode()).hexdigest()
+    replayed = replay.request(receipt, dalmatian, classifier)
+    receipt.bank_sha256 = "0" * 64
+    receipt.references_sha256["index"] = "1" * 64
+    if words is None:
+        assert replay.request(receipt, dalmatian, classifier) == replayed
+    else:
+        with pytest.raises(replay.ReplayError, match=f"the {words} differ"):
+            replay.request(receipt, dalmatian, classifier)

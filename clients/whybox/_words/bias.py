@@ -54,8 +54,9 @@ def check_words(check: CounterfactualCheck) -> str:
 
 def audit_words(audit: Audit) -> str:
     """What was audited, how, and whether it was this model."""
+    classes = "1 class" if audit.classes == 1 else f"{audit.classes} classes"
     words = [
-        f"audit {audit.id}: {audit.pictures} pictures of {audit.data_set}, {audit.classes} classes",
+        f"audit {audit.id}: {audit.pictures} pictures of {audit.data_set}, {classes}",
         f"attributes: {', '.join(audit.attributes) or 'none'}",
         f"{audit.attack}, {audit.budget} evaluations, {', '.join(audit.norms)}",
     ]
@@ -81,16 +82,9 @@ def examples_words(examples: Sequence[Example], norm: str) -> str:
 
 
 def flag_words(flag: BiasFlag) -> str:
-    """The audit's sentence, after its state and its measured evidence, and what reviewers wrote about it."""
+    """The state, the audit's sentence, which has its evidence, and what reviewers wrote about it."""
     value = f" = {flag.value}" if flag.value else ""
     kind = "" if flag.state == "not_audited" else f" ({flag.kind.replace('_', ' ')})"
     words = f"{flag.attribute or 'bias'}{value}{kind}: {flag.state.replace('_', ' ')}"
-    if flag.effect is not None:
-        interval = "" if flag.ci_low is None or flag.ci_high is None else f" [{flag.ci_low:+.2f}, {flag.ci_high:+.2f}]"
-        words += f", effect {flag.effect:+.2f}{interval}"
-    if flag.n is not None:
-        words += f", n = {flag.n}"
-    if flag.q_value is not None:
-        words += f", q = {flag.q_value:.3g}"
     notes = [f"Note by {note.name}, {note.date}: {note.text}" for note in flag.notes]
     return " ".join([f"{words}. {flag.message}".strip(), *notes])

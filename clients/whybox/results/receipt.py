@@ -38,6 +38,10 @@ class Receipt:
         runtime: Versions of the libraries that computed the answer, by name; "device" is "cpu" or the accelerator's
             name.
         baseline_sha256: Digests of the caller's own baselines as they were sent, by `Explanation.index`.
+        bank_sha256: Digest of the findings, distances and thresholds of the packed audit; bias flags, percentiles and
+            prediction sets rest on them. Empty without an audit.
+        references_sha256: Digests of the files of the audited pictures, by name; the method "example" rests on them.
+            Empty without any.
     """
 
     weights_sha256: str
@@ -51,3 +55,5 @@ class Receipt:
     whybox_version: str
     runtime: Mapping[str, str]
     baseline_sha256: Mapping[int, str]
+    bank_sha256: str
+    references_sha256: Mapping[str, str]

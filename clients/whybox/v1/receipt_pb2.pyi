@@ -64,6 +64,26 @@ class Receipt(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ReferencesSha256Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     WEIGHTS_SHA256_FIELD_NUMBER: _builtins.int
     ONNX_SHA256_FIELD_NUMBER: _builtins.int
     PREPROCESSING_SHA256_FIELD_NUMBER: _builtins.int
@@ -75,6 +95,8 @@ class Receipt(_message.Message):
     WHYBOX_VERSION_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     BASELINE_SHA256_FIELD_NUMBER: _builtins.int
+    BANK_SHA256_FIELD_NUMBER: _builtins.int
+    REFERENCES_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
     """Digest of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
     onnx_sha256: _builtins.str
@@ -93,6 +115,10 @@ class Receipt(_message.Message):
     """Seed of every method that samples, as requested."""
     whybox_version: _builtins.str
     """Version of Whybox."""
+    bank_sha256: _builtins.str
+    """Digest of the findings, distances and thresholds of the audit that is packed with the model; see Audit.bank_sha256.
+    Bias flags, percentiles and prediction sets rest on them. Empty if no audit is packed.
+    """
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Versions of the libraries in the worker, by name. "device" is "cpu" or the name of the accelerator, "provider" is
@@ -103,6 +129,12 @@ class Receipt(_message.Message):
     @_builtins.property
     def baseline_sha256(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
         """Digest of each baseline picture as the caller sent it, by its index in AnalyzeRequest.explanations, from 0."""
+
+    @_builtins.property
+    def references_sha256(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Digests of the files of the audited pictures, by name; see References.sha256. The method "example" rests on them.
+        Empty if the archive holds none.
+        """
 
     def __init__(
         self,
@@ -118,10 +150,12 @@ class Receipt(_message.Message):
         whybox_version: _builtins.str = ...,
         runtime: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         baseline_sha256: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        bank_sha256: _builtins.str = ...,
+        references_sha256: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline_sha256", b"baseline_sha256", "image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_sha256", b"bank_sha256", "baseline_sha256", b"baseline_sha256", "image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "references_sha256", b"references_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

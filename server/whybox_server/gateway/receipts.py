@@ -36,4 +36,6 @@ def receipt(request: v1.AnalyzeRequest, picture: bytes, model: v1.Model) -> v1.R
         seed=request.seed,
         whybox_version=version("whybox"),
         baseline_sha256=baselines,
+        bank_sha256=model.audit.bank_sha256,
+        references_sha256=model.audit.references.sha256,
     )

@@ -38,8 +38,7 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
         "hardest to attack in audit audit-1: a (not flipped), c (2 grey levels of 255), d (2 grey levels of 255) and 2 "
         "more easiest to attack in audit audit-1: b (0.5 grey levels of 255)",
         "l2: no flip was found up to 0.5 (128 in grey levels); a smaller flip may still exist",
-        "indoors = yes (adversarial criticism): flagged, effect -0.40 [-0.60, -0.20], n = 120, q = 0.01. Pictures "
-        "annotated indoors",
+        "indoors = yes (adversarial criticism): flagged. Pictures annotated indoors",
         "easier to attack. Note by A. Reviewer, 2026-03-04: Seen; sensible.",
         "bias: not audited. No audit.",
         "the smoothed classifier (noise 0.05, 1000 samples, 99.9 % confidence) answers golden retriever within an L2 "

@@ -22,7 +22,7 @@ def test_the_list_shows_what_is_flagged(run: Callable[..., Result], gateway: Fak
         told = words(run("audits", *arguments))
         assert "model audit data set pictures flags" in told
         assert f"lite0 {AUDIT} chairs 264 1 flagged, 1 insufficient" in told
-        assert "wheelchair = 1 (adversarial criticism): flagged, effect -0.46 [-0.63, -0.29], n = 158" in told
+        assert "wheelchair = 1 (adversarial criticism): flagged. " in told
         assert "are easier to attack: Größe." in told
         assert "Too few pictures" not in told
         assert "1 other finding" in told
@@ -46,7 +46,7 @@ def test_the_list_as_json(run: Callable[..., Result], gateway: FakeGateway) -> N
 def test_an_audit_shows_every_flag_the_flagged_ones_first(run: Callable[..., Result], gateway: FakeGateway) -> None:
     serve_audit(gateway)
     told = words(run("audits", "lite0", AUDIT))
-    assert f"audit {AUDIT}: 264 pictures of chairs, 1 classes; attributes: wheelchair, wide" in told
+    assert f"audit {AUDIT}: 264 pictures of chairs, 1 class; attributes: wheelchair, wide" in told
     assert told.index("easier to attack") < told.index("wide (calibration): insufficient data. Too few pictures.")
     assert "other finding" not in told
 

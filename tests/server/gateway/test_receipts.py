@@ -54,6 +54,17 @@ def test_digests():
     assert not made.runtime
 
 
+def test_the_audit_that_answers_rest_on():
+    audited = v1.Model()
+    audited.CopyFrom(MODEL)
+    audited.audit.MergeFrom(message(v1.Audit, bank_sha256="bank", references={"sha256": {"features": "digest"}}))
+    made = receipt(EVERYTHING, IMAGE, audited)
+    assert (made.bank_sha256, dict(made.references_sha256)) == ("bank", {"features": "digest"})
+    made.ClearField("bank_sha256")
+    made.ClearField("references_sha256")
+    assert made == receipt(EVERYTHING, IMAGE, MODEL)
+
+
 def test_the_parameters_are_the_request_without_its_pictures():
     made = receipt(EVERYTHING, IMAGE, MODEL)
     parameters = json_format.Parse(made.parameters, v1.AnalyzeRequest())

@@ -20,7 +20,7 @@ def sentence(check: CounterfactualCheck, attribute: str) -> str:
         f"the margin moves by {size.box:.2f} against {size.random:.2f} logits",
         f"difference {size.difference:+.2f} {span(size.ci_low, size.ci_high)}",
         f"on average by {margin.box:+.2f} against {margin.random:+.2f}",
-        f"{answer.box:.0%} against {answer.random:.0%} of the answers change",
+        f"{100 * answer.box:.0f} % against {100 * answer.random:.0f} % of the answers change",
     ]
     if (distance := by.get(DISTANCE)) is not None:
         told.append(f"the distance changes by {distance.box:+.2g} against {distance.random:+.2g}")

@@ -1,13 +1,13 @@
 """Which columns of the table are tested, which values of them in which class, and why others are not."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from whybox_server.audits.criticism.options import CriticismOptions
+from whybox_server.audits.criticism.options import FLOOR, CriticismOptions
 from whybox_server.audits.criticism.pictures import CriticismError, Measurements, Pictures, Texts, annotated
 
 VALUES = 10
@@ -23,7 +23,7 @@ class Column:
 
     Attributes:
         name: Its name; a crossing has both names, with a comma between them.
-        tested: Whether it is tested in some class.
+        tested: Whether it is tested in some class; before the groups are counted, whether its values can be tested.
         reason: Why it is not; "" if it is.
     """
 
@@ -145,6 +145,20 @@ def read_columns(seen: Survey, options: CriticismOptions) -> tuple[Column, ...]:
             raise CriticismError(f"attribute {name!r} cannot be tested: it {reason}")
         columns.append(Column(name, not reason, reason))
     return tuple(columns)
+
+
+def with_fates(columns: Iterable[Column], compared: Set[str]) -> tuple[Column, ...]:
+    """The columns, with the reason where no class has groups that can be compared.
+
+    Args:
+        columns: From `read_columns`.
+        compared: The names of those with a question that was tested.
+    """
+    reason = f"has no two groups of {FLOOR} pictures that can be compared in any class"
+    return tuple(
+        replace(column, tested=False, reason=reason) if column.tested and column.name not in compared else column
+        for column in columns
+    )
 
 
 def questions(seen: Survey, columns: Iterable[Column]) -> Iterator[Question]:

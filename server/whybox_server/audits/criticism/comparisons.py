@@ -135,7 +135,8 @@ class DistanceComparison(Comparison):
         censored = np.isinf(self.distances)
         most = max(censored[self.groups.having].mean(), censored[~self.groups.having].mean())
         if most > CENSORED:
-            return f"no change was found for {most:.0%} of a group, more than {CENSORED:.0%}: only the tails speak"
+            share = f"{100 * most:.0f} % of a group, more than {100 * CENSORED:.0f} %"
+            return f"no change was found for {share}: only the tails speak"
         return ""
 
 

@@ -16,6 +16,7 @@ from whybox_server.audits.criticism.columns import (
     questions,
     read_columns,
     survey,
+    with_fates,
 )
 from whybox_server.audits.criticism.comparisons import compare
 from whybox_server.audits.criticism.evidence import Evidence, gather, repeat, tails, threshold
@@ -82,7 +83,7 @@ def find(
             for question, answer in asked.items()
             if not options.attributes or question.attribute in options.attributes
         ),
-        columns=columns,
+        columns=with_fates(columns, {question.attribute for question in tested}),
         classes=tuple(_criticise(everything, class_labels, options)),
         manifest=_manifest(options, tested, number, split),
     )

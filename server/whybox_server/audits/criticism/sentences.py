@@ -93,7 +93,8 @@ def _caveats(flag: Flag, threshold: float) -> Iterator[str]:
         if abs(flag.accuracy_with - flag.accuracy_without) > SELECTION:
             yield (
                 "the test compares the pictures that stayed right, "
-                f"{flag.accuracy_with:.0%} of those with the value and {flag.accuracy_without:.0%} of the others"
+                f"{100 * flag.accuracy_with:.0f} % of those with the value "
+                f"and {100 * flag.accuracy_without:.0f} % of the others"
             )
         yield (
             "over all pictures, with distance 0 where the answer is wrong, the effect is "

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -24,13 +24,18 @@ _STEPS_PER_DECADE = 500
 class ProgressDisplay:
     """Shows a progress bar on a terminal; otherwise prints a line every 30 seconds.
 
+    The rate counts from the first picture that this run measured: before it, the workers load the model.
+
     Args:
         console: The terminal or log to write to.
         norm: Norm of the median distance that is shown; None for pictures that are not attacked.
         title: What is measured; "" for the pass itself.
+        clock: Tells the time in seconds.
     """
 
-    def __init__(self, console: Console, norm: str | None, title: str = "") -> None:
+    def __init__(
+        self, console: Console, norm: str | None, title: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console
         self._norm = norm
         self._title = f"{title}: " if title else ""
@@ -43,7 +48,9 @@ class ProgressDisplay:
         )
         self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task(f"{self._title}loading the model", total=None, rate="")
-        self._began = self._printed = time.monotonic()
+        self._clock = clock
+        self._began = self._printed = clock()
+        self._before = 0
         self._right = self._measured = 0
         # Number of distances by their place on a logarithmic scale: a median without every distance in memory.
         self._distances: Counter[int] = Counter()
@@ -69,9 +76,9 @@ class ProgressDisplay:
         self._progress = progress
         for record in records:
             self._note(record)
-        now = time.monotonic()
-        if progress.done == progress.kept:
-            self._began = now
+        now = self._clock()
+        if self._before <= progress.kept:
+            self._began, self._before = now, progress.done
         if self._console.is_terminal:
             if now - self._printed < _BAR_SECONDS and progress.done < progress.total:
                 return
@@ -80,19 +87,25 @@ class ProgressDisplay:
                 self._task,
                 total=progress.total,
                 completed=progress.done,
-                rate=f"{60 / self._seconds_each():.3g}/min" if progress.done > progress.kept else "",
+                rate=self._rate(),
                 description=self._title + (self._so_far() or "loading"),
             )
         elif now - self._printed >= _LINE_SECONDS:
             self._printed = now
-            seconds = self._seconds_each()
-            left = f"{60 / seconds:.3g}/min, {seconds * (progress.total - progress.done) / 60:.1f} min left"
-            done = f"{self._title}{progress.done}/{progress.total} pictures"
-            self._console.print(f"{done}, {left}; {self._so_far()}", soft_wrap=True)
+            text = f"{self._title}{progress.done}/{progress.total} pictures"
+            if rate := self._rate():
+                left = self._seconds_each() * (progress.total - progress.done) / 60
+                text += f", {rate}, {left:.1f} min left"
+            self._console.print("; ".join(filter(None, (text, self._so_far()))), soft_wrap=True)
+
+    def _rate(self) -> str:
+        """Pictures per minute; "" before a second report of measured pictures."""
+        return f"{60 / self._seconds_each():.3g}/min" if self._seconds_each() else ""
 
     def _seconds_each(self) -> float:
-        """Time for each picture that this run measured."""
-        return (time.monotonic() - self._began) / max(self._progress.done - self._progress.kept, 1)
+        """Time for each picture since the first that this run measured; 0 if it is not known yet."""
+        measured = self._progress.done - self._before
+        return (self._clock() - self._began) / measured if measured > 0 else 0.0
 
     def _note(self, record: Record) -> None:
         self._measured += record.measured

@@ -39,6 +39,14 @@ def test_a_distance_effect(factor: float, sign: int, words: str) -> None:
     assert f"pictures of cat annotated cue = 1 are {words} than others" in flag.message.lower()
 
 
+@pytest.mark.parametrize(("n_with", "tested"), [(9, False), (10, True)])
+def test_a_column_without_large_groups_is_not_tested(n_with: int, tested: bool) -> None:
+    found = find(planted(n_with), LABELS)
+    [column] = found.columns
+    assert (column.tested, bool(found.manifest["family"])) == (tested, tested)
+    assert column.reason == ("" if tested else "has no two groups of 10 pictures that can be compared in any class")
+
+
 @pytest.mark.parametrize(("wrong", "sign", "words"), [((30, 10), 1, "more often"), ((2, 60), -1, "less often")])
 def test_a_gap_of_error_rates(wrong: tuple[int, int], sign: int, words: str) -> None:
     flag = flags(planted(wrong=wrong, factor=1.0))["error_rate"]
@@ -111,7 +119,8 @@ def test_a_selected_effect_is_said_to_be_selected() -> None:
     flag = distance_flag(planted(wrong=(40, 0)))
     assert flag.state == "flagged"
     assert (
-        "The test compares the pictures that stayed right, 50% of those with the value and 100% of the" in flag.message
+        "The test compares the pictures that stayed right, 50 % of those with the value and 100 % of the"
+        in flag.message
     )
     assert flag.unselected_effect is not None
     assert flag.effect is not None
@@ -209,7 +218,7 @@ def test_where_many_distances_are_censored_only_the_tails_speak() -> None:
     distances = np.where(np.arange(100) % 50 < 12, np.inf, SPREAD)
     [finding, _] = find(measured(distances.tolist(), {"cue": [0] * 50 + [1] * 50}), LABELS).findings
     assert finding.flag.state == "insufficient_data"
-    assert finding.flag.reasons == ("no change was found for 24% of a group, more than 20%: only the tails speak",)
+    assert finding.flag.reasons == ("no change was found for 24 % of a group, more than 20 %: only the tails speak",)
     assert finding.flag.effect is None
     assert [tail.name for tail in finding.tails] == ["prototypes", "criticisms"]
 

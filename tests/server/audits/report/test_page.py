@@ -342,6 +342,20 @@ def test_the_page_asks_for_nothing(audited: Audited) -> None:
     assert "@import" not in style
 
 
+def test_a_check_stands_with_the_finding_before_its_id_and_its_notes(audited: Audited) -> None:
+    places = [place for place, _ in audited.parsed.words]
+    [check] = (place for place in places if place.endswith("/counterfactual/message"))
+    flag = check.removesuffix("/counterfactual/message")
+    order = [places.index(place) for place in (f"{flag}/message", check, f"{flag}/id")]
+    assert order == sorted(order)
+    notes = f"<!--notes {looked_up(audited.manifest, flag)['id']}-->"
+    assert audited.page.index(f'"{check}"') < audited.page.index(notes)
+
+
+def test_no_caption_scrolls_away_with_its_table(audited: Audited) -> None:
+    assert "caption" not in {tag for tag, _ in audited.parsed.elements}
+
+
 def test_figures_and_tables_can_be_read_aloud(audited: Audited) -> None:
     outer = [attributes for tag, attributes in audited.parsed.elements if tag == "svg" and "x" not in attributes]
     assert len(outer) > 5

@@ -5,11 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from architectures import classifier_of, network_of
+from explaining import subject_of
 from whybox import v1
 from whybox_handlers.explanations.borders import decides_by_border
-from whybox_handlers.explanations.explainers import Attribution, Question
+from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
+from whybox_handlers.explanations.explaining import explain
+from whybox_handlers.models.case import Case
+from whybox_handlers.passes.account import Limits, Passes
+from whybox_handlers.passes.scheduler import run_one
 
 SIDE, BORDER = 64, 9
 ANSWER = 1
@@ -71,6 +77,23 @@ def test_no_side_is_special(turned: Callable[[Tensor], Tensor]) -> None:
     values = torch.zeros(SIDE, SIDE)
     values[:BORDER, 5:50] = 1
     assert observed(turned(values)).value == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "around"), [(method, around) for method in ("integrated_gradients", "occlusion") for around in (0, 1)]
+)
+def test_a_network_that_reads_the_border_or_the_centre(method: str, around: int) -> None:
+    """The class is how bright one of both is."""
+    weights = torch.stack([torch.zeros(3, SIDE, SIDE), inside(1 - around, around).expand(3, -1, -1)]).flatten(1)
+    reads = nn.Linear(3 * SIDE * SIDE, 2, bias=False)
+    reads.weight.data = weights
+    classifier = classifier_of(network_of(nn.Flatten(1), reads))
+    classifier.model.labels.extend(["dark", "bright"])
+    subject = subject_of(classifier, torch.full((3, SIDE, SIDE), 0.75))
+    options = EXPLAINERS[method].defaults(method, baseline="black")
+    case = Case(classifier, subject)
+    [found] = run_one(classifier, explain(case, options, Passes(Limits()))).part.observations
+    assert found.state == ("noted" if around else "not_noted")
 
 
 RELIABLE, DOUBTFUL = v1.Quality(reliable=True), v1.Quality(reasons=["it is no better than chance"])

@@ -16,8 +16,8 @@ _CURVE_BYTES = (CURVE_STEPS + 1) * 4
 _FOUND_BYTES = 32
 # One for each measurement, twice, and a few for the map itself.
 _MAX_OBJECTIONS = 16
-# At most, of neighbours; a map has one.
-_OBSERVATIONS = 2
+# Observations.
+_OF_MAP, _OF_NEIGHBOURS = 1, 2
 _RGB_BITS, _MASK_BITS = 24, 1
 
 
@@ -45,7 +45,7 @@ def explanation_size(options: v1.ExplanationOptions, served: Served) -> int:
         regions=_regions(side, label) if "regions" in asked else 0,
         quality=_quality(options.quality, label),
         examples=_examples(options, served) if options.examples else 0,
-        observations=observations(_OBSERVATIONS, label),
+        observations=observations(_OF_NEIGHBOURS if options.examples else _OF_MAP, label),
     )
 
 

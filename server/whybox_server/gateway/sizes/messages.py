@@ -18,8 +18,7 @@ _SENTENCE_BYTES = 512
 # What a failure says, which its details repeat, and the labels that it may name.
 _STATUS_BYTES = 4096
 _STATUS_LABELS = 4
-# An observation with a remark on what it was compared with, and the labels that it names.
-_OBSERVED_SENTENCES = 2
+# The labels that an observation names.
 _OBSERVED_LABELS = 4
 # Integers are varints; a negative one takes all ten bytes.
 _NUMBER_BYTES = {
@@ -62,9 +61,9 @@ def observations(number: int, label: int) -> int:
 
     Args:
         number: How many a part carries.
-        label: Bytes of the longest label of a class; it is named a few times.
+        label: Bytes of the longest label of a class; some are named.
     """
-    message = sentences(_OBSERVED_SENTENCES) + _OBSERVED_LABELS * label
+    message = _SENTENCE_BYTES + _OBSERVED_LABELS * label
     return several([at_most(v1.Observation.DESCRIPTOR, message=message)] * number)
 
 

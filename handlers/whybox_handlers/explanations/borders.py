@@ -47,7 +47,7 @@ def decides_by_border(
     return v1.Observation(
         kind=DECIDES_BY_BORDER,
         state="noted" if share > _MOST else "not_noted",
-        message=f"{share:.0%} of the evidence for {part.target_label!r} lies in the outer half of the view",
+        message=f"{100 * share:.0f} % of the evidence for {part.target_label!r} lies in the outer half of the view",
         value=share,
         threshold=_MOST,
     )

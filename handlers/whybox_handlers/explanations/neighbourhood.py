@@ -64,7 +64,10 @@ def _ambiguous(
     by_labels = min(shown) / len(nearest)
     network, labels = (
         " and ".join(f"{how} {score.label!r}" for how, score in zip(numbers, both, strict=True))
-        for numbers in ([f"{score.probability:.1%} to" for score in both], [f"{number} show" for number in shown])
+        for numbers in (
+            [f"{100 * score.probability:.1f} % to" for score in both],
+            [f"{number} show" for number in shown],
+        )
     )
     message = f"the network gives {network}; of the {len(nearest)} nearest pictures of audit {audit}, {labels}"
     return _measured(LABEL_AMBIGUOUS, min(by_network, by_labels), _DIVIDED, message, len(nearest), audit)

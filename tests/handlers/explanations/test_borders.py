@@ -63,7 +63,7 @@ def test_where_the_evidence_lies(values: Tensor, value: float, state: str) -> No
     assert (found.kind, found.state) == ("decides_by_border", state)
     assert found.value == pytest.approx(value, abs=0.06 if len(values) == 16 else 1e-6)
     assert not found.HasField("n")
-    assert found.message == f"{found.value:.0%} of the evidence for 'dog' lies in the outer half of the view"
+    assert found.message == f"{100 * found.value:.0f} % of the evidence for 'dog' lies in the outer half of the view"
 
 
 def test_the_sign_of_a_gradient_does_not_count() -> None:

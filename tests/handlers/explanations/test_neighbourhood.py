@@ -89,7 +89,7 @@ def test_label_ambiguous(
     assert (found.kind, found.state, found.threshold, found.n) == ("label_ambiguous", state, 0.1, 10)
     assert found.value == pytest.approx(value)
     assert found.message == (
-        f"the network gives {probabilities[RED]:.1%} to 'red' and {probabilities[GREEN]:.1%} to 'green'; of the 10 "
+        f"the network gives {100 * probabilities[RED]:.1f} % to 'red' and {100 * probabilities[GREEN]:.1f} % to 'green'; of the 10 "
         f"nearest pictures of audit a1, {nearest.count(RED)} show 'red' and {nearest.count(GREEN)} show 'green'"
     )
 

@@ -88,9 +88,10 @@ def test_label_ambiguous(
     _, found = observed(bank(tmp_path, [10, 10, 10]), probabilities, nearest)
     assert (found.kind, found.state, found.threshold, found.n) == ("label_ambiguous", state, 0.1, 10)
     assert found.value == pytest.approx(value)
+    red, green = (100 * probabilities[label] for label in (RED, GREEN))
     assert found.message == (
-        f"the network gives {100 * probabilities[RED]:.1f} % to 'red' and {100 * probabilities[GREEN]:.1f} % to 'green'; of the 10 "
-        f"nearest pictures of audit a1, {nearest.count(RED)} show 'red' and {nearest.count(GREEN)} show 'green'"
+        f"the network gives {red:.1f} % to 'red' and {green:.1f} % to 'green'; of the 10 nearest pictures of audit a1, "
+        f"{nearest.count(RED)} show 'red' and {nearest.count(GREEN)} show 'green'"
     )
 
 

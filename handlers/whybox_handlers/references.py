@@ -116,6 +116,10 @@ class References:
         """The class that a picture's label names."""
         return int(self._rows["label"][key])
 
+    def count(self, label: int) -> int:
+        """Number of pictures of a class."""
+        return int((self._rows["label"] == label).sum())
+
     def nearest(self, features: NDArray[np.float32], count: int) -> list[Match]:
         """At most `count` pictures, the most similar first.
 
@@ -138,7 +142,7 @@ class References:
             label: The class that is left out.
             count: At least 1.
         """
-        wanted = min(count, int((self._rows["label"] != label).sum()))
+        wanted = min(count, len(self) - self.count(label))
         asked = 4 * count
         while True:
             found = [match for match in self.nearest(features, asked) if self.label(match.key) != label]

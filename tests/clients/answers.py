@@ -181,6 +181,18 @@ def whole_answer() -> v1.AnalyzeResponse:
                     audit_id="audit-1",
                     norm="linf",
                 ),
+                observations=[
+                    v1.Observation(
+                        kind="neighbours_disagree",
+                        state="noted",
+                        message="6 of the 10 nearest pictures have other labels",
+                        value=0.6,
+                        threshold=0.5,
+                        n=10,
+                        audit_id="audit-1",
+                    ),
+                    v1.Observation(kind="label_ambiguous", state="not_measured", message="there are too few pictures"),
+                ],
             ),
         ],
         robustness=v1.Robustness(
@@ -202,6 +214,17 @@ def whole_answer() -> v1.AnalyzeResponse:
                     percentile_ci_low=30.75,
                     percentile_ci_high=50.0,
                     percentile_note="it was trained on them",
+                    observations=[
+                        v1.Observation(
+                            kind="criticism_like",
+                            state="not_noted",
+                            message="it does not flip as easily as one in ten",
+                            value=0.1 / 255,
+                            threshold=0.05 / 255,
+                            n=96,
+                            audit_id="audit-1",
+                        )
+                    ],
                     survives_8bit=False,
                     runner_up_class=cat,
                     stopped_by="evaluations",

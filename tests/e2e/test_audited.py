@@ -135,6 +135,9 @@ def test_the_percentile_of_an_audited_picture(client: Client, audit: Path) -> No
         low, high = present(distance.percentile_ci_low), present(distance.percentile_ci_high)
         assert 0 <= low <= percentile <= high <= 100
         assert "the model was trained on 1 of the 12 reference pictures" in distance.percentile_note
+        [note] = distance.observations
+        assert (note.kind, note.state, note.value) == ("criticism_like", "not_measured", None)
+        assert note.message.startswith("12 correctly classified pictures of class 'dalmatian' in audit")
     [distance] = client.robustness(audit.parent / "dogs" / hardest, budget=3).distances
     assert distance.percentile is None
     assert distance.percentile_note.endswith("were attacked with the budget 2, not 3")

@@ -156,7 +156,9 @@ def explaining(image: bytes, *wanted: dict[str, Any], seed: int = 0) -> v1.Work:
     filled = []
     for options in wanted:
         method, plain = str(options["method"]), {"encodings": ["float32"], "channels": "none"}
-        filled.append(EXPLAINERS[method].defaults(method, **(plain | options)))
+        # A method without maps has no row.
+        row = EXPLAINERS.get(method)
+        filled.append(row.defaults(method, **(plain | options)) if row else v1.ExplanationOptions(**options))
     return v1.Work(request=v1.AnalyzeRequest(image=image, explanations=filled, seed=seed))
 
 

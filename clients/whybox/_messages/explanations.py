@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whybox import results, v1
-from whybox._messages.fields import error, one, plain, same_named
+from whybox._messages.fields import error, many, one, plain, same_named
 from whybox._messages.masks import EMPTY_MASK, decode_mask
 from whybox._messages.pictures import encode
 from whybox._messages.tensors import EMPTY_MAP, decode
@@ -63,6 +63,7 @@ def read_explanation(message: v1.Explanation, picture: bytes) -> results.Explana
         quality=_quality(message.quality) if message.HasField("quality") else None,
         view=one(message, "view", results.View),
         examples=_examples(message.examples) if message.HasField("examples") else None,
+        observations=many(message.observations, results.Observation),
         picture=picture,
         error=failure,
     )

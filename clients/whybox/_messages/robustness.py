@@ -4,7 +4,7 @@ import dataclasses
 
 from whybox import results, v1
 from whybox._messages.explanations import read_explanation
-from whybox._messages.fields import error, one, plain, same_named
+from whybox._messages.fields import error, many, one, plain, same_named
 from whybox.arguments import held, integer, names, text
 from whybox.options import AnalyzeOptions, AttackOptions
 from whybox.v1.vocabulary import MAX_BUDGET
@@ -54,6 +54,7 @@ def _distance(message: v1.Distance, picture: bytes) -> results.Distance:
         runner_up_class=one(message, "runner_up_class", results.ClassScore),
         transfers=tuple(_transfer(transfer) for transfer in message.transfers),
         twin=_twin(message.twin, picture, adversarial) if message.HasField("twin") else None,
+        observations=many(message.observations, results.Observation),
     )
 
 

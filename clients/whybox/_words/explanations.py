@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from whybox._words.examples import example_lines
-from whybox._words.shared import Line, Tone, class_words, cost_words, percent_words
+from whybox._words.shared import Line, Tone, class_words, cost_words, observation_lines, percent_words
 from whybox.results import Explanation, Method, Quality, RandomisationTest, Region, Regions
 
 
@@ -11,6 +11,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[Line]:
     """What the map explains, with its quality and its regions below; or the known pictures in its place."""
     if explanation.examples is not None:
         yield from example_lines(explanation, explanation.examples)
+        yield from observation_lines(explanation.observations)
         return
     yield Line(explanation_words(explanation))
     if explanation.quality is not None:
@@ -18,6 +19,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[Line]:
         yield Line(quality_words(explanation.quality), tone, depth=1)
     if explanation.regions is not None:
         yield Line(regions_words(explanation.regions), depth=1)
+    yield from observation_lines(explanation.observations)
 
 
 def explanation_words(explanation: Explanation) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from whybox._words.shared import Line, class_words, cost_words, percent_words
+from whybox._words.shared import Line, class_words, cost_words, observation_lines, percent_words
 from whybox.results import Attack, AttackCheck, Corruption, Distance, MapSimilarity, Robustness, Transfer, Twin
 
 _GREY_LEVELS = 255
@@ -16,6 +16,7 @@ def robustness_lines(robustness: Robustness) -> Iterator[Line]:
             yield Line(reliability_words(distance), "minor" if distance.reliable else "doubtful", depth=1)
         if distance.percentile_note:
             yield Line(percentile_note_words(distance), "minor" if distance.percentile is None else "doubtful", depth=1)
+        yield from observation_lines(distance.observations)
         for transfer in distance.transfers:
             yield Line(transfer_words(transfer), "plain" if transfer.error is None else "bad", depth=1)
         if distance.twin is not None:

@@ -1,9 +1,10 @@
 """Lines, and the phrases that several parts have in common."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from whybox.results import ClassScore
+from whybox.results import ClassScore, Observation
 
 Tone: TypeAlias = Literal["plain", "good", "doubtful", "bad", "minor"]
 
@@ -36,3 +37,10 @@ def percent_words(share: float) -> str:
 def cost_words(forward: int, gradients: int) -> str:
     """For example "12 gradients, 7 forward passes"."""
     return f"{gradients} gradient{'' if gradients == 1 else 's'}, {forward} forward pass{'' if forward == 1 else 'es'}"
+
+
+def observation_lines(observations: Iterable[Observation]) -> Iterator[Line]:
+    """One line below a part for each observation that was noted; the others are in the results."""
+    for observation in observations:
+        if observation.state == "noted":
+            yield Line(f"{observation.kind.replace('_', ' ')}: {observation.message}", "doubtful", depth=1)

@@ -28,7 +28,7 @@ from whybox.results.model import (
     References,
 )
 from whybox.results.part import Part
-from whybox.results.prediction import ClassScore, Prediction, PredictionSet, View
+from whybox.results.prediction import ClassScore, Observation, Prediction, PredictionSet, View
 from whybox.results.quality import Curve, Quality, Stability
 from whybox.results.receipt import PartTiming, Receipt, Timings
 from whybox.results.regions import Region, Regions
@@ -62,6 +62,7 @@ __all__ = [
     "ModelInfo",
     "Neighbour",
     "Note",
+    "Observation",
     "PackingCheck",
     "Part",
     "PartTiming",

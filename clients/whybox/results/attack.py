@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from whybox.results.explanation import Explanation
-from whybox.results.prediction import ClassScore
+from whybox.results.prediction import ClassScore, Observation
 from whybox.v1.errors import WhyboxError
 
 
@@ -104,6 +104,7 @@ class Distance:
         percentile_ci_low: Lower end of the 95 % interval of `percentile`, or None.
         percentile_ci_high: Upper end, or None.
         percentile_note: Why `percentile` is None, or what to know about it; empty if there is nothing to say.
+        observations: What to know about the answer: "criticism_like".
     """
 
     norm: str
@@ -132,3 +133,4 @@ class Distance:
     percentile_ci_low: float | None
     percentile_ci_high: float | None
     percentile_note: str
+    observations: tuple[Observation, ...]

@@ -11,7 +11,7 @@ from whybox.drawing.spotlight import light_up
 from whybox.drawing.view import Box, seen
 from whybox.results.examples import Examples
 from whybox.results.part import Part
-from whybox.results.prediction import View
+from whybox.results.prediction import Observation, View
 from whybox.results.quality import Quality
 from whybox.results.regions import Region, Regions
 
@@ -54,6 +54,8 @@ class Explanation(Part):
         view: Where the map lies in the picture; None for all of it.
         segmentation: How the view was cut into superpixels, "slic" or "grid"; empty for methods without superpixels.
         examples: Known pictures that are like this one, for methods that make no map; else None.
+        observations: What to know about the answer: "decides_by_border" for a map, "neighbours_disagree" and
+            "label_ambiguous" for examples.
         picture: The encoded picture that was explained.
     """
 
@@ -81,6 +83,7 @@ class Explanation(Part):
     view: View | None
     segmentation: str
     examples: Examples | None
+    observations: tuple[Observation, ...]
     picture: bytes = field(repr=False)
 
     def heatmap(self, size: int | None = None) -> Image.Image:

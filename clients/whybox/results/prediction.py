@@ -1,4 +1,4 @@
-"""What the model saw: the most probable classes, and the part of the picture that it looked at."""
+"""What the model saw: the most probable classes, the part of the picture that it looked at, and notes on the answer."""
 
 from dataclasses import dataclass
 
@@ -44,6 +44,35 @@ class View:
     def box(self) -> tuple[float, float, float, float]:
         """(left, upper, right, lower), as Pillow wants it."""
         return self.left, self.top, self.left + self.width, self.top + self.height
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Something to know about one answer that needs no annotated attribute; see `Explanation` and `Distance`.
+
+    It describes the answer, never a person in the picture, and it is no flag: it says nothing about groups of pictures.
+
+    Attributes:
+        kind: "criticism_like" (the answer flips as easily as that of one in ten pictures of its class),
+            "neighbours_disagree" (most of the nearest audited pictures have other labels), "label_ambiguous" (the
+            network and those labels are divided between the answer and the runner-up), or "decides_by_border" (most of
+            the evidence lies in the outer half of the view).
+        state: "noted", "not_noted" or "not_measured".
+        message: The finding, or why there is none, in words for people.
+        value: What was measured: a distance for "criticism_like", else a share of 0 to 1; None if it was not measured.
+        threshold: "criticism_like" is noted at this distance and below, the others above this share; None without a
+            value.
+        n: Number of audited pictures that were compared with, or None.
+        audit_id: Id of their audit; empty if there are none.
+    """
+
+    kind: str
+    state: str
+    message: str
+    value: float | None
+    threshold: float | None
+    n: int | None
+    audit_id: str
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ from whybox.v1.model_pb2 import (
     RandomisationTest,
     References,
 )
-from whybox.v1.prediction_pb2 import ClassScore, Prediction, PredictionOptions, PredictionSet, View
+from whybox.v1.prediction_pb2 import ClassScore, Observation, Prediction, PredictionOptions, PredictionSet, View
 from whybox.v1.receipt_pb2 import Receipt
 from whybox.v1.robustness_pb2 import (
     Corruption,
@@ -97,6 +97,7 @@ __all__ = [
     "Model",
     "Neighbour",
     "Note",
+    "Observation",
     "PackingCheck",
     "PartTiming",
     "Prediction",

@@ -167,6 +167,7 @@ class Explanation(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     SEGMENTATION_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index of this map in AnalyzeRequest.explanations, from 0."""
     method: _builtins.str
@@ -253,6 +254,12 @@ class Explanation(_message.Message):
         map are then absent.
         """
 
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[_prediction_pb2.Observation]:
+        """What to know about the answer, seen from here: "decides_by_border" for a map, "neighbours_disagree" and
+        "label_ambiguous" for examples, each whether it holds or not.
+        """
+
     def __init__(
         self,
         *,
@@ -281,10 +288,11 @@ class Explanation(_message.Message):
         view: _prediction_pb2.View | None = ...,
         segmentation: _builtins.str = ...,
         examples: Global___Examples | None = ...,
+        observations: _abc.Iterable[_prediction_pb2.Observation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "convergence_delta", b"convergence_delta", "examples", b"examples", "quality", b"quality", "regions", b"regions", "residual", b"residual", "status", b"status", "view", b"view"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "examples", b"examples", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "segmentation", b"segmentation", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit", "_contrast_class", b"_contrast_class", "_convergence_delta", b"_convergence_delta", "_residual", b"_residual", "attribution", b"attribution", "baseline", b"baseline", "baseline_logit", b"baseline_logit", "contrast_class", b"contrast_class", "contrast_label", b"contrast_label", "convergence_delta", b"convergence_delta", "examples", b"examples", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "heat_map", b"heat_map", "index", b"index", "method", b"method", "observations", b"observations", "overlay", b"overlay", "quality", b"quality", "regions", b"regions", "residual", b"residual", "segmentation", b"segmentation", "signed", b"signed", "status", b"status", "stopped_by", b"stopped_by", "target_class", b"target_class", "target_label", b"target_label", "target_logit", b"target_logit", "units", b"units", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__baseline_logit: _TypeAlias = _typing.Literal["baseline_logit"]  # noqa: Y015
     _WhichOneofArgType__baseline_logit: _TypeAlias = _typing.Literal["_baseline_logit", b"_baseline_logit"]  # noqa: Y015

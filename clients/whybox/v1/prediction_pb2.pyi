@@ -282,3 +282,81 @@ class View(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___View: _TypeAlias = View  # noqa: Y015
+
+@_typing.final
+class Observation(_message.Message):
+    """Something to know about one answer that needs no annotated attribute. It is made from numbers of the part that carries
+    it, and from an audit if `audit_id` names one. It describes the answer, never a person in the picture, and it is no
+    flag: it says nothing about groups of pictures.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    AUDIT_ID_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """What was looked for:
+    - "criticism_like", of a distance: the answer flips as easily as that of one in ten pictures of its class.
+    - "neighbours_disagree", of examples: most of the nearest audited pictures have other labels than the answer.
+    - "label_ambiguous", of examples: both the network and the labels of the nearest audited pictures are divided
+      between the answer and the runner-up.
+    - "decides_by_border", of a map: most of the evidence for the answer lies in the outer half of the view, where
+      pictures mostly have their background.
+    """
+    state: _builtins.str
+    """"noted"; "not_noted": it was measured, and is not so; "not_measured": `message` says why."""
+    message: _builtins.str
+    """The finding, or why there is none, in a sentence for people."""
+    value: _builtins.float
+    """What was measured; absent with "not_measured".
+    - "criticism_like": Distance.distance.
+    - "neighbours_disagree": share of the nearest pictures with other labels than the answer, 0 to 1.
+    - "label_ambiguous": the smaller of two shares, 0 to 1/2: the runner-up's of the probability of both classes, and
+      that of the rarer one of both labels among the nearest pictures.
+    - "decides_by_border": share of the evidence that lies in the outer half of the view, 0 to 1.
+    """
+    threshold: _builtins.float
+    """What `value` is compared with; absent with "not_measured". "criticism_like" is noted at this distance and below, the
+    other kinds above this share.
+    """
+    n: _builtins.int
+    """Number of audited pictures that were compared with: the correctly classified ones of the class for "criticism_like",
+    the nearest ones for "neighbours_disagree" and "label_ambiguous". Absent for "decides_by_border", and with
+    "not_measured".
+    """
+    audit_id: _builtins.str
+    """Id of the audit that these pictures are from, see Model.audit; empty if there are none."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        state: _builtins.str = ...,
+        message: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        threshold: _builtins.float | None = ...,
+        n: _builtins.int | None = ...,
+        audit_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_n", b"_n", "_threshold", b"_threshold", "_value", b"_value", "n", b"n", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_n", b"_n", "_threshold", b"_threshold", "_value", b"_value", "audit_id", b"audit_id", "kind", b"kind", "message", b"message", "n", b"n", "state", b"state", "threshold", b"threshold", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
+    _WhichOneofArgType__n: _TypeAlias = _typing.Literal["_n", b"_n"]  # noqa: Y015
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n) -> _WhichOneofReturnType__n | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___Observation: _TypeAlias = Observation  # noqa: Y015

@@ -155,6 +155,7 @@ class Distance(_message.Message):
     PERCENTILE_CI_LOW_FIELD_NUMBER: _builtins.int
     PERCENTILE_CI_HIGH_FIELD_NUMBER: _builtins.int
     PERCENTILE_NOTE_FIELD_NUMBER: _builtins.int
+    OBSERVATIONS_FIELD_NUMBER: _builtins.int
     norm: _builtins.str
     """Norm of the change. "linf": the largest change of any channel of any pixel of the model's view. "l2": the root of
     the sum of the squares of all these changes.
@@ -254,6 +255,10 @@ class Distance(_message.Message):
         no fault.
         """
 
+    @_builtins.property
+    def observations(self) -> _containers.RepeatedCompositeFieldContainer[_prediction_pb2.Observation]:
+        """What to know about the answer, seen from here: "criticism_like", whether it holds or not."""
+
     def __init__(
         self,
         *,
@@ -283,10 +288,11 @@ class Distance(_message.Message):
         percentile_ci_low: _builtins.float | None = ...,
         percentile_ci_high: _builtins.float | None = ...,
         percentile_note: _builtins.str = ...,
+        observations: _abc.Iterable[_prediction_pb2.Observation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_percentile_ci_high", b"_percentile_ci_high", "_percentile_ci_low", b"_percentile_ci_low", "_percentile_n", b"_percentile_n", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "percentile", b"percentile", "percentile_ci_high", b"percentile_ci_high", "percentile_ci_low", b"percentile_ci_low", "percentile_n", b"percentile_n", "predicted_class", b"predicted_class", "runner_up_class", b"runner_up_class", "survives_8bit", b"survives_8bit", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_percentile_ci_high", b"_percentile_ci_high", "_percentile_ci_low", b"_percentile_ci_low", "_percentile_n", b"_percentile_n", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "adversarial_picture", b"adversarial_picture", "attack", b"attack", "change_picture", b"change_picture", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "percentile", b"percentile", "percentile_ci_high", b"percentile_ci_high", "percentile_ci_low", b"percentile_ci_low", "percentile_n", b"percentile_n", "percentile_note", b"percentile_note", "predicted_class", b"predicted_class", "reasons", b"reasons", "reliable", b"reliable", "runner_up_class", b"runner_up_class", "searched_radius", b"searched_radius", "state", b"state", "stopped_by", b"stopped_by", "survives_8bit", b"survives_8bit", "transfers", b"transfers", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_distance", b"_distance", "_distance_8bit", b"_distance_8bit", "_distance_at_half_budget", b"_distance_at_half_budget", "_percentile", b"_percentile", "_percentile_ci_high", b"_percentile_ci_high", "_percentile_ci_low", b"_percentile_ci_low", "_percentile_n", b"_percentile_n", "_survives_8bit", b"_survives_8bit", "_unflipped_distance", b"_unflipped_distance", "adversarial_class", b"adversarial_class", "adversarial_picture", b"adversarial_picture", "attack", b"attack", "change_picture", b"change_picture", "distance", b"distance", "distance_8bit", b"distance_8bit", "distance_at_half_budget", b"distance_at_half_budget", "forward_evaluations", b"forward_evaluations", "gradient_evaluations", b"gradient_evaluations", "norm", b"norm", "observations", b"observations", "percentile", b"percentile", "percentile_ci_high", b"percentile_ci_high", "percentile_ci_low", b"percentile_ci_low", "percentile_n", b"percentile_n", "percentile_note", b"percentile_note", "predicted_class", b"predicted_class", "reasons", b"reasons", "reliable", b"reliable", "runner_up_class", b"runner_up_class", "searched_radius", b"searched_radius", "state", b"state", "stopped_by", b"stopped_by", "survives_8bit", b"survives_8bit", "transfers", b"transfers", "twin", b"twin", "unflipped_distance", b"unflipped_distance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__distance: _TypeAlias = _typing.Literal["distance"]  # noqa: Y015
     _WhichOneofArgType__distance: _TypeAlias = _typing.Literal["_distance", b"_distance"]  # noqa: Y015

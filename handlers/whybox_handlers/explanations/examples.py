@@ -1,6 +1,6 @@
 """Explanation by example: audited pictures that are most like a picture to the network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor
 
@@ -8,14 +8,12 @@ from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.explanations.embeddings import embedding
 from whybox_handlers.explanations.explaining import target_of
+from whybox_handlers.explanations.neighbourhood import NEAREST, observe_neighbours
 from whybox_handlers.models.case import Case
 from whybox_handlers.references import CRITICISM, PROTOTYPE, Match, References
 
 EXAMPLE = "example"
 """The name of the method."""
-
-NEAREST = 10
-"""The nearest pictures that `Examples.agreement` counts."""
 
 _NO_BANK = (
     "example shows the nearest pictures of an audit, and this model is packed without one; pack it with --bank AUDIT, "
@@ -84,12 +82,15 @@ def give_examples(case: Case, options: v1.ExplanationOptions) -> v1.Explanation:
         forward_evaluations=1 if case.subject.maps is not None else 2,
         view=case.subject.view,
     )
-    part.examples.CopyFrom(_examples(_Search(references, features, case.image_sha256), target, options))
+    search = _Search(references, features, case.image_sha256)
+    nearest = search.nearest()
+    part.examples.CopyFrom(_examples(search, nearest, target, options))
     part.examples.pictures, part.examples.audit_id, part.examples.norm = (
         len(references),
         model.audit.id,
         model.audit.primary_norm,
     )
+    part.observations.extend(observe_neighbours(case.classifier, case.subject, references, nearest))
     return part
 
 
@@ -130,9 +131,8 @@ class _Search:
         return found[:count]
 
 
-def _examples(search: _Search, target: int, options: v1.ExplanationOptions) -> v1.Examples:
+def _examples(search: _Search, nearest: Sequence[int], target: int, options: v1.ExplanationOptions) -> v1.Examples:
     count = options.examples
-    nearest = search.nearest()
     examples = v1.Examples(
         prototypes=search.of(target, PROTOTYPE, count),
         criticisms=search.of(target, CRITICISM, count),

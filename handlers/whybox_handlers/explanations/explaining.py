@@ -8,6 +8,7 @@ from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import MAP_PICTURES
 from whybox_handlers.explanations.baselines import baselines_of
+from whybox_handlers.explanations.borders import decides_by_border
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.explanations.maps import drawing, tensors
 from whybox_handlers.explanations.maps.pixels import channels_summed
@@ -54,6 +55,7 @@ async def explain(case: Case, options: v1.ExplanationOptions, passes: Passes) ->
         part.quality.CopyFrom(await measure_quality(row, question, attribution, passes))
     if "regions" in options.encodings:
         part.regions.CopyFrom(await find_regions(case, question, attribution, passes))
+    part.observations.append(decides_by_border(part, question, attribution, case.subject.predicted))
     _encode(part, case, options, attribution)
     return Explained(part, attribution)
 

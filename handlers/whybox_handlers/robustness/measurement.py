@@ -21,6 +21,7 @@ from whybox_handlers.robustness.attacks import (
     Found,
 )
 from whybox_handlers.robustness.corruption_levels import measure_corruptions
+from whybox_handlers.robustness.criticisms import criticism_like
 from whybox_handlers.robustness.percentiles import add_percentile
 from whybox_handlers.robustness.twin import measure_twin
 from whybox_handlers.robustness.verdict import judge
@@ -116,6 +117,7 @@ async def _described(
     distance.reasons.extend(judge(case.classifier.model.attack_check, found, enlarged_flips, options))
     distance.reliable = not distance.reasons
     add_percentile(distance, case.classifier, options)
+    distance.observations.append(criticism_like(distance, case.classifier))
     return distance, picture
 
 

@@ -22,7 +22,7 @@ def add_percentile(distance: v1.Distance, classifier: Classifier, options: v1.Ro
     if distance.percentile_note:
         return
     audit, audited = classifier.model.audit, classifier.audited[distance.predicted_class.index]
-    distances = _distances(audited, distance.norm)
+    distances = reference_distances(classifier, distance)
     easier, number = bisect_left(distances, distance.distance), len(distances)
     interval = binomtest(easier, number).proportion_ci(0.95, method="wilson")
     distance.percentile = 100 * easier / number
@@ -34,6 +34,20 @@ def add_percentile(distance: v1.Distance, classifier: Classifier, options: v1.Ro
             f"the model was trained on {audited.trained_on} of the {number} reference pictures of audit {audit.id}, and"
             " may be harder to mislead on them"
         )
+
+
+def reference_distances(classifier: Classifier, distance: v1.Distance) -> Sequence[float]:
+    """The distances of the audited, correctly classified pictures of the predicted class, in rising order.
+
+    Args:
+        classifier: The model with the distances of its audit.
+        distance: Its norm and its predicted class are read.
+
+    Returns:
+        In the same norm; infinite where no flip was found. Empty if there are no such pictures.
+    """
+    audited = classifier.audited.get(distance.predicted_class.index, v1.AuditedClass())
+    return next((each.distances for each in audited.distances if each.norm == distance.norm), ())
 
 
 def _objection(distance: v1.Distance, classifier: Classifier, options: v1.RobustnessOptions) -> str:
@@ -55,12 +69,6 @@ def _objection(distance: v1.Distance, classifier: Classifier, options: v1.Robust
         return "the deadline ended the search before its budget was spent"
     if not distance.HasField("distance"):
         return "no flip was found"
-    audited = classifier.audited.get(predicted.index)
-    if audited is None or not _distances(audited, distance.norm):
+    if not reference_distances(classifier, distance):
         return f"audit {audit.id} has no correctly classified picture of class {predicted.label!r}"
     return ""
-
-
-def _distances(audited: v1.AuditedClass, norm: str) -> Sequence[float]:
-    """The distances in a norm, in rising order."""
-    return next((each.distances for each in audited.distances if each.norm == norm), ())

@@ -27,6 +27,7 @@ def explained(values: NDArray[Any], *, signed: bool = False, view: View | None =
         overlay_png=None,
         regions=None,
         examples=None,
+        observations=(),
         segmentation="",
         units="logit",
         signed=signed,

@@ -17,4 +17,5 @@ def test_known_pictures(analysis: Analysis) -> None:
     assert [line.text for line in lines[1:]] == [
         f"nearest prototypes: {', '.join([prototype] * 3)}",
         "nearest of other classes: b.jpg (tabby, similarity 0.50, predicted golden retriever 75.0 %)",
+        "neighbours disagree: 6 of the 10 nearest pictures have other labels",
     ]

@@ -12,7 +12,8 @@ from torch import nn
 from architectures import classifier_of, network_of
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
-from whybox_handlers.explanations.examples import NEAREST, example_method, give_examples
+from whybox_handlers.explanations.examples import example_method, give_examples
+from whybox_handlers.explanations.neighbourhood import NEAREST
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
@@ -120,6 +121,15 @@ def test_what_is_said_of_them(bank: References) -> None:
     assert not part.examples.others[1].agrees
     assert not prototype.thumbnail
     assert explained(bank, thumbnails=True).examples.prototypes[1].thumbnail == b"jpeg"
+
+
+@pytest.mark.parametrize("target", [RED, GREEN])
+def test_notes_are_about_the_answer_whatever_is_explained(bank: References, target: int) -> None:
+    """With 8 pictures of the class it cannot be said whether its neighbours agree."""
+    disagree, ambiguous = explained(bank, target_class=target).observations
+    assert (disagree.kind, ambiguous.kind) == ("neighbours_disagree", "label_ambiguous")
+    assert "audit a1 has 8 pictures of class 'red'" in disagree.message
+    assert disagree.message == ambiguous.message
 
 
 STALE = v1.Audit(id="a1", differences=["weights"], references=v1.References(pictures=1))

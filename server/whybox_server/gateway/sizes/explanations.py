@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from whybox import v1
 from whybox.v1.vocabulary import CHANNELS, CURVE_STEPS
-from whybox_server.gateway.sizes.messages import at_most, png, sentences, several
+from whybox_server.gateway.sizes.messages import at_most, observations, png, sentences, several
 from whybox_server.gateway.sizes.served import Served
 
 _VALUE_BYTES = {"uint8": 1, "float16": 2, "float32": 4}
@@ -16,6 +16,8 @@ _CURVE_BYTES = (CURVE_STEPS + 1) * 4
 _FOUND_BYTES = 32
 # One for each measurement, twice, and a few for the map itself.
 _MAX_OBJECTIONS = 16
+# Observations.
+_OF_MAP, _OF_NEIGHBOURS = 1, 2
 _RGB_BITS, _MASK_BITS = 24, 1
 
 
@@ -43,6 +45,7 @@ def explanation_size(options: v1.ExplanationOptions, served: Served) -> int:
         regions=_regions(side, label) if "regions" in asked else 0,
         quality=_quality(options.quality, label),
         examples=_examples(options, served) if options.examples else 0,
+        observations=observations(_OF_NEIGHBOURS if options.examples else _OF_MAP, label),
     )
 
 

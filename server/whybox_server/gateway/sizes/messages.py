@@ -7,6 +7,8 @@ from functools import cache
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.rpc.status_pb2 import Status
 
+from whybox import v1
+
 # Around each field: its tag, and the length of its content.
 _FRAME_BYTES = 8
 # Names that the contract gives: of methods, norms, units, states.
@@ -16,6 +18,8 @@ _SENTENCE_BYTES = 512
 # What a failure says, which its details repeat, and the labels that it may name.
 _STATUS_BYTES = 4096
 _STATUS_LABELS = 4
+# The labels that an observation names.
+_OBSERVED_LABELS = 4
 # Integers are varints; a negative one takes all ten bytes.
 _NUMBER_BYTES = {
     FieldDescriptor.CPPTYPE_DOUBLE: 8,
@@ -50,6 +54,17 @@ def several(sizes: Iterable[int]) -> int:
 def sentences(number: int) -> int:
     """The content of a list of at most `number` sentences for people, in bytes."""
     return several([_SENTENCE_BYTES] * number)
+
+
+def observations(number: int, label: int) -> int:
+    """The content of a list of `number` observations, in bytes.
+
+    Args:
+        number: How many a part carries.
+        label: Bytes of the longest label of a class; some are named.
+    """
+    message = _SENTENCE_BYTES + _OBSERVED_LABELS * label
+    return several([at_most(v1.Observation.DESCRIPTOR, message=message)] * number)
 
 
 def png(side: int, bits: int) -> int:

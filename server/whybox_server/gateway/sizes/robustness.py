@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from whybox import v1
 from whybox_server.gateway.sizes.explanations import explanation_size
-from whybox_server.gateway.sizes.messages import at_most, png, sentences, several
+from whybox_server.gateway.sizes.messages import at_most, observations, png, sentences, several
 from whybox_server.gateway.sizes.served import Served
 from whybox_server.validation.explanations import fill_explanation
 
@@ -32,6 +32,7 @@ def _distance(options: v1.RobustnessOptions, served: Served, others: Sequence[Se
         twin=_twin(options.twin, served) if options.twin else 0,
         reasons=sentences(_MAX_OBJECTIONS),
         percentile_note=sentences(1) + served.label,
+        observations=observations(1, served.label),
     )
 
 

@@ -1,5 +1,6 @@
 """The bound of an answer against real answers: a real analyzer behind the gateway, on noise, which packs badly."""
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -79,8 +80,9 @@ ATTRIBUTES = [f"Attribut {'ß' * 60} {number}" for number in range(20)]
 
 
 def findings() -> v1.Bank:
-    """Long findings on every class, whichever the network predicts."""
+    """Long findings on every class, whichever the network predicts, and pictures to compare it with."""
     bank = v1.Bank()
+    distances = [v1.ReferenceDistances(norm=norm, distances=[0.1] * 5 + [math.inf] * 55) for norm in NORMS]
     for index, label in enumerate(LABELS):
         flags = [
             v1.BiasFlag(
@@ -98,7 +100,7 @@ def findings() -> v1.Bank:
         ]
         examples = [v1.Example(id=f"{'folder/' * 10}{number}.jpg", distance=0.01) for number in range(20)]
         found = v1.Bias(flags=flags, prototypes=examples, criticisms=examples, audit_id="a1", norm="linf")
-        bank.classes.add(class_index=index, findings=found)
+        bank.classes.add(class_index=index, findings=found, distances=distances, trained_on=60)
     for method in SET_METHODS:
         bank.thresholds.add(method=method, thresholds=[-1], covered=[3])
     return bank
@@ -111,6 +113,9 @@ MODELS[0].audit.CopyFrom(
         id="a" * 16,
         data_set="ein Datensatz " * 20,
         attributes=ATTRIBUTES,
+        attack="fmn",
+        norms=NORMS,
+        budget=2,
         largest_findings=max(audited.findings.ByteSize() for audited in BANK.classes),
         calibration=v1.Calibration(
             state="ok", data_set="\U00010000" * 250, n=1, coverage_n=50, pictures=51, methods=SET_METHODS

@@ -1,6 +1,6 @@
 """From measured pictures to findings."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -38,6 +38,7 @@ def find(
     *,
     confirming: Pictures | None = None,
     audit_id: str = "",
+    followed: Callable[[Sequence[Question]], Iterable[Question]] = iter,
 ) -> Findings:
     """The findings on all classes and attributes of the audited pictures; one class at a time is in memory.
 
@@ -47,6 +48,7 @@ def find(
         options: What is tested, and when an effect is flagged.
         confirming: The pictures of another audit, which confirm what these find.
         audit_id: Id of the audit.
+        followed: Yields the questions that are tested, which take nearly all of the time, and may show how far it is.
 
     Raises:
         CriticismError: The options do not fit the measurements; the message says what and how.
@@ -67,7 +69,9 @@ def find(
     }
     tested = [question for question, answer in asked.items() if not answer.refusal]
     number = permutations(len(tested))
-    evidence = {question: gather(part, question, options, number) for question, part in _with_parts(first, tested)}
+    evidence = {
+        question: gather(part, question, options, number) for question, part in _with_parts(first, followed(tested))
+    }
     p_values = [said.significance.p_value for said in evidence.values()]
     q_values = dict(zip(tested, adjust(p_values), strict=True))
     standing = [

@@ -84,7 +84,7 @@ def measure_pictures(
         OSError: A picture cannot be read, or a record cannot be written.
     """
     total, kept = len(data), 0
-    stop, attempts = Stop(), _Attempts(journal.path)
+    stop, attempts = Stop(), _Attempts(journal.path, "prediction" if work.options is None else "attack")
     with stop.noted():
         for picture in data.pictures():
             record = _kept(work, journal, picture)
@@ -126,10 +126,11 @@ class _Attempts:
 
     Args:
         path: The journal, for messages.
+        what: What is attempted, likewise.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, what: str) -> None:
+        self._path, self._what = path, what
         self._succeeded = False
         self._failed, self._error = 0, ""
 
@@ -144,7 +145,7 @@ class _Attempts:
     def check(self, limit: int) -> None:
         """Raises AuditError if at least `limit` pictures failed and the attack succeeded on none."""
         if self._failed >= limit and not self._succeeded:
-            fault = f"no attack succeeded, and {self._failed} pictures failed, the last one with {self._error}"
+            fault = f"no {self._what} succeeded, and {self._failed} pictures failed, the last one with {self._error}"
             where = f"the tracebacks are in the table pictures of {self._path}"
             raise AuditError(f"{fault}; {where}; the same command tries these pictures again")
 

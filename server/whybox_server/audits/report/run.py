@@ -1,6 +1,6 @@
 """The run of `whybox-server audit`: from its options to its files."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.progress import track
 
 from whybox_server.audits.calibration.run import SCORES, Calibrated, calibrate, calibrating
 from whybox_server.audits.counterfactual.check import with_checks
 from whybox_server.audits.counterfactual.plan import CheckOptions, Removal
+from whybox_server.audits.criticism.columns import Question
 from whybox_server.audits.criticism.find import find
 from whybox_server.audits.criticism.findings import Findings
 from whybox_server.audits.criticism.options import CriticismOptions
@@ -35,6 +37,8 @@ from whybox_server.audits.report.predictions import predictions
 from whybox_server.audits.report.rounds import RoundOptions, Rounds, measure_rounds, planned
 
 _PREFIX = "audit"
+# Fewer comparisons take a few seconds.
+_MANY = 100
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
             options,
             confirming=confirming,
             audit_id=audit_id(inputs),
+            followed=partial(_followed, err),
         )
         rounds = Rounds(findings)
         if source.done is not None:
@@ -157,6 +162,14 @@ def run_audit(asked: AuditOptions, out: Console, err: Console) -> Findings:
         for name in (MANIFEST, PICTURES, *([SCORES] if calibrated is not None else []), PAGE):
             out.print(f"saved {source.save / name}", markup=False, soft_wrap=True)
     return findings
+
+
+def _followed(err: Console, questions: Sequence[Question]) -> Iterable[Question]:
+    """The questions, with a progress bar on a terminal, and a line in a log if there are many."""
+    title = f"statistics of {len(questions)} comparisons"
+    if not err.is_terminal and len(questions) >= _MANY:
+        err.print(title)
+    return track(questions, title, console=err, transient=True, disable=not err.is_terminal)
 
 
 @contextmanager

@@ -169,6 +169,13 @@ def test_the_audited_pictures_calibrate_nothing(pets: Path, store: Path) -> None
     assert f"prediction sets: insufficient_data: {words}" in " ".join(done.stdout.split())
 
 
+def test_a_network_that_predicts_nothing_ends_the_audit(pets: Path, store: Path) -> None:
+    table = others(pets.parent, 0, [f"failed\n{place}" for place in range(6)])
+    done = audited(pets, store, "--calibration", table, "--calibration-folder", table.parent / "others")
+    assert done.exit_code == 1
+    assert "error: no prediction succeeded, and 5 pictures failed, the last one with ValueError: bad" in done.output
+
+
 def test_a_column_divides_the_pictures(pets: Path, store: Path) -> None:
     split = ["test" if place % 3 else "calibration" for place in range(120)]
     found = calibrated(pets, store, others(pets.parent, 120, split=split))["calibration"]

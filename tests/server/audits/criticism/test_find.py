@@ -1,6 +1,7 @@
 """Findings on planted effects: each condition of a flag alone, and what stands beside it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from server.audits.criticism.planted import LABELS, distance_flag, flags, measured, shifted
 from whybox import v1
+from whybox_server.audits.criticism.columns import Question
 from whybox_server.audits.criticism.find import find, with_repeat
 from whybox_server.audits.criticism.options import CriticismOptions
 from whybox_server.audits.criticism.pictures import CriticismError, Floats, Measurements
@@ -361,6 +363,19 @@ def test_a_part_without_the_class_confirms_nothing() -> None:
 def test_labels_must_have_names() -> None:
     with pytest.raises(CriticismError, match="labels must be 0 to 2"):
         find(planted(labels=[3] * 100), LABELS)
+
+
+def test_what_is_tested_can_be_followed() -> None:
+    followed: list[Question] = []
+    measurements = planted(wrong=(9, 9))
+
+    def follow(tested: Sequence[Question]) -> Sequence[Question]:
+        followed.extend(tested)
+        return tested
+
+    found = find(measurements, LABELS, followed=follow)
+    assert [(each.kind, each.attribute) for each in followed] == [(flag.kind, flag.attribute) for flag in found.flags]
+    assert found == find(measurements, LABELS)
 
 
 def test_no_pictures_find_nothing() -> None:

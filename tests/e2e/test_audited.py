@@ -134,7 +134,7 @@ def test_the_percentile_of_an_audited_picture(client: Client, audit: Path) -> No
         assert percentile == pytest.approx(100 * easier / 12)
         low, high = present(distance.percentile_ci_low), present(distance.percentile_ci_high)
         assert 0 <= low <= percentile <= high <= 100
-        assert "the model was trained on 1 of the 12 reference pictures" in distance.percentile_note
+        assert "the model was trained on 1 of the 12 audited pictures" in distance.percentile_note
         [note] = distance.observations
         assert (note.kind, note.state, note.value) == ("criticism_like", "not_measured", None)
         assert note.message.startswith("12 correctly classified pictures of class 'dalmatian' in audit")

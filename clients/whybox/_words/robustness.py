@@ -149,7 +149,7 @@ def attack_check_words(check: AttackCheck) -> str:
 
 
 def _percentile_words(distance: Distance, percentile: float) -> str:
-    words = f"{percentile:.0f} % of the class's reference pictures are easier to flip"
+    words = f"{percentile:.0f} % of the class's audited pictures are easier to flip"
     low, high, number = distance.percentile_ci_low, distance.percentile_ci_high, distance.percentile_n
     if low is None or high is None or number is None:
         return words

@@ -82,7 +82,7 @@ class Distance:
         gradient_evaluations: Gradients of one picture that the search cost.
         forward_evaluations: Forward passes of one picture that the search and the checks of the change cost.
         searched_radius: The largest size that was tried.
-        percentile: Percentage of the reference pictures that are easier to flip, 0 to 100. These are the pictures
+        percentile: Percentage of the audited pictures that are easier to flip, 0 to 100. These are the pictures
             of the predicted class that `ModelInfo.audit` found correctly classified. None unless attack, norm and
             budget are the audit's.
         survives_8bit: Whether the changed picture still flips the prediction after rounding to 8 bits per channel; None
@@ -100,7 +100,7 @@ class Distance:
         twin: Explanations of the picture and of the adversarial picture, or None.
         reliable: Whether no check speaks against this distance.
         reasons: The checks that do, in words for people; `ModelInfo.attack_check` has those of the model.
-        percentile_n: Number of reference pictures; None without `percentile`.
+        percentile_n: Number of audited pictures; None without `percentile`.
         percentile_ci_low: Lower end of the 95 % interval of `percentile`, or None.
         percentile_ci_high: Upper end, or None.
         percentile_note: Why `percentile` is None, or what to know about it; empty if there is nothing to say.

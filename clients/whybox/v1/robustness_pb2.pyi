@@ -189,7 +189,7 @@ class Distance(_message.Message):
     searched_radius: _builtins.float
     """Largest size of change that was tried, for pixel values in [0, 1]."""
     percentile: _builtins.float
-    """Percentage of the reference pictures that are easier to flip, 0 to 100. The reference pictures are those of the
+    """Percentage of the audited pictures that are easier to flip, 0 to 100. The audited pictures are those of the
     predicted class that Model.audit found correctly classified. Present only if attack, norm and budget are the
     audit's; `percentile_note` has the reason for its absence.
     """
@@ -219,13 +219,13 @@ class Distance(_message.Message):
     reliable: _builtins.bool
     """Whether the distance can be relied on: true if `reasons` is empty."""
     percentile_n: _builtins.int
-    """Number of reference pictures. This and both ends of the interval are present with `percentile`."""
+    """Number of audited pictures. This and both ends of the interval are present with `percentile`."""
     percentile_ci_low: _builtins.float
     """Lower end of the 95 % interval of `percentile` (Wilson)."""
     percentile_ci_high: _builtins.float
     """Upper end of that interval."""
     percentile_note: _builtins.str
-    """Why `percentile` is absent, or what to know about it, for example that the model was trained on reference pictures;
+    """Why `percentile` is absent, or what to know about it, for example that the model was trained on audited pictures;
     in a sentence for people. Empty if there is nothing to say.
     """
     @_builtins.property

@@ -31,7 +31,7 @@ def add_percentile(distance: v1.Distance, classifier: Classifier, options: v1.Ro
     distance.percentile_ci_high = 100 * interval.high
     if audited.trained_on:
         distance.percentile_note = (
-            f"the model was trained on {audited.trained_on} of the {number} reference pictures of audit {audit.id}, and"
+            f"the model was trained on {audited.trained_on} of the {number} audited pictures of audit {audit.id}, and"
             " may be harder to mislead on them"
         )
 
@@ -54,17 +54,17 @@ def _objection(distance: v1.Distance, classifier: Classifier, options: v1.Robust
     """Why a distance has no percentile; "" if it has one."""
     model, predicted = classifier.model, distance.predicted_class
     if not model.HasField("audit"):
-        return "the model was packed without an audit, so there are no reference pictures"
+        return "the model was packed without an audit, so there are no audited pictures"
     audit = model.audit
     if audit.differences:
         return f"audit {audit.id} measured a version of the model with other {' and '.join(audit.differences)}"
     if distance.attack != audit.attack:
-        return f"the reference pictures of audit {audit.id} were attacked with {audit.attack}, not {distance.attack}"
+        return f"the audited pictures of audit {audit.id} were attacked with {audit.attack}, not {distance.attack}"
     if distance.norm not in audit.norms:
         return f"audit {audit.id} measured in {', '.join(audit.norms)}, not in {distance.norm}"
     if options.budget != str(audit.budget):
         budgets = f"the budget {audit.budget}, not {options.budget}"
-        return f"the reference pictures of audit {audit.id} were attacked with {budgets}"
+        return f"the audited pictures of audit {audit.id} were attacked with {budgets}"
     if distance.stopped_by == DEADLINE:
         return "the deadline ended the search before its budget was spent"
     if not distance.HasField("distance"):

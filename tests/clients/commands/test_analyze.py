@@ -34,7 +34,7 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
         "grad_cam for golden retriever before and for tabby after the change: SSIM 0.50, top overlap 25.0 %, rank ",
         "1 of 2 corruptions changes the answer: gaussian_noise changes the answer from severity 3 on",
         "gaussian_noise noise · · x x x makes it tabby 0.0 % mirror geometry ·",
-        "40 % of the class's reference pictures are easier to flip (95 % interval 31 to 50 %, n = 96)",
+        "40 % of the class's audited pictures are easier to flip (95 % interval 31 to 50 %, n = 96)",
         "hardest to attack in audit audit-1: a (not flipped), c (2 grey levels of 255), d (2 grey levels of 255) and 2 "
         "more easiest to attack in audit audit-1: b (0.5 grey levels of 255)",
         "l2: no flip was found up to 0.5 (128 in grey levels); a smaller flip may still exist",

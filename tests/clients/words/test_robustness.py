@@ -49,12 +49,12 @@ CHANGE = "linf: a change of 0.5 grey levels of 255 makes it pointer 33.0 %"
         (
             FOUND | {"norm": "l2", "distance": 0.2, "percentile": 40.0},
             "l2: a change of 0.2 (51 in grey levels) makes it pointer 33.0 %; "
-            f"{SEARCHED}; 40 % of the class's reference pictures are easier to flip",
+            f"{SEARCHED}; 40 % of the class's audited pictures are easier to flip",
         ),
         (
             FOUND | {"percentile": 0.0, "percentile_n": 1, "percentile_ci_low": 0.0, "percentile_ci_high": 79.3},
             f"{CHANGE}; {SEARCHED}; "
-            "0 % of the class's reference pictures are easier to flip (95 % interval 0 to 79 %, n = 1)",
+            "0 % of the class's audited pictures are easier to flip (95 % interval 0 to 79 %, n = 1)",
         ),
         (
             {"norm": "l2", "state": "not_found", "attack": "square", "searched_radius": 2, "forward_evaluations": 90},

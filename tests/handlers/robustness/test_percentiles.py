@@ -62,7 +62,7 @@ def test_a_bank_of_training_pictures_says_so() -> None:
     measured = distance()
     add_percentile(measured, classifier(AUDIT, trained_on=2), v1.RobustnessOptions(budget="6"))
     assert measured.percentile == 60
-    assert "the model was trained on 2 of the 5 reference pictures of audit a1" in measured.percentile_note
+    assert "the model was trained on 2 of the 5 audited pictures of audit a1" in measured.percentile_note
 
 
 @pytest.mark.parametrize(

@@ -232,13 +232,18 @@ async def http(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def channel(gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[grpc.aio.Channel]:
+async def grpc_address(gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
     server = create_server(gateway, metrics, max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel
+    yield f"127.0.0.1:{port}"
     await server.stop(None)
+
+
+@pytest.fixture
+async def channel(grpc_address: str) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(grpc_address) as channel:
+        yield channel
 
 
 @pytest.fixture

@@ -246,6 +246,16 @@ def bank(model: v1.Model, message: str = "Hats.", **digests: str) -> v1.Bank:
     return v1.Bank(audit=audit, classes=[audited])
 
 
+def without_audit(model: v1.Model) -> v1.Model:
+    """All that a manifest says without its audit, on which the method `example` depends."""
+    rest = v1.Model()
+    rest.CopyFrom(model)
+    rest.ClearField("audit")
+    del rest.methods[:]
+    rest.methods.extend(method for method in model.methods if method.name != EXAMPLE)
+    return rest
+
+
 def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: Path, tmp_path: Path) -> None:
     """Nothing is exported, compared or tested; so the whole table takes seconds."""
     shutil.copy(archive, tmp_path)
@@ -276,8 +286,7 @@ def test_another_bank_is_packed_without_another_check(archive: Path, spec_path: 
         assert found == messages
         states = [flag.state for flag in findings(loaded, v1.ClassScore(index=251), []).flags]
         assert states == ["not_audited" if not messages else "stale" if differences else "flagged"]
-        loaded.model.ClearField("audit")
-        assert loaded.model == bare
+        assert without_audit(loaded.model) == without_audit(bare)
 
 
 AUDIT_FILES = {"json": b'{"audit": "a1"}', "html": b"<!DOCTYPE html>"}

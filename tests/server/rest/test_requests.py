@@ -336,7 +336,7 @@ NO_CLASSES: list[object] = [True, [None], [1, None], 1.5, [], [1, True], {}, ""]
     ("action", "sent", "status", "field", "says"),
     [
         # options
-        ("predict", RAW | {"params": {"topk": 3}}, 400, "topk", "seed, timeout, top_k, version, view"),
+        ("predict", RAW | {"params": {"topk": 3}}, 400, "topk", "seed, set_alpha, set_method, timeout, top_k"),
         ("predict", RAW | {"params": {"method": "grad_cam"}}, 400, "method", "unknown option"),
         ("predict", RAW | {"params": {"top_k": "five"}}, 400, "top_k", "integer"),
         ("predict", RAW | {"params": {"top_k": ""}}, 400, "top_k", "integer"),

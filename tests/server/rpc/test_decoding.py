@@ -1,5 +1,7 @@
 """Calls whose message or metadata cannot be read."""
 
+import asyncio
+
 import grpc
 import pytest
 from google.rpc import status_pb2
@@ -31,26 +33,35 @@ METHODS = [
 ]
 
 
-async def refusal(channel, service, method, sent, metadata=()):
-    """The error of a call with such bytes, and the id under which it was answered."""
-    path = f"/{service}/{method}"
-    if method == "ServerReflectionInfo":
-        call = channel.stream_stream(path)(iter([sent]), metadata=metadata)
-    elif method in {"StreamAnalysis", "GetAudit", "Watch"}:
-        call = channel.unary_stream(path)(sent, metadata=metadata)
-    else:
-        call = channel.unary_unary(path)(sent, metadata=metadata)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await (call.read() if hasattr(call, "read") else call)
-    status = status_pb2.Status.FromString(caught.value.trailing_metadata()["grpc-status-details-bin"])
-    return caught.value, errors.error_from_status(status), (await call.initial_metadata())["x-request-id"]
+async def refusal(address, service, method, sent, metadata=()):
+    """The error of a call with such bytes, and the id under which it was answered.
+
+    The call is made in a thread: a stream of grpc.aio has no initial metadata if its error arrives together with them.
+    """
+
+    def refused():
+        path = f"/{service}/{method}"
+        with grpc.insecure_channel(address) as channel:
+            if method == "ServerReflectionInfo":
+                call = channel.stream_stream(path)(iter([sent]), metadata=metadata)
+            elif method in {"StreamAnalysis", "GetAudit", "Watch"}:
+                call = channel.unary_stream(path)(sent, metadata=metadata)
+            else:
+                call = channel.unary_unary(path).future(sent, metadata=metadata)
+            with pytest.raises(grpc.RpcError) as caught:
+                call.result()
+            return caught.value, dict(call.trailing_metadata()), dict(call.initial_metadata())
+
+    raised, trailing, initial = await asyncio.to_thread(refused)
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    return raised, errors.error_from_status(status), initial["x-request-id"]
 
 
 @pytest.mark.parametrize(("service", "method"), METHODS)
 @pytest.mark.parametrize("case", UNREADABLE)
-async def test_a_message_that_cannot_be_decoded(channel, gateway, samples, caplog, service, method, case):
+async def test_a_message_that_cannot_be_decoded(grpc_address, gateway, samples, caplog, service, method, case):
     metadata = (("x-request-id", "id-7"),)
-    raised, error, request_id = await refusal(channel, service, method, UNREADABLE[case], metadata)
+    raised, error, request_id = await refusal(grpc_address, service, method, UNREADABLE[case], metadata)
     assert raised.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert error.reason == "UNREADABLE_MESSAGE"
     assert "cannot be decoded" in error.message
@@ -63,9 +74,9 @@ async def test_a_message_that_cannot_be_decoded(channel, gateway, samples, caplo
 
 
 @pytest.mark.parametrize("method", ["Analyze", "StreamAnalysis", "GetModel", "ListAudits", "GetAudit"])
-async def test_metadata_that_is_too_long(channel, gateway, samples, method):
+async def test_metadata_that_is_too_long(grpc_address, gateway, samples, method):
     sent = v1.GetModelRequest(model="efficientnet-lite0").SerializeToString()
-    raised, error, _ = await refusal(channel, SERVICE, method, sent, (("x-long", "x" * 20_000),))
+    raised, error, _ = await refusal(grpc_address, SERVICE, method, sent, (("x-long", "x" * 20_000),))
     assert raised.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert error.reason == "METADATA_TOO_LARGE"
     assert "8192 at most" in error.message

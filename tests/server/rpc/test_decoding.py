@@ -1,6 +1,7 @@
 """Calls whose message or metadata cannot be read."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -39,7 +40,8 @@ async def refusal(address, service, method, sent, metadata=()):
     The call is made in a thread: a stream of grpc.aio has no initial metadata if its error arrives together with them.
     """
 
-    def refused():
+    def refused() -> tuple[grpc.RpcError, dict[str, Any], dict[str, Any]]:
+        call: Any
         path = f"/{service}/{method}"
         with grpc.insecure_channel(address) as channel:
             if method == "ServerReflectionInfo":

@@ -44,9 +44,12 @@ def overloaded() -> OverloadedError:
     return OverloadedError("the queue is full", retry_after=1.5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_ports() -> Iterator[Ports]:
-    """Both transports, started once."""
+    """Both transports, in an event loop that does not outlive the module.
+
+    The loops of a process share one queue of grpc.aio's events, so that a second one can take those of later tests.
+    """
     with serving(FakeGateway()) as ports:
         yield ports
 

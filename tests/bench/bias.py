@@ -39,7 +39,7 @@ from whybox_server.audits.criticism.columns import ADVERSARIAL_CRITICISM, CALIBR
 CORRELATIONS = (0.5, 0.8, 0.95)
 # The nulls are audited on networks that rely on the cue without being ruled by it.
 NULL_CORRELATION = 0.8
-# Baselines cost as much as the audit; they are asked on every so many redraws.
+# Baselines cost as much as the audit; they are asked on every fourth redraw.
 BASELINES_EVERY = 4
 # What is promised.
 FALSE_POSITIVES, TEST_ALONE = 0.05, (0.03, 0.07)

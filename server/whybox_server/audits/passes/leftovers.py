@@ -41,7 +41,7 @@ def _clear(folder: str) -> None:
 
 
 def _killed(process: Path, folder: str) -> bool:
-    # Others end meanwhile, or belong to somebody else.
+    # A process may end before its files are listed, or belong to another user.
     with suppress(OSError):
         number = int(process.name)
         # The command itself has its log there, and may be about to end well.

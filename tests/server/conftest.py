@@ -100,7 +100,7 @@ class FakeGateway(Gateway):
         timeouts: The seconds that their callers wait.
         max_message_bytes: The largest messages that they take; infinite over REST.
         started: Set when the first call has come.
-        cancelled: Set when a call that waits was cancelled.
+        cancelled: Set when a call was cancelled while it waited or sent a message.
     """
 
     answer: v1.AnalyzeResponse = field(default_factory=full_answer)
@@ -154,8 +154,13 @@ class FakeGateway(Gateway):
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         self._note(request, request_id, timeout, max_message_bytes)
         async with asyncio.timeout(10):
-            for _ in range(self.parts):
-                yield self.answer
+            try:
+                for _ in range(self.parts):
+                    yield self.answer
+            except GeneratorExit:
+                # A caller has its message before the transport knows, and may hang up in between.
+                self.cancelled.set()
+                raise
             if self.waits:
                 await self._wait()
             if self.error:

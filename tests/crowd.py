@@ -116,13 +116,14 @@ def judge(logs: Sequence[Path], votes: RawVotes) -> Verdict:
             elif what == "undoing":
                 # Stored or not, until the person is told.
                 told.pop((name, picture))
-    stored = {(vote.annotator_id, vote.picture_id): vote for vote in votes.items}
+    answers = (*votes.items, *votes.gold, *votes.practice)
+    stored = {(vote.annotator_id, vote.picture_id): vote for vote in answers}
     quota = votes.study.protocol.policy.annotators_per_cell
     items = Counter((vote.picture_id, vote.cells) for vote in votes.items)
     return Verdict(
         acknowledged=len(told),
         lost=sum(key not in stored or stored[key].answer != answer for key, answer in told.items()),
-        doubled=len(votes.items) - len(stored) + sum(max(0, number - quota) for number in items.values()),
+        doubled=len(answers) - len(stored) + sum(max(0, number - quota) for number in items.values()),
         misassigned=sum(shown[key] != {vote.cells} for key, vote in stored.items()),
     )
 

@@ -58,7 +58,7 @@ async def test_people_who_answer_at_once_lose_nothing(
 async def test_a_process_that_is_killed_loses_no_answer_that_was_acknowledged(
     database_url: str, store: StudyStore, opened: Open, engine: AsyncEngine, clock: UtcClock, tmp_path: Path
 ) -> None:
-    await opened(protocol(60, cells=CELLS, lease_seconds=60))
+    await opened(protocol(600, cells=CELLS, pictures_per_annotator=600))
     names = [annotator.id for annotator in await people(store, 6)]
     logs = [tmp_path / "killed", tmp_path / "alive"]
     processes = [

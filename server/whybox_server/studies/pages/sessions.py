@@ -1,5 +1,6 @@
 """Who asks, and whether the person's own page asks: signed cookies, tokens of forms, seals of pictures."""
 
+import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ class Keyring:
 
     def __init__(self, study_id: str, key: bytes) -> None:
         self._study_id, self._key = study_id, key
-        self._cookies = URLSafeTimedSerializer(key, salt=_COOKIE_SALT)
+        self._cookies = URLSafeTimedSerializer(
+            key, salt=_COOKIE_SALT, signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+        )
 
     def begin(self, request: Request, response: Response, annotator_id: str) -> None:
         """Begins a session: the cookie goes with the response, and comes back for this study alone."""
@@ -91,7 +94,8 @@ class Keyring:
         return hmac.compare_digest(self.seal(annotator_id, digest).encode(), seal.encode())
 
     def _sign(self, salt: str, value: str) -> str:
-        return Signer(self._key, salt=salt).get_signature(value).decode()
+        signer = Signer(self._key, salt=salt, digest_method=hashlib.sha256, key_derivation="hmac")
+        return signer.get_signature(value).decode()
 
 
 def is_own_page(request: Request) -> bool:

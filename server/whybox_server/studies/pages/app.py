@@ -323,14 +323,12 @@ class _Pages:
     async def left(self, request: Request) -> Response:
         """After a withdrawal."""
         study = await self._store.study(request.path_params["study"])
-        return self._renderer.page(
-            request,
-            "message",
-            wording=study.protocol.wording,
-            heading="Your answers are deleted",
-            paragraphs=("Nothing that you answered is kept. You can close this page.",),
-            back="",
-        )
+        context = {
+            "wording": study.protocol.wording,
+            "heading": "Your answers are deleted",
+            "paragraphs": ("Nothing that you answered is kept. You can close this page.",),
+        }
+        return self._renderer.page(request, "message", context)
 
     # What the pages show.
 
@@ -346,16 +344,14 @@ class _Pages:
         return Response(content, media_type=media_type, headers={**HEADERS, "Cache-Control": FOREVER})
 
     def _page(self, visit: _Visit, template: str, **context: object) -> Response:
-        return self._renderer.page(
-            visit.request,
-            template,
-            wording=visit.study.protocol.wording,
-            trial="" if visit.study.kind == "main" else visit.study.kind,
-            notice=_NOTICES.get(visit.request.query_params.get("notice", ""), ""),
-            base=visit.base,
-            csrf=visit.keyring.form_token(visit.session),
-            **context,
-        )
+        common = {
+            "wording": visit.study.protocol.wording,
+            "trial": "" if visit.study.kind == "main" else visit.study.kind,
+            "notice": _NOTICES.get(visit.request.query_params.get("notice", ""), ""),
+            "base": visit.base,
+            "csrf": visit.keyring.form_token(visit.session),
+        }
+        return self._renderer.page(visit.request, template, common | context)
 
 
 async def _in_order(visit: _Visit, response: Awaitable[Response]) -> Response:

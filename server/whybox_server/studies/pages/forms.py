@@ -26,7 +26,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
     async for piece in request.stream():
         body += piece
         if len(body) > _LARGEST_BYTES:
-            raise HTTPException(HTTPStatus.CONTENT_TOO_LARGE, "The form is larger than any form of these pages.")
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The form is larger than any form of these pages.")
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
     except ValueError as error:

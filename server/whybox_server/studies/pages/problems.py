@@ -102,7 +102,7 @@ def problem_handlers(renderer: Renderer) -> dict[type[Exception], Handler]:
             heading, paragraphs = "There is no such page", ("Please check the link that you were given.",)
         else:
             heading, paragraphs = "This cannot be done", (error.detail,)
-        response = renderer.page(request, "message", status=status, heading=heading, paragraphs=paragraphs, back="")
+        response = renderer.page(request, "message", {"heading": heading, "paragraphs": paragraphs}, status)
         response.headers.update(error.headers or {})
         return response
 
@@ -110,14 +110,8 @@ def problem_handlers(renderer: Renderer) -> dict[type[Exception], Handler]:
         async def handle(request: Request, error: Exception) -> Response:
             if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.error("%s: %s", request.url.path, error)
-            return renderer.page(
-                request,
-                "message",
-                status=problem.status,
-                heading=problem.heading,
-                paragraphs=problem.paragraphs,
-                back="",
-            )
+            context = {"heading": problem.heading, "paragraphs": problem.paragraphs}
+            return renderer.page(request, "message", context, problem.status)
 
         return handle
 

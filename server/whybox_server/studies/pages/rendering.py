@@ -89,18 +89,25 @@ class Renderer:
             lstrip_blocks=True,
         )
 
-    def page(self, request: Request, template: str, *, status: int = HTTPStatus.OK, **context: object) -> Response:
+    def page(
+        self, request: Request, template: str, context: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
+    ) -> Response:
         """A page.
 
         Args:
             request: Tells where the application is mounted.
             template: Name without suffix.
+            context: What the template needs beside what all of them have.
             status: Of HTTP.
-            context: What the template needs.
         """
         root = request.scope.get("root_path", "")
-        common = {"wording": None, "trial": "", "notice": "", "static": lambda name: root + self._static.path(name)}
-        text = self._environment.get_template(f"{template}.html").render(common | context)
+        common: dict[str, object] = {
+            "wording": None,
+            "trial": "",
+            "notice": "",
+            "static": lambda name: root + self._static.path(name),
+        }
+        text = self._environment.get_template(f"{template}.html").render({**common, **context})
         return HTMLResponse(text, status, HEADERS)
 
 

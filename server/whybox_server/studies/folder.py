@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from whybox_server.studies.errors import StudyError
+from whybox_server.studies.errors import StudyChangedError, StudyError
 from whybox_server.studies.protocol import File, Protocol
 
 PROTOCOL = "protocol.json"
@@ -49,11 +49,12 @@ def load_folder(folder: Path) -> Protocol:
     """The protocol in the folder of a study, all files of which are as they were made.
 
     Raises:
-        StudyError: The folder holds no study, or a file is missing or has changed.
+        StudyError: The folder holds no study.
+        StudyChangedError: A file is missing or has changed.
     """
     protocol = read_protocol(folder)
     for fault in _faults(folder, protocol):
-        raise StudyError(f"{fault}; {_CHANGED}")
+        raise StudyChangedError(f"{fault}; {_CHANGED}")
     return protocol
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
+from whybox_server.studies.creation.sampling import Stratum
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Arm, Asked, Cell, Example, File, Item, Label, Version
 
@@ -84,6 +85,19 @@ def merged(shown: Iterable[Shown]) -> tuple[Item, ...]:
         )
         for same in cells.values()
     )
+
+
+def number_of_items(cells: Sequence[Cell], stratum: Stratum) -> int:
+    """Number of items that `merged` makes of a picture, known before anything is shown.
+
+    Only one label is another one's: the data set's label of a rightly classified picture is the model's.
+    """
+    there = {cell.name for cell in cells}
+
+    def is_another(cell: Cell) -> bool:
+        return (cell.asked, cell.version) == ("given", "clean") and f"{cell.arm}/clean/model" in there
+
+    return len(cells) - (sum(map(is_another, cells)) if stratum == "correct" else 0)
 
 
 def has(cells: Iterable[Cell], part: Literal["feature", "example", "adversarial", "foil"]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Policy, Protocol
+from whybox_server.studies.protocol import Policy
 
 SECONDS = 8.0
 """Seconds that an answer takes by default: to look, to decide and to press a key, explanation included."""
@@ -47,28 +47,24 @@ class Cost:
         )
 
 
-def cost_of(protocol: Protocol, annotators: int | None, seconds: float) -> Cost:
+def cost_of(
+    cells: int, items: Sequence[int], policy: Policy, practice: int, annotators: int | None, seconds: float
+) -> Cost:
     """What a study asks of people.
 
     A person sees a picture once, in one of its items, so a picture needs as many people as it needs answers.
 
     Args:
-        protocol: The study.
+        cells: Number of cells.
+        items: Number of items of each picture.
+        policy: How answers are collected.
+        practice: Number of practice pictures.
         annotators: Number of people who can take part; None for as many as it takes.
         seconds: Seconds that an answer takes.
 
     Raises:
         StudyError: This number of people cannot fill the cells.
     """
-    items = [len(picture.items) for picture in protocol.pictures]
-    return _cost(
-        len(protocol.cells), items, protocol.policy, len(protocol.practice), len(protocol.gold), annotators, seconds
-    )
-
-
-def _cost(
-    cells: int, items: Sequence[int], policy: Policy, practice: int, gold: int, annotators: int | None, seconds: float
-) -> Cost:
     each = min(policy.pictures_per_annotator, len(items))
     answers = sum(items) * policy.annotators_per_cell
     for_a_picture = max(items) * policy.annotators_per_cell
@@ -86,6 +82,6 @@ def _cost(
             " --correct)"
         )
     people = least if annotators is None else annotators
-    beside = people * (practice + min(gold, policy.gold_per_annotator))
+    beside = people * (practice + policy.gold_per_annotator)
     hours = (answers + beside) * seconds / 3600
     return Cost(cells, len(items), sum(items), answers, least, people, beside, hours)

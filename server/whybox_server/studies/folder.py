@@ -40,9 +40,9 @@ def read_protocol(folder: Path) -> Protocol:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
         remedy = "create the study anew"
-        raise StudyError(f"{folder / PROTOCOL} is no protocol of this version ({where}: {first['msg']}); {remedy}") from (
-            error
-        )
+        raise StudyError(
+            f"{folder / PROTOCOL} is no protocol of this version ({where}: {first['msg']}); {remedy}"
+        ) from (error)
 
 
 def load_folder(folder: Path) -> Protocol:

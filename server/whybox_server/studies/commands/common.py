@@ -26,10 +26,10 @@ Database = Annotated[
         metavar="URL",
     ),
 ]
-StudyId = Annotated[str, typer.Argument(help="Name of the study; whybox-server study list shows them.", metavar="STUDY")]
-StudyFolder = Annotated[
-    Path, typer.Argument(help="Folder that whybox-server study create wrote.", metavar="FOLDER")
+StudyId = Annotated[
+    str, typer.Argument(help="Name of the study; whybox-server study list shows them.", metavar="STUDY")
 ]
+StudyFolder = Annotated[Path, typer.Argument(help="Folder that whybox-server study create wrote.", metavar="FOLDER")]
 
 
 @contextmanager
@@ -50,12 +50,13 @@ def told(err: Console, *, fresh: bool = False) -> Generator[None]:
         raise typer.Exit(1) from None
 
 
-def with_store(database: str | None, work: Callable[["StudyStore"], Awaitable[_T]]) -> _T:
-    """What `work` returns for the studies of a database, whose tables are made or brought to this version.
+def with_store(database: str | None, work: Callable[["StudyStore"], Awaitable[_T]], *, begins: bool = False) -> _T:
+    """What `work` returns for the studies of a database.
 
     Args:
         database: URL; None for the setting.
         work: What is done.
+        begins: Whether the tables are made, or brought to this version; otherwise they must be there.
 
     Raises:
         DatabaseError: The database cannot be reached, or is of another version.
@@ -63,14 +64,18 @@ def with_store(database: str | None, work: Callable[["StudyStore"], Awaitable[_T
         StudyError: As of `work`.
     """
     # Imported here: `study create` needs no database.
-    from whybox_server.database.engine import create_engine
-    from whybox_server.database.upgrade import upgrade
+    from whybox_server.database.engine import create_engine, describe
+    from whybox_server.database.upgrade import check, upgrade
     from whybox_server.studies.store import StudyStore
 
+    engine = create_engine(read_settings(database=database).database)
+    # SQLite would make the file, and then say that it is empty.
+    if not begins and engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+        raise StudyError(f"{describe(engine.url)} does not exist; open a study first, or give another --database")
+
     async def run() -> _T:
-        engine = create_engine(read_settings(database=database).database)
         try:
-            await upgrade(engine)
+            await (upgrade if begins else check)(engine)
             return await work(StudyStore(engine))
         finally:
             await engine.dispose()

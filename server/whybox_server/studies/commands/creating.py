@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from whybox_server.audits.cli import Attack, Budget, Fresh, LabelColumn, Labels, Model, ModelStore, View, Where, Workers
+from whybox_server.audits.cli import Attack, Budget, LabelColumn, Labels, Model, ModelStore, View, Where, Workers
 from whybox_server.settings import read_settings
 from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError
@@ -41,16 +41,14 @@ def create(
     ] = None,
     correct: Annotated[
         float,
-        typer.Option(
-            min=0, max=1, help="Share of the correctly classified pictures to draw, 0 to 1.", metavar="SHARE"
-        ),
+        typer.Option(min=0, max=1, help="Share of the correctly classified pictures to draw, 0 to 1.", metavar="SHARE"),
     ] = 0.1,
     cell: Annotated[
         list[str] | None,
         typer.Option(
-            help="Cell of the study, ARM/VERSION or ARM/VERSION/LABEL; repeatable. ARM is none, feature (where the model"
-            " looked) or example (nearest pictures of the bank), VERSION clean or adversarial, LABEL model, given (the"
-            " data set's) or foil. Default: the six cells of all arms and versions with the model's label.",
+            help="Cell of the study, ARM/VERSION or ARM/VERSION/LABEL; repeatable. ARM is none, feature (where the"
+            " model looked) or example (nearest pictures of the bank), VERSION clean or adversarial, LABEL model, given"
+            " (the data set's) or foil. Default: the six cells of all arms and versions with the model's label.",
             metavar="CELL",
         ),
     ] = None,
@@ -85,8 +83,8 @@ def create(
     practice: Annotated[
         Path | None,
         typer.Option(
-            help="Table of pictures that everybody answers first: columns file (below DIR), label, right (yes or no) and"
-            " why. Default: pictures that the model knows well, with their label and with an unrelated one.",
+            help="Table of pictures that everybody answers first: columns file (below DIR), label, right (yes or no)"
+            " and why. Default: pictures that the model knows well, with their label and with an unrelated one.",
             metavar="TABLE",
         ),
     ] = None,
@@ -108,9 +106,7 @@ def create(
     maybe_counts: Annotated[
         Literal["accepted", "rejected"], typer.Option(help="What “maybe” counts as in the primary result.")
     ] = "accepted",
-    ties: Annotated[
-        Literal["accepted", "rejected"], typer.Option(help="What a tied majority counts as.")
-    ] = "rejected",
+    ties: Annotated[Literal["accepted", "rejected"], typer.Option(help="What a tied majority counts as.")] = "rejected",
     example_labels: Annotated[
         bool, typer.Option("--example-labels", help="Show the labels of examples, which are hidden by default.")
     ] = False,
@@ -122,7 +118,9 @@ def create(
     ] = 60,
     annotators: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of annotators you have; a study that they cannot fill is refused.", metavar="N"),
+        typer.Option(
+            min=1, help="Number of annotators you have; a study that they cannot fill is refused.", metavar="N"
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, help="Seconds that an answer takes, for the estimate of hours.")

@@ -44,7 +44,7 @@ def open_study(
             raise StudyError("--pilot and --preview exclude each other")
         kind: Kind = "pilot" if pilot else "preview" if preview else "main"
         protocol = load_folder(folder)
-        study = with_store(database, lambda store: store.open(protocol, folder.absolute(), kind))
+        study = with_store(database, lambda store: store.open(protocol, folder.absolute(), kind), begins=True)
         _out().print(f"opened {study.id}, protocol {study.digest}", markup=False, soft_wrap=True)
 
 

@@ -116,4 +116,3 @@ class Made:
     wanted: Wanted
     cells: tuple[MadeCell, ...] = ()
     fault: str = ""
-

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from whybox import v1
 from whybox_server.audits.passes.run import make_folder
-from whybox_server.studies.creation.asked import Known, Making, Show, Wanted
+from whybox_server.studies.creation.asked import Making, Show, Wanted
 from whybox_server.studies.creation.cells import has, number_of_items, registered
 from whybox_server.studies.creation.cost import Cost, cost_of
 from whybox_server.studies.creation.known import Right, drawn_practice, read_known
@@ -194,7 +194,9 @@ def _fingerprints(predictions: Predictions, sample: Sample, known: Sequence[Righ
 def _policy(plan: Plan, gold: Sequence[Right]) -> Policy:
     wanted = min(len(gold), _GOLD) if plan.gold_per_annotator is None else plan.gold_per_annotator
     if wanted > len(gold):
-        raise StudyError(f"--gold-per-annotator {wanted} are more than the {len(gold)} gold pictures; give a --gold table")
+        raise StudyError(
+            f"--gold-per-annotator {wanted} are more than the {len(gold)} gold pictures; give a --gold table"
+        )
     return plan.policy.model_copy(update={"contrasts": registered(plan.cells), "gold_per_annotator": wanted})
 
 

@@ -1,5 +1,6 @@
 """Practice and gold: pictures whose right answer is known."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -73,9 +74,16 @@ def drawn_practice(candidates: Sequence[Candidate], number: int, labels: Sequenc
         labels: Labels of the model's classes.
         seed: Seed of the draw.
     """
-    sure = [each for each in candidates if each.stratum == "correct" and each.confidence >= _CONFIDENT]
+    sure = shuffled((each for each in candidates if each.stratum == "correct" and each.confidence >= _CONFIDENT), seed)
+    # Pictures of other classes come first.
+    ranks: Counter[int] = Counter()
+    varied: list[tuple[int, Candidate]] = []
+    for each in sure:
+        varied.append((ranks[each.label], each))
+        ranks[each.label] += 1
+    varied.sort(key=_rank)
     practice = []
-    for place, each in enumerate(shuffled(sure, seed)[:number]):
+    for place, (_, each) in enumerate(varied[:number]):
         label = labels[each.label]
         if place % 2:
             known = Known(each.file, None, place)
@@ -84,6 +92,10 @@ def drawn_practice(candidates: Sequence[Candidate], number: int, labels: Sequenc
             why = "The label names something that the picture shows."
             practice.append(Right(Known(each.file, each.label, place), Answer.YES, why))
     return practice
+
+
+def _rank(ranked: tuple[int, Candidate]) -> int:
+    return ranked[0]
 
 
 def _right(number: int, cells: dict[str, str], folder: Path, classes: Classes, answers: Sequence[Answer]) -> Right:
@@ -96,4 +108,3 @@ def _right(number: int, cells: dict[str, str], folder: Path, classes: Classes, a
         raise ValueError(f"right is {cells['right']!r}; write {' or '.join(answers)}")
     known = Known(path.as_posix(), classes.index(cells["label"]), number)
     return Right(known, Answer(cells["right"]), cells.get("why", ""))
-

@@ -1,5 +1,6 @@
 """The labelled pictures and the model's answers, predicted here or taken from an audit."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -164,13 +165,17 @@ def _of_audit(asked: Asked, archive: Path, model: v1.Model, attack: v1.Robustnes
     if not folder.is_dir():
         remedy = "put them back, or give the folder of the pictures"
         raise StudyError(f"the pictures of {asked.folder} are no longer in {folder}; {remedy}")
-    candidates = []
-    with (asked.folder / PICTURES).open("rb") as content:
+    candidates = tuple(_audited(asked.folder / PICTURES))
+    return Predictions(folder, archive, model, attack, bool(manifest["settings"]["view"]), candidates)
+
+
+def _audited(table: Path) -> Iterator[Candidate]:
+    """The pictures of an audit that count."""
+    with table.open("rb") as content:
         for batch in parquet.ParquetFile(content).iter_batches(columns=_COLUMNS):
             for row in pa.Table.from_batches([batch]).to_pylist():
                 if row.pop("counted"):
-                    candidates.append(Candidate(**{**row, "perceptual_hash": row["perceptual_hash"] or ""}))
-    return Predictions(folder, archive, model, attack, bool(manifest["settings"]["view"]), tuple(candidates))
+                    yield Candidate(**{**row, "perceptual_hash": row["perceptual_hash"] or ""})
 
 
 def _pass_options(asked: Asked) -> PassOptions:

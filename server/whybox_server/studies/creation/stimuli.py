@@ -110,7 +110,9 @@ def _shown(making: Making, classifier: Classifier, cell: Cell, scene: "_Scene", 
     if cell.arm == "example":
         examples = tuple(_examples(making, classifier, scene.subject, label))
         if len(examples) < making.examples:
-            whose = "" if label == scene.subject.predicted else f" of “{classifier.label(label)}”, the label of {cell.name}"
+            whose = (
+                "" if label == scene.subject.predicted else f" of “{classifier.label(label)}”, the label of {cell.name}"
+            )
             raise _CannotShowError(
                 f"the bank holds {len(examples)} pictures{whose} without those of the study, and {making.examples} are"
                 " to be shown; pack the model with a larger bank (--bank), lower --examples, or leave the cell out"
@@ -194,7 +196,7 @@ class _Scene:
 
 
 def _examples(making: Making, classifier: Classifier, subject: Subject, label: int) -> Iterator[MadeExample]:
-    """The nearest pictures of the bank, at most `making.examples`; for another label than the answer those of its class.
+    """The nearest pictures of the bank, at most `making.examples`. For a label that is not the answer, they are of it.
 
     Pictures of the study are none, nor are near-duplicates of them or of an earlier example.
     """

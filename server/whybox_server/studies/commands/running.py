@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from whybox_server.studies.commands.common import Database, StudyFolder, StudyId, told, with_store
-from whybox_server.studies.errors import StudyError
+from whybox_server.studies.errors import AnnotatorNotFoundError, StudyError
 from whybox_server.studies.state import Kind, Status
 
 
@@ -37,13 +37,13 @@ def open_study(
 
     [cyan]whybox-server study open study-photos/[/]
     """
-    from whybox_server.studies.folder import load_folder
+    from whybox_server.studies.creation.folder import read_protocol
 
     with told(_err()):
         if pilot and preview:
             raise StudyError("--pilot and --preview exclude each other")
         kind: Kind = "pilot" if pilot else "preview" if preview else "main"
-        protocol = load_folder(folder)
+        protocol = read_protocol(folder)
         study = with_store(database, lambda store: store.open(protocol, folder.absolute(), kind), begins=True)
         _out().print(f"opened {study.id}, protocol {study.digest}", markup=False, soft_wrap=True)
 
@@ -66,7 +66,7 @@ def invite(
     with told(_err()):
         tokens = with_store(database, lambda store: store.invite(study, number, timedelta(days=days)))
         for token in tokens:
-            link = f"{url.rstrip('/')}/studies/{quote(study)}/enter?token={quote(token, safe='')}"
+            link = f"{url.rstrip('/')}/studies/{quote(study)}?invitation={quote(token, safe='')}"
             # Plain lines, for other programs.
             print(link)  # noqa: T201
 
@@ -104,7 +104,11 @@ def forget(
     The cells that the person answered open again, if their study is open.
     """
     with told(_err()):
-        with_store(database, lambda store: store.withdraw(annotator))
+        try:
+            with_store(database, lambda store: store.withdraw(annotator))
+        except AnnotatorNotFoundError:
+            remedy = "give the name as whybox-server study export writes it"
+            raise StudyError(f"nothing is stored about annotator {annotator}; {remedy}") from None
         _out().print(f"deleted all data of {annotator}", markup=False, soft_wrap=True)
 
 

@@ -10,15 +10,16 @@ from rich.console import Console
 
 from whybox import v1
 from whybox_server.audits.passes.run import make_folder
+from whybox_server.studies.collecting.folders import PROTOCOL
 from whybox_server.studies.creation.asked import Making, Show, Wanted
 from whybox_server.studies.creation.cells import has, number_of_items, registered
 from whybox_server.studies.creation.cost import Cost, cost_of
+from whybox_server.studies.creation.folder import write_protocol
 from whybox_server.studies.creation.known import Right, drawn_practice, read_known
 from whybox_server.studies.creation.making import make_all
 from whybox_server.studies.creation.predictions import Asked, Predictions, chosen_model, predict
 from whybox_server.studies.creation.sampling import Drawn, Sample, draw
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.folder import PROTOCOL, write_protocol
 from whybox_server.studies.protocol import Cell, Item, KnownPicture, Label, Picture, Policy, Protocol, Source, Wording
 
 _FOLDERS = ("pictures", "maps", "examples")

@@ -2,7 +2,7 @@
 
 import typer
 
-from whybox_server.studies.commands import creating, running
+from whybox_server.studies.commands import creating, running, serving
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 
@@ -27,6 +27,7 @@ def main() -> None:
 
 app.command()(creating.create)
 app.command("open")(running.open_study)
+app.command()(serving.serve)
 app.command()(running.invite)
 app.command()(running.status)
 app.command()(running.close)

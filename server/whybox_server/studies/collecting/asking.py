@@ -125,7 +125,9 @@ async def _next(
     if (found := await _item(session, plan, annotator.study_id, ordinal, position, rows)) is None:
         return None
     row = assigned(found.picture_id, "item", found.item, position)
-    await take(session, row, +1)
+    # The row is not whole yet.
+    with session.no_autoflush:
+        await take(session, row, +1)
     return row
 
 

@@ -103,7 +103,15 @@ def served_study(tmp_path: Path) -> Iterator[Study]:
 
 @contextmanager
 def serving(database: str) -> Iterator[str]:
-    command = [Path(sys.executable).with_name("whybox-server"), "study", "serve", "--database", database, "--port", "0"]
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("whybox-server"),
+        "study",
+        "serve",
+        "--database",
+        database,
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             line = present(process.stdout).readline()
@@ -280,7 +288,7 @@ def test_a_lost_network(chromium: Browser, study: Study) -> None:
         page = context.new_page()
         page.goto(study.invite())
         practise(page)
-        lost = []
+        lost: list[int] = []
 
         def lose(route: Route) -> None:
             if len(lost) < 2:

@@ -20,7 +20,18 @@ from whybox_server.studies.creation.making import make_all
 from whybox_server.studies.creation.predictions import Asked, Predictions, chosen_model, predict
 from whybox_server.studies.creation.sampling import Drawn, Sample, draw
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Cell, Item, KnownPicture, Label, Picture, Policy, Protocol, Source, Wording
+from whybox_server.studies.protocol import (
+    Cell,
+    Item,
+    KnownPicture,
+    Label,
+    Picture,
+    Platform,
+    Policy,
+    Protocol,
+    Source,
+    Wording,
+)
 
 _FOLDERS = ("pictures", "maps", "examples")
 _ID_DIGITS = 16
@@ -47,6 +58,7 @@ class Plan:
         gold: Table of the gold pictures; None for none.
         gold_per_annotator: Gold pictures that one person is asked about; None for all, but at most 3.
         wording: What people read.
+        platform: Who sends people, beside invitations.
         policy: How answers are collected and counted; contrasts and gold are filled in.
         annotators: Number of people who can take part; None for as many as it takes.
         seconds: Seconds that an answer takes.
@@ -66,6 +78,7 @@ class Plan:
     gold: Path | None
     gold_per_annotator: int | None
     wording: Wording
+    platform: Platform
     policy: Policy
     annotators: int | None
     seconds: float
@@ -218,6 +231,7 @@ def _protocol(
         id=plan.id,
         seed=plan.asked.seed,
         wording=plan.wording,
+        platform=plan.platform,
         policy=policy,
         source=Source(
             model=model.name,

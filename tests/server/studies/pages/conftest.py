@@ -10,7 +10,8 @@ from starlette.routing import Mount
 
 from server.studies.folders import write_folder
 from server.studies.pages.browsers import Browser
-from server.studies.pages.studies import Clock, Opened
+from server.studies.pages.studies import Opened
+from studying import UtcClock
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.studies.pages import create_pages
@@ -19,12 +20,8 @@ from whybox_server.studies.store import StudyStore
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[StudyStore]:
+async def store(tmp_path: Path, clock: UtcClock) -> AsyncIterator[StudyStore]:
+    """On SQLite alone: the store itself is tested on both databases."""
     engine = create_engine(f"sqlite:///{tmp_path}/studies.db")
     await upgrade(engine)
     yield StudyStore(engine, clock)

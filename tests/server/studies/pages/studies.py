@@ -1,22 +1,12 @@
-"""Open studies, and the clock that they go by."""
+"""Open studies."""
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlencode
 
 from whybox_server.studies.pages.app import INVITATION
 from whybox_server.studies.state import Study
 from whybox_server.studies.store import StudyStore
-
-
-@dataclass
-class Clock:
-    """Time that passes when a test says so."""
-
-    now: datetime = field(default_factory=lambda: datetime(2030, 1, 1, tzinfo=UTC))
-
-    def __call__(self) -> datetime:
-        return self.now
 
 
 @dataclass(frozen=True)

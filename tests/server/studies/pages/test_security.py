@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 
 from server.studies.folders import write_folder
 from server.studies.pages.browsers import HOST, Browser
-from server.studies.pages.studies import Clock, Opened
+from server.studies.pages.studies import Opened
+from studying import UtcClock
 from whybox_server.studies.protocol import Answer, File, Item, KnownPicture, Label, Wording
 from whybox_server.studies.store import StudyStore
 
@@ -97,9 +98,9 @@ async def test_a_forged_cookie(invited: Browser, study: Opened, app: Starlette, 
 # Invitations.
 
 
-async def test_an_invitation_that_expired(browser: Browser, study: Opened, clock: Clock) -> None:
+async def test_an_invitation_that_expired(browser: Browser, study: Opened, clock: UtcClock) -> None:
     address = await study.invite(timedelta(hours=1))
-    clock.now += timedelta(hours=1)
+    clock.turn(hours=1)
     await browser.open(address)
     assert browser.response.status_code == 403
     assert "It may have expired" in browser.page.text

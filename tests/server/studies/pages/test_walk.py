@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,8 @@ from starlette.applications import Starlette
 
 from server.studies.folders import write_folder
 from server.studies.pages.browsers import HOST, Browser, Page
-from server.studies.pages.studies import Clock, Opened
+from server.studies.pages.studies import Opened
+from studying import UtcClock
 from whybox_server.studies.protocol import Answer, Cell, Policy, Wording
 from whybox_server.studies.store import StudyStore
 
@@ -254,9 +254,9 @@ async def test_ids_and_tokens_that_are_none(browser: Browser, study: Opened, que
     assert browser.page.heading == "This invitation is not valid"
 
 
-async def test_a_late_answer(asked: Browser, study: Opened, clock: Clock) -> None:
+async def test_a_late_answer(asked: Browser, study: Opened, clock: UtcClock) -> None:
     """The time has passed, but no one else has answered."""
-    clock.now += timedelta(hours=1)
+    clock.turn(hours=1)
     await asked.press("Yes")
     assert len(await study.answers()) == 1
 

@@ -11,14 +11,14 @@ Decision = Literal["rejected", "accepted"]
 """What a vote or a tie counts as."""
 
 ESTIMAND = (
-    "The estimand is what a fresh majority of five people of the same crowd would say of pictures from the same source, "
-    "at the model's error on this data set. Intervals are for 95 %."
+    "The estimand is what a fresh majority of five people of the same crowd would say of pictures from the same "
+    "source, at the model's error on this data set. Intervals are for 95 %."
 )
 """What every estimate is of; it stands beside every interval."""
 
 ANNOTATORS_UNKNOWN = (
-    "It is unknown who gave which answer. The intervals take each picture as one cluster and leave out that the answers "
-    "of one person resemble each other, so they are too narrow for another crowd."
+    "It is unknown who gave which answer. The intervals take each picture as one cluster and leave out that the "
+    "answers of one person resemble each other, so they are too narrow for another crowd."
 )
 """What the intervals leave out where people are unknown."""
 

@@ -64,7 +64,9 @@ def main() -> None:
     asked = parser.parse_args()
     truths = {"fresh majority": crowds.truth().fresh_majority, "true relevance": crowds.truth().irrelevance}
     print("truth: " + ", ".join(f"{name} rejects {100 * value:.2f} %" for name, value in truths.items()))
-    print(f"{'people':>6} {'method':22}" + "".join(f"{name:>16}: coverage    bias" for name in truths) + "   half-width")
+    print(
+        f"{'people':>6} {'method':22}" + "".join(f"{name:>16}: coverage    bias" for name in truths) + "   half-width"
+    )
     for people in (60, 15):
         for method, rows in simulate(people, asked.simulations, asked.redraws).items():
             cells = "".join(

@@ -17,7 +17,6 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import crowds
-
 from whybox_server.studies.results.compute import compute
 from whybox_server.studies.results.votes import CORRECT, ERROR, YES, Votes
 

@@ -18,7 +18,7 @@ def votes(classes: int, answers: int, rng: np.random.Generator) -> tuple[np.ndar
 
 def shares(question: np.ndarray, answer: np.ndarray, answers: int) -> np.ndarray:
     counted = np.bincount(question * answers + answer, minlength=(question.max() + 1) * answers).reshape(-1, answers)
-    return counted / counted.sum(axis=1, keepdims=True)
+    return np.asarray(counted / counted.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.filterwarnings("ignore")

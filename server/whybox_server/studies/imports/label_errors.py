@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.imports.published import Published, find_file, read_array
-from whybox_server.studies.report.subject import Count
+from whybox_server.studies.report.subject import Count, Subject
 from whybox_server.studies.results.compute import Design
 from whybox_server.studies.results.votes import ERROR, NO, YES, Questions, Votes
 
 CHOICES = ("given", "guessed", "both", "neither")
 """What a worker could choose."""
 
-MODEL_CELL, GIVEN_CELL = "none/clean/model", "none/clean/given"
+CELL = "none/clean/model"
 
 _PUBLISHER = "cleanlab/label-errors"
 _VOTES, _GIVEN, _GUESSED = (
@@ -27,14 +27,14 @@ _VOTES, _GIVEN, _GUESSED = (
 )
 _WORKERS = 5
 _MAJORITY = 3
-# What a choice says about the label of each cell.
-_RELEVANT = {MODEL_CELL: ("guessed", "both"), GIVEN_CELL: ("given", "both")}
+# The choices that accept the given label, and the network's.
+_GIVEN_TOO, _GUESSED_TOO = ["given", "both"], ["guessed", "both"]
 
 
 def read_label_errors(folder: Path) -> Published:
     """Reads the votes on suspected label errors of ImageNet's validation pictures.
 
-    One choice of a worker is two votes: on the network's label and on the given one.
+    "guessed" and "both" accept the network's label, "given" and "neither" reject it.
 
     Args:
         folder: Folder with the votes (JSON) and the given and predicted labels of all pictures (.npy, [N]).
@@ -49,35 +49,33 @@ def read_label_errors(folder: Path) -> Published:
     names, pairs, counts = _read(path)
     _check_pairs(path, pairs, given, guessed)
     errors = int((given != guessed).sum())
-    majority = np.where((counts >= _MAJORITY).any(axis=1), counts.argmax(axis=1), len(CHOICES))
     whole = len(names)
     return Published(
-        id="label-errors",
-        title="Label errors: votes on suspected errors of ImageNet's validation labels",
-        source="Northcutt, Athalye and Mueller, “Pervasive Label Errors in Test Sets Destabilize Machine Learning"
-        " Benchmarks”, 2021 (arXiv 2103.14749)",
-        asked="Five workers saw a picture with the given label and the one that a network guessed, each with pictures"
-        " of its class, and chose: given, guessed, both or neither. “Guessed” and “both” are a yes to the network's"
-        " label, “given” and “both” a yes to the given one.",
+        subject=Subject(
+            study="label-errors",
+            digest="",
+            title="Label errors: votes on suspected errors of ImageNet's validation labels",
+            source="Northcutt, Athalye and Mueller, “Pervasive Label Errors in Test Sets Destabilize Machine Learning"
+            " Benchmarks”, 2021 (arXiv 2103.14749)",
+            asked="Five workers saw a picture with the given label and the one that a network guessed, each with"
+            " pictures of its class, and chose: given, guessed, both or neither. “Guessed” and “both” are a yes to the network's"
+            " label, “given” and “neither” a no.",
+            model="the network behind confident learning",
+            data="ImageNet, validation pictures",
+            counts=_counts(counts),
+            limits=(
+                "The publication has counts and no ids of workers.",
+                f"Only {whole:,} of the {errors:,} errors were asked about: those that confident learning suspects"
+                " to be label errors. They are no random draw, so an error outside of them may be accepted more rarely.",
+                "Workers chose between two labels; asked about one label alone, they may answer otherwise.",
+            ),
+        ),
         votes=_votes(names, counts),
         design=Design(
             errors=errors,
             correct=len(given) - errors,
             unasked_errors=errors - whole,
             unasked_correct=len(given) - errors,
-        ),
-        model="the network behind confident learning",
-        data="ImageNet, validation pictures",
-        counts=tuple(
-            Count(f"pictures with a majority for {name}", int((majority == place).sum()), whole)
-            for place, name in enumerate((*CHOICES, "none of the four"))
-        ),
-        limits=(
-            "The publication has counts and no ids of workers: intervals cluster by picture, and leave out how workers"
-            " differ from each other.",
-            f"Only {whole:,} of the {errors:,} errors were asked about: those that confident learning suspects to be"
-            " label errors. They are no random draw, so an error outside of them may be accepted more rarely.",
-            "Workers chose between two labels; asked about one label alone, they may answer otherwise.",
         ),
     )
 
@@ -132,22 +130,32 @@ def _check_pairs(path: Path, pairs: NDArray[np.int64], given: NDArray[Any], gues
         raise StudyError(f"{path} and {_GUESSED} are about other predictions; download both again")
 
 
+def _counts(counts: NDArray[np.int64]) -> tuple[Count, ...]:
+    majority = np.where((counts >= _MAJORITY).any(axis=1), counts.argmax(axis=1), len(CHOICES))
+    found = {
+        f"pictures with a majority for {name}": majority == place
+        for place, name in enumerate((*CHOICES, "none of the four"))
+    }
+    for label, choices in (("the given label", _GIVEN_TOO), ("the network's label", _GUESSED_TOO)):
+        accepting = counts[:, [CHOICES.index(choice) for choice in choices]].sum(axis=1)
+        found[f"pictures with a majority that accepts {label} ({' or '.join(choices)})"] = accepting >= _MAJORITY
+    return tuple(Count(what, int(rows.sum()), len(counts)) for what, rows in found.items())
+
+
 def _votes(names: list[str], counts: NDArray[np.int64]) -> Votes:
-    """Two questions a picture, first all on the network's label, then all on the given one."""
-    number, cells = len(names), tuple(_RELEVANT)
-    questions = Questions(
-        picture=np.tile(np.arange(number), len(cells)),
-        cell=np.repeat(np.arange(len(cells)), number),
-        stratum=np.full(number * len(cells), ERROR, np.int8),
-        weight=np.ones(number * len(cells)),
-        names=tuple(f"{name}/{cell}" for cell in cells for name in names),
-        cells=cells,
-    )
+    number = len(names)
     chosen = np.repeat(np.tile(np.arange(len(CHOICES)), number), counts.ravel())
-    values = [np.isin(chosen, [CHOICES.index(choice) for choice in _RELEVANT[cell]]) for cell in cells]
+    accepts = np.isin(chosen, [CHOICES.index(choice) for choice in _GUESSED_TOO])
     return Votes(
-        question=np.repeat(np.arange(number * len(cells)), _WORKERS),
+        question=np.repeat(np.arange(number), _WORKERS),
         annotator=None,
-        value=np.where(np.concatenate(values), YES, NO).astype(np.int8),
-        questions=questions,
+        value=np.where(accepts, YES, NO).astype(np.int8),
+        questions=Questions(
+            picture=np.arange(number),
+            cell=np.zeros(number, np.int64),
+            stratum=np.full(number, ERROR, np.int8),
+            weight=np.ones(number),
+            names=tuple(names),
+            cells=(CELL,),
+        ),
     )

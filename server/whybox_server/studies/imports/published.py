@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.report.subject import Count
+from whybox_server.studies.report.subject import Subject
 from whybox_server.studies.results.compute import Design
 from whybox_server.studies.results.votes import Votes
 
@@ -19,29 +19,14 @@ class Published:
     """Votes that others collected.
 
     Attributes:
-        id: Name of the import, such as "real".
-        title: What the votes are called.
-        source: Who collected them, and where they are described.
-        asked: What people were asked, and how their answers became yes, maybe and no.
+        subject: What they are about.
         votes: The votes.
-        design: How they count. Without a model there is one stratum, as large as the number of questions.
-        model: The model whose answers people were asked about; "" if the questions are not one model's answers, and
-            no error can be rectified.
-        data: The data set.
-        counts: Numbers by counting alone.
-        limits: What cannot be known from these votes, a sentence each.
+        design: How they count. Questions that are not one model's answers are one stratum, as large as their number.
     """
 
-    id: str
-    title: str
-    source: str
-    asked: str
+    subject: Subject
     votes: Votes
     design: Design
-    model: str
-    data: str
-    counts: tuple[Count, ...]
-    limits: tuple[str, ...]
 
 
 def find_file(folder: Path, name: str, published_by: str) -> Path:

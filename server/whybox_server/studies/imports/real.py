@@ -7,24 +7,29 @@ from numpy.typing import NDArray
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.imports.published import Published, find_file, read_arrays
-from whybox_server.studies.report.subject import Count
+from whybox_server.studies.report.subject import Count, Subject
 from whybox_server.studies.results.compute import Design
+from whybox_server.studies.results.outcome import Decision
+from whybox_server.studies.results.tally import counts, tally
 from whybox_server.studies.results.votes import CORRECT, MAYBE, NO, YES, Questions, Votes
 
 RATERS, SCORES = "raters.npz", "scores.npz"
 CELL = "none/clean/proposed"
 
 _PUBLISHER = "google-research/reassessed-imagenet"
+# A score above this means that the label is relevant, as published.
+_RELEVANT = 0.5
 # The last axis of the published tensor, in its order.
 _VALUES = np.array([NO, MAYBE, YES], np.int8)
 
 
-def read_real(folder: Path) -> Published:
+def read_real(folder: Path, maybe: Decision = "accepted") -> Published:
     """Reads the votes behind ReaL.
 
     Args:
         folder: Folder with `raters.npz` (tensor [raters, questions, 3] of 0 and 1; info [questions, 2]: file, class)
             and perhaps `scores.npz` (tensor [questions], the published scores; info as above).
+        maybe: What "maybe" counts as.
 
     Raises:
         StudyError: A file is missing, is damaged or has another layout.
@@ -58,31 +63,35 @@ def read_real(folder: Path) -> Published:
         cells=(CELL,),
     )
     votes = Votes(question, annotator, _VALUES[answer], questions)
-    counts = _counts(votes)
+    counted = _counts(votes)
     if (folder / SCORES).is_file():
-        counts += (_agreement_with_scores(folder / SCORES, info, votes),)
+        counted += (_agreement_with_scores(folder / SCORES, info, votes),)
     return Published(
-        id="real",
-        title="ReaL: votes on ImageNet's validation pictures",
-        source="Beyer, Hénaff, Kolesnikov, Zhai and van den Oord, “Are we done with ImageNet?”, 2020 (arXiv 2006.07159)",
-        asked="Raters saw a picture with up to eight labels that networks proposed, and said of each label whether it"
-        " is in the picture: yes, maybe or no.",
-        votes=votes,
-        design=Design(errors=0, correct=len(classes)),
-        model="",
-        data="ImageNet, validation pictures",
-        counts=counts,
-        limits=(
-            "The labels come from several networks. No single model gave them, so these votes alone rectify no error;"
-            " give --model or --predictions.",
-            "Pictures on which all networks agreed with ImageNet were never shown to raters.",
+        subject=Subject(
+            study="real",
+            digest="",
+            title="ReaL: votes on ImageNet's validation pictures",
+            source="Beyer, Hénaff, Kolesnikov, Zhai and van den Oord, “Are we done with ImageNet?”, 2020 (arXiv"
+            " 2006.07159)",
+            asked="Raters saw a picture with up to eight labels that networks proposed, and said of each label whether"
+            " it is in the picture: yes, maybe or no.",
+            model="",
+            data="ImageNet, validation pictures",
+            counts=counted,
+            limits=(
+                "The labels come from several networks. No single model gave them, so these votes alone rectify no"
+                " error; give --pictures or --predictions.",
+                "Pictures on which all networks agreed with ImageNet were never shown to raters.",
+            ),
         ),
+        votes=votes,
+        design=Design(errors=0, correct=len(classes), maybe=maybe),
     )
 
 
-def question_of(published: Published) -> dict[tuple[str, int], int]:
+def question_of(votes: Votes) -> dict[tuple[str, int], int]:
     """The place of each question by its file and its class."""
-    split = (name.rpartition("/") for name in published.votes.questions.names)
+    split = (name.rpartition("/") for name in votes.questions.names)
     return {(file, int(index)): place for place, (file, _, index) in enumerate(split)}
 
 
@@ -93,19 +102,19 @@ def _classes(path: Path, info: NDArray[np.str_]) -> NDArray[np.int64]:
         raise StudyError(f"{path} has another layout: info names a class that is no whole number") from error
 
 
-def accepted(votes: Votes, *values: int) -> NDArray[np.bool_]:
-    """Whether more than half of a question's votes have one of some values, [Q]."""
-    number = len(votes.questions.names)
-    all_votes = np.bincount(votes.question, minlength=number)
-    return np.bincount(votes.question[np.isin(votes.value, values)], minlength=number) * 2 > all_votes
-
-
 def _counts(votes: Votes) -> tuple[Count, ...]:
-    questions = votes.questions
+    counted, number = counts(votes), len(votes.questions.names)
     return (
-        Count("pictures", len(np.unique(questions.picture)), len(np.unique(questions.picture))),
-        Count("labels that a majority calls relevant (yes or maybe)", int(accepted(votes, YES, MAYBE).sum()), len(questions.names)),
-        Count("labels that a majority calls relevant (yes only)", int(accepted(votes, YES).sum()), len(questions.names)),
+        Count(
+            "labels that a majority calls relevant (yes or maybe)",
+            int(tally(counted, "accepted").majority("rejected").sum()),
+            number,
+        ),
+        Count(
+            "labels that a majority calls relevant (yes only)",
+            int(tally(counted, "rejected").majority("rejected").sum()),
+            number,
+        ),
     )
 
 
@@ -113,8 +122,11 @@ def _agreement_with_scores(path: Path, info: NDArray[np.str_], votes: Votes) -> 
     scores, same_info = read_arrays(path, "tensor", "info")
     if scores.shape != (len(info),) or not np.array_equal(info, same_info):
         raise StudyError(f"{path} and {RATERS} are about other questions; download both again")
-    agreed = (scores > 0.5) == accepted(votes, YES, MAYBE)  # noqa: PLR2004 (as published)
-    return Count("majorities (yes or maybe) on the same side as the published score > 0.5", int(agreed.sum()), len(info))
+    accepted = tally(counts(votes), "accepted").majority("rejected")
+    agreed = (scores > _RELEVANT) == accepted
+    return Count(
+        "majorities (yes or maybe) on the same side as the published score of 0.5", int(agreed.sum()), len(info)
+    )
 
 
 def _shape(array: NDArray[np.generic]) -> str:

@@ -3,20 +3,19 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.imports.answers import ModelAnswers
 from whybox_server.studies.imports.published import Published
 from whybox_server.studies.imports.real import question_of
 from whybox_server.studies.report.subject import Count
-from whybox_server.studies.results.compute import Design
-from whybox_server.studies.results.outcome import Decision
 from whybox_server.studies.results.votes import CORRECT, ERROR, Questions, Votes
 
 CELL = "none/clean/model"
 
 
-def rectified_model(published: Published, answers: ModelAnswers, maybe: Decision) -> Published:
+def rectified_model(published: Published, answers: ModelAnswers) -> Published:
     """The votes on the answers of a model.
 
     Pictures or labels that nobody was asked about have no votes: such an error counts as rejected, and such a correct
@@ -25,12 +24,11 @@ def rectified_model(published: Published, answers: ModelAnswers, maybe: Decision
     Args:
         published: Votes on pictures with any labels, as of `read_real`.
         answers: The answers of the model.
-        maybe: What "maybe" counts as.
 
     Raises:
         StudyError: Not one answer was asked about.
     """
-    places = question_of(published)
+    places = question_of(published.votes)
     asked = [row for row in answers.rows if (row.file, row.predicted) in places]
     if not asked:
         raise StudyError(
@@ -42,34 +40,36 @@ def rectified_model(published: Published, answers: ModelAnswers, maybe: Decision
     errors = sum(row.given != row.predicted for row in answers.rows)
     correct = len(answers.rows) - errors
     unasked_errors, unasked_correct = errors - int(wrong.sum()), correct - int((~wrong).sum())
-    return replace(
-        published,
-        id=f"{published.id}-model",
-        title=f"{answers.model}, judged by the people behind ReaL",
+    return Published(
+        subject=replace(
+            published.subject,
+            study=f"{published.subject.study}-model",
+            title=f"{answers.model}, judged by the people behind ReaL",
+            model=answers.model,
+            data=answers.data,
+            counts=(
+                Count("errors that nobody was asked about; they count as rejected", unasked_errors, errors),
+                Count("correct answers that nobody was asked about; they count as accepted", unasked_correct, correct),
+            ),
+            limits=(
+                "Raters were asked about labels that other networks proposed. An answer of this model that none of"
+                " them gave has no votes.",
+                "Pictures on which all those networks agreed with ImageNet were never shown to raters.",
+                "The same raters answered about many pictures, and up to eight labels of a picture at once.",
+            ),
+        ),
         votes=_of_questions(published.votes, chosen, wrong),
-        design=Design(
+        design=replace(
+            published.design,
             errors=errors,
             correct=correct,
             unasked_errors=unasked_errors,
             unasked_correct=unasked_correct,
-            maybe=maybe,
-        ),
-        model=answers.model,
-        data=answers.data,
-        counts=(
-            Count("errors that nobody was asked about; they count as rejected", unasked_errors, errors),
-            Count("correct answers that nobody was asked about; they count as accepted", unasked_correct, correct),
-        ),
-        limits=(
-            "Raters were asked about labels that other networks proposed. An answer of this model that none of them"
-            " gave has no votes.",
-            "Pictures on which all those networks agreed with ImageNet were never shown to raters.",
-            "The same raters answered about many pictures, and up to eight labels of a picture at once.",
         ),
     )
 
 
-def _of_questions(votes: Votes, chosen: np.ndarray, wrong: np.ndarray) -> Votes:
+def _of_questions(votes: Votes, chosen: NDArray[np.int64], wrong: NDArray[np.bool_]) -> Votes:
     """The votes on some questions, which are numbered from 0 in their order."""
     new = np.full(len(votes.questions.names), -1)
     new[chosen] = np.arange(len(chosen))

@@ -8,7 +8,7 @@ import numpy as np
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.imports.published import Published, find_file
-from whybox_server.studies.report.subject import Count
+from whybox_server.studies.report.subject import Count, Subject
 from whybox_server.studies.results.compute import Design
 from whybox_server.studies.results.votes import CORRECT, NO, YES, Questions, Votes
 
@@ -69,25 +69,33 @@ def read_salient_imagenet(folder: Path) -> Published:
     )
     few = np.bincount(asked[votes.value == YES], minlength=len(questions)) < _MAJORITY
     return Published(
-        id="salient-imagenet",
-        title="Salient ImageNet: votes on what a network's features look at",
-        source="Singla and Feizi, “Salient ImageNet: How to discover spurious features in Deep Learning?”, 2022"
-        " (arXiv 2110.04301)",
-        asked="Five workers saw the pictures of a class that activate a feature most, with the place of the feature,"
-        " and said whether it is the main object, a separate object or the background. “Main object” is a yes.",
+        subject=Subject(
+            study="salient-imagenet",
+            digest="",
+            title="Salient ImageNet: votes on what a network's features look at",
+            source="Singla and Feizi, “Salient ImageNet: How to discover spurious features in Deep Learning?”, 2022"
+            " (arXiv 2110.04301)",
+            asked="Five workers saw the pictures of a class that activate a feature most, with the place of the"
+            " feature, and said whether it is the main object, a separate object or the background. “Main object” is a yes.",
+            model="",
+            data="ImageNet, training pictures",
+            of="features",
+            counts=(
+                Count(f"features with fewer than {_MAJORITY} of five for “main object”", int(few.sum()), len(few)),
+                Count(
+                    "such features of basketball",
+                    int(few[classes == _BASKETBALL].sum()),
+                    int((classes == _BASKETBALL).sum()),
+                ),
+                Count("classes with at least one such feature", len(np.unique(classes[few])), len(np.unique(classes))),
+            ),
+            limits=(
+                "People were asked about features of classes, and not about a model's answers: these votes rectify no"
+                " error.",
+            ),
+        ),
         votes=votes,
         design=Design(errors=0, correct=len(questions)),
-        model="",
-        data="ImageNet, training pictures",
-        counts=(
-            Count(f"features with fewer than {_MAJORITY} of five for “main object”", int(few.sum()), len(few)),
-            Count("such features of basketball", int(few[classes == _BASKETBALL].sum()), int((classes == _BASKETBALL).sum())),
-            Count("classes with at least one such feature", len(np.unique(classes[few])), len(np.unique(classes))),
-        ),
-        limits=(
-            "People were asked about features of classes, and not about a model's answers: these votes rectify no"
-            " error.",
-        ),
     )
 
 

@@ -23,7 +23,7 @@ def document(subject: Subject, outcome: Outcome) -> dict[str, Any]:
     The fields of `Subject` and `Outcome` stand side by side. Those about a model's error are null if the subject has
     no model.
     """
-    values = asdict(outcome)
+    values = asdict(outcome) | {"estimand": subject.estimand(outcome)}
     if not subject.model:
         values |= dict.fromkeys(_OF_A_MODEL)
         values["cells"] = [cell | {"standard_error": None, "rectified": None} for cell in values["cells"]]

@@ -47,7 +47,9 @@ _CSV, _PARQUET = ".csv", ".parquet"
 
 
 def export_votes(path: Path, raw: RawVotes) -> int:
-    """Writes a row for each answer and returns their number; a file that is there is replaced once the new one is whole.
+    """Writes a row for each answer, and returns their number.
+
+    A file that is there is replaced once the new one is whole.
 
     Args:
         path: Ends in .csv or .parquet.

@@ -84,7 +84,13 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if rows := claims(subject, outcome).errors:
         bars = [
-            Bar(ARMS.get(row.arm, row.arm), row.rectified.estimate, row.rectified.low, row.rectified.high, other=row.standard)
+            Bar(
+                ARMS.get(row.arm, row.arm),
+                row.rectified.estimate,
+                row.rectified.low,
+                row.rectified.high,
+                other=row.standard,
+            )
             for row in rows
         ]
         words = "; ".join(
@@ -93,7 +99,13 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
         )
         found["errors"] = forest(bars, "error of the model", words)
     bars = [
-        Bar(in_words(cell), cell.accepted.estimate, cell.accepted.low, cell.accepted.high, bounds=(cell.lowest, cell.highest))
+        Bar(
+            in_words(cell),
+            cell.accepted.estimate,
+            cell.accepted.low,
+            cell.accepted.high,
+            bounds=(cell.lowest, cell.highest),
+        )
         for cell in outcome.cells
     ]
     words = "; ".join(f"{in_words(cell)}: accepted {_interval(cell.accepted)}" for cell in outcome.cells)
@@ -128,14 +140,24 @@ def _contested(subject: Subject, votes: Votes) -> dict[str, list[Asked]]:
     if CELL not in votes.questions.cells or not subject.model:
         return {}
     cell = votes.questions.cells.index(CELL)
-    counts = {value: np.bincount(votes.question[votes.value == value], minlength=len(votes.questions.names)) for value in (YES, MAYBE, NO)}
+    counts = {
+        value: np.bincount(votes.question[votes.value == value], minlength=len(votes.questions.names))
+        for value in (YES, MAYBE, NO)
+    }
     asked = (votes.questions.cell == cell) & (sum(counts.values()) > 0)
     found = {}
-    for title, stratum, sign in (("Errors that people accept", ERROR, 1), ("Correct answers that people reject", CORRECT, -1)):
+    for title, stratum, sign in (
+        ("Errors that people accept", ERROR, 1),
+        ("Correct answers that people reject", CORRECT, -1),
+    ):
         sure = sign * (2 * counts[YES] + counts[MAYBE] - 2 * counts[NO])
-        rows = np.flatnonzero(asked & (votes.questions.stratum == stratum) & (sign * (counts[YES] + counts[MAYBE] - counts[NO]) > 0))
+        rows = np.flatnonzero(
+            asked & (votes.questions.stratum == stratum) & (sign * (counts[YES] + counts[MAYBE] - counts[NO]) > 0)
+        )
         best = rows[np.argsort(-sure[rows], kind="stable")][:_QUESTIONS]
-        found[title] = [Asked(votes.questions.names[row], *(int(counts[value][row]) for value in (YES, MAYBE, NO))) for row in best]
+        found[title] = [
+            Asked(votes.questions.names[row], *(int(counts[value][row]) for value in (YES, MAYBE, NO))) for row in best
+        ]
     return found
 
 

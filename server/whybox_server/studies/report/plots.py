@@ -81,10 +81,17 @@ def forest(bars: Sequence[Bar], axis: str, alternative: str, *, signed: bool = F
                 bar.estimate, place, marker, color=ink, markerfacecolor=ink if bar.filled else "white", markersize=8
             )
             if bar.other is not None:
-                axes.plot(bar.other, place, "D", color=_MARK, markerfacecolor="white", markersize=8, markeredgewidth=1.8)
+                axes.plot(
+                    bar.other, place, "D", color=_MARK, markerfacecolor="white", markersize=8, markeredgewidth=1.8
+                )
             axes.annotate(
-                bar.name, (0, place), xycoords=("axes fraction", "data"), xytext=(0, 9), textcoords="offset points",
-                va="bottom", parse_math=False,
+                bar.name,
+                (0, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 9),
+                textcoords="offset points",
+                va="bottom",
+                parse_math=False,
             )
         if signed:
             axes.axvline(0, color=_SOFT, linewidth=1)
@@ -117,8 +124,16 @@ def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
             if not (votes.value == value).any():
                 continue
             axes.bar(
-                edges[:-1], height, np.diff(edges), bottom, align="edge", color=fill, hatch=hatch, label=name,
-                edgecolor=_SOFT if hatch else fill, linewidth=0,
+                edges[:-1],
+                height,
+                np.diff(edges),
+                bottom,
+                align="edge",
+                color=fill,
+                hatch=hatch,
+                label=name,
+                edgecolor=_SOFT if hatch else fill,
+                linewidth=0,
             )
             bottom += height
         axes.set_xlim(0, len(shares))
@@ -141,8 +156,13 @@ def agreement(rows: Sequence[tuple[str, float, float]], alternative: str) -> Plo
             axes.plot(rest, place, "o", color=_CALM, markerfacecolor="white", markersize=8)
             axes.plot(whole, place, "s", color=_CALM, markersize=7)
             axes.annotate(
-                name, (0, place), xycoords=("axes fraction", "data"), xytext=(0, 9), textcoords="offset points",
-                va="bottom", parse_math=False,
+                name,
+                (0, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 9),
+                textcoords="offset points",
+                va="bottom",
+                parse_math=False,
             )
         lowest = min(0.0, *(value for _, *values in rows for value in values))
         axes.set_xlim(lowest * 1.1, 1)

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+from whybox_server.studies.results.outcome import Outcome
+
+_ESTIMAND = (
+    "The estimand is what a fresh majority of five people of the same crowd would say of questions from the same"
+    " source. Intervals are for 95 %."
+)
+
 
 @dataclass(frozen=True)
 class Count:
@@ -45,3 +52,7 @@ class Subject:
     of: str = "pictures"
     counts: tuple[Count, ...] = ()
     limits: tuple[str, ...] = ()
+
+    def estimand(self, outcome: Outcome) -> str:
+        """What every estimate is of."""
+        return outcome.estimand if self.model else _ESTIMAND

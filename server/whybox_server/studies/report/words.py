@@ -10,7 +10,7 @@ from whybox_server.studies.results.outcome import Estimate, Outcome
 def lines(subject: Subject, outcome: Outcome) -> Iterator[str]:
     """The main results; the estimand is named before the first interval."""
     yield subject.title
-    yield outcome.estimand
+    yield subject.estimand(outcome)
     if outcome.left_out:
         yield outcome.left_out
     for count in subject.counts:

@@ -39,7 +39,9 @@ def write_results(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StudyError(f"{folder} cannot be a folder for the results ({error.strerror}); give another --save") from error
+        raise StudyError(
+            f"{folder} cannot be a folder for the results ({error.strerror}); give another --save"
+        ) from error
     outcome = compute(votes, design, seed=seed, redraws=redraws)
     for line in words.lines(subject, outcome):
         out.print(line, markup=False, soft_wrap=True)

@@ -11,13 +11,14 @@ from whybox_server.studies.errors import StudyError
 
 
 @contextmanager
-def explained(err: Console) -> Generator[None]:
+def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
     """Turns the errors of a study, and those of a pass over its pictures, into one line and an exit status.
 
     Args:
         err: Console for the line.
+        fresh: Whether --fresh was given.
     """
-    with audits.explained(err):
+    with audits.explained(err, fresh=fresh):
         try:
             yield
         except StudyError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from whybox_server.audits.cli import LabelColumn, Labels, Model, ModelStore, View, Workers
+from whybox_server.audits.cli import Fresh, LabelColumn, Labels, Model, ModelStore, View, Workers
 from whybox_server.settings import read_settings
 from whybox_server.studies.command_errors import explained
 from whybox_server.studies.errors import StudyError
@@ -48,6 +48,7 @@ def study_import(
     model_store: ModelStore = None,
     workers: Workers = None,
     view: View = False,
+    fresh: Fresh = False,
     maybe: Annotated[
         Literal["accepted", "rejected"], typer.Option(help="What the answer “maybe” counts as.")
     ] = "accepted",
@@ -69,11 +70,13 @@ def study_import(
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     folder = save or Path(f"study-{which}")
-    with explained(err):
+    with explained(err, fresh=fresh):
         _check(which, model, pictures, predictions, labels)
         published = _read(which, path, maybe)
         if pictures is not None:
-            answers = _predicted(pictures, model, model_store, labels, label_column, folder, workers, view, seed, err)
+            answers = _predicted(
+                pictures, model, model_store, labels, label_column, folder, workers, view, fresh, seed, err
+            )
             published = rectified_model(published, answers)
         elif predictions is not None:
             from whybox_server.studies.imports.answers import answers_of_table
@@ -115,6 +118,7 @@ def _predicted(
     save: Path,
     workers: int | None,
     view: bool,
+    fresh: bool,
     seed: int,
     err: Console,
 ) -> "ModelAnswers":
@@ -137,6 +141,6 @@ def _predicted(
         device="cpu",
         seed=seed,
         view=view,
-        fresh=False,
+        fresh=fresh,
     )
     return answers_of_model(options, err)

@@ -58,15 +58,15 @@ def read_label_errors(folder: Path) -> Published:
             source="Northcutt, Athalye and Mueller, “Pervasive Label Errors in Test Sets Destabilize Machine Learning"
             " Benchmarks”, 2021 (arXiv 2103.14749)",
             asked="Five workers saw a picture with the given label and the one that a network guessed, each with"
-            " pictures of its class, and chose: given, guessed, both or neither. “Guessed” and “both” are a yes to the network's"
-            " label, “given” and “neither” a no.",
+            " pictures of its class, and chose: given, guessed, both or neither. “Guessed” and “both” are a yes to the"
+            " network's label, “given” and “neither” a no.",
             model="the network behind confident learning",
             data="ImageNet, validation pictures",
             counts=_counts(counts),
             limits=(
                 "The publication has counts and no ids of workers.",
                 f"Only {whole:,} of the {errors:,} errors were asked about: those that confident learning suspects"
-                " to be label errors. They are no random draw, so an error outside of them may be accepted more rarely.",
+                " to be label errors. They are no random draw, so people may accept other errors more rarely.",
                 "Workers chose between two labels; asked about one label alone, they may answer otherwise.",
             ),
         ),

@@ -76,7 +76,8 @@ def read_salient_imagenet(folder: Path) -> Published:
             source="Singla and Feizi, “Salient ImageNet: How to discover spurious features in Deep Learning?”, 2022"
             " (arXiv 2110.04301)",
             asked="Five workers saw the pictures of a class that activate a feature most, with the place of the"
-            " feature, and said whether it is the main object, a separate object or the background. “Main object” is a yes.",
+            " feature, and said whether it is the main object, a separate object or the background. “Main object” is"
+            " a yes.",
             model="",
             data="ImageNet, training pictures",
             of="features",

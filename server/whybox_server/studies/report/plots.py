@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from whybox_server.studies.results.votes import MAYBE, NO, YES, Votes
 
-_WIDE, _NARROW = 10.4, 4.9  # inches of 72 points: the widths of the text on a desktop and on a phone
+_WIDE, _NARROW = 14.4, 4.9  # inches of 72 points: the widths of the text on a desktop and on a phone
 _INK, _SOFT, _LINE, _MARK, _CALM = "#1b1f24", "#535c66", "#c9d0d7", "#a3210f", "#2f5f8f"
 _SIZE = 12.0  # points of letters
-_SVG = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": _SIZE, "text.color": _INK}
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": _SIZE, "text.color": _INK}
 
 # Answers in the order of a stack, with their names, fills and hatches: they differ without colour too.
 _STACK = ((YES, "yes", "#2f5f8f", ""), (MAYBE, "maybe", "#b9cde0", "///"), (NO, "no", "#e8ecf0", ""))
@@ -98,7 +99,8 @@ def forest(bars: Sequence[Bar], axis: str, alternative: str, *, signed: bool = F
             ends = max(abs(end) for bar in bars for end in (bar.low, bar.high)) * 1.1 or 0.1
             axes.set_xlim(-ends, ends)
         else:
-            axes.set_xlim(0, 1)
+            furthest = max(max(bar.high, bar.other or 0, *(bar.bounds or ())) for bar in bars)
+            axes.set_xlim(0, min(np.ceil(furthest * 10 + 0.5) / 10, 1))
         axes.set_ylim(len(bars) - 0.6, -0.8)
         axes.set_yticks([])
         axes.xaxis.set_major_formatter(FuncFormatter(_points if signed else _percent))
@@ -118,31 +120,23 @@ def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
     edges = np.concatenate([[0], change, [len(shares)]])
 
     def draw(axes: Axes) -> None:
-        bottom = np.zeros(len(edges) - 1)
+        bottom = np.zeros(len(edges))
         for place, (value, name, fill, hatch) in enumerate(_STACK):
-            height = shares[edges[:-1], place]
             if not (votes.value == value).any():
                 continue
-            axes.bar(
-                edges[:-1],
-                height,
-                np.diff(edges),
-                bottom,
-                align="edge",
-                color=fill,
-                hatch=hatch,
-                label=name,
-                edgecolor=_SOFT if hatch else fill,
-                linewidth=0,
+            top = bottom + shares[np.minimum(edges, len(shares) - 1), place]
+            # One outline for all steps: neighbours would show seams.
+            axes.fill_between(
+                edges, bottom, top, step="post", facecolor=fill, edgecolor=_SOFT, hatch=hatch, linewidth=0, label=name
             )
-            bottom += height
+            bottom = top
         axes.set_xlim(0, len(shares))
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel("questions, sorted by their answers")
         axes.set_ylabel("answers")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(_STACK), frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.25), ncols=len(_STACK), frameon=False)
 
     return _plot(draw, 3.2, alternative)
 
@@ -177,7 +171,8 @@ def _counts(votes: Votes, cell: int) -> NDArray[np.int64]:
     """How many people said yes, maybe and no to each question of a cell that has a vote, [Q, 3]."""
     number = len(votes.questions.names)
     counts = np.stack([np.bincount(votes.question[votes.value == value], minlength=number) for value, *_ in _STACK], 1)
-    return counts[(votes.questions.cell == cell) & counts.any(axis=1)]
+    asked: NDArray[np.int64] = counts[(votes.questions.cell == cell) & counts.any(axis=1)]
+    return asked
 
 
 def _plot(draw: Callable[[Axes], None], height: float, alternative: str) -> Plot:

@@ -31,7 +31,9 @@ class Truth:
     irrelevance: float
 
 
-def crowd(people: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def crowd(
+    people: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Ability, leaning to yes, and the chance of yes of spammers (NaN for all others), of each person."""
     ability = rng.lognormal(0.3, 0.4, people)
     leaning = rng.normal(0.2, 0.6, people)

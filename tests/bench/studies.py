@@ -17,7 +17,6 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import crowds
-
 from whybox_server.studies.results.compute import compute
 from whybox_server.studies.results.votes import CORRECT, ERROR, YES, Votes
 
@@ -64,7 +63,9 @@ def main() -> None:
     asked = parser.parse_args()
     truths = {"fresh majority": crowds.truth().fresh_majority, "true relevance": crowds.truth().irrelevance}
     print("truth: " + ", ".join(f"{name} rejects {100 * value:.2f} %" for name, value in truths.items()))
-    print(f"{'people':>6} {'method':22}" + "".join(f"{name:>16}: coverage    bias" for name in truths) + "   half-width")
+    print(
+        f"{'people':>6} {'method':22}" + "".join(f"{name:>16}: coverage    bias" for name in truths) + "   half-width"
+    )
     for people in (60, 15):
         for method, rows in simulate(people, asked.simulations, asked.redraws).items():
             cells = "".join(

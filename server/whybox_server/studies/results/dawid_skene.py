@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_FLOOR = 1e-10
+"""Smallest probability in a likelihood, so that one vote that was thought impossible cannot outweigh all others."""
+
 
 @dataclass(frozen=True)
 class DawidSkene:
@@ -13,8 +16,8 @@ class DawidSkene:
     Attributes:
         posterior: Probability of each class for each question, float64 [Q, K].
         prior: Share of each class, float64 [K].
-        confusion: Probability of each answer of an annotator, given the class, float64 [A, K, C]; NaN for an annotator
-            without a vote.
+        confusion: Probability of each answer of an annotator, given the class, float64 [A, K, C]; 1 / C if the
+            annotator never met the class.
         iterations: Steps of EM.
         converged: Whether the log-likelihood grew by less than the tolerance at the end.
         log_likelihood: Mean over votes, in nats, at the last step.
@@ -64,10 +67,10 @@ def dawid_skene(
         prior = posterior.mean(axis=0)
         shares = np.stack([np.bincount(kind, posterior[question, k], people * answers) for k in range(classes)])
         shares = shares.reshape(classes, people, answers)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            confusion = shares / shares.sum(axis=2, keepdims=True)
-            log = np.log(np.maximum(confusion.reshape(classes, -1), np.finfo(np.float64).tiny))
-        joint = np.log(np.maximum(prior, np.finfo(np.float64).tiny)) + np.stack(
+        met = shares.sum(axis=2, keepdims=True)
+        confusion = np.divide(shares, met, out=np.full_like(shares, 1 / answers), where=met > 0)
+        log = np.log(np.maximum(confusion.reshape(classes, -1), _FLOOR))
+        joint = np.log(np.maximum(prior, _FLOOR)) + np.stack(
             [np.bincount(question, log[k, kind], len(start)) for k in range(classes)], axis=1
         )
         highest = joint.max(axis=1, keepdims=True)

@@ -9,7 +9,8 @@ from scipy import stats
 FIVE = 5
 """People in the majority that is estimated."""
 
-_GRID = np.linspace(0.0, 1.0, 101)
+P = np.linspace(0.0, 1.0, 101)
+"""Chances that a person of the crowd accepts, among which pictures are distributed."""
 _STEPS = 300
 
 
@@ -18,45 +19,67 @@ class FreshMajority:
     """Tables by the number of votes n (rows, 0 … N) and of accepting votes k among them (columns, 0 … N).
 
     Attributes:
-        chance: Estimate h(k, n) of the chance that a fresh majority accepts, float64 [N + 1, N + 1]; NaN if k > n or
-            n = 0.
-        step: h(k + 1, n) - h(k, n): what one more accepting vote changes, float64 [N + 1, N + 1]; 0 at k >= n.
+        chance: H(k, n), whose mean over questions is the accepted share of fresh majorities, float64 [N + 1, N + 1]. It
+            is P(Hypergeometric(n, k, 5) >= 3) if all questions have five votes or more, and may lie outside of 0 to 1
+            otherwise; NaN if k > n or n = 0.
+        accepting: Influence of an accepting vote on H beside k others that accept, float64 [N + 1, N + 1]; 0 if k >= n.
+        rejecting: Influence of a rejecting vote, likewise. Both have mean 0 over a crowd of equals.
     """
 
     chance: NDArray[np.float64]
-    step: NDArray[np.float64]
+    accepting: NDArray[np.float64]
+    rejecting: NDArray[np.float64]
 
     @classmethod
-    def of(cls, accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> "FreshMajority":
+    def of(cls, accepting: NDArray[np.int64], votes: NDArray[np.int64], weight: NDArray[np.float64]) -> "FreshMajority":
         """Fit the tables to questions that resemble each other: those of one cell and stratum.
 
         A question has its own chance p that a person of the crowd accepts; a fresh majority of five accepts with
-        m(p) = P(Bin(5, p) >= 3).
+        m(p) = P(Bin(5, p) >= 3). From n >= 5 votes, P(Hypergeometric(n, k, 5) >= 3) estimates it without bias: the
+        majority of five, averaged over all choices of five of the n votes (a U-statistic, Hoeffding 1948). Fewer votes
+        have no such estimate, but tell something. With phi_l(j) = E[m(p) | j of l votes accept], averaged over all
+        choices of l of the n votes, and phi_5 the U-statistic,
 
-        - n >= 5: h(k, n) = P(Hypergeometric(n, k, 5) >= 3), the majority of five averaged over all choices of five of
-          the n votes. It is the U-statistic of m(p), and free of bias whatever p (Hoeffding 1948); for n = 5 it is the
-          majority itself.
-        - n < 5: m(p) has no estimate without bias from fewer than five votes, so h(k, n) = E[m(p) | k, n] with the
-          distribution of p that makes the votes of all questions most probable (Kiefer & Wolfowitz 1956; EM of Laird
-          1978 on a grid of 101 values). It takes for granted that the number of votes does not depend on p.
+            T = mean over n >= 1 of phi_1 + sum_(l = 2 … 5) mean over n >= l of (phi_l - phi_(l-1)),
+
+        which is free of bias whatever phi_1 … phi_4, if the number of votes does not depend on p: the regression
+        estimator of sampling in two phases (Cochran 1977, chapter 12). H is what a question adds to T. If no question
+        has l votes, the sum ends before l, and T trusts the distribution of p.
+
+        That distribution is the one that makes the votes of all questions most probable (Kiefer & Wolfowitz 1956), by
+        EM (Laird 1978) on a grid of 101 values. The influence of a vote y beside k of n - 1 others that accept is
+        E[(y - p) s(p) | k, n - 1], with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p): the projection of H
+        on the vote (Hájek 1968), from the other votes alone.
 
         Args:
             accepting: Votes that accept, int64 [Q].
-            votes: All votes, int64 [Q]; questions without votes are passed over.
+            votes: All votes, int64 [Q], at least 1.
+            weight: Weights of the questions, float64 [Q].
         """
-        most = int(votes.max(initial=0))
+        most = int(votes.max())
         n, k = np.mgrid[: most + 1, : most + 1]
-        chance = np.where(n >= FIVE, stats.hypergeom.sf(FIVE // 2, np.maximum(n, k), k, np.minimum(FIVE, n)), np.nan)
-        if np.any((votes > 0) & (votes < FIVE)):
-            few = n < FIVE
-            mixing = _mixing_distribution(accepting, votes)
-            joint = stats.binom.pmf(k[few][:, None], n[few][:, None], _GRID) * mixing
-            with np.errstate(invalid="ignore"):
-                chance[few] = joint @ majority_of_five(_GRID) / joint.sum(axis=1)
-        chance = np.where((k <= n) & (n > 0), chance, np.nan)
-        step = np.zeros_like(chance)
-        step[:, :-1] = np.nan_to_num(np.diff(chance, axis=1))
-        return cls(chance, step)
+        possible = (k <= n) & (n > 0)
+        mixing = mixing_distribution(accepting, votes)
+        chance, last = np.zeros(n.shape), np.zeros(n.shape)
+        for level in range(1, min(most, FIVE) + 1):
+            enough = possible & (n >= level)
+            share = weight.sum() / weight[votes >= level].sum()
+            phi = np.where(enough, _averaged(_phi(level, mixing), np.maximum(n, level), np.minimum(k, n)), 0.0)
+            chance += np.where(enough, share * (phi - last), 0.0)
+            last = phi
+        slope = np.zeros(n.shape)
+        slope[:, :-1] = np.where((k < n)[:, :-1], np.diff(chance, axis=1), 0.0)
+
+        others = stats.binom.pmf(k[..., None], np.maximum(n - 1, 0)[..., None], P)
+        s = (others * slope[..., None]).sum(axis=1)
+        joint = others * mixing
+        with np.errstate(invalid="ignore"):
+            posterior = np.nan_to_num(joint / joint.sum(axis=2, keepdims=True))
+        valid = (k < n)[..., None]
+        posterior = np.where(valid, posterior, 0.0)
+        up = (posterior * ((1 - P) * s)[:, None, :]).sum(axis=2)
+        down = (posterior * (P * s)[:, None, :]).sum(axis=2)
+        return cls(np.where(possible, chance, np.nan), up, -down)
 
 
 def majority_of_five(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,11 +87,29 @@ def majority_of_five(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(stats.binom.sf(FIVE // 2, FIVE, p), np.float64)
 
 
-def _mixing_distribution(accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> NDArray[np.float64]:
+def _phi(level: int, mixing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """phi_l(j) for j = 0 … l, float64 [l + 1]."""
+    j = np.arange(level + 1)
+    if level == FIVE:
+        return (2 * j > FIVE).astype(np.float64)
+    joint = stats.binom.pmf(j[:, None], level, P) * mixing
+    total = joint.sum(axis=1)
+    # A count that no possible p can give gets what a person's chance of 1/2 would give; no question has it.
+    return np.divide(joint @ majority_of_five(P), total, out=np.full(level + 1, 0.5), where=total > 0)
+
+
+def _averaged(phi: NDArray[np.float64], n: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of phi(j) over all choices of l of n votes, k of which accept."""
+    level = len(phi) - 1
+    chosen = stats.hypergeom.pmf(np.arange(level + 1), n[..., None], k[..., None], level)
+    return np.asarray(chosen @ phi, np.float64)
+
+
+def mixing_distribution(accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mass of each p of the grid."""
     pairs, times = np.unique(np.stack([votes, accepting]), axis=1, return_counts=True)
-    likelihood = stats.binom.pmf(pairs[1][:, None], pairs[0][:, None], _GRID)
-    mass = np.full(len(_GRID), 1 / len(_GRID))
+    likelihood = stats.binom.pmf(pairs[1][:, None], pairs[0][:, None], P)
+    mass = np.full(len(P), 1 / len(P))
     for _ in range(_STEPS):
         posterior = likelihood * mass
         mass = times @ (posterior / posterior.sum(axis=1, keepdims=True)) / times.sum()

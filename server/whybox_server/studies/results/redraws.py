@@ -87,9 +87,7 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
       annotator's votes on one picture have on each group, and a_a is their sum over pictures; the difference leaves
       what the votes of one person have in common (Menzel 2021). Negative eigenvalues of C count as 0.
 
-    The influence of a vote y in question i with n votes, k of them accepting, is the projection of T on it (Hájek
-    1968): w_i / sum w x n / (n - 1) x (t - mean of t in the question), t = (y - 1/2) (h(k' + 1, n) - h(k', n)), where
-    k' counts the other accepting votes.
+    `FreshMajority` says what h_i and the influence of a vote are.
 
     Args:
         votes: What people said.
@@ -102,7 +100,7 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
     counted = tally(counts(votes), maybe)
     group, size = groups(votes), 2 * len(questions.cells)
     voted = counted.votes > 0
-    fresh = _fresh(counted, group)
+    fresh = _fresh(counted, group, questions.weight)
     weight = np.where(voted, questions.weight, 0.0)
     total = np.bincount(group, weight, size)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -115,7 +113,7 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
     draws = _pictures(questions.picture[voted], group[voted], weight[voted], fresh.chance[voted], size, redraws, rng)
     covariance = np.zeros((size, size))
     if votes.annotator is not None:
-        covariance, annotators = _annotators(votes, votes.annotator, maybe, counted, fresh, part, group, size)
+        covariance, annotators = _annotators(votes, votes.annotator, maybe, fresh, part, group, size)
         values, vectors = np.linalg.eigh(covariance)
         spread = vectors * np.sqrt(np.maximum(values, 0))
         freedom = max(annotators - 1, 1)
@@ -126,29 +124,29 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
 
 @dataclass(frozen=True)
 class _Fresh:
-    """Estimates of `FreshMajority` for each question, float64 [Q]; 0 without votes.
+    """`FreshMajority` for each question, float64 [Q]; 0 without votes.
 
     Attributes:
-        chance: h(k, n).
-        lost: h(k, n) - h(k - 1, n), what an accepting vote changes.
-        gained: h(k + 1, n) - h(k, n), what a rejecting vote changes.
+        chance: What it says of a fresh majority.
+        accepting: Influence of each accepting vote.
+        rejecting: Influence of each rejecting vote.
     """
 
     chance: NDArray[np.float64]
-    lost: NDArray[np.float64]
-    gained: NDArray[np.float64]
+    accepting: NDArray[np.float64]
+    rejecting: NDArray[np.float64]
 
 
-def _fresh(counted: Tally, group: NDArray[np.int64]) -> _Fresh:
-    chance, lost, gained = np.zeros((3, len(group)))
+def _fresh(counted: Tally, group: NDArray[np.int64], weight: NDArray[np.float64]) -> _Fresh:
+    chance, accepting, rejecting = np.zeros((3, len(group)))
     for index in np.unique(group[counted.votes > 0]):
         inside = np.flatnonzero((group == index) & (counted.votes > 0))
         k, n = counted.accepting[inside], counted.votes[inside]
-        table = FreshMajority.of(k, n)
+        table = FreshMajority.of(k, n, weight[inside])
         chance[inside] = table.chance[n, k]
-        lost[inside] = np.where(k > 0, table.step[n, k - 1], 0.0)
-        gained[inside] = table.step[n, k]
-    return _Fresh(chance, lost, gained)
+        accepting[inside] = np.where(k > 0, table.accepting[n, k - 1], 0.0)
+        rejecting[inside] = table.rejecting[n, k]
+    return _Fresh(chance, accepting, rejecting)
 
 
 def _retaken(counted: Tally, ties: Decision) -> NDArray[np.float64]:
@@ -188,7 +186,6 @@ def _annotators(
     votes: Votes,
     annotator: NDArray[np.int64],
     maybe: Decision,
-    counted: Tally,
     fresh: _Fresh,
     part: NDArray[np.float64],
     group: NDArray[np.int64],
@@ -198,10 +195,7 @@ def _annotators(
     cast = votes.value != CANNOT_JUDGE
     question = votes.question[cast]
     accepting = accepts(votes.value[cast], maybe)
-    k, n = counted.accepting, counted.votes
-    t = np.where(accepting, fresh.lost[question], -fresh.gained[question]) / 2
-    mean = (k * fresh.lost - (n - k) * fresh.gained) / (2 * np.maximum(n, 1))
-    influence = (part * n / np.maximum(n - 1, 1))[question] * (t - mean[question])
+    influence = part[question] * np.where(accepting, fresh.accepting[question], fresh.rejecting[question])
 
     people = np.unique(annotator[cast], return_inverse=True)[1]
     number = int(people.max(initial=-1)) + 1

@@ -1,0 +1,1 @@
+"""What the store does in its transactions: people, questions, answers, counts."""

@@ -112,6 +112,10 @@ class Settings(BaseSettings):
         description="Origins of web pages whose scripts may call REST, such as https://app.example.com, separated by"
         " commas; * allows every page. Empty allows none but the server's own.",
     )
+    database: str = Field(
+        default="sqlite:///whybox-studies.db",
+        description="Database of the commands of studies: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+    )
 
     @classmethod
     def settings_customise_sources(

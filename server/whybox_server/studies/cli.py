@@ -2,7 +2,7 @@
 
 import typer
 
-from whybox_server.studies.commands import creating, running
+from whybox_server.studies.commands import creating, importing, results, running
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 
@@ -32,3 +32,6 @@ app.command()(running.status)
 app.command()(running.close)
 app.command()(running.forget)
 app.command("list")(running.list_studies)
+app.command("results")(results.results)
+app.command()(results.export)
+app.command("import")(importing.import_votes)

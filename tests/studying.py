@@ -58,9 +58,7 @@ def picture(name: str, cells: Sequence[Cell] = CLEAN, merged: Sequence[Sequence[
 
 
 def known(name: str, kind: str, right: Answer = Answer.YES, why: str = "") -> KnownPicture:
-    return KnownPicture(
-        id=name, item=Item(cells=(kind,), label=SPANIEL, picture=shown(name)), right=right, why=why
-    )
+    return KnownPicture(id=name, item=Item(cells=(kind,), label=SPANIEL, picture=shown(name)), right=right, why=why)
 
 
 def protocol(

@@ -30,7 +30,11 @@ async def test_constraints_are_those_of_the_tables(engine: AsyncEngine) -> None:
     """Alembic compares no checks."""
 
     def checks(connection: Connection) -> set[str | None]:
-        return {check["name"] for table in Base.metadata.tables for check in inspect(connection).get_check_constraints(table)}
+        return {
+            check["name"]
+            for table in Base.metadata.tables
+            for check in inspect(connection).get_check_constraints(table)
+        }
 
     async with reading(engine) as session:
         found = await (await session.connection()).run_sync(checks)
@@ -81,7 +85,9 @@ async def test_a_database_of_another_program_stays_as_it_is(database_url: str) -
     async with writing(engine) as session:
         await session.execute(text("CREATE TABLE studies (title TEXT)"))
         await session.execute(text("INSERT INTO studies VALUES ('theirs')"))
-    with pytest.raises(DatabaseError, match=r"tables of another program \(studies\): give Whybox a database of its own"):
+    with pytest.raises(
+        DatabaseError, match=r"tables of another program \(studies\): give Whybox a database of its own"
+    ):
         await upgrade(engine)
     async with reading(engine) as session:
         assert await session.scalar(text("SELECT title FROM studies")) == "theirs"

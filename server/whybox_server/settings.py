@@ -112,9 +112,11 @@ class Settings(BaseSettings):
         description="Origins of web pages whose scripts may call REST, such as https://app.example.com, separated by"
         " commas; * allows every page. Empty allows none but the server's own.",
     )
+
     database: str = Field(
-        default="sqlite:///whybox-studies.db",
-        description="Database of the commands of studies: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+        default="",
+        description="Database of studies, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
+        " With it the server shows their pages under /studies; empty leaves them out.",
     )
 
     @classmethod

@@ -16,6 +16,9 @@ from whybox_server.studies.errors import StudyError
 if TYPE_CHECKING:
     from whybox_server.studies.store import StudyStore
 
+DATABASE = "sqlite:///whybox-studies.db"
+"""The database of the commands, if neither option nor setting names one."""
+
 _T = TypeVar("_T")
 
 Database = Annotated[
@@ -54,7 +57,7 @@ def with_store(database: str | None, work: Callable[["StudyStore"], Awaitable[_T
     """What `work` returns for the studies of a database.
 
     Args:
-        database: URL; None for the setting.
+        database: URL; None for the setting, or for `DATABASE` without one.
         work: What is done.
         begins: Whether the tables are made, or brought to this version; otherwise they must be there.
 
@@ -68,7 +71,7 @@ def with_store(database: str | None, work: Callable[["StudyStore"], Awaitable[_T
     from whybox_server.database.upgrade import check, upgrade
     from whybox_server.studies.store import StudyStore
 
-    engine = create_engine(read_settings(database=database).database)
+    engine = create_engine(read_settings(database=database).database or DATABASE)
     # SQLite would make the file, and then say that it is empty.
     if not begins and engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         raise StudyError(f"{describe(engine.url)} does not exist; open a study first, or give another --database")

@@ -47,9 +47,9 @@ class FreshMajority:
         has l votes, the sum ends before l, and T trusts the distribution of p.
 
         That distribution is the one that makes the votes of all questions most probable (Kiefer & Wolfowitz 1956), by
-        EM (Laird 1978) on a grid of 101 values. The influence of a vote y beside k of n - 1 others that accept is
-        E[(y - p) s(p) | k, n - 1], with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p): the projection of H
-        on the vote (Hájek 1968), from the other votes alone.
+        EM (Laird 1978) on a grid of 101 values. The influence of a vote y is the projection of H on it (Hájek 1968),
+        (y - p) s(p) with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p). It is estimated by
+        (y - E[p | k, n - 1]) E[s(p) | k, n - 1] from the k of the n - 1 other votes that accept.
 
         Args:
             accepting: Votes that accept, int64 [Q].
@@ -72,14 +72,12 @@ class FreshMajority:
 
         others = stats.binom.pmf(k[..., None], np.maximum(n - 1, 0)[..., None], P)
         s = (others * slope[..., None]).sum(axis=1)
-        joint = others * mixing
-        with np.errstate(invalid="ignore"):
-            posterior = np.nan_to_num(joint / joint.sum(axis=2, keepdims=True))
-        valid = (k < n)[..., None]
-        posterior = np.where(valid, posterior, 0.0)
-        up = (posterior * ((1 - P) * s)[:, None, :]).sum(axis=2)
-        down = (posterior * (P * s)[:, None, :]).sum(axis=2)
-        return cls(np.where(possible, chance, np.nan), up, -down)
+        joint = np.where((k < n)[..., None], others * mixing, 0.0)
+        total = joint.sum(axis=2)
+        usual, steep = np.zeros((2, *n.shape))
+        np.divide(joint @ P, total, out=usual, where=total > 0)
+        np.divide((joint * s[:, None, :]).sum(axis=2), total, out=steep, where=total > 0)
+        return cls(np.where(possible, chance, np.nan), (1 - usual) * steep, -usual * steep)
 
 
 def majority_of_five(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,7 +93,9 @@ def _phi(level: int, mixing: NDArray[np.float64]) -> NDArray[np.float64]:
     joint = stats.binom.pmf(j[:, None], level, P) * mixing
     total = joint.sum(axis=1)
     # A count that no possible p can give gets what a person's chance of 1/2 would give; no question has it.
-    return np.divide(joint @ majority_of_five(P), total, out=np.full(level + 1, 0.5), where=total > 0)
+    found: NDArray[np.float64] = np.full(level + 1, 0.5)
+    np.divide(joint @ majority_of_five(P), total, out=found, where=total > 0)
+    return found
 
 
 def _averaged(phi: NDArray[np.float64], n: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -32,8 +32,8 @@ class Components:
 
 REAL = Components(picture=0.106, votes=0.043, annotator=0.0011)
 """Components of ReaL: 184,962 questions about labels of ImageNet's validation pictures, five votes each of 85 raters,
-with maybe as yes (Beyer et al. 2020, "Are we done with ImageNet?"). `components` estimated them from `raters.npz`; with maybe
-as no they are 0.068, 0.027 and 0.0008. The raters were trained, so a crowd from a platform has a larger annotator
+with maybe as yes (Beyer et al. 2020, "Are we done with ImageNet?"). `components` estimated them from `raters.npz`; with
+maybe as no they are 0.068, 0.027 and 0.0008. The raters were trained, so a crowd from a platform has a larger annotator
 component: the simulated crowd of `tests/crowds.py`, a tenth of which is spam, has 0.02."""
 
 
@@ -132,15 +132,15 @@ def plan(
 ) -> Plan:
     """The smallest study whose interval, or whose test of a difference between arms, is good enough.
 
-    With N pictures, a share q of them errors, e the error, n votes, A annotators and the components s2_picture, s2_votes
-    and s2_annotator, the variance of the rectified error is
+    With N pictures, a share q of them errors, e the error, n votes, A annotators and the components s2_picture,
+    s2_votes and s2_annotator, the variance of the rectified error is
 
         V = f (s2_picture + s2_votes 5 / n) + s2_annotator / A,   f = (e^2 / q + (1 - e)^2 / (1 - q)) / N,
 
     and that of a difference between two arms on the same pictures, whose answers share a part `alike` of what pictures
     and annotators add, V_d = 2 f ((1 - alike) s2_picture + s2_votes 5 / n) + 2 (1 - alike) s2_annotator / A. The
-    half-width is z_0.975 sqrt(V). A difference is found with the power b by a two-sided test at 0.05 / contrasts, Holm's
-    first step, if it is (z_(1 - 0.025 / contrasts) + z_b) sqrt(V_d).
+    half-width is z_0.975 sqrt(V). A difference is found with the power b by a two-sided test at 0.05 / contrasts,
+    Holm's first step, if it is (z_(1 - 0.025 / contrasts) + z_b) sqrt(V_d).
 
     Args:
         error: Error e of the model, between 0 and 1.

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from server.studies.imports import publications
 from server.studies.imports.publications import NO, YES
 from studying import protocol, write
-from typer.testing import CliRunner, Result
-
 from whybox_server.cli import app
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade

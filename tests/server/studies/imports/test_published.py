@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from server.studies.imports import publications
 from server.studies.imports.publications import MAYBE, NO, YES
-
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.imports.label_errors import read_label_errors
 from whybox_server.studies.imports.published import Published

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+
 from server.studies.imports import publications
 from server.studies.imports.publications import MAYBE, NO, YES
-
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes.pool import Workers
 from whybox_server.audits.passes.run import PassOptions
@@ -74,7 +74,7 @@ def test_pictures_under_other_names(tmp_path: Path) -> None:
 def test_a_table_of_predictions(tmp_path: Path) -> None:
     one = tmp_path / "one.csv"
     one.write_text("file,predicted,label\nn1/a.JPEG,3,1\nb.JPEG,3,3\nunknown.JPEG,3,-1\n")
-    with pytest.raises(StudyError, match="has no row for unknown.JPEG"):
+    with pytest.raises(StudyError, match=r"has no row for unknown\.JPEG"):
         answers_of_table(one, None, None)
     one.write_text("file,predicted,label\nn1/a.JPEG,3,1\nb.JPEG,3,3\n")
     expected = (ModelAnswer("a.JPEG", 1, 3), ModelAnswer("b.JPEG", 3, 3))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from pyarrow import parquet
+
 from server.studies.answers import AT, raw, vote
 from studying import CLEAN, picture, protocol
-
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Answer
 from whybox_server.studies.report.export import SCHEMA, export_votes

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+
 from server.studies.answers import raw, vote
 from studying import CLEAN, COLLIE, picture, protocol
-
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Answer, Cell, Protocol
 from whybox_server.studies.report.of_study import subject_of

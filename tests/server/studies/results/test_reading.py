@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from server.studies.answers import raw, vote
 from studying import CLEAN, picture, protocol
-
 from whybox_server.studies.protocol import Answer
 from whybox_server.studies.results.reading import columns
 from whybox_server.studies.results.votes import CANNOT_JUDGE, CORRECT, ERROR, MAYBE, NO, YES

@@ -12,7 +12,7 @@ from whybox_server.audits.cli import Attack, Budget, LabelColumn, Labels, Model,
 from whybox_server.settings import read_settings
 from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Answer, Policy, Wording
+from whybox_server.studies.protocol import Answer, Platform, Policy, Wording
 
 _IDS = r"[a-z0-9][a-z0-9-]{0,62}"
 # "a-pilot" would be the name of the pilot of "a".
@@ -133,6 +133,22 @@ def create(
             metavar="FILE",
         ),
     ] = None,
+    id_parameter: Annotated[
+        str,
+        typer.Option(
+            help="Name of the id that a crowd platform puts into the address, such as PROLIFIC_PID. Default: only"
+            " invitations let people in.",
+            metavar="NAME",
+        ),
+    ] = "",
+    return_address: Annotated[
+        str,
+        typer.Option(
+            help="Address, https://..., where people go at the end; {code} stands for the person's completion code."
+            " Default: the page shows the code.",
+            metavar="URL",
+        ),
+    ] = "",
     save: Annotated[Path | None, typer.Option(help="Folder of the study. Default: study-ID.", metavar="DIR")] = None,
     workers: Workers = None,
     seed: Annotated[
@@ -202,6 +218,7 @@ def create(
             gold_per_annotator=gold_per_annotator,
             wording=Wording() if wording is None else _read_wording(wording),
             policy=policy,
+            platform=_platform(id_parameter, return_address),
             annotators=annotators,
             seconds=seconds,
         )
@@ -216,6 +233,18 @@ def create(
         )
         for line in lines:
             out.print(line, markup=False, soft_wrap=True)
+
+
+def _platform(parameter: str, address: str) -> Platform:
+    try:
+        return Platform(parameter=parameter, return_address=address)
+    except ValidationError as error:
+        [where] = error.errors()[0]["loc"]
+        option, rule = {
+            "parameter": ("--id-parameter", "letters, digits, _ and -, at most 64"),
+            "return_address": ("--return-address", "an address that begins with https://"),
+        }[str(where)]
+        raise StudyError(f"{option} {error.errors()[0]['input']!r} is wrong; give {rule}") from None
 
 
 def _read_wording(path: Path) -> Wording:

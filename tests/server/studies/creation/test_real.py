@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -138,7 +137,7 @@ def test_practice_and_gold(made: tuple[Path, Protocol]) -> None:
 
 
 @pytest.fixture
-def bank(classifier: Classifier, pictures: dict[Path, int], tmp_path: Path) -> Iterator[Classifier]:
+def bank(classifier: Classifier, pictures: dict[Path, int], tmp_path: Path) -> Classifier:
     """The model with the 20 pictures as its bank, each there a second time as a smaller copy."""
     features, records = [], []
     for path, label in pictures.items():
@@ -157,7 +156,7 @@ def bank(classifier: Classifier, pictures: dict[Path, int], tmp_path: Path) -> I
     writer = ReferenceWriter(tmp_path, len(features[0]))
     writer.add(np.array(features), records, [ORDINARY] * len(records))
     writer.finish()
-    yield Classifier(
+    return Classifier(
         classifier.model,
         classifier.network,
         classifier.serving,

@@ -95,6 +95,8 @@ def test_the_seconds_of_an_answer_have_one_default() -> None:
         (["--cell", "none/clean"], model(), "have no label"),
         (["--cell", "none/clean", "--attack", "none"], model(), "--attack"),
         (["--wording", "w.json"], model(), "question"),
+        (["--id-parameter", "a b"], model(), "--id-parameter 'a b' is wrong"),
+        (["--return-address", "http://x"], model(), "begins with https://"),
     ],
 )
 def test_what_create_refuses(options: list[str], packed: v1.Model, words: str, tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_create_does_not_overwrite_a_study(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: None, "pictures/a.webp cannot be read"),
+        (lambda _: None, "pictures/a.webp cannot be read"),
         (lambda folder: (folder / "protocol.json").unlink(), "holds no study"),
         (lambda folder: (folder / "protocol.json").write_text("{}"), "is no protocol of this version"),
         (
@@ -171,9 +173,7 @@ def test_a_study_from_opening_to_its_end(tmp_path: Path) -> None:
     links = run("invite", "s", "--number", "3", "--url", "https://x.example/").output.splitlines()
     assert len(set(links)) == 3
     assert all(link.startswith("https://x.example/studies/s?invitation=") for link in links)
-    outcome = run("status", "s")
-    if outcome.exception: raise outcome.exception
-    status = outcome.output
+    status = run("status", "s").output
     assert "annotators: 3 invited" in status
     assert "none/clean/model  0/5" in status
     assert {line.split(":")[0] for line in run("list").output.splitlines()} == {"s", "s-pilot"}

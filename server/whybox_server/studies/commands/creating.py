@@ -136,16 +136,16 @@ def create(
     id_parameter: Annotated[
         str,
         typer.Option(
-            help="Let people of a crowd platform in by their id in the address, under this name, such as"
-            " PROLIFIC_PID. Default: invitations alone let in.",
+            help="Name of the id that a crowd platform puts into the address, such as PROLIFIC_PID. Default: only"
+            " invitations let people in.",
             metavar="NAME",
         ),
     ] = "",
     return_address: Annotated[
         str,
         typer.Option(
-            help="https:// address to which people of the platform return at the end; {code} stands for the"
-            " completion code of the person.",
+            help="Address, https://..., where people go at the end; {code} stands for the person's completion code."
+            " Default: the page shows the code.",
             metavar="URL",
         ),
     ] = "",
@@ -217,8 +217,8 @@ def create(
             gold=gold,
             gold_per_annotator=gold_per_annotator,
             wording=Wording() if wording is None else _read_wording(wording),
-            platform=_platform(id_parameter, return_address),
             policy=policy,
+            platform=_platform(id_parameter, return_address),
             annotators=annotators,
             seconds=seconds,
         )

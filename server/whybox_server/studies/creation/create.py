@@ -60,6 +60,7 @@ class Plan:
         wording: What people read.
         platform: Who sends people, beside invitations.
         policy: How answers are collected and counted; contrasts and gold are filled in.
+        platform: Who sends people, beside invitations.
         annotators: Number of people who can take part; None for as many as it takes.
         seconds: Seconds that an answer takes.
     """
@@ -78,8 +79,8 @@ class Plan:
     gold: Path | None
     gold_per_annotator: int | None
     wording: Wording
-    platform: Platform
     policy: Policy
+    platform: Platform
     annotators: int | None
     seconds: float
 
@@ -231,8 +232,8 @@ def _protocol(
         id=plan.id,
         seed=plan.asked.seed,
         wording=plan.wording,
-        platform=plan.platform,
         policy=policy,
+        platform=plan.platform,
         source=Source(
             model=model.name,
             version=model.version,

@@ -87,6 +87,9 @@ def _all(making: Making, classifier: Classifier, candidate: Candidate) -> tuple[
     if sha256(encoded).hexdigest() != candidate.sha256:
         raise _CannotShowError("the file has changed since its prediction; run the audit or the command again")
     clean = Subject.of(classifier, encoded, view=making.view)
+    if clean.predicted != candidate.predicted:
+        now, then = classifier.label(clean.predicted), classifier.label(candidate.predicted)
+        raise _CannotShowError(f"the model answers “{now}”, and answered “{then}” before; run the audit again")
     scenes: dict[Version, _Scene] = {"clean": _Scene(making, encoded, clean)}
     if any(cell.version == "adversarial" for cell in making.cells):
         twin = _twin(making, classifier, clean, candidate.label)

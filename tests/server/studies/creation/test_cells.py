@@ -45,7 +45,9 @@ def test_cells_by_name(names: list[str], options: dict[str, bool], expected: lis
 
 @pytest.mark.parametrize("name", ["", "none", "none/dirty", "map/clean", "none/clean/yours", "none/clean/model/x"])
 def test_a_name_that_is_no_cell(name: str) -> None:
-    with pytest.raises(StudyError, match=r"--cell .* is no cell; write \{none,feature,example\}/\{clean,adversarial\}/"):
+    with pytest.raises(
+        StudyError, match=r"--cell .* is no cell; write \{none,feature,example\}/\{clean,adversarial\}/"
+    ):
         chosen_cells([name])
 
 

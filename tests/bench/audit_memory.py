@@ -32,7 +32,7 @@ from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool
 from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.workers import Work
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 PICTURES = (10_000, 1_000_000)
 CLASSES = 100

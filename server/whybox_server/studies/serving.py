@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
-from whybox_server.open_files import connection_shares
+from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.rest.connections import ConnectionsConfig, serving
 from whybox_server.studies.pages import create_pages
 from whybox_server.studies.store import StudyStore

@@ -11,7 +11,7 @@ from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from whybox import v1
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 from whybox_server.settings import Settings
 from whybox_server.studies.creation.cost import SECONDS
 from whybox_server.studies.creation.folder import write_protocol

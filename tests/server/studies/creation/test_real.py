@@ -18,7 +18,7 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.pictures.levels import tensor
 from whybox_handlers.references import ORDINARY, References, ReferenceWriter
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 from whybox_server.studies.creation import stimuli
 from whybox_server.studies.creation.asked import Making
 from whybox_server.studies.creation.cells import chosen_cells

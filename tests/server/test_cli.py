@@ -17,8 +17,8 @@ from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from whybox import v1
-from whybox_server.cli import demo as demo_module
 from whybox_server import serve as serve_module
+from whybox_server.cli import demo as demo_module
 from whybox_server.cli.app import app
 from whybox_server.settings import Settings
 

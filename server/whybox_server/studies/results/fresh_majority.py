@@ -1,0 +1,116 @@
+"""What a fresh majority of five would say, from the votes that there are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+FIVE = 5
+"""People in the majority that is estimated."""
+
+_P = np.linspace(0.0, 1.0, 101)
+"""Chances that a person of the crowd accepts, among which pictures are distributed."""
+_STEPS = 300
+
+
+@dataclass(frozen=True)
+class FreshMajority:
+    """Tables by the number of votes n (rows, 0 … N) and of accepting votes k among them (columns, 0 … N).
+
+    Attributes:
+        chance: H(k, n), whose mean over questions is the accepted share of fresh majorities, float64 [N + 1, N + 1]. It
+            is P(Hypergeometric(n, k, 5) >= 3) if all questions have five votes or more, and may lie outside of 0 to 1
+            otherwise; NaN if k > n or n = 0.
+        accepting: Influence of an accepting vote on H beside k others that accept, float64 [N + 1, N + 1]; 0 if k >= n.
+        rejecting: Influence of a rejecting vote, likewise. Both have mean 0 over a crowd of equals.
+    """
+
+    chance: NDArray[np.float64]
+    accepting: NDArray[np.float64]
+    rejecting: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, accepting: NDArray[np.int64], votes: NDArray[np.int64], weight: NDArray[np.float64]) -> "FreshMajority":
+        """Fit the tables to questions that resemble each other: those of one cell and stratum.
+
+        A question has its own chance p that a person of the crowd accepts; a fresh majority of five accepts with
+        m(p) = P(Bin(5, p) >= 3). From n >= 5 votes, P(Hypergeometric(n, k, 5) >= 3) estimates it without bias: the
+        majority of five, averaged over all choices of five of the n votes (a U-statistic, Hoeffding 1948). Fewer votes
+        have no such estimate, but tell something. With phi_l(j) = E[m(p) | j of l votes accept], averaged over all
+        choices of l of the n votes, and phi_5 the U-statistic,
+
+            T = mean over n >= 1 of phi_1 + sum_(l = 2 … 5) mean over n >= l of (phi_l - phi_(l-1)),
+
+        which is free of bias whatever phi_1 … phi_4, if the number of votes does not depend on p: the regression
+        estimator of sampling in two phases (Cochran 1977, chapter 12). H is what a question adds to T. If no question
+        has l votes, the sum ends before l, and T trusts the distribution of p.
+
+        That distribution is the one that makes the votes of all questions most probable (Kiefer & Wolfowitz 1956), by
+        EM (Laird 1978) on a grid of 101 values. The influence of a vote y beside k of n - 1 others that accept is
+        E[(y - p) s(p) | k, n - 1], with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p): the projection of H
+        on the vote (Hájek 1968), from the other votes alone.
+
+        Args:
+            accepting: Votes that accept, int64 [Q].
+            votes: All votes, int64 [Q], at least 1.
+            weight: Weights of the questions, float64 [Q].
+        """
+        most = int(votes.max())
+        n, k = np.mgrid[: most + 1, : most + 1]
+        possible = (k <= n) & (n > 0)
+        mixing = _mixing_distribution(accepting, votes)
+        chance, last = np.zeros(n.shape), np.zeros(n.shape)
+        for level in range(1, min(most, FIVE) + 1):
+            enough = possible & (n >= level)
+            share = weight.sum() / weight[votes >= level].sum()
+            phi = np.where(enough, _averaged(_phi(level, mixing), np.maximum(n, level), np.minimum(k, n)), 0.0)
+            chance += np.where(enough, share * (phi - last), 0.0)
+            last = phi
+        slope = np.zeros(n.shape)
+        slope[:, :-1] = np.where((k < n)[:, :-1], np.diff(chance, axis=1), 0.0)
+
+        others = stats.binom.pmf(k[..., None], np.maximum(n - 1, 0)[..., None], _P)
+        s = (others * slope[..., None]).sum(axis=1)
+        joint = others * mixing
+        with np.errstate(invalid="ignore"):
+            posterior = np.nan_to_num(joint / joint.sum(axis=2, keepdims=True))
+        valid = (k < n)[..., None]
+        posterior = np.where(valid, posterior, 0.0)
+        up = (posterior * ((1 - _P) * s)[:, None, :]).sum(axis=2)
+        down = (posterior * (_P * s)[:, None, :]).sum(axis=2)
+        return cls(np.where(possible, chance, np.nan), up, -down)
+
+
+def majority_of_five(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """m(p) = P(Bin(5, p) >= 3)."""
+    return np.asarray(stats.binom.sf(FIVE // 2, FIVE, p), np.float64)
+
+
+def _phi(level: int, mixing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """phi_l(j) for j = 0 … l, float64 [l + 1]."""
+    j = np.arange(level + 1)
+    if level == FIVE:
+        return (2 * j > FIVE).astype(np.float64)
+    joint = stats.binom.pmf(j[:, None], level, _P) * mixing
+    total = joint.sum(axis=1)
+    # A count that no possible p can give gets what a person's chance of 1/2 would give; no question has it.
+    return np.divide(joint @ majority_of_five(_P), total, out=np.full(level + 1, 0.5), where=total > 0)
+
+
+def _averaged(phi: NDArray[np.float64], n: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mean of phi(j) over all choices of l of n votes, k of which accept."""
+    level = len(phi) - 1
+    chosen = stats.hypergeom.pmf(np.arange(level + 1), n[..., None], k[..., None], level)
+    return np.asarray(chosen @ phi, np.float64)
+
+
+def _mixing_distribution(accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Mass of each p of the grid."""
+    pairs, times = np.unique(np.stack([votes, accepting]), axis=1, return_counts=True)
+    likelihood = stats.binom.pmf(pairs[1][:, None], pairs[0][:, None], _P)
+    mass = np.full(len(_P), 1 / len(_P))
+    for _ in range(_STEPS):
+        posterior = likelihood * mass
+        mass = times @ (posterior / posterior.sum(axis=1, keepdims=True)) / times.sum()
+    return mass

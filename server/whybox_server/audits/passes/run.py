@@ -113,19 +113,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Predicted pictures of a calibration table.
+    """Pictures that were predicted and not attacked.
 
     Attributes:
         data: The pictures.
         journal: A record of each of them, with its logits.
         labels: Labels of the model's classes.
         save: Folder for the results.
+        model: Name and version of the model.
     """
 
     data: DataSet
     journal: Journal
     labels: Sequence[str]
     save: Path
+    model: str
 
 
 @contextmanager
@@ -197,17 +199,20 @@ def measure(
 
 
 @contextmanager
-def predicted(asked: PassOptions, table: Path, prefix: str, err: Console) -> Generator[Predicted]:
-    """Predicts the pictures of a calibration table, without an attack; inside the block their journal is open.
+def predicted(
+    asked: PassOptions, table: Path | None, prefix: str, err: Console, name: str = CALIBRATION
+) -> Generator[Predicted]:
+    """Predicts the pictures of a table, without an attack; inside the block their journal is open.
 
     The journal has a folder of its own below that of the results. Another attack or budget leaves the predictions
     valid, and another table leaves the distances valid.
 
     Args:
-        asked: The options of the audit.
-        table: The table.
+        asked: The options of the pass.
+        table: The table; None if the sub-folders are the classes.
         prefix: As for `measured`.
         err: Console for the progress.
+        name: What the predictions are for: the folder of the journal, and the title of the progress.
 
     Raises:
         Exception: As `measured`; a table none of whose pictures can be decoded is no error.
@@ -222,10 +227,10 @@ def predicted(asked: PassOptions, table: Path, prefix: str, err: Console) -> Gen
     choice = Choice(label_column=asked.choice.label_column)
     with read_data_set(folder, model.labels, table, choice) as data:
         save = _folder(asked, prefix, model)
-        make_folder(save / CALIBRATION)
-        with Journal(save / CALIBRATION / JOURNAL, settings, fresh=asked.fresh) as journal:
-            measure(replace(asked, folder=folder), archive, None, data, journal, err, CALIBRATION)
-            yield Predicted(data, journal, model.labels, save)
+        make_folder(save / name)
+        with Journal(save / name / JOURNAL, settings, fresh=asked.fresh) as journal:
+            measure(replace(asked, folder=folder), archive, None, data, journal, err, name)
+            yield Predicted(data, journal, model.labels, save, f"{model.name} {model.version}")
 
 
 def make_folder(path: Path) -> None:

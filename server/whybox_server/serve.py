@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
+from starlette.routing import BaseRoute
 
 from whybox import v1
 from whybox_server.archives import read_store
@@ -21,7 +20,7 @@ from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.open_files import connection_shares
 from whybox_server.rest import create_app
-from whybox_server.rest.connections import ConnectionsConfig
+from whybox_server.rest.connections import CannotListenError, ConnectionsConfig, authority, serving
 from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
@@ -67,7 +66,8 @@ async def serve_until_stopped(
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: A port is taken, the logs cannot be written, or TorchServe cannot be started.
+        ServeError: A port is taken, the logs cannot be written, the database of studies cannot be used, or TorchServe
+            cannot be started.
     """
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,7 +97,8 @@ async def _serve(
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics))
-        rest = await stack.enter_async_context(_rest(settings, gateway, metrics))
+        studies = await stack.enter_async_context(_studies(settings))
+        rest = await stack.enter_async_context(_rest(settings, gateway, metrics, studies))
         await stack.enter_async_context(backend.running())
         listening(Addresses(rest=rest, grpc=grpc))
         stopping = asyncio.create_task(stop.wait())
@@ -121,18 +122,20 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         max_timeout=settings.max_timeout,
     )
     try:
-        port = server.add_insecure_port(_address(settings.grpc_host, settings.grpc_port))
+        port = server.add_insecure_port(authority(settings.grpc_host, settings.grpc_port))
     except RuntimeError as error:
         raise _cannot_listen("gRPC", settings.grpc_host, settings.grpc_port) from error
     await server.start()
     try:
-        yield f"grpc://{_address(settings.grpc_host, port)}"
+        yield f"grpc://{authority(settings.grpc_host, port)}"
     finally:
         await server.stop(_GRPC_STOP_SECONDS)
 
 
 @contextlib.asynccontextmanager
-async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
+async def _rest(
+    settings: Settings, gateway: Gateway, metrics: Metrics, mounts: Sequence[BaseRoute]
+) -> AsyncIterator[str]:
     app = create_app(
         gateway,
         metrics,
@@ -140,6 +143,7 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
+        mounts=mounts,
     )
     config = ConnectionsConfig(
         app,
@@ -148,43 +152,33 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         stop_seconds=int(_DRAIN_SECONDS),
     )
     try:
-        listener = _listener(settings.rest_host, settings.rest_port)
-    except OSError as error:
+        async with serving(config, settings.rest_host, settings.rest_port) as address:
+            yield address
+    except CannotListenError as error:
         raise _cannot_listen("REST", settings.rest_host, settings.rest_port) from error
-    # asyncio switches Nagle's algorithm off only for sockets of its own making; with it an answer takes 40 ms more.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = _Uvicorn(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield f"http://{_address(settings.rest_host, listener.getsockname()[1])}"
-    finally:
-        server.should_exit = True
-        await serving
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens; on "::" it takes IPv4 as well, as gRPC does."""
-    if ":" not in host:
-        return socket.create_server((host, port))
-    both = host == "::" and socket.has_dualstack_ipv6()
-    return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
+@contextlib.asynccontextmanager
+async def _studies(settings: Settings) -> AsyncIterator[Sequence[BaseRoute]]:
+    """The pages of studies, if there is a database for them."""
+    if not settings.database:
+        yield ()
+        return
+    # Loaded here: a server without studies needs no database.
+    from whybox_server.database.errors import DatabaseError
+    from whybox_server.studies.serving import pages_mount
 
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to `serve`, which has more to stop than one server."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            mount = await stack.enter_async_context(pages_mount(settings.database))
+        except DatabaseError as error:
+            raise ServeError(str(error)) from error
+        yield (mount,)
 
 
 def _cannot_listen(what: str, host: str, port: int) -> ServeError:
     option, host_variable = f"--{what.lower()}", f"WHYBOX_{what.upper()}_HOST"
     return ServeError(
-        f"{what} cannot listen on {_address(host, port)}: the port is taken, or the address is not of this machine; "
+        f"{what} cannot listen on {authority(host, port)}: the port is taken, or the address is not of this machine; "
         f"choose another with {option}-port (0 takes a free one) or {option}-host ({host_variable})"
     )

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
         " commas; * allows every page. Empty allows none but the server's own.",
     )
 
+    database: str = Field(
+        default="",
+        description="Database of studies, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
+        " With it the server shows their pages under /studies; empty leaves them out.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -60,6 +60,7 @@ def create_app(
     default_timeout: float,
     max_timeout: float,
     cors_origins: Sequence[str] = (),
+    mounts: Sequence[BaseRoute] = (),
 ) -> Starlette:
     """The application.
 
@@ -70,6 +71,7 @@ def create_app(
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
         cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
+        mounts: Further applications, each under its own prefix; they answer their own errors.
     """
     description = json.dumps(document(max_image_bytes=max_image_bytes, max_timeout=max_timeout)).encode()
 
@@ -94,6 +96,7 @@ def create_app(
         _Route("/docs", docs.page),
         _Route("/docs/start.js", docs.start_script),
         Mount("/docs/assets", docs.assets()),
+        *mounts,
     ]
     app = Starlette(
         routes=routes,

@@ -167,6 +167,12 @@ class Wording(_Frozen):
         language: Of all texts, as in HTML's `lang`.
         title: Of the study.
         question: With "{label}" where the label stands.
+        yes: The answer that the label is relevant.
+        no: The answer that it is not.
+        maybe: The answer between them, shown if the policy has it.
+        cannot_judge: The answer that is no vote.
+        feature: What the map of the arm `feature` shows, in one sentence.
+        example: What the pictures of the arm `example` are, in one sentence.
         instructions: What to do, a paragraph each.
         consent: What a person agrees to, a paragraph each.
         thanks: What a person reads at the end.
@@ -176,6 +182,12 @@ class Wording(_Frozen):
     language: str = "en"
     title: str = "Which labels fit?"
     question: Annotated[str, Field(pattern=r"\{label\}")] = "Is “{label}” relevant for this picture?"
+    yes: str = "Yes"
+    no: str = "No"
+    maybe: str = "Maybe"
+    cannot_judge: str = "I cannot see or judge this picture"
+    feature: str = "The map marks the parts of the picture that count most for this label."
+    example: str = "These are the most similar pictures of a collection."
     instructions: tuple[str, ...] = (
         "You see one picture at a time, and a label. Say whether the label is relevant for the picture.",
         "A label is relevant if it names something that the picture shows, even if it shows other things as well.",
@@ -218,6 +230,19 @@ class Policy(_Frozen):
     contrasts: tuple[tuple[str, str], ...] = ()
 
 
+class Platform(_Frozen):
+    """The platform that sends people by an address with their id in it; without `parameter` only invitations let in.
+
+    Attributes:
+        parameter: Name of the id in the address, such as "PROLIFIC_PID", "workerId" or "participant".
+        return_address: Where people go at the end; "{code}" stands for the completion code of the person. "" shows the
+            code alone.
+    """
+
+    parameter: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{0,64}$")] = ""
+    return_address: Annotated[str, Field(pattern="^(https://[^\\s]+)?$")] = ""
+
+
 class Source(_Frozen):
     """What is studied.
 
@@ -253,6 +278,7 @@ class Protocol(_Frozen):
         seed: Of the draw, of the order of pictures, and of the arms.
         wording: What people read.
         policy: How answers are collected and counted.
+        platform: Who sends people, beside invitations.
         source: What is studied.
         cells: The cells, in the order of the Latin square.
         pictures: The pictures.
@@ -265,6 +291,7 @@ class Protocol(_Frozen):
     seed: Annotated[int, Field(ge=0)] = 0
     wording: Wording = Wording()
     policy: Policy = Policy()
+    platform: Platform = Platform()
     source: Source
     cells: Annotated[tuple[Cell, ...], Field(min_length=1)]
     pictures: Annotated[tuple[Picture, ...], Field(min_length=1)]

@@ -1,0 +1,180 @@
+"""Folders of small studies: pictures, maps and examples as files, and the protocol that names them."""
+
+import colorsys
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from whybox_server.studies.protocol import (
+    Answer,
+    Cell,
+    Example,
+    File,
+    Item,
+    KnownPicture,
+    Label,
+    Picture,
+    Policy,
+    Protocol,
+    Source,
+)
+
+LABELS = ("triangle", "square", "pentagon", "hexagon", "heptagon", "octagon")
+CELLS = tuple(
+    Cell(arm=arm, version=version) for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
+)
+"""The six cells that a study has by default."""
+
+
+def write_folder(
+    folder: Path,
+    *,
+    study: str = "shapes",
+    pictures: int = 6,
+    practice: int = 2,
+    gold: int = 0,
+    cells: Sequence[Cell] = CELLS,
+    labels: Sequence[str] = LABELS,
+    photos: Sequence[Path] = (),
+    policy: Policy | None = None,
+    **fields: Any,
+) -> Protocol:
+    """Writes the folder of a study, with its `protocol.json`.
+
+    Args:
+        folder: Where to.
+        study: Id of the study.
+        pictures: Number of pictures; a third of them are errors.
+        practice: Number of practice pictures.
+        gold: Number of gold pictures.
+        cells: The cells; each picture has an item in each of them.
+        labels: Texts of the labels; the label asked about walks through them.
+        photos: Pictures to show; without them polygons are drawn.
+        policy: Of the study; by default five annotators a cell.
+        fields: Further fields of the protocol.
+    """
+    shown = _photographs(photos) if photos else _polygon
+    every = [_picture(folder, number, cells, labels, shown(number)) for number in range(pictures)]
+    known = [
+        KnownPicture(
+            id=f"k{number:04}",
+            item=Item(
+                cells=("practice" if number < practice else "gold",),
+                label=Label(index=number % len(labels), text=labels[number % len(labels)]),
+                picture=_write(folder, "pictures", shown(100 + number)),
+            ),
+            right=Answer.YES if number % 2 == 0 else Answer.NO,
+            why="It has the number of corners that the label says." if number < practice else "",
+        )
+        for number in range(practice + gold)
+    ]
+    protocol = Protocol(
+        id=study,
+        policy=policy or Policy(pictures_per_annotator=pictures, gold_per_annotator=gold),
+        source=Source(
+            model="shapes", version="1", digest="0" * 64, data="shapes", errors=20 * pictures, correct=80 * pictures
+        ),
+        cells=tuple(cells),
+        pictures=tuple(every),
+        practice=tuple(known[:practice]),
+        gold=tuple(known[practice:]),
+        **fields,
+    )
+    (folder / "protocol.json").write_text(protocol.model_dump_json(indent=1))
+    return protocol
+
+
+def _picture(folder: Path, number: int, cells: Sequence[Cell], labels: Sequence[str], clean: Image.Image) -> Picture:
+    given, predicted = (
+        Label(index=index, text=labels[index]) for index in (number % len(labels), (number + number % 3) % len(labels))
+    )
+    versions = {"clean": clean, "adversarial": _disturbed(clean, number)}
+    items = []
+    for cell in cells:
+        image = versions[cell.version]
+        items.append(
+            Item(
+                cells=(cell.name,),
+                label=given if cell.asked == "given" else predicted,
+                picture=_write(folder, "pictures", image),
+                explanation=_write(folder, "maps", _map(image, number)) if cell.arm == "feature" else None,
+                examples=_examples(folder, number, labels) if cell.arm == "example" else (),
+            )
+        )
+    return Picture(
+        id=f"p{number:04}",
+        source=f"{given.text}/{number}.png",
+        stratum="correct" if given == predicted else "error",
+        inclusion_probability=0.5,
+        given=given,
+        predicted=predicted,
+        items=tuple(items),
+    )
+
+
+def _examples(folder: Path, number: int, labels: Sequence[str]) -> tuple[Example, ...]:
+    return tuple(
+        Example(
+            file=_write(folder, "examples", _polygon(7 * number + rank + 1000).resize((112, 112))),
+            label=Label(index=rank % len(labels), text=labels[rank % len(labels)]),
+        )
+        for rank in range(6)
+    )
+
+
+def _write(folder: Path, kind: str, image: Image.Image) -> File:
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path = f"{kind}/{digest[:32]}.png"
+    (folder / kind).mkdir(parents=True, exist_ok=True)
+    (folder / path).write_bytes(buffer.getvalue())
+    return File(path=path, sha256=digest, width=image.width, height=image.height)
+
+
+def _polygon(number: int) -> Image.Image:
+    """A polygon of 3 to 8 corners in a colour and place of its own, 224 x 224."""
+    random = np.random.default_rng(number)
+    image = Image.new("RGB", (224, 224), _colour(random.random(), 0.18, 0.95))
+    x, y = random.integers(90, 134, 2).tolist()
+    ImageDraw.Draw(image).regular_polygon(
+        (x, y, int(random.integers(45, 80))),
+        3 + number % len(LABELS),
+        rotation=int(random.integers(360)),
+        fill=_colour(random.random(), 0.7, 0.6),
+    )
+    return image
+
+
+def _photographs(photos: Sequence[Path]) -> Callable[[int], Image.Image]:
+    def photograph(number: int) -> Image.Image:
+        with Image.open(photos[number % len(photos)]) as image:
+            shown = image.convert("RGB")
+        shown.thumbnail((480, 480))
+        return shown
+
+    return photograph
+
+
+def _disturbed(image: Image.Image, number: int) -> Image.Image:
+    noise = np.random.default_rng(number).integers(-6, 7, (image.height, image.width, 3))
+    return Image.fromarray(np.clip(np.asarray(image, np.int16) + noise, 0, 255).astype(np.uint8))
+
+
+def _map(image: Image.Image, number: int) -> Image.Image:
+    """The picture, bright around one place and dim elsewhere."""
+    x, y = np.random.default_rng(number).uniform(0.35, 0.65, 2)
+    rows, columns = np.mgrid[0 : 1 : image.height * 1j, 0 : 1 : image.width * 1j]
+    light = 0.25 + 0.75 * np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 0.04)
+    return Image.fromarray((np.asarray(image) * light[..., None]).astype(np.uint8))
+
+
+def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
+    red, green, blue = (int(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
+    return red, green, blue

@@ -118,6 +118,16 @@ class Settings(BaseSettings):
         description="Database of studies, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
         " With it the server shows their pages under /studies; empty leaves them out.",
     )
+    public_url: str = Field(
+        default="",
+        description="Address under which people reach the server, such as https://studies.example.org, for the links of"
+        " invitations. Empty: where REST listens.",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="File of the keys that callers of the studies' API need; whybox-server key new makes it. Unset, the"
+        " API lets nobody in.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -58,8 +58,9 @@ class Access:
         try:
             keys = self._file.keys()
         except KeyFileError as error:
-            _log.error("all callers with a key are refused: %s", error)  # noqa: TRY400 (no bug)
-            raise UnavailableError("the server cannot read its keys; its log says why", reason="KEYS_UNREADABLE") from None
+            _log.error("all callers with a key are refused: %s", error)
+            message = "the server cannot read its keys; its log says why"
+            raise UnavailableError(message, reason="KEYS_UNREADABLE") from None
         key = find(keys, _presented(authorization, scope))
         if key is None:
             _refuse("the key is unknown or revoked")

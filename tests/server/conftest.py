@@ -2,12 +2,12 @@
 
 Tests that take `http`, `channel` or `stub` ask the real REST or gRPC transport; `gateway` is what the transports ask. A
 test sets what it answers, and looks up what it was asked. The gateway's own tests have another `gateway`: see the
-conftest there.
+conftest there. Tests that take `database_url` or `engine` run on SQLite and on a real PostgreSQL.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ import grpc
 import httpx
 import pytest
 from google.rpc import code_pb2
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
+import postgres as postgres_server
 from messages import message
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
+from whybox_server.database.engine import create_engine
+from whybox_server.database.upgrade import upgrade
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
@@ -254,3 +258,31 @@ async def channel(grpc_address: str) -> AsyncIterator[grpc.aio.Channel]:
 @pytest.fixture
 def stub(channel: grpc.aio.Channel) -> analysis_pb2_grpc.AnalysisServiceStub:
     return analysis_pb2_grpc.AnalysisServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Postgres]:
+    """One server for each process of tests."""
+    folder = postgres_server.binaries()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with postgres_server.started(folder) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'studies.db'}"
+    server: postgres_server.Postgres = request.getfixturevalue("postgres")
+    return server.emptied()
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """A database with the tables of this version."""
+    engine = create_engine(database_url)
+    await upgrade(engine)
+    yield engine
+    await engine.dispose()

@@ -19,7 +19,9 @@ from whybox_server.studies.collecting.counting import collect, count
 from whybox_server.studies.collecting.folders import check_folder
 from whybox_server.studies.collecting.opened import Plans, add_study, study_of
 from whybox_server.studies.collecting.rows import (
+    NOBODY,
     find_annotator,
+    find_row,
     find_study,
     note,
     require_consent,
@@ -195,11 +197,9 @@ class StudyStore:
             AnnotatorNotFoundError: The study has nobody of this name.
         """
         async with reading(self._engine) as session:
-            row = await session.scalar(
-                select(AnnotatorRow).where(AnnotatorRow.study_id == study_id, AnnotatorRow.id == annotator_id)
-            )
-            if row is None:
-                raise AnnotatorNotFoundError("there is nobody of this name in the study; come in by the invitation")
+            row = await find_row(session, annotator_id)
+            if row.study_id != study_id:
+                raise AnnotatorNotFoundError(NOBODY)
             return told(row)
 
     async def consent(self, annotator_id: str) -> None:

@@ -50,7 +50,7 @@ async def store_answer(
     if row.state == "answered":
         raise AnswerError(f"picture {picture_id} has its answer already; undo it to change it")
     # A lease that ran out keeps its place until another person takes it.
-    if row.state == "released" and not await take(session, row, +1):
+    if row.state == "released" and not await take(session, study.id, row.picture_id, row.item, +1):
         raise LeaseExpiredError(f"the time for picture {picture_id} has passed, and others answered; take the next one")
     row.state, row.answer, row.milliseconds, row.answered_at = "answered", answer.value, milliseconds, now
     annotator.last_answered = row.picture_id
@@ -97,7 +97,7 @@ async def forget(session: AsyncSession, annotator: AnnotatorRow, now: datetime) 
     rows = await session.scalars(select(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id))
     for row in rows.all():
         if row.state != "released":
-            await take(session, row, -1)
+            await take(session, row.study_id, row.picture_id, row.item, -1)
     await session.execute(delete(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id))
     await session.execute(delete(EventRow).where(EventRow.annotator_id == annotator.id))
     annotator.state = "withdrawn"

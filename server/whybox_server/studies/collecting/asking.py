@@ -67,23 +67,23 @@ async def release_expired(session: AsyncSession, study_id: str, now: datetime) -
 async def release(session: AsyncSession, row: AssignmentRow) -> None:
     """Gives back the item of an assignment, which was leased."""
     row.state = "released"
-    await take(session, row, -1)
+    await take(session, row.study_id, row.picture_id, row.item, -1)
 
 
-async def take(session: AsyncSession, row: AssignmentRow, number: int) -> bool:
+async def take(session: AsyncSession, study_id: str, picture_id: str, item: int | None, number: int) -> bool:
     """Changes by 1 or -1 how many answers an item has or waits for; practice and gold have no quota.
 
     Returns:
         Whether the item had room.
     """
-    if row.kind != "item":
+    if item is None:
         return True
     changed = await session.execute(
         update(ItemRow)
         .where(
-            ItemRow.study_id == row.study_id,
-            ItemRow.picture_id == row.picture_id,
-            ItemRow.item == row.item,
+            ItemRow.study_id == study_id,
+            ItemRow.picture_id == picture_id,
+            ItemRow.item == item,
             ItemRow.taken + number <= ItemRow.quota,
         )
         .values(taken=ItemRow.taken + number)
@@ -124,9 +124,8 @@ async def _next(
         return assigned(gold.id, "gold", None, position)
     if (found := await _item(session, plan, annotator.study_id, ordinal, position, rows)) is None:
         return None
-    row = assigned(found.picture_id, "item", found.item, position)
-    await take(session, row, +1)
-    return row
+    await take(session, annotator.study_id, found.picture_id, found.item, +1)
+    return assigned(found.picture_id, "item", found.item, position)
 
 
 async def _item(

@@ -18,7 +18,7 @@ async def count(session: AsyncSession, plan: Plan, study: Study, now: datetime) 
     people = await session.execute(
         select(AnnotatorRow.state, func.count()).where(AnnotatorRow.study_id == study.id).group_by(AnnotatorRow.state)
     )
-    states: Counter[str] = Counter(dict(people.tuples().all()))
+    states: Counter[str] = Counter(dict(people.all()))
     answered, leased, answers, cannot_judge = await _by_cell(session, plan, study.id, now)
     needed = plan.protocol.policy.annotators_per_cell * len(plan.pictures)
     gold = await session.execute(

@@ -11,6 +11,8 @@ from whybox_server.database.tables import AnnotatorRow, EventRow, StudyRow
 from whybox_server.studies.errors import AnnotatorNotFoundError, NoConsentError, StudyClosedError, StudyNotFoundError
 from whybox_server.studies.state import Annotator, AnnotatorState
 
+NOBODY = "there is nobody of this name in the study; come in by the invitation"
+
 _STUDY = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 _ANNOTATOR = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -37,20 +39,28 @@ async def find_study(session: AsyncSession, study_id: str, *, lock: bool = False
     return row
 
 
+async def find_row(session: AsyncSession, annotator_id: str) -> AnnotatorRow:
+    """The row of a person.
+
+    Raises:
+        AnnotatorNotFoundError: There is nobody of this name.
+    """
+    row = await session.get(AnnotatorRow, annotator_id) if _ANNOTATOR.fullmatch(annotator_id) else None
+    if row is None:
+        raise AnnotatorNotFoundError(NOBODY)
+    return row
+
+
 async def find_annotator(session: AsyncSession, annotator_id: str) -> tuple[StudyRow, AnnotatorRow]:
     """A person who has not withdrawn, and the study, which is locked.
 
     Raises:
         AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
     """
-    study_id = None
-    if _ANNOTATOR.fullmatch(annotator_id):
-        study_id = await session.scalar(select(AnnotatorRow.study_id).where(AnnotatorRow.id == annotator_id))
-    if study_id is None:
-        raise AnnotatorNotFoundError("there is nobody of this name in the study; come in by the invitation")
-    # The person is read after the study is locked, so that no other transaction changes the row in between.
-    study = await find_study(session, study_id, lock=True)
-    row = await session.get_one(AnnotatorRow, annotator_id)
+    found = await find_row(session, annotator_id)
+    study = await find_study(session, found.study_id, lock=True)
+    # Read again after the study is locked: another transaction may have changed the row in between.
+    row = await session.get_one(AnnotatorRow, annotator_id, populate_existing=True)
     if row.state == "withdrawn":
         raise AnnotatorNotFoundError("the person withdrew from the study, and all answers were deleted")
     return study, row

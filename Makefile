@@ -12,7 +12,7 @@ CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test check bench bench-bias bench-models protos clean
+.PHONY: help demo serve pack test check bench bench-bias bench-models bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, f
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py
+
+bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often the intervals of a study hold it
+	$(BIN)/python tests/bench/studies.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)

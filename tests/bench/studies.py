@@ -2,8 +2,8 @@
 
     python tests/bench/studies.py [--simulations 1000] [--redraws 1000]
 
-One arm, 200 pictures x 5 votes, 60 and 15 annotators of mixed quality, 10 % spammers, 20 % who stop early. Three methods
-are held against two truths: what a fresh majority of five would say, and which labels are truly relevant.
+One arm, 200 pictures x 5 votes, 60 and 15 annotators of mixed quality, 10 % spammers, 20 % who stop early. Three
+methods are held against two truths: what a fresh majority of five would say, and which labels are truly relevant.
 """
 
 import argparse
@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import crowds
-
 from whybox_server.studies.results.compute import compute
 from whybox_server.studies.results.votes import CORRECT, ERROR, YES, Votes
 
+_out = Console(highlight=False, soft_wrap=True)
 SEED = 20260101
 
 
@@ -63,17 +64,17 @@ def main() -> None:
     parser.add_argument("--redraws", type=int, default=1000)
     asked = parser.parse_args()
     truths = {"fresh majority": crowds.truth().fresh_majority, "true relevance": crowds.truth().irrelevance}
-    print("truth: " + ", ".join(f"{name} rejects {100 * value:.2f} %" for name, value in truths.items()))
-    print(
-        f"{'people':>6} {'method':22}" + "".join(f"{name:>16}: coverage    bias" for name in truths) + "   half-width"
-    )
+    _out.print("rejected: " + ", ".join(f"{100 * value:.2f} % by {name}" for name, value in truths.items()))
+    columns = "".join(f"{name:>16}: coverage    bias" for name in truths)
+    _out.print(f"{'people':>6} {'method':22}{columns}   half-width")
     for people in (60, 15):
         for method, rows in simulate(people, asked.simulations, asked.redraws).items():
+            estimate, low, high = 100 * rows.T
             cells = "".join(
-                f"{np.mean((rows[:, 1] <= true) & (true <= rows[:, 2])):>26.1%} {100 * (rows[:, 0].mean() - true):>+7.2f}"
+                f"{np.mean((low <= 100 * true) & (100 * true <= high)):>26.1%} {estimate.mean() - 100 * true:>+7.2f}"
                 for true in truths.values()
             )
-            print(f"{people:>6} {method:22}{cells} {50 * (rows[:, 2] - rows[:, 1]).mean():>12.2f}", flush=True)
+            _out.print(f"{people:>6} {method:22}{cells} {(high - low).mean() / 2:>12.2f}")
 
 
 if __name__ == "__main__":

@@ -149,8 +149,8 @@ def _check(votes: Votes, design: Design, redraws: int) -> None:
 def _without_excluded(votes: Votes, design: Design) -> tuple[Votes, Exclusions]:
     """The votes of those who passed, and who did not."""
     if votes.annotator is None or design.gold_failures is None:
-        people = None if votes.annotator is None else len(np.unique(votes.annotator))
-        return votes, Exclusions(people, design.gold_failures_allowed, (), 0, 0)
+        number = None if votes.annotator is None else len(np.unique(votes.annotator))
+        return votes, Exclusions(number, design.gold_failures_allowed, (), 0, 0)
     people = np.unique(votes.annotator)
     failures = design.gold_failures[people]
     excluded = people[failures > design.gold_failures_allowed]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
 _FLOOR = 1e-10
 """Smallest probability in a likelihood, so that one vote that was thought impossible cannot outweigh all others."""
 

@@ -9,7 +9,7 @@ from scipy import stats
 FIVE = 5
 """People in the majority that is estimated."""
 
-_P = np.linspace(0.0, 1.0, 101)
+P = np.linspace(0.0, 1.0, 101)
 """Chances that a person of the crowd accepts, among which pictures are distributed."""
 _STEPS = 300
 
@@ -47,9 +47,9 @@ class FreshMajority:
         has l votes, the sum ends before l, and T trusts the distribution of p.
 
         That distribution is the one that makes the votes of all questions most probable (Kiefer & Wolfowitz 1956), by
-        EM (Laird 1978) on a grid of 101 values. The influence of a vote y beside k of n - 1 others that accept is
-        E[(y - p) s(p) | k, n - 1], with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p): the projection of H
-        on the vote (Hájek 1968), from the other votes alone.
+        EM (Laird 1978) on a grid of 101 values. The influence of a vote y is the projection of H on it (Hájek 1968),
+        (y - p) s(p) with s(p) = E[H(k' + 1, n) - H(k', n)] for k' ~ Bin(n - 1, p). It is estimated by
+        (y - E[p | k, n - 1]) E[s(p) | k, n - 1] from the k of the n - 1 other votes that accept.
 
         Args:
             accepting: Votes that accept, int64 [Q].
@@ -59,7 +59,7 @@ class FreshMajority:
         most = int(votes.max())
         n, k = np.mgrid[: most + 1, : most + 1]
         possible = (k <= n) & (n > 0)
-        mixing = _mixing_distribution(accepting, votes)
+        mixing = mixing_distribution(accepting, votes)
         chance, last = np.zeros(n.shape), np.zeros(n.shape)
         for level in range(1, min(most, FIVE) + 1):
             enough = possible & (n >= level)
@@ -70,16 +70,14 @@ class FreshMajority:
         slope = np.zeros(n.shape)
         slope[:, :-1] = np.where((k < n)[:, :-1], np.diff(chance, axis=1), 0.0)
 
-        others = stats.binom.pmf(k[..., None], np.maximum(n - 1, 0)[..., None], _P)
+        others = stats.binom.pmf(k[..., None], np.maximum(n - 1, 0)[..., None], P)
         s = (others * slope[..., None]).sum(axis=1)
-        joint = others * mixing
-        with np.errstate(invalid="ignore"):
-            posterior = np.nan_to_num(joint / joint.sum(axis=2, keepdims=True))
-        valid = (k < n)[..., None]
-        posterior = np.where(valid, posterior, 0.0)
-        up = (posterior * ((1 - _P) * s)[:, None, :]).sum(axis=2)
-        down = (posterior * (_P * s)[:, None, :]).sum(axis=2)
-        return cls(np.where(possible, chance, np.nan), up, -down)
+        joint = np.where((k < n)[..., None], others * mixing, 0.0)
+        total = joint.sum(axis=2)
+        usual, steep = np.zeros((2, *n.shape))
+        np.divide(joint @ P, total, out=usual, where=total > 0)
+        np.divide((joint * s[:, None, :]).sum(axis=2), total, out=steep, where=total > 0)
+        return cls(np.where(possible, chance, np.nan), (1 - usual) * steep, -usual * steep)
 
 
 def majority_of_five(p: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -92,10 +90,12 @@ def _phi(level: int, mixing: NDArray[np.float64]) -> NDArray[np.float64]:
     j = np.arange(level + 1)
     if level == FIVE:
         return (2 * j > FIVE).astype(np.float64)
-    joint = stats.binom.pmf(j[:, None], level, _P) * mixing
+    joint = stats.binom.pmf(j[:, None], level, P) * mixing
     total = joint.sum(axis=1)
     # A count that no possible p can give gets what a person's chance of 1/2 would give; no question has it.
-    return np.divide(joint @ majority_of_five(_P), total, out=np.full(level + 1, 0.5), where=total > 0)
+    found: NDArray[np.float64] = np.full(level + 1, 0.5)
+    np.divide(joint @ majority_of_five(P), total, out=found, where=total > 0)
+    return found
 
 
 def _averaged(phi: NDArray[np.float64], n: NDArray[np.int64], k: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -105,11 +105,11 @@ def _averaged(phi: NDArray[np.float64], n: NDArray[np.int64], k: NDArray[np.int6
     return np.asarray(chosen @ phi, np.float64)
 
 
-def _mixing_distribution(accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> NDArray[np.float64]:
+def mixing_distribution(accepting: NDArray[np.int64], votes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mass of each p of the grid."""
     pairs, times = np.unique(np.stack([votes, accepting]), axis=1, return_counts=True)
-    likelihood = stats.binom.pmf(pairs[1][:, None], pairs[0][:, None], _P)
-    mass = np.full(len(_P), 1 / len(_P))
+    likelihood = stats.binom.pmf(pairs[1][:, None], pairs[0][:, None], P)
+    mass = np.full(len(P), 1 / len(P))
     for _ in range(_STEPS):
         posterior = likelihood * mass
         mass = times @ (posterior / posterior.sum(axis=1, keepdims=True)) / times.sum()

@@ -17,6 +17,7 @@ from whybox import v1
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, audit_note, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
+from whybox_server.studies.cli import app as study
 
 if TYPE_CHECKING:
     from whybox_server.packing.pack import Packed
@@ -242,6 +243,7 @@ app.command()(audit)
 app.command("audit compare")(audit_compare)
 app.command("audit note")(audit_note)
 app.command()(robustness)
+app.add_typer(study, name="study")
 
 
 @app.command()

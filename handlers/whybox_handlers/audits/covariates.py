@@ -48,17 +48,20 @@ def covariates(subject: Subject) -> dict[str, float]:
     }
 
 
-def perceptual_hash(subject: Subject) -> int:
+def perceptual_hash(view: Tensor) -> int:
     """The 64 bits of the DCT hash of a picture's view: copies that were resized or compressed again differ in few bits.
 
     Bit i says whether the i-th of the 8 x 8 lowest frequencies (without those that are constant along an axis) of the
     luma, reduced to 32 x 32, exceeds their median (Zauner, Implementation and Benchmarking of Perceptual Image Hash
     Functions, 2010, section 3.2.1).
 
+    Args:
+        view: [3, H, W] in [0, 1]: what the model sees.
+
     Returns:
         0 to 2**64 - 1; the lowest frequency is the highest bit.
     """
-    luma = _luma(subject.picture.double())
+    luma = _luma(view.double())
     small = interpolate(luma[None, None], size=(_HASHED_SIDE, _HASHED_SIDE), mode="bilinear", antialias=True)[0, 0]
     low = dctn(small.numpy(), norm="ortho")[1 : 1 + _HASH_SIDE, 1 : 1 + _HASH_SIDE]
     # Rounding errors of a picture of one colour are no frequencies.

@@ -100,6 +100,6 @@ def _unattacked(classifier: Classifier, subject: Subject, label: int) -> Measure
         float(subject.probabilities[predicted]),
         embedding(classifier, subject),
         covariates(subject),
-        perceptual_hash(subject),
+        perceptual_hash(subject.picture),
         subject.margin(label),
     )

@@ -1,11 +1,13 @@
 """The engine that measures pictures in processes of this machine."""
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from typing import TypeVar
 
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes.errors import AuditError
@@ -16,6 +18,9 @@ from whybox_server.audits.passes.workers import BATCH_SIZE, Work, end_with_paren
 # One batch is measured while the next one waits, so that no process is idle.
 _BATCHES_PER_WORKER = 2
 _POLL_SECONDS = 0.2
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def measured_by_processes(
@@ -39,16 +44,36 @@ def measured_by_processes(
     if not number:
         return
     size = BATCH_SIZE[work.device]
-    workers = 1 if work.device == "cuda" else min(workers or _cores(), -(-number // size))
+    workers = 1 if work.device == "cuda" else min(workers or cores(), -(-number // size))
+    yield from in_processes(partial(measure_batch, work), pictures, size, workers, stop)
+
+
+def in_processes(
+    compute: Callable[[Sequence[_Item]], _Result], items: Iterable[_Item], size: int, workers: int, stop: Stop
+) -> Generator[_Result]:
+    """The result of each batch, in any order, as soon as a process has computed it.
+
+    Args:
+        compute: From a batch to its result; it is sent to the processes.
+        items: They are fetched as they are needed.
+        size: Number of items in a batch, at least 1.
+        workers: Number of processes, at least 1.
+        stop: Notes signals.
+
+    Raises:
+        AuditError: A process died.
+        InterruptedAuditError: A signal arrived.
+        Exception: What `compute` raises.
+    """
     # Forked processes would inherit locks that threads of this process hold.
     executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
-    waiting = iter(pictures)
-    running: set[Future[list[Record]]] = set()
+    waiting = iter(items)
+    running: set[Future[_Result]] = set()
     try:
         while True:
             while len(running) < workers * _BATCHES_PER_WORKER and (batch := list(islice(waiting, size))):
                 with signals_blocked():
-                    running.add(executor.submit(measure_batch, work, batch))
+                    running.add(executor.submit(compute, batch))
             if not running:
                 return
             done, running = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -62,7 +87,8 @@ def measured_by_processes(
         _end(executor)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

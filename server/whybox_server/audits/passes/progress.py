@@ -88,7 +88,7 @@ class ProgressDisplay:
                 total=progress.total,
                 completed=progress.done,
                 rate=self._rate(),
-                description=self._title + (self._so_far() or "loading"),
+                description=self._title + (self._so_far() or ("" if progress.done > progress.kept else "loading")),
             )
         elif now - self._printed >= _LINE_SECONDS:
             self._printed = now

@@ -151,7 +151,7 @@ def measured(
         WhyboxError: The options do not fit the model, or the model cannot be loaded.
         OSError: A file cannot be read or written.
     """
-    archive, model = _model(asked.model_store, asked.model)
+    archive, model = model_of(asked.model_store, asked.model)
     options = attack_options(asked, model)
     settings = record_settings(asked, model, options)
     with read_data_set(asked.folder, model.labels, asked.labels, asked.choice) as data:
@@ -217,7 +217,7 @@ def predicted(
     Raises:
         Exception: As `measured`; a table none of whose pictures can be decoded is no error.
     """
-    archive, model = _model(asked.model_store, asked.model)
+    archive, model = model_of(asked.model_store, asked.model)
     settings = {
         name: value
         for name, value in record_settings(asked, model, attack_options(asked, model)).items()
@@ -252,8 +252,12 @@ def _folder(asked: PassOptions, prefix: str, model: v1.Model) -> Path:
     return asked.save or Path(f"{prefix}-{model.name}")
 
 
-def _model(store: Path, name: str | None) -> tuple[Path, v1.Model]:
-    """The named model with its archive; without a name the only packed one, or the default if there are several."""
+def model_of(store: Path, name: str | None) -> tuple[Path, v1.Model]:
+    """The named model with its archive; without a name the only packed one, or the default if there are several.
+
+    Raises:
+        ArchiveError: The model is not packed, or several are and the default is not among them.
+    """
     models = read_store(store, [name] if name else [])
     if len(models) > 1:
         models = {path: model for path, model in models.items() if model.name == _DEFAULT_MODEL}

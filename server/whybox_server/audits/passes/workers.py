@@ -95,14 +95,18 @@ def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:
         Removal(picture.region, picture.seen, picture.removal) if isinstance(picture, Changed) else None
         for picture in pictures
     ]
-    classifier = _classifier(work.archive, work.device)
+    classifier = loaded_classifier(work.archive, work.device)
     outcomes = measure(classifier, images, labels, options, work.seed, view=work.view, removals=removals)
     return [_record(work, *each) for each in zip(pictures, images, outcomes, strict=True)]
 
 
 @cache
-def _classifier(archive: Path, device: str) -> "Classifier":
-    """The model, loaded once in each process."""
+def loaded_classifier(archive: Path, device: str) -> "Classifier":
+    """The model, loaded once in each process.
+
+    Raises:
+        FailedPreconditionError: The model cannot be loaded on the device.
+    """
     import torch
 
     from whybox_handlers.models.archives import load_archive

@@ -50,7 +50,7 @@ def read_arrays(path: Path, *names: str) -> list[NDArray[Any]]:
         StudyError: The file is damaged or has another layout.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             return [arrays[name] for name in names]
     except KeyError as error:
         raise StudyError(f"{path} has another layout: it holds no {' and '.join(names)}") from error
@@ -65,7 +65,8 @@ def read_array(path: Path) -> NDArray[Any]:
         StudyError: The file is damaged.
     """
     try:
-        found: NDArray[Any] = np.load(path, allow_pickle=False)
+        with path.open("rb") as content:
+            found: NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
         raise StudyError(f"{path} cannot be read as an .npy file ({error}); download it again") from error
     return found

@@ -20,11 +20,15 @@ class ErrorRow:
         arm: What people saw beside the picture.
         standard: By the data set's labels.
         rectified: By people.
+        lowest: The rectified error if people accepted all that was never asked, and
+        highest: if they rejected it; both are `rectified` if all was asked.
     """
 
     arm: str
     standard: float
     rectified: Estimate
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def claims(subject: Subject, outcome: Outcome) -> Claims:
     """The claims; empty without a model."""
     named = [(cell, cell.cell.split("/")) for cell in outcome.cells if subject.model]
     errors = tuple(
-        ErrorRow(arm, cell.standard_error, cell.rectified)
+        ErrorRow(arm, cell.standard_error, cell.rectified, 1 - cell.highest, 1 - cell.lowest)
         for cell, (arm, version, asked) in named
         if (version, asked) == ("clean", "model") and cell.rectified is not None
     )

@@ -11,7 +11,8 @@ from whybox_server.studies.report.claims import ARMS, claims, in_words
 from whybox_server.studies.report.document import NUMBERS
 from whybox_server.studies.report.plots import Bar, agreement, forest, tallies
 from whybox_server.studies.report.subject import Subject
-from whybox_server.studies.results.outcome import Estimate, Outcome
+from whybox_server.studies.results.outcome import Estimate, Outcome, Sensitivity
+from whybox_server.studies.results.tally import counts, tally
 from whybox_server.studies.results.votes import CORRECT, ERROR, MAYBE, NO, YES, Votes
 
 PAGE = "results.html"
@@ -19,7 +20,7 @@ PAGE = "results.html"
 
 _HOUSE = "whybox_server.audits.report.page"  # has the style of all pages
 # The cell whose questions are listed, and the rows of each table of them.
-CELL, _QUESTIONS = "none/clean/model", 12
+_CELL, _QUESTIONS = "none/clean/model", 12
 _LEAST_P = 0.001
 
 
@@ -40,6 +41,21 @@ class Asked:
     no: int
 
 
+@dataclass(frozen=True)
+class Contested:
+    """Questions on which people and the data set disagree.
+
+    Attributes:
+        title: What they are.
+        rows: The clearest.
+        whole: How many there are in all.
+    """
+
+    title: str
+    rows: tuple[Asked, ...]
+    whole: int
+
+
 def write_page(folder: Path, subject: Subject, votes: Votes, outcome: Outcome) -> Path:
     """Writes `PAGE` and returns its path; the same results give the same bytes.
 
@@ -57,6 +73,7 @@ def write_page(folder: Path, subject: Subject, votes: Votes, outcome: Outcome) -
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": _points, "number": _number, "size": _size, "words": in_words}
+    policy = next(row for row in outcome.sensitivity if row.primary)
     said = {int(value) for value in np.unique(votes.value)}
     values = {
         "subject": subject,
@@ -67,10 +84,12 @@ def write_page(folder: Path, subject: Subject, votes: Votes, outcome: Outcome) -
         "pictures": len(np.unique(votes.questions.picture)),
         "votes": sum(cell.votes for cell in outcome.cells),
         "with_maybe": MAYBE in said,
-        "policy": next(row for row in outcome.sensitivity if row.primary),
+        "policy": policy,
+        "unasked": outcome.unasked_errors + outcome.unasked_correct,
         "plots": _plots(subject, votes, outcome),
-        "sensitivity": [row for row in outcome.sensitivity if row.primary or MAYBE in said],
-        "contested": _contested(subject, votes),
+        "sensitivity": _sensitivity(outcome, with_maybe=MAYBE in said),
+        "agreement": outcome.agreement if len(outcome.cells) > 1 else outcome.agreement[:1],
+        "contested": _contested(subject, votes, policy),
     }
     path = folder / PAGE
     part = folder / f"{PAGE}.part"
@@ -90,6 +109,7 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
                 row.rectified.low,
                 row.rectified.high,
                 other=row.standard,
+                bounds=(row.lowest, row.highest),
             )
             for row in rows
         ]
@@ -119,7 +139,7 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
         found["contrasts"] = forest(bars, "difference in points of the accepted share", words, signed=True)
     alphas = [
         (in_words(row.cell) if row.cell else "all cells", row.alpha, row.alpha_no_against_rest)
-        for row in outcome.agreement
+        for row in (outcome.agreement if len(outcome.cells) > 1 else outcome.agreement[:1])
         if row.alpha is not None and row.alpha_no_against_rest is not None
     ]
     if alphas:
@@ -135,29 +155,43 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
     return found
 
 
-def _contested(subject: Subject, votes: Votes) -> dict[str, list[Asked]]:
+def _sensitivity(outcome: Outcome, *, with_maybe: bool) -> list[Sensitivity]:
+    """The rows that can differ: "maybe" counts only if people say it, and ties only if there are any."""
+    policy = next(row for row in outcome.sensitivity if row.primary)
+    majorities = {(row.cell, row.maybe, row.ties): row.accepted.majority for row in outcome.sensitivity}
+    return [
+        row
+        for row in outcome.sensitivity
+        if (with_maybe or row.maybe == policy.maybe)
+        and (
+            row.ties == policy.ties
+            or majorities[row.cell, row.maybe, row.ties] != majorities[row.cell, row.maybe, policy.ties]
+        )
+    ]
+
+
+def _contested(subject: Subject, votes: Votes, policy: Sensitivity) -> list[Contested]:
     """Errors that people accept most clearly, and correct answers that they reject most clearly; no explanation."""
-    if CELL not in votes.questions.cells or not subject.model:
-        return {}
-    cell = votes.questions.cells.index(CELL)
-    counts = {
-        value: np.bincount(votes.question[votes.value == value], minlength=len(votes.questions.names))
-        for value in (YES, MAYBE, NO)
-    }
-    asked = (votes.questions.cell == cell) & (sum(counts.values()) > 0)
-    found = {}
+    if _CELL not in votes.questions.cells or not subject.model:
+        return []
+    counted = counts(votes)
+    tallied = tally(counted, policy.maybe)
+    accepted, asked = tallied.majority(policy.ties), votes.questions.cell == votes.questions.cells.index(_CELL)
+    # A yes counts more than a maybe, which counts more than a no.
+    sure = counted[:, YES] - counted[:, NO]
+    found = []
     for title, stratum, sign in (
         ("Errors that people accept", ERROR, 1),
         ("Correct answers that people reject", CORRECT, -1),
     ):
-        sure = sign * (2 * counts[YES] + counts[MAYBE] - 2 * counts[NO])
-        rows = np.flatnonzero(
-            asked & (votes.questions.stratum == stratum) & (sign * (counts[YES] + counts[MAYBE] - counts[NO]) > 0)
+        decided = accepted if stratum == ERROR else ~accepted
+        rows = np.flatnonzero(asked & (tallied.votes > 0) & (votes.questions.stratum == stratum) & decided)
+        best = rows[np.argsort(-sign * sure[rows], kind="stable")][:_QUESTIONS]
+        questions = tuple(
+            Asked(votes.questions.names[row], *(int(number) for number in counted[row, [YES, MAYBE, NO]]))
+            for row in best
         )
-        best = rows[np.argsort(-sure[rows], kind="stable")][:_QUESTIONS]
-        found[title] = [
-            Asked(votes.questions.names[row], *(int(counts[value][row]) for value in (YES, MAYBE, NO))) for row in best
-        ]
+        found.append(Contested(title, questions, len(rows)))
     return found
 
 

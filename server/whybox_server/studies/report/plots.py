@@ -1,9 +1,11 @@
 """The plots of the page, as SVG: each at two widths, so that letters stay legible on a phone."""
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,10 +17,11 @@ from numpy.typing import NDArray
 
 from whybox_server.studies.results.votes import MAYBE, NO, YES, Votes
 
-_WIDE, _NARROW = 10.4, 4.9  # inches of 72 points: the widths of the text on a desktop and on a phone
+_WIDE, _NARROW = 14.4, 4.9  # inches of 72 points: the widths of the text on a desktop and on a phone
 _INK, _SOFT, _LINE, _MARK, _CALM = "#1b1f24", "#535c66", "#c9d0d7", "#a3210f", "#2f5f8f"
 _SIZE = 12.0  # points of letters
-_SVG = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": _SIZE, "text.color": _INK}
+_LETTERS = 10  # letters of an average line, for each inch
+_SVG: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": _SIZE, "text.color": _INK}
 
 # Answers in the order of a stack, with their names, fills and hatches: they differ without colour too.
 _STACK = ((YES, "yes", "#2f5f8f", ""), (MAYBE, "maybe", "#b9cde0", "///"), (NO, "no", "#e8ecf0", ""))
@@ -84,27 +87,20 @@ def forest(bars: Sequence[Bar], axis: str, alternative: str, *, signed: bool = F
                 axes.plot(
                     bar.other, place, "D", color=_MARK, markerfacecolor="white", markersize=8, markeredgewidth=1.8
                 )
-            axes.annotate(
-                bar.name,
-                (0, place),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 9),
-                textcoords="offset points",
-                va="bottom",
-                parse_math=False,
-            )
+            _name_row(axes, bar.name, place)
         if signed:
             axes.axvline(0, color=_SOFT, linewidth=1)
             ends = max(abs(end) for bar in bars for end in (bar.low, bar.high)) * 1.1 or 0.1
             axes.set_xlim(-ends, ends)
         else:
-            axes.set_xlim(0, 1)
+            furthest = max(max(bar.high, bar.other or 0, *(bar.bounds or ())) for bar in bars)
+            axes.set_xlim(0, min(np.ceil(furthest * 10 + 0.5) / 10, 1))
         axes.set_ylim(len(bars) - 0.6, -0.8)
         axes.set_yticks([])
         axes.xaxis.set_major_formatter(FuncFormatter(_points if signed else _percent))
         axes.set_xlabel(axis)
 
-    return _plot(draw, 0.75 * len(bars) + 0.75, alternative)
+    return _plot(draw, 0.8 * len(bars) + 0.75, alternative)
 
 
 def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
@@ -118,31 +114,23 @@ def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
     edges = np.concatenate([[0], change, [len(shares)]])
 
     def draw(axes: Axes) -> None:
-        bottom = np.zeros(len(edges) - 1)
+        bottom = np.zeros(len(edges))
         for place, (value, name, fill, hatch) in enumerate(_STACK):
-            height = shares[edges[:-1], place]
             if not (votes.value == value).any():
                 continue
-            axes.bar(
-                edges[:-1],
-                height,
-                np.diff(edges),
-                bottom,
-                align="edge",
-                color=fill,
-                hatch=hatch,
-                label=name,
-                edgecolor=_SOFT if hatch else fill,
-                linewidth=0,
+            top = bottom + shares[np.minimum(edges, len(shares) - 1), place]
+            # One outline for all steps: neighbours would show seams.
+            axes.fill_between(
+                edges, bottom, top, step="post", facecolor=fill, edgecolor=_SOFT, hatch=hatch, linewidth=0, label=name
             )
-            bottom += height
+            bottom = top
         axes.set_xlim(0, len(shares))
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel("questions, sorted by their answers")
         axes.set_ylabel("answers")
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(_STACK), frameon=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.25), ncols=len(_STACK), frameon=False)
 
     return _plot(draw, 3.2, alternative)
 
@@ -155,29 +143,39 @@ def agreement(rows: Sequence[tuple[str, float, float]], alternative: str) -> Plo
             axes.plot((whole, rest), (place, place), color=_LINE, linewidth=3)
             axes.plot(rest, place, "o", color=_CALM, markerfacecolor="white", markersize=8)
             axes.plot(whole, place, "s", color=_CALM, markersize=7)
-            axes.annotate(
-                name,
-                (0, place),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, 9),
-                textcoords="offset points",
-                va="bottom",
-                parse_math=False,
-            )
+            _name_row(axes, name, place)
         lowest = min(0.0, *(value for _, *values in rows for value in values))
         axes.set_xlim(lowest * 1.1, 1)
         axes.set_ylim(len(rows) - 0.6, -0.8)
         axes.set_yticks([])
         axes.set_xlabel("Krippendorff's alpha: 0 as by chance, 1 perfect")
 
-    return _plot(draw, 0.75 * len(rows) + 0.75, alternative)
+    return _plot(draw, 0.8 * len(rows) + 0.75, alternative)
 
 
 def _counts(votes: Votes, cell: int) -> NDArray[np.int64]:
     """How many people said yes, maybe and no to each question of a cell that has a vote, [Q, 3]."""
     number = len(votes.questions.names)
     counts = np.stack([np.bincount(votes.question[votes.value == value], minlength=number) for value, *_ in _STACK], 1)
-    return counts[(votes.questions.cell == cell) & counts.any(axis=1)]
+    asked: NDArray[np.int64] = counts[(votes.questions.cell == cell) & counts.any(axis=1)]
+    return asked
+
+
+def _name_row(axes: Axes, name: str, place: int) -> None:
+    """Writes a name above its row, in as many lines as the width needs."""
+    letters = int(axes.get_figure(root=True).get_figwidth() * _LETTERS)
+    note = axes.annotate(
+        textwrap.fill(name, letters),
+        (0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 7),
+        textcoords="offset points",
+        va="bottom",
+        linespacing=1.1,
+        parse_math=False,
+    )
+    # A long name must not push the plot aside.
+    note.set_in_layout(False)
 
 
 def _plot(draw: Callable[[Axes], None], height: float, alternative: str) -> Plot:

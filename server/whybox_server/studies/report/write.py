@@ -29,7 +29,7 @@ def write_results(
         redraws: Number of redraws behind each interval, at least 100.
 
     Raises:
-        StudyError: There is no answer yet, or the folder cannot be made.
+        StudyError: There is no answer yet that counts, or the folder cannot be made.
     """
     if not len(votes.value):
         raise StudyError(f"{subject.study} has no answers yet; wait for the first")
@@ -39,7 +39,10 @@ def write_results(
         raise StudyError(
             f"{folder} cannot be a folder for the results ({error.strerror}); give another --save"
         ) from error
-    outcome = compute(votes, design, seed=seed, redraws=redraws)
+    try:
+        outcome = compute(votes, design, seed=seed, redraws=redraws)
+    except ValueError as error:
+        raise StudyError(f"{subject.study} has no results: {error}") from error
     for line in words.lines(subject, outcome):
         out.print(line, markup=False, soft_wrap=True)
     for path in (write_document(folder, subject, outcome), write_page(folder, subject, votes, outcome)):

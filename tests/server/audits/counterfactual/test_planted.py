@@ -143,7 +143,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Generator[Planted]:
     planted = Planted(tmp_path_factory.mktemp("planted"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool, "_measured", _in_process)
-        patch.setattr(workers, "_classifier", lambda *_: planted.classifier)
+        patch.setattr(workers, "loaded_classifier", lambda *_: planted.classifier)
         yield planted
 
 

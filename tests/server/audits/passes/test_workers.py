@@ -33,7 +33,7 @@ MEASURED = {
 
 
 def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_classifier", lambda *_: None)
+    monkeypatch.setattr(workers, "loaded_classifier", lambda *_: None)
     monkeypatch.setattr(
         handlers, "measure", lambda _classifier, images, *_, **__: [MEASURED[image.decode()] for image in images]
     )
@@ -62,7 +62,7 @@ def test_each_measurement_becomes_a_record(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_only_pictures_that_are_not_attacked_keep_their_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_classifier", lambda *_: None)
+    monkeypatch.setattr(workers, "loaded_classifier", lambda *_: None)
     asked: list[object] = []
 
     def measure(*given: object, **_: object) -> list[object]:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from whybox_server.audits.cli import Fresh, LabelColumn, Labels, Model, ModelStore, View, Workers
 from whybox_server.settings import read_settings
-from whybox_server.studies.command_errors import explained
+from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _REAL = "real"
 
 
-def study_import(
+def import_votes(
     which: Annotated[
         Literal["real", "label-errors", "salient-imagenet"],
         typer.Argument(help="Whose votes: real, label-errors or salient-imagenet.", metavar="WHICH"),
@@ -70,7 +70,7 @@ def study_import(
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     folder = save or Path(f"study-{which}")
-    with explained(err, fresh=fresh):
+    with told(err, fresh=fresh):
         _check(which, model, pictures, predictions, labels)
         published = _read(which, path, maybe)
         if pictures is not None:

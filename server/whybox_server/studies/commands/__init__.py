@@ -1,0 +1,1 @@
+"""The commands of studies: their options, their errors and their exit status."""

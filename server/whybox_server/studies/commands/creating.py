@@ -1,0 +1,227 @@
+"""`whybox-server study create`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from whybox_server.audits.cli import Attack, Budget, LabelColumn, Labels, Model, ModelStore, View, Where, Workers
+from whybox_server.settings import read_settings
+from whybox_server.studies.commands.common import told
+from whybox_server.studies.errors import StudyError
+from whybox_server.studies.protocol import Answer, Policy, Wording
+
+_IDS = r"[a-z0-9][a-z0-9-]{0,62}"
+# "a-pilot" would be the name of the pilot of "a".
+_TAKEN = ("-pilot", "-preview")
+
+
+def create(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with the pictures (one sub-folder per class, or any layout with --labels), or folder that"
+            " whybox-server audit wrote, whose labels and predictions are used.",
+            metavar="DIR|AUDIT",
+        ),
+    ],
+    study: Annotated[
+        str, typer.Option("--id", help="Name of the study: lower-case letters, digits and hyphens.", metavar="STUDY")
+    ] = "study",
+    labels: Labels = None,
+    label_column: LabelColumn = None,
+    where: Where = None,
+    model: Model = None,
+    model_store: ModelStore = None,
+    errors: Annotated[
+        int | None, typer.Option(min=1, help="Draw N misclassified pictures. Default: all of them.", metavar="N")
+    ] = None,
+    correct: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the correctly classified pictures to draw, 0 to 1.", metavar="SHARE"),
+    ] = 0.1,
+    cell: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Cell of the study, ARM/VERSION or ARM/VERSION/LABEL; repeatable. ARM is none, feature (where the"
+            " model looked) or example (nearest pictures of the bank), VERSION clean or adversarial, LABEL model, given"
+            " (the data set's) or foil. Default: the six cells of all arms and versions with the model's label.",
+            metavar="CELL",
+        ),
+    ] = None,
+    given: Annotated[
+        bool, typer.Option("--given", help="Ask about the data set's label as well, in the same arms and versions.")
+    ] = False,
+    foil: Annotated[
+        bool,
+        typer.Option(
+            "--foil",
+            help="Ask about a foil as well, with its own explanation: the most probable class that is neither the"
+            " model's answer nor the data set's label.",
+        ),
+    ] = False,
+    show: Annotated[
+        Literal["whole", "view"] | None,
+        typer.Option(
+            help="Show the whole picture, or the part that the model sees. Default: view in a study with adversarial"
+            " cells, so that picture and twin differ in the change alone; otherwise whole."
+        ),
+    ] = None,
+    explanation: Annotated[
+        str, typer.Option(help="Method of the maps in the arm feature; GetModel lists them.", metavar="METHOD")
+    ] = "grad_cam",
+    examples: Annotated[int, typer.Option(min=1, max=12, help="Number of pictures in the arm example.")] = 3,
+    norm: Annotated[
+        Literal["linf", "l2"] | None,
+        typer.Option(help="Norm that measures the change of adversarial pictures. Default: linf."),
+    ] = None,
+    budget: Budget = "standard",
+    attack: Attack = "",
+    practice: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of pictures that everybody answers first: columns file (below DIR), label, right (yes or no)"
+            " and why. Default: pictures that the model knows well, with their label and with an unrelated one.",
+            metavar="TABLE",
+        ),
+    ] = None,
+    practice_pictures: Annotated[
+        int, typer.Option(min=0, max=50, help="Number of practice pictures without --practice.")
+    ] = 6,
+    gold: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of pictures with a known answer that are asked about among the others: columns file, label and"
+            " right.",
+            metavar="TABLE",
+        ),
+    ] = None,
+    gold_per_annotator: Annotated[
+        int | None, typer.Option(min=0, help="Gold pictures for each annotator. Default: all, at most 3.")
+    ] = None,
+    maybe: Annotated[bool, typer.Option("--maybe", help="Offer “maybe” beside yes and no.")] = False,
+    maybe_counts: Annotated[
+        Literal["accepted", "rejected"], typer.Option(help="What “maybe” counts as in the primary result.")
+    ] = "accepted",
+    ties: Annotated[Literal["accepted", "rejected"], typer.Option(help="What a tied majority counts as.")] = "rejected",
+    example_labels: Annotated[
+        bool, typer.Option("--example-labels", help="Show the labels of examples, which are hidden by default.")
+    ] = False,
+    per_cell: Annotated[
+        int, typer.Option(min=5, help="Number of different annotators who answer each picture in each cell.")
+    ] = 5,
+    per_annotator: Annotated[
+        int, typer.Option(min=1, help="The most pictures that one annotator answers, practice and gold apart.")
+    ] = 60,
+    annotators: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of annotators you have; a study that they cannot fill is refused.", metavar="N"
+        ),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that an answer takes, for the estimate of hours.")
+    ] = 8.0,
+    wording: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file with the texts that people read: language, title, question (with {label}), instructions,"
+            " consent, thanks, contact. Texts that are left out are the English ones.",
+            metavar="FILE",
+        ),
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder of the study. Default: study-ID.", metavar="DIR")] = None,
+    workers: Workers = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draw, of attacks, and of everything in the study.")
+    ] = 0,
+    view: View = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Create the study anew, also if the folder holds one.")
+    ] = False,
+) -> None:
+    """Create a study: which of the model's errors would people accept?
+
+    The command draws misclassified pictures and a share of the others, makes what people see, and writes the folder of
+    the study. It prints what the study asks of people: cells, answers, annotators and hours.
+
+    [cyan]whybox-server study create photos/ --labels photos.csv --id photos --errors 100[/]
+
+    [cyan]whybox-server study create audit-efficientnet-lite0/ --cell none/clean --cell feature/clean --foil[/]
+
+    The arm example needs a model that is packed with --bank. Nobody answers yet: look at the folder, then open it with
+    whybox-server study open. After an interrupt the same command keeps the predictions.
+    """
+    from whybox_server.audits.data.dataset import Choice
+    from whybox_server.studies.creation.cells import chosen_cells
+    from whybox_server.studies.creation.create import Plan, create
+    from whybox_server.studies.creation.predictions import Asked
+
+    out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+    with told(err, fresh=fresh):
+        if not re.fullmatch(_IDS, study) or study.endswith(_TAKEN):
+            rule = "at most 63 lower-case letters, digits and hyphens, and no -pilot or -preview at its end"
+            raise StudyError(f"--id {study!r} is no name of a study; give {rule}")
+        policy = Policy(
+            answers=(Answer.YES, Answer.NO, *([Answer.MAYBE] if maybe else [])),
+            annotators_per_cell=per_cell,
+            pictures_per_annotator=per_annotator,
+            ties=ties,
+            maybe=maybe_counts,
+            show_example_labels=example_labels,
+        )
+        plan = Plan(
+            id=study,
+            asked=Asked(
+                folder=folder,
+                labels=labels,
+                choice=Choice(label_column=label_column, where=tuple(where or ()), seed=seed),
+                model=model,
+                model_store=read_settings(model_store=model_store).model_store,
+                norms=(norm,) if norm else (),
+                budget=budget,
+                attack=attack,
+                workers=workers,
+                view=view,
+                fresh=fresh,
+                seed=seed,
+            ),
+            save=save or Path(f"study-{study}"),
+            errors=errors,
+            correct=correct,
+            cells=chosen_cells(cell or (), given=given, foil=foil),
+            show=show,
+            explanation=explanation,
+            examples=examples,
+            practice=practice,
+            practice_pictures=practice_pictures,
+            gold=gold,
+            gold_per_annotator=gold_per_annotator,
+            wording=Wording() if wording is None else _read_wording(wording),
+            policy=policy,
+            annotators=annotators,
+            seconds=seconds,
+        )
+        created = create(plan, err)
+        source = created.protocol.source
+        drawn = sum(picture.stratum == "error" for picture in created.protocol.pictures)
+        lines = (
+            f"study {study}: {drawn} of {source.errors} misclassified pictures,"
+            f" {len(created.protocol.pictures) - drawn} of {source.correct} correctly classified ones",
+            created.cost.sentence(),
+            f"saved {created.folder}; open it with: whybox-server study open {created.folder}",
+        )
+        for line in lines:
+            out.print(line, markup=False, soft_wrap=True)
+
+
+def _read_wording(path: Path) -> Wording:
+    try:
+        return Wording.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise StudyError(f"--wording {path}: {where}: {first['msg']}") from None

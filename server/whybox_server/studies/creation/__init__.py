@@ -1,0 +1,1 @@
+"""From a data set and a packed model to the folder of a study."""

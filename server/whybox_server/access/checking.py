@@ -35,7 +35,7 @@ class Access:
             KeyFileError: It is missing, others can read it, or it is malformed.
         """
         if self._file is not None:
-            self._file.keys()
+            self._file.read()
 
     def require(self, authorization: str | None, scope: Scope) -> Key:
         """The key of a caller who may do what needs `scope`.
@@ -56,7 +56,7 @@ class Access:
                 reason="NO_KEY_FILE",
             )
         try:
-            keys = self._file.keys()
+            keys = self._file.read()
         except KeyFileError as error:
             _log.error("all callers with a key are refused: %s", error)
             message = "the server cannot read its keys; its log says why"

@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 PREFIX = "whybox_"
 """How every key begins, so that scanners of secrets, and people, recognise one that was published."""
@@ -45,6 +45,12 @@ class Scope(StrEnum):
         return self in (wanted, Scope.ADMIN)
 
 
+def _one_line(name: str) -> str:
+    if not name.isprintable() or name != name.strip():
+        raise ValueError("a name has printable characters, and no space at its ends")
+    return name
+
+
 class Key(BaseModel):
     """What is stored of a key.
 
@@ -58,7 +64,7 @@ class Key(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,99}$")]
+    name: Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_one_line)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     created: AwareDatetime
@@ -117,7 +123,7 @@ class KeyFile:
         self._seen: tuple[int, ...] = ()
         self._keys: tuple[Key, ...] = ()
 
-    def keys(self) -> tuple[Key, ...]:
+    def read(self) -> tuple[Key, ...]:
         """The keys; the file is read again if it changed.
 
         Raises:
@@ -161,7 +167,7 @@ class KeyFile:
             key = Key(name=name, sha256=digest(secret), scopes=scopes, created=now, expires=expires)
         except ValidationError:
             raise KeyFileError(
-                "a key has a name of 1 to 100 letters, digits, spaces, and any of . _ @ -, and at least one scope"
+                "a key has a name of 1 to 100 printable characters without spaces at its ends, and at least one scope"
             ) from None
 
         def added(keys: tuple[Key, ...]) -> tuple[Key, ...]:
@@ -208,7 +214,7 @@ class KeyFile:
         """Writes the file anew in one step, alone among processes, readable by its owner alone."""
         try:
             with _locked(self.path.absolute().parent):
-                keys = change(() if begins and not self.path.exists() else self.keys())
+                keys = change(() if begins and not self.path.exists() else self.read())
                 text = _File(keys=keys).model_dump_json(indent=1)
                 part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
                 try:

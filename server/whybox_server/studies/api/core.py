@@ -178,7 +178,7 @@ def _status(study: Study, status: Status) -> v1.StudyStatus:
     ]
     return v1.StudyStatus(
         study=_study(study),
-        annotators={**status.annotators},
+        annotators=dict(status.annotators.items()),
         answers=status.answers,
         cannot_judge=status.cannot_judge,
         cells=cells,

@@ -18,18 +18,20 @@ _PALE: _Colour = (110, 110, 110)
 _GRID: _Colour = (226, 226, 226)
 _ESTIMATE: _Colour = (31, 78, 121)
 _OTHER: _Colour = (176, 58, 46)
-_MIN_WIDTH, _MAX_WIDTH = 480, 8_000
+_MIN_WIDTH, _MAX_WIDTH = 640, 8_000
 # Lengths in pixels of a picture; it is drawn larger, and then made smaller, so that its lines are smooth.
 _FINER = 2
 _MARGIN = 18
-_ROW = 30
+_ROW = 34
 _LINE = 19
 _FONT_SIZE = 14
 _TITLE_SIZE = 17
 _MARK = 5
-# Share of the width for the names of the rows.
+# Share of the width for the names of the rows, which have at most two lines.
 _NAMES = 0.38
-_TICKS = 5
+_NAME_LINE = 16
+_NUMBERS = 150
+_BETWEEN_TICKS = 64
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,18 @@ def forest(panels: Sequence[Panel], title: Sequence[str], footer: Sequence[str],
         TypeError: `size` is no whole number.
         ValueError: `size` is out of range.
     """
-    width = integer("size", size, _MIN_WIDTH, _MAX_WIDTH, what=f"a width from {_MIN_WIDTH} to {_MAX_WIDTH} pixels")
+    width = integer("size", size, _MIN_WIDTH, _MAX_WIDTH, what=f"a width of {_MIN_WIDTH} to {_MAX_WIDTH} pixels")
     shown = [panel for panel in panels if panel.rows]
     font = ImageFont.load_default(_FONT_SIZE)
     below = [line for text in footer for line in wrapped(text, font, width - 2 * _MARGIN)]
-    height = 2 * _MARGIN + (_LINE + 6) * len(title) + sum(_panel_height(panel) for panel in shown) + _LINE * len(below)
+    head = (_LINE + 6) * len(title) + _MARGIN // 2
+    height = 2 * _MARGIN + head + sum(_panel_height(panel) for panel in shown) + _LINE * len(below)
     pen = _Pen(width, height)
     y = float(_MARGIN)
     for number, line in enumerate(title):
         pen.text(_MARGIN, y, line, _PALE if number else _INK, title=not number)
         y += _LINE + 6
+    y = float(_MARGIN + head)
     for panel in shown:
         _draw(pen, panel, y)
         y += _panel_height(panel)
@@ -134,8 +138,12 @@ class _Pen:
     def text(self, x: float, y: float, text: str, colour: _Colour, *, title: bool = False, anchor: str = "la") -> None:
         self._pen.text((x * _FINER, y * _FINER), text, colour, self._title if title else self._font, anchor)
 
-    def fitted(self, text: str, width: float) -> str:
-        """The text, cut off where it is wider."""
+    def in_two_lines(self, text: str, width: float) -> list[str]:
+        """The text in at most two lines, cut off where it is longer."""
+        first, *rest = wrapped(text, self._font, width * _FINER)
+        return [self._fitted(line, width) for line in (first, " ".join(rest)) if line]
+
+    def _fitted(self, text: str, width: float) -> str:
         if self._font.getlength(text) <= width * _FINER:
             return text
         while text and self._font.getlength(f"{text}…") > width * _FINER:
@@ -169,11 +177,11 @@ def _panel_height(panel: Panel) -> int:
 
 def _draw(pen: _Pen, panel: Panel, top: float) -> None:
     left, right = _NAMES * pen.width, pen.width - _MARGIN - _MARK
-    values_left = right - 150
-    low, high, step = _axis(panel)
+    across_width = right - _NUMBERS - 16 - left
+    low, high, step = _axis(panel, max(2, int(across_width / _BETWEEN_TICKS)))
 
     def across(value: float) -> float:
-        return left + (value - low) / (high - low) * (values_left - 16 - left)
+        return left + (value - low) / (high - low) * across_width
 
     pen.text(_MARGIN, top, panel.title, _INK)
     first = top + _LINE + 8
@@ -186,7 +194,9 @@ def _draw(pen: _Pen, panel: Panel, top: float) -> None:
         pen.line((across(0), first), (across(0), last), _PALE, 1)
     for number, row in enumerate(panel.rows):
         y = first + _ROW * (number + 0.5)
-        pen.text(_MARGIN, y, pen.fitted(row.name, left - _MARGIN - 16), _INK, anchor="lm")
+        lines = pen.in_two_lines(row.name, left - _MARGIN - 16)
+        for place, line in enumerate(lines):
+            pen.text(_MARGIN, y + (place - (len(lines) - 1) / 2) * _NAME_LINE, line, _INK, anchor="lm")
         pen.line((across(row.low), y), (across(row.high), y), _ESTIMATE, 2)
         for end in (row.low, row.high):
             pen.line((across(end), y - 4), (across(end), y + 4), _ESTIMATE, 2)
@@ -198,32 +208,34 @@ def _draw(pen: _Pen, panel: Panel, top: float) -> None:
 
 
 def _legend(pen: _Pen, panel: Panel, y: float) -> None:
-    x = _NAMES * pen.width + _MARK
-    filled = any(row.filled for row in panel.rows)
-    hollow = any(not row.filled for row in panel.rows)
-    other = any(row.other is not None for row in panel.rows)
-    for drawn, kind, words in (
-        (filled, "filled", panel.filled),
-        (hollow, "hollow", panel.hollow),
-        (other, "other", panel.other),
-    ):
-        if not drawn:
-            continue
-        if kind == "other":
+    """What the marks that occur stand for, below the axis, or from the margin if that is too narrow."""
+    marks = [
+        (form, words)
+        for form, words, occurs in (
+            ("filled", panel.filled, any(row.filled for row in panel.rows)),
+            ("hollow", panel.hollow, any(not row.filled for row in panel.rows)),
+            ("diamond", panel.other, any(row.other is not None for row in panel.rows)),
+        )
+        if occurs
+    ]
+    length = sum(14 + pen.length(words) + 24 for _, words in marks)
+    x = min(_NAMES * pen.width + _MARK, max(pen.width - _MARGIN - length, _MARGIN + _MARK))
+    for form, words in marks:
+        if form == "diamond":
             pen.diamond(x, y, _OTHER)
         else:
-            pen.square(x, y, _ESTIMATE, filled=kind == "filled")
+            pen.square(x, y, _ESTIMATE, filled=form == "filled")
         pen.text(x + 14, y, words, _PALE, anchor="lm")
         x += 14 + pen.length(words) + 24
 
 
-def _axis(panel: Panel) -> tuple[float, float, float]:
-    """Both ends of the axis, and the step between ticks."""
+def _axis(panel: Panel, ticks: int) -> tuple[float, float, float]:
+    """Both ends of the axis, and the step between ticks, of which there are about as many."""
     values = [value for row in panel.rows for value in (row.low, row.high, row.estimate)]
     values += [row.other for row in panel.rows if row.other is not None]
     reach = max(max(map(abs, values)), 0.02)
     low, high = (-reach, reach) if panel.signed else (0.0, reach)
-    step = _step((high - low) / _TICKS)
+    step = _step((high - low) / ticks)
     return math.floor(low / step) * step, math.ceil(high / step) * step, step
 
 

@@ -97,7 +97,7 @@ class StudyResults:
         other cells, and the differences between cells. The estimand stands below.
 
         Args:
-            size: Width in pixels, at least 480.
+            size: Width in pixels, 640 to 8,000.
 
         Raises:
             TypeError, ValueError: `size` is no such number.
@@ -109,7 +109,7 @@ class StudyResults:
         """Draws the rectified beside the standard error, for each explanation that people saw.
 
         Args:
-            size: Width in pixels, at least 480.
+            size: Width in pixels, 640 to 8,000.
 
         Raises:
             TypeError, ValueError: `size` is no such number.
@@ -120,7 +120,7 @@ class StudyResults:
         """Draws the differences between cells.
 
         Args:
-            size: Width in pixels, at least 480.
+            size: Width in pixels, 640 to 8,000.
             registered_alone: Whether the exploratory ones are left out.
 
         Raises:
@@ -179,7 +179,13 @@ class StudyResults:
             for contrast in self.contrasts
             if contrast.registered or not registered_alone
         ]
-        return Panel("Difference in the accepted share", rows, filled="registered", hollow="exploratory", signed=True)
+        return Panel(
+            "Difference in the accepted share, percentage points",
+            rows,
+            filled="registered",
+            hollow="exploratory",
+            signed=True,
+        )
 
 
 def _rectified(cell: CellOutcome) -> Estimate | None:

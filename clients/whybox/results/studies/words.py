@@ -12,8 +12,7 @@ _ASKED = {"model": "", "given": "the data set's label", "foil": "a foil's label"
 def cell_words(name: str) -> str:
     """A cell, for example "nearest pictures, adversarial pictures" for "example/adversarial/model"."""
     arm, version, asked = _parts(name)
-    words = (_ARMS.get(arm, arm), _VERSIONS.get(version, version), _ASKED.get(asked, f"a {asked} label"))
-    return ", ".join(word for word in words if word)
+    return _joined(_ARMS.get(arm, arm), _VERSIONS.get(version, version), _ASKED.get(asked, f"a {asked} label"))
 
 
 def is_clean(name: str) -> bool:
@@ -22,14 +21,33 @@ def is_clean(name: str) -> bool:
 
 
 def contrast_words(plus: Sequence[str], minus: Sequence[str]) -> str:
-    """A difference, for example "feature - none, clean pictures"; what both sides have in common is said once."""
-    if len(plus) != 1 or len(minus) != 1:
-        return f"({' + '.join(plus)}) - ({' + '.join(minus)})"
-    (arm, version, asked), (other_arm, other_version, other_asked) = _parts(plus[0]), _parts(minus[0])
-    if (version, asked) != (other_version, other_asked):
-        return f"{plus[0]} - {minus[0]}"
-    common = (_VERSIONS.get(version, version), _ASKED.get(asked, f"a {asked} label"))
-    return ", ".join((f"{arm} - {other_arm}", *(word for word in common if word)))
+    """A difference, for example "feature - none, clean pictures"; what all its cells have in common is said once.
+
+    A difference of differences is told by what differs: "feature - none, adversarial - clean pictures".
+    """
+    added, taken = [_parts(name) for name in plus], [_parts(name) for name in minus]
+    asked = {part[2] for part in (*added, *taken)}
+    if len(asked) == 1:
+        label = _ASKED.get(added[0][2], f"a {added[0][2]} label")
+        match added, taken:
+            case [(arm, version, _)], [(other, same, _)] if version == same:
+                return _joined(f"{arm} - {other}", _VERSIONS.get(version, version), label)
+            case [(arm, version, _), (other, before, _)], [(other_too, version_too, _), (arm_too, before_too, _)] if (
+                other,
+                version,
+                arm,
+                before,
+            ) == (other_too, version_too, arm_too, before_too):
+                return _joined(f"{arm} - {other}", f"{version} - {before} pictures", label)
+    return f"{_sum(plus)} - {_sum(minus)}"
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _sum(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"({' + '.join(names)})"
 
 
 def result_lines(

@@ -61,11 +61,13 @@ def routes(api: StudyApi, *, default_timeout: float, max_timeout: float) -> Sequ
         answer = await api.invite(authorization, invitation(request.path_params["study"], given))
         return _private(message_response(answer))
 
+    # An id with a slash is an unknown study, as over gRPC.
+    one = _ONE.replace("{study}", "{study:path}")
     return (
         ApiRoute(_LIST, list_studies),
-        ApiRoute(_ONE, get_study),
-        ApiRoute(_RESULTS, get_results),
-        ApiRoute(_INVITATIONS, invite, methods=["POST"]),
+        ApiRoute(f"{one}/results", get_results),
+        ApiRoute(f"{one}/invitations", invite, methods=["POST"]),
+        ApiRoute(one, get_study),
     )
 
 

@@ -140,8 +140,8 @@ class _Pen:
 
     def in_two_lines(self, text: str, width: float) -> list[str]:
         """The text in at most two lines, cut off where it is longer."""
-        first, *rest = wrapped(text, self._font, width * _FINER)
-        return [self._fitted(line, width) for line in (first, " ".join(rest)) if line]
+        lines = list(wrapped(text, self._font, width * _FINER))
+        return [self._fitted(line, width) for line in (*lines[:1], " ".join(lines[1:])) if line]
 
     def _fitted(self, text: str, width: float) -> str:
         if self._font.getlength(text) <= width * _FINER:

@@ -12,7 +12,7 @@ _ASKED = {"model": "", "given": "the data set's label", "foil": "a foil's label"
 def cell_words(name: str) -> str:
     """A cell, for example "nearest pictures, adversarial pictures" for "example/adversarial/model"."""
     arm, version, asked = _parts(name)
-    return _joined(_ARMS.get(arm, arm), _VERSIONS.get(version, version), _ASKED.get(asked, f"a {asked} label"))
+    return _joined(_ARMS.get(arm, arm), _VERSIONS.get(version, version), _ASKED.get(asked, f"the label {asked}"))
 
 
 def is_clean(name: str) -> bool:
@@ -28,7 +28,7 @@ def contrast_words(plus: Sequence[str], minus: Sequence[str]) -> str:
     added, taken = [_parts(name) for name in plus], [_parts(name) for name in minus]
     asked = {part[2] for part in (*added, *taken)}
     if len(asked) == 1:
-        label = _ASKED.get(added[0][2], f"a {added[0][2]} label")
+        label = _ASKED.get(added[0][2], f"the label {added[0][2]}")
         match added, taken:
             case [(arm, version, _)], [(other, same, _)] if version == same:
                 return _joined(f"{arm} - {other}", _VERSIONS.get(version, version), label)

@@ -60,7 +60,7 @@ def truth() -> Truth:
     rng = np.random.default_rng(0)
     ability, leaning, spam = crowd(200_000, rng)
     grid = np.linspace(-12, 12, 481)
-    p = np.array([chance(np.float64(clear), ability, leaning, spam).mean() for clear in grid])
+    p = np.array([chance(np.array(clear), ability, leaning, spam).mean() for clear in grid])
     fresh = stats.binom.sf(2, 5, p)
     quantiles = stats.gamma.ppf((np.arange(4000) + 0.5) / 4000, 1.5)
     yes, no = np.interp(quantiles, grid, fresh).mean(), np.interp(-quantiles, grid, fresh).mean()

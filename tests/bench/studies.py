@@ -46,9 +46,13 @@ def simulate(people: int, simulations: int, redraws: int) -> dict[str, NDArray[n
         votes, design = crowds.study(people, np.random.default_rng([SEED, people, number]))
         outcome = compute(votes, design, seed=number, redraws=redraws)
         rectified = outcome.cells[0].rectified
+        assert rectified is not None
+        assert outcome.dawid_skene is not None
         found["Whybox"].append((rectified.estimate, rectified.low, rectified.high))
         found["votes as independent"].append(of_votes(votes))
         latent = outcome.dawid_skene.cells[0]
+        assert latent.accepted_of_errors is not None
+        assert latent.rejected_of_correct is not None
         halves = crowds.PICTURES // 2
         rejected = {ERROR: 1 - latent.accepted_of_errors, CORRECT: latent.rejected_of_correct}
         found["Dawid-Skene"].append(

@@ -110,7 +110,7 @@ def _contrast(
         registered=asked.registered,
         pictures=len(np.unique(some.questions.picture)),
         difference=found.combine(factors),
-        p=min(2 * (1 + rarer) / (redraws + 1), 1.0),
+        p=float(min(2 * (1 + rarer) / (redraws + 1), 1.0)),
         p_holm=None,
     )
 

@@ -30,11 +30,11 @@ class Components:
     annotator: float
 
 
-REAL = Components(picture=0.106, votes=0.043, annotator=0.0011)
+REAL = Components(picture=0.106, votes=0.043, annotator=0.00057)
 """Components of ReaL: 184,962 questions about labels of ImageNet's validation pictures, five votes each of 85 raters,
 with maybe as yes (Beyer et al. 2020, "Are we done with ImageNet?"). `components` estimated them from `raters.npz`; with
-maybe as no they are 0.068, 0.027 and 0.0008. The raters were trained, so a crowd from a platform has a larger annotator
-component: the simulated crowd of `tests/crowds.py`, a tenth of which is spam, has 0.02."""
+maybe as no they are 0.068, 0.027 and 0.00055. The raters were trained, so a crowd from a platform has a larger
+annotator component: the simulated crowd of `tests/crowds.py`, a tenth of which is spam, has 0.02."""
 
 
 def components(votes: Votes, maybe: Decision) -> Components:

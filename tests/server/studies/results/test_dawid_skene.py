@@ -18,7 +18,7 @@ def votes(classes: int, answers: int, rng: np.random.Generator) -> tuple[np.ndar
 
 def shares(question: np.ndarray, answer: np.ndarray, answers: int) -> np.ndarray:
     counted = np.bincount(question * answers + answer, minlength=(question.max() + 1) * answers).reshape(-1, answers)
-    return counted / counted.sum(axis=1, keepdims=True)
+    return np.asarray(counted / counted.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -33,6 +33,7 @@ def test_its_steps_are_those_of_another_library(classes: int, steps: int) -> Non
     )
     table = pd.DataFrame({"task": question, "worker": annotator, "label": answer})
     peer = DawidSkene(n_iter=steps, tol=0).fit(table)
+    assert peer.probas_ is not None
     np.testing.assert_allclose(fit.posterior, peer.probas_.sort_index(axis=0).sort_index(axis=1).to_numpy(), atol=1e-6)
 
 

@@ -115,4 +115,4 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     for command in ("results", "export"):
         done = run(command, "cats", "--database", url, "--save", tmp_path / "votes.csv")
         assert done.exit_code == 1
-        assert "error: there is no study cats" in done.output
+        assert "error: there is no study 'cats'" in done.output

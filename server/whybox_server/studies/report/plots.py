@@ -23,6 +23,9 @@ _SIZE = 12.0  # points of letters
 _LETTERS = 10  # letters of an average line, for each inch
 _SVG: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": _SIZE, "text.color": _INK}
 
+# Draws on axes of a width in inches.
+_Draw = Callable[[Axes, float], None]
+
 # Answers in the order of a stack, with their names, fills and hatches: they differ without colour too.
 _STACK = ((YES, "yes", "#2f5f8f", ""), (MAYBE, "maybe", "#b9cde0", "///"), (NO, "no", "#e8ecf0", ""))
 
@@ -73,7 +76,7 @@ def forest(bars: Sequence[Bar], axis: str, alternative: str, *, signed: bool = F
         signed: Whether the values are differences, with a line at 0.
     """
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: Axes, width: float) -> None:
         for place, bar in enumerate(bars):
             ink = _CALM if bar.filled else _SOFT
             if bar.bounds is not None:
@@ -87,7 +90,7 @@ def forest(bars: Sequence[Bar], axis: str, alternative: str, *, signed: bool = F
                 axes.plot(
                     bar.other, place, "D", color=_MARK, markerfacecolor="white", markersize=8, markeredgewidth=1.8
                 )
-            _name_row(axes, bar.name, place)
+            _name_row(axes, width, bar.name, place)
         if signed:
             axes.axvline(0, color=_SOFT, linewidth=1)
             ends = max(abs(end) for bar in bars for end in (bar.low, bar.high)) * 1.1 or 0.1
@@ -113,7 +116,7 @@ def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
     change = np.flatnonzero(np.any(np.diff(shares, axis=0), axis=1)) + 1
     edges = np.concatenate([[0], change, [len(shares)]])
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: Axes, _: float) -> None:
         bottom = np.zeros(len(edges))
         for place, (value, name, fill, hatch) in enumerate(_STACK):
             if not (votes.value == value).any():
@@ -138,12 +141,12 @@ def tallies(votes: Votes, cell: int, alternative: str) -> Plot:
 def agreement(rows: Sequence[tuple[str, float, float]], alternative: str) -> Plot:
     """Alpha of each cell: over all answers (filled), and for no against the rest (hollow)."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: Axes, width: float) -> None:
         for place, (name, whole, rest) in enumerate(rows):
             axes.plot((whole, rest), (place, place), color=_LINE, linewidth=3)
             axes.plot(rest, place, "o", color=_CALM, markerfacecolor="white", markersize=8)
             axes.plot(whole, place, "s", color=_CALM, markersize=7)
-            _name_row(axes, name, place)
+            _name_row(axes, width, name, place)
         lowest = min(0.0, *(value for _, *values in rows for value in values))
         axes.set_xlim(lowest * 1.1, 1)
         axes.set_ylim(len(rows) - 0.6, -0.8)
@@ -161,11 +164,10 @@ def _counts(votes: Votes, cell: int) -> NDArray[np.int64]:
     return asked
 
 
-def _name_row(axes: Axes, name: str, place: int) -> None:
-    """Writes a name above its row, in as many lines as the width needs."""
-    letters = int(axes.get_figure(root=True).get_figwidth() * _LETTERS)
+def _name_row(axes: Axes, width: float, name: str, place: int) -> None:
+    """Writes a name above its row, in as many lines as a plot of some inches needs."""
     note = axes.annotate(
-        textwrap.fill(name, letters),
+        textwrap.fill(name, int(width * _LETTERS)),
         (0, place),
         xycoords=("axes fraction", "data"),
         xytext=(0, 7),
@@ -178,11 +180,11 @@ def _name_row(axes: Axes, name: str, place: int) -> None:
     note.set_in_layout(False)
 
 
-def _plot(draw: Callable[[Axes], None], height: float, alternative: str) -> Plot:
+def _plot(draw: _Draw, height: float, alternative: str) -> Plot:
     return Plot(*(_svg(draw, width, height, alternative, name) for width, name in ((_WIDE, "w"), (_NARROW, "n"))))
 
 
-def _svg(draw: Callable[[Axes], None], width: float, height: float, alternative: str, name: str) -> str:
+def _svg(draw: _Draw, width: float, height: float, alternative: str, name: str) -> str:
     # The figure is made without pyplot, whose global state would outlive it.
     with mpl.rc_context(_SVG | {"svg.hashsalt": f"{alternative}{name}"}):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -191,7 +193,7 @@ def _svg(draw: Callable[[Axes], None], width: float, height: float, alternative:
         for side in ("top", "right", "left"):
             axes.spines[side].set_visible(False)
         axes.tick_params(colors=_SOFT)
-        draw(axes)
+        draw(axes, width)
         content = BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _inline(content.getvalue().decode(), alternative)

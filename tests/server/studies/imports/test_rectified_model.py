@@ -142,7 +142,8 @@ def test_a_real_model(
     published = rectified_model(read_real(DATA / "real-labels", maybe), answers)
     outcome = compute(published.votes, published.design, seed=0, redraws=100)
     (cell,) = outcome.cells
-    assert (outcome.errors, outcome.correct, outcome.standard_error) == (152, 348, pytest.approx(0.304))
+    assert (outcome.errors, outcome.correct) == (152, 348)
+    assert outcome.standard_error == pytest.approx(0.304)
     assert (outcome.unasked_errors, outcome.unasked_correct) == (45, 285)
     assert (cell.majority_accepted_errors, cell.majority_rejected_correct) == (accepted, rejected)
     assert cell.rectified is not None

@@ -50,7 +50,7 @@ def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
             "whybox_server.serve",
             "torch torchvision onnxruntime captum matplotlib whybox_handlers ts httpx whybox.client",
         ),
-        ("whybox_server.cli", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
+        ("whybox_server.cli.app", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),
     ],
 )
 def test_what_a_process_loads(module: str, forbidden: str) -> None:

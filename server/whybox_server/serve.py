@@ -17,8 +17,8 @@ from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.monitoring.readiness import is_ready
-from whybox_server.open_files import connection_shares
 from whybox_server.rest import create_app
 from whybox_server.rest.connections import CannotListenError, ConnectionsConfig, authority, serving
 from whybox_server.rpc.service import create_server

@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     database: str = Field(
         default="",
         description="Database of studies, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
-        " With it the server shows their pages under /studies; empty leaves them out.",
+        " With it the server shows their pages under /studies; empty leaves them out. The commands of studies use"
+        " sqlite:///whybox-studies.db then.",
     )
     public_url: str = Field(
         default="",

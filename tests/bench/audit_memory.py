@@ -2,8 +2,8 @@
 
 What grows with the data must lie on the disk: the list of the pictures, the journal, the table, the copies, and what
 the statistics read class by class. Only attack and network are stand-ins: a picture's name decides prediction, distance
-and hash, and all names are links to one file. Each number of pictures is audited by a process of its own, twice; the
-second run measures nothing again, as after an interrupt.
+and hash, and the names of a folder are links to one file. Each number of pictures is audited by a process of its own,
+twice; the second run measures nothing again, as after an interrupt.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool
 from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.workers import Work
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 PICTURES = (10_000, 1_000_000)
 CLASSES = 100
@@ -69,16 +69,19 @@ def write_data_set(folder: Path, number: int) -> None:
     model.attacks.add(name="fmn", norms=["linf"])
     with zipfile.ZipFile(folder / "m.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(model))
-    (folder / "picture").write_bytes(b"picture")
     with (folder / "table.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["file", "label", "hat", "colour", "wide"])
         for place in track(range(number), f"{number:,} pictures"):
             shelf = folder / "pictures" / str(place // 1000)
+            name = f"{shelf.name}/{place}.jpg"
             if place % 1000 == 0:
                 shelf.mkdir(parents=True)
-            name = f"{shelf.name}/{place}.jpg"
-            os.link(folder / "picture", folder / "pictures" / name)
+                # A file system allows for a file some 10,000 names only.
+                first = folder / "pictures" / name
+                first.write_bytes(b"picture")
+            else:
+                os.link(first, folder / "pictures" / name)
             draw = hashlib.sha256(name.encode()).digest()
             table.writerow([name, place % CLASSES, draw[0] % 2, _COLOURS[draw[1] % 3], draw[2] % 2])
 

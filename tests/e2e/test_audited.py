@@ -20,7 +20,7 @@ from presence import present
 from servers import Server, serving
 from whybox import Client, NotFoundError
 from whybox.cli import app as client_app
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 MODEL = "efficientnet-lite0"
 DALMATIAN = 251

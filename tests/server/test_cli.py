@@ -17,9 +17,9 @@ from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from whybox import v1
-from whybox_server import demo as demo_module
 from whybox_server import serve as serve_module
-from whybox_server.cli import app
+from whybox_server.cli import demo as demo_module
+from whybox_server.cli.app import app
 from whybox_server.settings import Settings
 
 COMMANDS = get_group(app).commands
@@ -172,7 +172,7 @@ def test_a_taken_port(store: Path, option: str, other: str) -> None:
 LOGS = """
 import logging
 from whybox_server import serve
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 async def log(*_: object) -> None:
     for number in range(3):

@@ -424,9 +424,44 @@ async def test_nothing_to_serve(backends, settings, tmp_path):
     assert backends == []
 
 
+async def test_studies_are_beside_the_models_if_there_is_a_database(backends, settings, tmp_path):
+    database = f"sqlite:///{tmp_path}/studies.db"
+    server = await Running(settings.model_copy(update={"database": database})).listens()
+    async with httpx.AsyncClient(base_url=server.addresses.rest) as client:
+        page = await client.get("/studies/none/")
+        assert page.status_code == 404
+        assert "There is no such study" in page.text
+        assert (await client.get("/v1/models")).status_code == 200
+        counted = (await client.get("/metrics")).text
+        assert 'route="/v1/models"' in counted
+        assert "studies" not in counted
+    server.stop()
+    await server.ends()
+    assert not backends[0].runs
+
+
+async def test_no_studies_without_a_database(backends, settings):
+    server = await Running(settings).listens()
+    async with httpx.AsyncClient(base_url=server.addresses.rest) as client:
+        answer = await client.get("/studies/none/")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+    server.stop()
+    await server.ends()
+    assert not backends[0].runs
+
+
+@pytest.mark.parametrize("database", ["sqlite:///none/studies.db", "mysql://host/name", "?"])
+async def test_a_database_that_cannot_be_used(backends, settings, database):
+    with pytest.raises(ServeError, match=r"database.*(make it first|give sqlite:///)"):
+        await Running(settings.model_copy(update={"database": database})).listens()
+    assert not backends[0].runs
+
+
 def test_the_serving_process_loads_no_tensors():
     modules = {f"whybox_server.{name}" for name in ("cli", "serve", "gateway", "rest", "rpc", "torchserve.backend")}
     code = f"import sys, {', '.join(modules)}; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert modules <= set(loaded)
-    assert not {"torch", "torchvision", "onnxruntime", "captum", "ts", "whybox_handlers"} & set(loaded)
+    unwanted = {"torch", "torchvision", "onnxruntime", "captum", "ts", "whybox_handlers", "sqlalchemy", "jinja2"}
+    assert not unwanted & set(loaded)

@@ -1,6 +1,6 @@
 """The options of the gRPC server that no caller sees in the contract: its limits, and how often clients may ping."""
 
-from whybox_server.open_files import connection_shares
+from whybox_server.monitoring.open_files import connection_shares
 
 # Clients keep connections alive through NATs and proxies with pings. Go's shortest interval is 10 s; half of it leaves
 # room for pings that arrive unevenly. A client that pings more often is disconnected after two warnings.

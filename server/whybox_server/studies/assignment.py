@@ -113,6 +113,8 @@ class Plan:
 
     def gold_at(self, ordinal: int, position: int) -> KnownPicture | None:
         """The gold picture at a position of a person's questions, from 1; None where an item stands."""
+        if not self.known_number:
+            return None
         seed = self.protocol.seed
         places = sorted(shuffled(range(1, self.total + 1), seed, "places", ordinal)[: self.known_number])
         if position not in places:

@@ -2,7 +2,7 @@
 
 import typer
 
-from whybox_server.studies.commands import creating, importing, results, running
+from whybox_server.studies.commands import creating, importing, planning, results, running, serving
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_show_locals=False)
 
@@ -25,13 +25,15 @@ def main() -> None:
     """
 
 
+app.command()(planning.plan)
 app.command()(creating.create)
 app.command("open")(running.open_study)
+app.command()(serving.serve)
 app.command()(running.invite)
 app.command()(running.status)
 app.command()(running.close)
 app.command()(running.forget)
 app.command("list")(running.list_studies)
-app.command("results")(results.results)
+app.command()(results.results)
 app.command()(results.export)
 app.command("import")(importing.import_votes)

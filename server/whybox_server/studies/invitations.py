@@ -66,5 +66,9 @@ class Signer:
         """What a person shows to be paid: 12 letters and digits."""
         return base64.b32encode(self._mac("completion", annotator_id)).decode()[:12]
 
+    def page_key(self) -> bytes:
+        """The key by which pages sign what browsers keep, 256 bits; it tells nothing about the secret."""
+        return self._mac("pages", "")
+
     def _mac(self, purpose: str, text: str) -> bytes:
         return hmac.digest(self._secret, f"whybox/{purpose}/{self._study_id}/{text}".encode(), "sha256")

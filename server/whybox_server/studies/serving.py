@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Mount
 from whybox_server.access.checking import Access
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
-from whybox_server.open_files import connection_shares
+from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.rest.connections import ConnectionsConfig, serving
 from whybox_server.rest.openapi import Described
 from whybox_server.rpc.calls import Service

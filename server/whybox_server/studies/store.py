@@ -190,6 +190,16 @@ class StudyStore:
             study, row = await find_annotator(session, annotator.id)
             return Signer(study.secret, study.id).invitation(row.id, row.invited_until)
 
+    async def page_key(self, study_id: str) -> bytes:
+        """The key by which the pages of a study sign what browsers keep; it never changes.
+
+        Raises:
+            StudyNotFoundError: There is none of this name.
+        """
+        async with reading(self._engine) as session:
+            study = await find_study(session, study_id)
+            return Signer(study.secret, study_id).page_key()
+
     async def annotator(self, study_id: str, annotator_id: str) -> Annotator:
         """A person; one who withdrew is told by the state.
 

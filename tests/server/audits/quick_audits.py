@@ -24,7 +24,7 @@ from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import processes, ray_engine
 from whybox_server.audits.passes.journal import INTRINSIC, Outcome, Record
 from whybox_server.audits.passes.workers import Work
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 
 def measure_batch(work: Work, pictures: Sequence[Labelled]) -> list[Record]:

@@ -21,7 +21,7 @@ from whybox_server.audits.bank import read_bank, read_files
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes import pool
 from whybox_server.audits.passes.pictures import digest_of
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 CATS, DOGS = 160, 3
 MODEL = v1.Model(

@@ -13,7 +13,7 @@ from server.audits.report.test_run import Audit
 from whybox import v1
 from whybox_server.audits.bank import read_bank
 from whybox_server.audits.notes import MAX_NAME, MAX_NOTES, MAX_TEXT
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("_here")
 

@@ -43,7 +43,7 @@ def test_a_wrong_url_is_refused_without_its_password(url: str, message: str) -> 
     ],
 )
 async def test_a_server_that_cannot_be_reached_is_named_without_its_password(url: str) -> None:
-    with pytest.raises(DatabaseError, match="PostgreSQL database studies at 127.0.0.1:1: .*refused") as refused:
+    with pytest.raises(DatabaseError, match=r"PostgreSQL database studies at 127.0.0.1:1: .*refused") as refused:
         await upgrade(create_engine(url))
     assert "hunter2" not in str(refused.value)
 
@@ -79,10 +79,13 @@ async def test_how_sqlite_is_set(tmp_path: Path) -> None:
 
 
 async def test_what_fails_is_undone(engine: AsyncEngine) -> None:
-    with pytest.raises(RuntimeError):
+    async def fail() -> None:
         async with writing(engine) as session:
             await session.execute(text("CREATE TABLE pets (name TEXT)"))
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     with pytest.raises(DatabaseError, match="pets"):
         async with reading(engine) as session:
             await session.execute(text("SELECT * FROM pets"))

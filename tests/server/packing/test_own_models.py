@@ -16,7 +16,7 @@ from whybox.v1.errors import FailedPreconditionError
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.packing.check_pictures import read_views
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 from whybox_server.packing import pack
 from whybox_server.packing.pack import Checks, PackError, SpecError, pack_model
 

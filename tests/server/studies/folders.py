@@ -27,7 +27,8 @@ from whybox_server.studies.protocol import (
 
 LABELS = ("triangle", "square", "pentagon", "hexagon", "heptagon", "octagon")
 CELLS = tuple(
-    Cell(arm=arm, version=version) for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
+    Cell.model_validate({"arm": arm, "version": version})
+    for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
 )
 """The six cells that a study has by default."""
 

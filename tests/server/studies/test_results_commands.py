@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from server.studies.imports import publications
 from server.studies.imports.publications import NO, YES
 from studying import protocol, write
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.studies.protocol import Answer

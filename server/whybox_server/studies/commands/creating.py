@@ -12,7 +12,7 @@ from whybox_server.audits.cli import Attack, Budget, LabelColumn, Labels, Model,
 from whybox_server.settings import read_settings
 from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Answer, Policy, Wording
+from whybox_server.studies.protocol import Answer, Platform, Policy, Wording
 
 _IDS = r"[a-z0-9][a-z0-9-]{0,62}"
 # "a-pilot" would be the name of the pilot of "a".
@@ -133,6 +133,22 @@ def create(
             metavar="FILE",
         ),
     ] = None,
+    id_parameter: Annotated[
+        str,
+        typer.Option(
+            help="Name of the id that a crowd platform puts into the address, such as PROLIFIC_PID. Default: only"
+            " invitations let people in.",
+            metavar="NAME",
+        ),
+    ] = "",
+    return_address: Annotated[
+        str,
+        typer.Option(
+            help="Address, https://..., where people go at the end; {code} stands for the person's completion code."
+            " Default: the page shows the code.",
+            metavar="URL",
+        ),
+    ] = "",
     save: Annotated[Path | None, typer.Option(help="Folder of the study. Default: study-ID.", metavar="DIR")] = None,
     workers: Workers = None,
     seed: Annotated[
@@ -202,6 +218,7 @@ def create(
             gold_per_annotator=gold_per_annotator,
             wording=Wording() if wording is None else _read_wording(wording),
             policy=policy,
+            platform=_platform(id_parameter, return_address),
             annotators=annotators,
             seconds=seconds,
         )
@@ -216,6 +233,19 @@ def create(
         )
         for line in lines:
             out.print(line, markup=False, soft_wrap=True)
+
+
+def _platform(parameter: str, return_address: str) -> Platform:
+    if return_address and not parameter:
+        raise StudyError("--return-address needs --id-parameter, by which people of the platform come")
+    try:
+        return Platform(parameter=parameter, return_address=return_address)
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("parameter",):
+            raise StudyError(
+                f"--id-parameter {parameter!r}: give at most 64 letters, digits, hyphens and underscores"
+            ) from None
+        raise StudyError(f"--return-address {return_address!r}: give an address that begins with https://") from None
 
 
 def _read_wording(path: Path) -> Wording:

@@ -20,7 +20,18 @@ from whybox_server.studies.creation.making import make_all
 from whybox_server.studies.creation.predictions import Asked, Predictions, chosen_model, predict
 from whybox_server.studies.creation.sampling import Drawn, Sample, draw
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Cell, Item, KnownPicture, Label, Picture, Policy, Protocol, Source, Wording
+from whybox_server.studies.protocol import (
+    Cell,
+    Item,
+    KnownPicture,
+    Label,
+    Picture,
+    Platform,
+    Policy,
+    Protocol,
+    Source,
+    Wording,
+)
 
 _FOLDERS = ("pictures", "maps", "examples")
 _ID_DIGITS = 16
@@ -47,7 +58,9 @@ class Plan:
         gold: Table of the gold pictures; None for none.
         gold_per_annotator: Gold pictures that one person is asked about; None for all, but at most 3.
         wording: What people read.
+        platform: Who sends people, beside invitations.
         policy: How answers are collected and counted; contrasts and gold are filled in.
+        platform: Who sends people, beside invitations.
         annotators: Number of people who can take part; None for as many as it takes.
         seconds: Seconds that an answer takes.
     """
@@ -67,6 +80,7 @@ class Plan:
     gold_per_annotator: int | None
     wording: Wording
     policy: Policy
+    platform: Platform
     annotators: int | None
     seconds: float
 
@@ -219,6 +233,7 @@ def _protocol(
         seed=plan.asked.seed,
         wording=plan.wording,
         policy=policy,
+        platform=plan.platform,
         source=Source(
             model=model.name,
             version=model.version,

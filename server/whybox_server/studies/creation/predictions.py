@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from google.protobuf import json_format
 from pyarrow import parquet
 from rich.console import Console
 
@@ -25,6 +24,7 @@ from whybox_server.studies.errors import StudyError
 WORK = "work"
 """Folder with the predictions, below that of the study; nobody who answers sees it."""
 
+_SHARED = ("weights_sha256", "preprocessing_sha256", "labels_sha256")
 _COLUMNS = ["file", "sha256", "label", "predicted", "confidence", "perceptual_hash", "counted"]
 
 
@@ -102,10 +102,11 @@ def chosen_model(asked: Asked) -> tuple[Path, v1.Model]:
         raise StudyError(f"--model {name}: {asked.folder} is an audit of {settings['model']}; {remedy}")
     name = settings.get("model", name)
     archive, model = model_of(asked.model_store, name)
-    digests = json_format.MessageToDict(model.digests, preserving_proto_field_name=True)
-    if settings and settings["digests"] != digests:
+    # The same that a bank must share with its model; another export of the same network answers the same.
+    differing = [each for each in _SHARED if settings and settings["digests"].get(each) != getattr(model.digests, each)]
+    if differing:
         remedy = "audit the packed model, or give the folder of the pictures instead"
-        raise StudyError(f"{asked.folder} is an audit of {name} with other weights or preprocessing; {remedy}")
+        raise StudyError(f"{asked.folder} is an audit of {name} with another {differing[0]}; {remedy}")
     return archive, model
 
 

@@ -87,6 +87,9 @@ def _all(making: Making, classifier: Classifier, candidate: Candidate) -> tuple[
     if sha256(encoded).hexdigest() != candidate.sha256:
         raise _CannotShowError("the file has changed since its prediction; run the audit or the command again")
     clean = Subject.of(classifier, encoded, view=making.view)
+    if clean.predicted != candidate.predicted:
+        now, then = classifier.label(clean.predicted), classifier.label(candidate.predicted)
+        raise _CannotShowError(f"the model answers “{now}”, and answered “{then}” before; run the audit again")
     scenes: dict[Version, _Scene] = {"clean": _Scene(making, encoded, clean)}
     if any(cell.version == "adversarial" for cell in making.cells):
         twin = _twin(making, classifier, clean, candidate.label)
@@ -173,19 +176,23 @@ class _Scene:
         return _encoded("pictures", self.shown, lossless=self.making.show == "view")
 
     def map_of(self, classifier: Classifier, label: int) -> Encoded:
-        """What spoke for a class, in colour over the picture in grey; a part that the model does not see has none."""
+        """What spoke for a class, in colour over the picture in grey; what the model does not see counts 0."""
         method = self.making.explanation
         attribution = notebook.explain(classifier, self.subject.picture, method, target=label, seed=self.making.seed)
-        strengths = heat_maps.strengths(attribution.values.numpy(), signed=attribution.signed)
-        grey = self.shown.convert("L").convert("RGB")
-        box = (0, 0, *grey.size) if self.making.show == "view" else self._seen(grey.size)
-        part = self.shown.crop(box)
-        grey.paste(heat_maps.lay_over(part, strengths, _OPACITY, signed=attribution.signed), box)
-        return _encoded("maps", grey, lossless=False)
+        strengths = Image.fromarray(heat_maps.strengths(attribution.values.numpy(), signed=attribution.signed))
+        left, top, right, bottom = self._seen()
+        everywhere = Image.new("F", self.shown.size)
+        everywhere.paste(strengths.resize((right - left, bottom - top), Image.Resampling.BILINEAR), (left, top))
+        values = np.asarray(everywhere, np.float32)
+        return _encoded(
+            "maps", heat_maps.lay_over(self.shown, values, _OPACITY, signed=attribution.signed), lossless=False
+        )
 
-    def _seen(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """The box that the model sees, in a picture of this size."""
-        view = self.subject.view
+    def _seen(self) -> tuple[int, int, int, int]:
+        """The box that the model sees, in the picture that people see."""
+        size, view = self.shown.size, self.subject.view
+        if self.making.show == "view":
+            return 0, 0, *size
         across, down = size[0] / view.picture_width, size[1] / view.picture_height
         return (
             round(view.left * across),

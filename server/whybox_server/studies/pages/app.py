@@ -115,6 +115,7 @@ class _Pages:
     def __init__(self, store: StudyStore, renderer: Renderer) -> None:
         self._store, self._renderer = store, renderer
         self._files = Files()
+        self._keyrings: dict[str, Keyring] = {}
 
     # In, and who it is.
 
@@ -170,7 +171,9 @@ class _Pages:
         return _Visit(request, study, annotator, session, keyring, _base(request, study))
 
     async def _keyring(self, study: Study) -> Keyring:
-        return Keyring(study.id, await self._store.signing_key(study.id))
+        if study.id not in self._keyrings:
+            self._keyrings[study.id] = Keyring(study.id, await self._store.page_key(study.id))
+        return self._keyrings[study.id]
 
     # Before the questions.
 

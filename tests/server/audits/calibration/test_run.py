@@ -18,7 +18,7 @@ from whybox_server.audits.bank import read_bank
 from whybox_server.audits.calibration.run import ALPHAS, MIN_PICTURES, SCORES
 from whybox_server.audits.calibration.thresholds import read_thresholds
 from whybox_server.audits.data.errors import DataSetError
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("_here")
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from server.audits import quick_audits
 from server.audits.stopping import kept, stopped
 from whybox_server.audits.passes.journal import INTRINSIC
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 NUMBER = 160
 # What the stand-in says of a picture whose text has four letters: 4 pixels wide and 5 high.

@@ -24,7 +24,7 @@ from whybox_server.audits.bank import read_bank
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool, workers
 from whybox_server.audits.passes.journal import Record
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 SIDE, PATCH = 32, 8
 LOW, HIGH = 120, 4

@@ -22,7 +22,7 @@ from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import ray_engine
 from whybox_server.audits.passes.errors import AuditError
 from whybox_server.audits.passes.workers import Work
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 TEXTS = ["unreadable", "wrong", "failed", *(f"picture {10**number}" for number in range(9))]
 RAY = ["--engine", "ray"]

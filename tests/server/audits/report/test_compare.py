@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.report.compare import compare
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 NUMBER = 120
 

@@ -41,7 +41,7 @@ from whybox_server.audits.report.page.citations import FORMATS, Citations
 from whybox_server.audits.report.page.figures import strips
 from whybox_server.audits.report.page.write import LIMITS, PAGE, write_page
 from whybox_server.audits.report.rounds import Rounds
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 HOSTILE = "</style><script>alert(1)</script>\"'&amp;<img src=x onerror=alert(1)>{{ 7 * 7 }}"
 VOID = {"meta", "img", "br", "link"}

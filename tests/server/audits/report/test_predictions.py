@@ -19,7 +19,7 @@ from whybox_server.audits.passes.duplicates import Copies
 from whybox_server.audits.passes.pictures import write_pictures
 from whybox_server.audits.report.groups import Group, groups
 from whybox_server.audits.report.predictions import predictions
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 IMAGENET_X = Path(os.environ.get("WHYBOX_DATA", "")) / "imagenet-x"
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from server.audits.report.test_run import NUMBER, Audit, nothing
 from server.audits.stopping import kept, stopped
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("_here")
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from server.audits.stopping import kept, stopped
 from whybox_server.audits.passes.journal import Record
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("_here")
 

@@ -19,7 +19,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner, Result
 
 from whybox_server.audits.passes.journal import JOURNAL
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 COMMAND = Path(sys.executable).with_name("whybox-server")
 PICTURES = 7

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from server.audits.stopping import kept, stopped
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 MANY = [f"picture {number}" for number in range(20)]
 

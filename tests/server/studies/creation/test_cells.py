@@ -30,8 +30,7 @@ def file(name: str) -> File:
         (
             [],
             {},
-            ["none/clean", "feature/clean", "example/clean", "none/adversarial", "feature/adversarial"]
-            + ["example/adversarial"],
+            [f"{arm}/{version}" for version in ("clean", "adversarial") for arm in ("none", "feature", "example")],
         ),
         (["none/clean", "feature/adversarial/foil"], {}, ["none/clean", "feature/adversarial/foil"]),
         (["none/clean"], {"given": True, "foil": True}, ["none/clean", "none/clean/given", "none/clean/foil"]),
@@ -46,7 +45,9 @@ def test_cells_by_name(names: list[str], options: dict[str, bool], expected: lis
 
 @pytest.mark.parametrize("name", ["", "none", "none/dirty", "map/clean", "none/clean/yours", "none/clean/model/x"])
 def test_a_name_that_is_no_cell(name: str) -> None:
-    with pytest.raises(StudyError, match="--cell .* is no cell; write {none,feature,example}/{clean,adversarial}/"):
+    with pytest.raises(
+        StudyError, match=r"--cell .* is no cell; write \{none,feature,example\}/\{clean,adversarial\}/"
+    ):
         chosen_cells([name])
 
 

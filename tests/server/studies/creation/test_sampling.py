@@ -57,10 +57,10 @@ def test_each_picture_is_drawn_as_often_as_its_probability_says() -> None:
     for seed in range(draws):
         for each in draw(CANDIDATES, 5, 0.2, seed).drawn:
             times[each.candidate.file] += 1
-    for each in CANDIDATES:
-        probability = 5 / WRONG if each.stratum == "error" else 0.2
+    for picture in CANDIDATES:
+        probability = 5 / WRONG if picture.stratum == "error" else 0.2
         # Five standard deviations of a binomial.
-        assert abs(times[each.file] - draws * probability) < 5 * (draws * probability * (1 - probability)) ** 0.5
+        assert abs(times[picture.file] - draws * probability) < 5 * (draws * probability * (1 - probability)) ** 0.5
 
 
 @pytest.mark.parametrize(

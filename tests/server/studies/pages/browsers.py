@@ -73,6 +73,8 @@ class Page(HTMLParser):
                 form = self.forms[given["form"]] if "form" in given else self._form
                 assert form is not None
                 self.buttons.append(Button(form, given.get("name", ""), given.get("value", "")))
+            case "button":
+                self._open[-1] = "other button"
             case "a":
                 self._link = given["href"]
             case "img":
@@ -81,7 +83,7 @@ class Page(HTMLParser):
             self._open.pop()
 
     def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
+        assert self._open.pop().removeprefix("other ") == tag
         if tag == "form":
             self._form = None
 
@@ -94,7 +96,7 @@ class Page(HTMLParser):
             self.heading += data
         if "a" in self._open:
             self.links[words] = self._link
-        if "button" in self._open and "kbd" not in self._open and self.buttons:
+        if "button" in self._open and "kbd" not in self._open:
             self.buttons[-1].text += words
 
 

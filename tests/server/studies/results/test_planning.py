@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from whybox_server.studies.planning_command import plan as plan_command
+from whybox_server.studies.commands.planning import plan as plan_command
 from whybox_server.studies.results.compute import Design, compute
 from whybox_server.studies.results.planning import REAL, Components, Workload, components, plan
 from whybox_server.studies.results.votes import CORRECT, ERROR, NO, YES, Questions, Votes

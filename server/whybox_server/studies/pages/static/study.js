@@ -23,11 +23,17 @@ function say(text, isSeen = false) {
 /** A question counts as displayed once its pictures are decoded and painted. */
 async function display() {
   shownAt = null;
-  const loaded = await Promise.allSettled(pictures(page()).map((image) => image.decode()));
+  const shown = page();
+  const loaded = await Promise.allSettled(pictures(shown).map((image) => image.decode()));
   if (loaded.some((each) => each.status === "rejected")) {
     say("A picture could not be loaded. Please load the page again.", true);
   }
-  requestAnimationFrame(() => requestAnimationFrame(() => (shownAt = performance.now())));
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      shownAt = performance.now();
+      shown.dataset.shown = "";
+    }),
+  );
 }
 
 /** Puts the page that the server sent in place of the present one, when its pictures are there. */
@@ -104,9 +110,10 @@ const keysOn = () => localStorage.getItem("keys") !== "off";
 
 function keysAre(on) {
   root.classList.toggle("keys-off", !on);
-  page()
-    .querySelector("[data-keys]")
-    ?.setAttribute("aria-pressed", String(on));
+  const button = page().querySelector("[data-keys]");
+  if (button) {
+    button.textContent = on ? "Switch keys off" : "Switch keys on";
+  }
 }
 
 addEventListener("keydown", (event) => {

@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from whybox_server.open_files import Shares, connection_shares
+from whybox_server.monitoring.open_files import Shares, connection_shares
 
 
 @pytest.mark.parametrize(

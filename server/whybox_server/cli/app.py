@@ -260,7 +260,7 @@ def demo(
 
     The demo prints each command before it runs it, and stops the server at the end.
     """
-    from whybox_server.demo import DemoError, run_demo
+    from whybox_server.cli.demo import DemoError, run_demo
 
     try:
         run_demo(model_store, save, lambda line: _out.print(line, style="bold cyan", markup=False, soft_wrap=True))

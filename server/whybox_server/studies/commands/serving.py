@@ -1,0 +1,42 @@
+"""`whybox-server study serve`."""
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from whybox_server.settings import read_settings
+from whybox_server.studies.commands.common import DATABASE, Database, told
+from whybox_server.studies.errors import StudyError
+
+
+def serve(
+    database: Database = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; :: takes IPv6 and IPv4 from everywhere.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+) -> None:
+    """Show the pages on which people answer, until Ctrl-C. No model is needed.
+
+    whybox-server serve shows them too, beside the models, if WHYBOX_DATABASE is set. Put either behind a proxy with
+    TLS: an invitation lets in whoever reads it on the way. The server believes X-Forwarded-Proto from 127.0.0.1.
+    """
+    # Imported here: no other command serves pages.
+    from whybox_server.rest.connections import CannotListenError, authority
+    from whybox_server.studies.serving import PREFIX, serve_pages
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    def listens(address: str) -> None:
+        print(f"studies on {address}{PREFIX}; Ctrl-C stops", flush=True)  # noqa: T201
+
+    with told(Console(stderr=True, highlight=False)):
+        url = read_settings(database=database).database or DATABASE
+        try:
+            asyncio.run(serve_pages(url, host, port, listens))
+        except CannotListenError as error:
+            remedy = "choose another with --port (0 takes a free one) or --host"
+            raise StudyError(f"cannot listen on {authority(host, port)} ({error}); {remedy}") from error

@@ -28,7 +28,7 @@ from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 if TYPE_CHECKING:
-    from whybox_server.studies.serving import Beside
+    from whybox_server.studies.api.serving import Beside
 
 _log = logging.getLogger(__name__)
 
@@ -171,7 +171,7 @@ async def _studies(settings: Settings) -> AsyncIterator["Beside | None"]:
         return
     # Loaded here: a server without studies needs no database.
     from whybox_server.database.errors import DatabaseError
-    from whybox_server.studies.serving import beside
+    from whybox_server.studies.api.serving import beside
 
     async with contextlib.AsyncExitStack() as stack:
         studies = beside(

@@ -324,7 +324,7 @@ class InviteAnnotatorsRequest(_message.Message):
     study: _builtins.str
     """Id of the study."""
     number: _builtins.int
-    """Number of people, 1 to 10,000. Default 1."""
+    """Number of people, 1 to 1,000. Default 1."""
     days: _builtins.float
     """Days for which the invitations let people in, 0.01 to 365. Default 14."""
     def __init__(

@@ -13,7 +13,7 @@ from whybox_server.database.engine import create_engine
 from whybox_server.database.errors import DatabaseError
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
-from whybox_server.studies.serving import beside
+from whybox_server.studies.api.serving import beside
 from whybox_server.studies.store import StudyStore
 
 

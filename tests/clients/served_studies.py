@@ -21,7 +21,8 @@ from whybox_server.studies.state import RawVote, RawVotes, Study
 KEY = "whybox_0123456789abcdef"
 AUTHORIZATION = f"Bearer {KEY}"
 CELLS = tuple(
-    Cell(arm=arm, version=version) for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
+    Cell.model_validate({"arm": arm, "version": version})
+    for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
 )
 OPENED, CLOSED = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 

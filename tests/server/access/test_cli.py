@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from whybox_server.access.keys import PREFIX, KeyFile, digest
-from whybox_server.cli import app
+from whybox_server.cli.app import app
 
 
 @pytest.fixture(autouse=True)

@@ -135,9 +135,15 @@ def test_names_are_taken_once_and_free_after_revocation(path: Path) -> None:
 
 def test_the_file_is_read_again_when_it_changes_and_only_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     KeyFile(path).add("a", [Scope.ADMIN], now=NOW)
-    file, reads = KeyFile(path), []
+    file = KeyFile(path)
+    reads: list[bytes] = []
     parsed = file._parsed
-    monkeypatch.setattr(file, "_parsed", lambda content: reads.append(content) or parsed(content))
+
+    def parse(content: bytes) -> tuple[keys.Key, ...]:
+        reads.append(content)
+        return parsed(content)
+
+    monkeypatch.setattr(file, "_parsed", parse)
     assert [len(file.read()) for _ in range(3)] == [1, 1, 1]
     assert len(reads) == 1
     KeyFile(path).add("b", [Scope.ADMIN], now=NOW)
@@ -155,7 +161,7 @@ def test_every_key_is_compared_in_constant_time(path: Path, monkeypatch: pytest.
         compared.append((one, other))
         return actual(one, other)
 
-    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
+    monkeypatch.setattr("whybox_server.access.keys.hmac.compare_digest", compare)
     for presented in (*secrets, "whybox_other", "", "é", "\ud800"):
         compared.clear()
         find(KeyFile(path).read(), presented)

@@ -3,7 +3,7 @@
 Tests that take `ask` run once for each transport.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -92,7 +92,7 @@ async def api(
 def app(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> Starlette:
     routes = rest.routes(api, **LIMITS)
     return create_app(
-        gateway,  # type: ignore[arg-type]
+        gateway,
         metrics,
         max_image_bytes=MAX_IMAGE_BYTES,
         mounts=routes,
@@ -104,7 +104,7 @@ def app(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> Starlette:
 @pytest.fixture
 async def grpc_address(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
     server = create_server(
-        gateway,  # type: ignore[arg-type]
+        gateway,
         metrics,
         max_message_bytes=MAX_IMAGE_BYTES,
         services=(rpc.service(api),),
@@ -116,7 +116,7 @@ async def grpc_address(api: StudyApi, gateway: FakeGateway, metrics: Metrics) ->
     await server.stop(None)
 
 
-Ask = Callable[..., Awaitable[Any]]
+Ask = Callable[..., Coroutine[Any, Any, Any]]
 """`await ask(method, authorization, study="", **fields)`: the message of the answer; raises the error of the answer."""
 
 _ANSWERS: dict[str, type[Message]] = {
@@ -130,17 +130,20 @@ METHODS = tuple(_ANSWERS)
 
 @pytest.fixture(params=["grpc", "rest"])
 async def ask(request: pytest.FixtureRequest, http: httpx.AsyncClient, channel: grpc.aio.Channel) -> Ask:
-    stub: Any = StudyServiceStub(channel)  # type: ignore[arg-type]
+    stub: Any = StudyServiceStub(channel)
 
     async def over_grpc(method: str, authorization: str | None, study: str = "", **fields: Any) -> Message:
-        message = {"ListStudies": v1.ListStudiesRequest}.get(method) or getattr(v1, f"{method}Request")
-        sent = message() if method == "ListStudies" else message(study=study, **fields)
+        sent = (
+            v1.ListStudiesRequest()
+            if method == "ListStudies"
+            else getattr(v1, f"{method}Request")(study=study, **fields)
+        )
         metadata = () if authorization is None else (("authorization", authorization),)
         try:
             answer: Message = await getattr(stub, method)(sent, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
-            raise error_from_status(status_pb2.Status.FromString(details)) from None  # type: ignore[arg-type]
+            raise error_from_status(status_pb2.Status.FromString(details)) from None
         return answer
 
     async def over_rest(method: str, authorization: str | None, study: str = "", **fields: Any) -> Message:

@@ -326,7 +326,7 @@ async def test_reflection_and_health_know_the_service(channel: grpc.aio.Channel)
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
     [answer] = [answer async for answer in reflection.ServerReflectionInfo(iter([asked]))]
     assert name in {service.name for service in answer.list_services_response.service}
-    health: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[arg-type]
+    health: Any = health_pb2_grpc.HealthStub(channel)
     assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status
 
 

@@ -42,7 +42,7 @@ async def test_links_lead_to_where_people_reach_the_pages(
         await StudyStore(engine).open(protocol(), write(protocol(), tmp_path / "dogs"))
         await engine.dispose()
         app = create_app(
-            gateway,  # type: ignore[arg-type]
+            gateway,
             metrics,
             max_image_bytes=MAX_IMAGE_BYTES,
             mounts=studies.routes,

@@ -70,7 +70,7 @@ bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often the in
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(CLIENTS) --mypy_out=quiet:$(CLIENTS) protos/whybox/v1/*.proto
-	PATH=$(BIN):$$PATH $(PROTOC) --grpc_python_out=$(CLIENTS) --mypy_grpc_out=quiet:$(CLIENTS) protos/whybox/v1/analysis.proto
+	PATH=$(BIN):$$PATH $(PROTOC) --grpc_python_out=$(CLIENTS) --mypy_grpc_out=quiet:$(CLIENTS) protos/whybox/v1/analysis.proto protos/whybox/v1/studies.proto
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto protos/rpc/*.proto
 
 clean: ## Remove the environment, the archives and the caches

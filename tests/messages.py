@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 MessageT = TypeVar("MessageT", bound=Message)
 
 
-def message(kind: Callable[..., MessageT], **fields: Any) -> MessageT:
+def message(kind: Callable[..., MessageT], /, **fields: Any) -> MessageT:
     """A message, for example `message(v1.Work, request={"model": "m", "prediction": {}})`.
 
     Args:

@@ -14,7 +14,7 @@ from grpc_tools import protoc
 
 from whybox import v1
 from whybox._messages.tensors import decode
-from whybox.v1 import analysis_pb2, vocabulary
+from whybox.v1 import analysis_pb2, studies_pb2, vocabulary
 from whybox_handlers.explanations.baselines import BASELINES
 from whybox_handlers.explanations.maps.tensors import encode
 
@@ -91,6 +91,11 @@ def test_every_field_is_explained(files: list[descriptor_pb2.FileDescriptorProto
         (v1.Robustness, "status distances"),
         (v1.Distance, "norm distance adversarial_class gradient_evaluations percentile"),
         (v1.Bias, "status flags prototypes criticisms"),
+        (v1.Study, "id title kind state digest model version data"),
+        (v1.StudyStatus, "study annotators answers cells full"),
+        (v1.StudyResults, "study digest json"),
+        (v1.InviteAnnotatorsRequest, "study number days"),
+        (v1.InviteAnnotatorsResponse, "links expires"),
         (v1.BiasFlag, "kind state attribute class_index effect ci_low ci_high n q_value"),
     ],
 )
@@ -110,6 +115,13 @@ def test_pinned_methods() -> None:
         "ListAudits": False,
         "GetAudit": True,
     }
+
+
+def test_pinned_methods_of_studies() -> None:
+    service = studies_pb2.DESCRIPTOR.services_by_name["StudyService"]
+    assert service.full_name == "whybox.v1.StudyService"
+    streams = {method.name: method.server_streaming for method in service.methods}
+    assert streams == dict.fromkeys(("ListStudies", "GetStudy", "GetStudyResults", "InviteAnnotators"), False)
 
 
 def test_the_baselines_of_the_contract_are_those_of_the_registry() -> None:

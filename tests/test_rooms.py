@@ -31,7 +31,12 @@ REGISTRIES = {"explainers", "attacks", "corruptions"}
 
 def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
     held = {
-        folder: sum(path.suffix == ".py" or path.is_dir() for path in folder.iterdir() if path.name != "__pycache__")
+        folder: sum(
+            path.suffix == ".py" or path.is_dir()
+            for path in folder.iterdir()
+            # Generated code is read in the files that it is made from.
+            if path.name != "__pycache__" and "_pb2" not in path.name
+        )
         for room in ("clients/whybox", "handlers/whybox_handlers", "server/whybox_server")
         for folder in [REPOSITORY / room, *(REPOSITORY / room).rglob("*/")]
         if folder.name not in REGISTRIES | {"__pycache__"}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whybox._commands import audits, certify, shared
+from whybox._commands import audits, certify, shared, studies
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
 from whybox._messages.requests import implied_parts
@@ -243,6 +243,7 @@ def analyze(
 
 app.command(epilog=certify.EXAMPLES)(certify.certify)
 app.command(epilog=audits.EXAMPLES)(audits.audits)
+app.add_typer(studies.app, name="study")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The client: one object, five questions, two transports."""
+"""The client: one object for models, audits and studies, two transports."""
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
@@ -11,9 +11,10 @@ from whybox._messages.models import read_audit, read_model
 from whybox._messages.pictures import encode
 from whybox._messages.reading import read_analysis, read_stream
 from whybox._messages.requests import analysis_request, known
+from whybox._messages.studies import read_invitations, read_results, read_status, read_study
 from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
-from whybox.arguments import flag, number, text
+from whybox.arguments import flag, integer, number, text
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, PredictOptions, RobustnessOptions
 from whybox.results import (
     Analysis,
@@ -22,12 +23,24 @@ from whybox.results import (
     Bias,
     Certified,
     Explanation,
+    Invitations,
     ModelInfo,
     Part,
     Prediction,
     Robustness,
+    Study,
+    StudyResults,
+    StudyStatus,
 )
-from whybox.v1 import AnalyzeRequest, GetAuditRequest, GetModelRequest, ListAuditsRequest
+from whybox.v1 import (
+    AnalyzeRequest,
+    GetAuditRequest,
+    GetModelRequest,
+    GetStudyRequest,
+    GetStudyResultsRequest,
+    InviteAnnotatorsRequest,
+    ListAuditsRequest,
+)
 from whybox.v1.errors import FailedPreconditionError
 from whybox.v1.vocabulary import DEFAULT_METHOD
 
@@ -44,10 +57,13 @@ class Client:
         url: "grpc://host:port", "http://host:port" or "https://host:port".
         model: Name of the model to ask, unless a call names another; None for the first model by name.
         timeout: Seconds that a call may take, unless the call has its own timeout.
+        key: Key that the calls about studies need, from the people who run the server; see `studies`. It is sent with
+            these calls alone, and as it is: let "grpc://" and "http://" carry it over networks that you trust.
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: `url` has no known scheme or no host, `model` is empty, or `timeout` is out of range.
+        ValueError: `url` has no known scheme or no host, `model` is empty, `timeout` is out of range, or `key` is no
+            word of ASCII.
 
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:
@@ -62,8 +78,16 @@ class Client:
             the request id.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, model: str | None = None, timeout: float = DEFAULT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        model: str | None = None,
+        timeout: float = DEFAULT_SECONDS,
+        key: str | None = None,
+    ) -> None:
         self._timeout = _seconds(timeout)
+        self._key = None if key is None else _key(key)
         self._model = None if model is None else text("model", model)
         self._transport = connect(url)
 
@@ -297,6 +321,106 @@ class Client:
                 return read_report(read_audit(audit), contents)
         raise malformed(f"has audit {id}, but does not list it")
 
+    def studies(self, *, timeout: float | None = None, request_id: str | None = None) -> tuple[Study, ...]:
+        """The studies of the server, the one that opened last first. The key needs the scope "studies:read".
+
+        Args:
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+
+        Raises:
+            UnauthenticatedError: The client has no key, or the server does not know it.
+            PermissionDeniedError: The key has another scope.
+            NotFoundError: The server keeps no studies.
+
+        Example:
+            >>> client = Client("https://whybox.example.org", key=Path("key.txt").read_text().strip())
+            >>> [study.id for study in client.studies()]
+            ['photos', 'photos-pilot']
+        """
+        answer = self._transport.list_studies(self._call(timeout, request_id, key=self._key))
+        return tuple(read_study(study) for study in answer.studies)
+
+    def study(
+        self,
+        id: str,  # noqa: A002 (as the contract calls it)
+        *,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> StudyStatus:
+        """How far a study is. The key needs the scope "studies:read".
+
+        Args:
+            id: Id of the study.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+
+        Raises:
+            UnauthenticatedError, PermissionDeniedError: See `studies`.
+            NotFoundError: There is no such study.
+        """
+        call = self._call(timeout, request_id, key=self._key)
+        return read_status(self._transport.get_study(GetStudyRequest(study=text("id", id)), call))
+
+    def study_results(
+        self,
+        id: str,  # noqa: A002 (as the contract calls it)
+        *,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> StudyResults:
+        """What people say of the model's error. The key needs the scope "studies:read".
+
+        The server computes the results when they are first asked for, and keeps them until an answer changes.
+
+        Args:
+            id: Id of the study.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+
+        Raises:
+            UnauthenticatedError, PermissionDeniedError: See `studies`.
+            NotFoundError: There is no such study.
+            FailedPreconditionError: The study has no answers yet.
+            DeadlineExceededError: The results take longer; a later call gets them.
+
+        Example:
+            >>> results = client.study_results("photos")
+            >>> print(results)
+            >>> results.plot().save("results.png")
+        """
+        call = self._call(timeout, request_id, key=self._key)
+        return read_results(self._transport.get_study_results(GetStudyResultsRequest(study=text("id", id)), call))
+
+    def invite(
+        self,
+        id: str,  # noqa: A002 (as the contract calls it)
+        number: int = 1,
+        *,
+        days: float | None = None,
+        timeout: float | None = None,
+        request_id: str | None = None,
+    ) -> Invitations:
+        """Invites people to a study. The key needs the scope "studies:invite".
+
+        Args:
+            id: Id of the study.
+            number: Number of people, 1 to 1,000.
+            days: Days for which the invitations let people in, 0.01 to 365; None for 14.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+
+        Raises:
+            UnauthenticatedError, PermissionDeniedError: See `studies`.
+            NotFoundError: There is no such study.
+            FailedPreconditionError: The study is closed.
+        """
+        call = self._call(timeout, request_id, key=self._key)
+        request = InviteAnnotatorsRequest(study=text("id", id), number=integer("number", number, 0))
+        if days is not None:
+            request.days = _days(days)
+        return read_invitations(self._transport.invite_annotators(request, call))
+
     def close(self) -> None:
         """Closes the connections; the client cannot be used afterwards."""
         self._transport.close()
@@ -318,9 +442,10 @@ class Client:
         request.model = self._named("model", options.get("model"), call)
         return call
 
-    def _call(self, timeout: float | None, request_id: str | None) -> Call:
+    def _call(self, timeout: float | None, request_id: str | None, *, key: str | None = None) -> Call:
         seconds = self._timeout if timeout is None else _seconds(timeout)
-        return Call(seconds) if request_id is None else Call(seconds, text("request_id", request_id))
+        given = {} if request_id is None else {"request_id": text("request_id", request_id)}
+        return Call(seconds, **given, key=key)
 
     def _named(self, argument: str, model: str | None, call: Call) -> str:
         return self._default_model(call) if model is None else text(argument, model)
@@ -340,6 +465,19 @@ def _seconds(timeout: float) -> float:
     if not 0 < seconds <= MAX_SECONDS:
         raise ValueError(f"timeout must be {what}, not {timeout!r}")
     return seconds
+
+
+def _days(days: float) -> float:
+    return number("days", days, what="a number of days")
+
+
+def _key(key: object) -> str:
+    """A key that a header can carry. Errors do not repeat it."""
+    if not isinstance(key, str):
+        raise TypeError(f"key must be a str, not {type(key).__name__}")
+    if not (key.isascii() and key.isprintable() and key) or " " in key:
+        raise ValueError("key must be one word of printable ASCII; strip white space, such as the end of a line")
+    return key
 
 
 def _computed(part: _PartT | None) -> _PartT:

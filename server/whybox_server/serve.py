@@ -5,13 +5,13 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from starlette.routing import BaseRoute
+from typing import TYPE_CHECKING
 
 from whybox import v1
+from whybox_server.access.keys import KeyFileError
 from whybox_server.archives import read_store
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
@@ -26,6 +26,9 @@ from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
+
+if TYPE_CHECKING:
+    from whybox_server.studies.api.serving import Beside
 
 _log = logging.getLogger(__name__)
 
@@ -96,9 +99,11 @@ async def _serve(
         gateway = Gateway(archives.values(), backend, metrics, spool, audits, max_image_bytes=settings.max_image_bytes)
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
-        grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics))
         studies = await stack.enter_async_context(_studies(settings))
+        grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics, studies))
         rest = await stack.enter_async_context(_rest(settings, gateway, metrics, studies))
+        if studies is not None:
+            studies.listens(rest)
         await stack.enter_async_context(backend.running())
         listening(Addresses(rest=rest, grpc=grpc))
         stopping = asyncio.create_task(stop.wait())
@@ -112,7 +117,7 @@ async def _serve(
 
 
 @contextlib.asynccontextmanager
-async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> AsyncIterator[str]:
+async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics, studies: "Beside | None") -> AsyncIterator[str]:
     server = create_server(
         gateway,
         metrics,
@@ -120,6 +125,7 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
+        services=studies.services if studies else (),
     )
     try:
         port = server.add_insecure_port(authority(settings.grpc_host, settings.grpc_port))
@@ -133,9 +139,7 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics) -> Async
 
 
 @contextlib.asynccontextmanager
-async def _rest(
-    settings: Settings, gateway: Gateway, metrics: Metrics, mounts: Sequence[BaseRoute]
-) -> AsyncIterator[str]:
+async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics, studies: "Beside | None") -> AsyncIterator[str]:
     app = create_app(
         gateway,
         metrics,
@@ -143,7 +147,8 @@ async def _rest(
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
-        mounts=mounts,
+        mounts=studies.routes if studies else (),
+        described=studies.described if studies else None,
     )
     config = ConnectionsConfig(
         app,
@@ -159,21 +164,28 @@ async def _rest(
 
 
 @contextlib.asynccontextmanager
-async def _studies(settings: Settings) -> AsyncIterator[Sequence[BaseRoute]]:
-    """The pages of studies, if there is a database for them."""
+async def _studies(settings: Settings) -> AsyncIterator["Beside | None"]:
+    """The pages and the API of studies; None without a database for them."""
     if not settings.database:
-        yield ()
+        yield None
         return
     # Loaded here: a server without studies needs no database.
     from whybox_server.database.errors import DatabaseError
-    from whybox_server.studies.serving import pages_mount
+    from whybox_server.studies.api.serving import beside
 
     async with contextlib.AsyncExitStack() as stack:
+        studies = beside(
+            settings.database,
+            settings.key_file,
+            settings.public_url,
+            default_timeout=settings.default_timeout,
+            max_timeout=settings.max_timeout,
+        )
         try:
-            mount = await stack.enter_async_context(pages_mount(settings.database))
-        except DatabaseError as error:
+            entered = await stack.enter_async_context(studies)
+        except (DatabaseError, KeyFileError) as error:
             raise ServeError(str(error)) from error
-        yield (mount,)
+        yield entered
 
 
 def _cannot_listen(what: str, host: str, port: int) -> ServeError:

@@ -119,6 +119,16 @@ class Settings(BaseSettings):
         " With it the server shows their pages under /studies; empty leaves them out. The commands of studies use"
         " sqlite:///whybox-studies.db then.",
     )
+    public_url: str = Field(
+        default="",
+        description="Address under which people reach the server, such as https://studies.example.org, for the links of"
+        " invitations. Empty: where REST listens.",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="File of the keys that callers of the studies' API need; whybox-server key new makes it. Unset, the"
+        " API lets nobody in.",
+    )
 
     @classmethod
     def settings_customise_sources(

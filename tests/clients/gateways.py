@@ -18,6 +18,8 @@ from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
 from whybox_server.rpc.service import create_server
+from whybox_server.studies.api import rest, rpc
+from whybox_server.studies.api.core import StudyApi
 
 MODELS = ("lite0", "lite2")
 _LIMITS: dict[str, Any] = {"default_timeout": 30.0, "max_timeout": 120.0}
@@ -132,28 +134,31 @@ class Ports:
 
 
 @contextmanager
-def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20) -> Iterator[Ports]:
+def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20, *, studies: StudyApi | None = None) -> Iterator[Ports]:
     """Serves a gateway over gRPC and REST, in a thread of its own.
 
     Args:
         gateway: What answers.
         max_bytes: Largest message of gRPC, and largest picture of REST, that is read.
+        studies: What answers about studies; None for a server without them.
     """
     # The transports use no more of a gateway than the fake has.
     actual = cast(Gateway, gateway)
-    app = create_app(actual, Metrics(), max_image_bytes=max_bytes, **_LIMITS)
+    mounts = () if studies is None else rest.routes(studies, **_LIMITS)
+    services = () if studies is None else (rpc.service(studies),)
+    app = create_app(actual, Metrics(), max_image_bytes=max_bytes, mounts=mounts, **_LIMITS)
     http = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     started = threading.Event()
     ports: list[Ports] = []
 
     async def serve(listener: socket.socket) -> None:
-        rpc = create_server(actual, Metrics(), max_message_bytes=max_bytes, **_LIMITS)
-        grpc_port = rpc.add_insecure_port("127.0.0.1:0")
-        await rpc.start()
+        server = create_server(actual, Metrics(), max_message_bytes=max_bytes, services=services, **_LIMITS)
+        grpc_port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
         ports.append(Ports(gateway, f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{listener.getsockname()[1]}"))
         started.set()
         await http.serve(sockets=[listener])
-        await rpc.stop(None)
+        await server.stop(None)
 
     # Connections wait in the listener's queue until the server has started.
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from whybox._transports.transport import Call
-from whybox.v1.errors import DeadlineExceededError, PictureTooLargeError, UnavailableError, WhyboxError
+from whybox.v1.errors import DeadlineExceededError, NotFoundError, PictureTooLargeError, UnavailableError, WhyboxError
 
 _ErrorT = TypeVar("_ErrorT", bound=WhyboxError)
 
@@ -26,6 +26,11 @@ def too_large(url: str, why: str) -> PictureTooLargeError:
 def not_whybox(url: str, what: str) -> WhyboxError:
     """Another program than Whybox answers at `url`."""
     return WhyboxError(f"{url} is not a Whybox server, or not its address for this scheme: {what}", reason="NOT_WHYBOX")
+
+
+def no_studies(url: str) -> NotFoundError:
+    """The server answers, but has no database of studies."""
+    return NotFoundError(f"{url} keeps no studies; start the server with WHYBOX_DATABASE", reason="NO_STUDIES")
 
 
 def traced(error: _ErrorT, call: Call) -> _ErrorT:

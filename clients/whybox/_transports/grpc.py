@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import grpc
 from grpc_status import rpc_status
 
-from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox.options import MAX_MESSAGE_BYTES
@@ -16,15 +16,23 @@ from whybox.v1 import (
     AnalyzeResponse,
     GetAuditRequest,
     GetModelRequest,
+    GetStudyRequest,
+    GetStudyResultsRequest,
+    InviteAnnotatorsRequest,
+    InviteAnnotatorsResponse,
     ListAuditsRequest,
     ListAuditsResponse,
     ListModelsRequest,
     ListModelsResponse,
+    ListStudiesRequest,
+    ListStudiesResponse,
     Model,
+    StudyStatus,
 )
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox.v1.request_ids import HEADER
+from whybox.v1.studies_pb2_grpc import StudyServiceStub
 from whybox.v1.vocabulary import RESPONSE_BYTES_KEY, TIMEOUT_KEY
 
 _OPTIONS = (
@@ -36,7 +44,7 @@ _FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
 
 
 class GrpcTransport:
-    """Calls `whybox.v1.AnalysisService` over one HTTP/2 connection without encryption.
+    """Calls `whybox.v1.AnalysisService` and `whybox.v1.StudyService` over one HTTP/2 connection without encryption.
 
     Args:
         url: The server's address as the caller wrote it; errors name it.
@@ -50,6 +58,7 @@ class GrpcTransport:
         options = (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if is_direct(host) else _OPTIONS
         self._channel = grpc.insecure_channel(target, options=options)
         self._stub = AnalysisServiceStub(self._channel)
+        self._studies = StudyServiceStub(self._channel)
 
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
         """See `Transport`."""
@@ -87,6 +96,26 @@ class GrpcTransport:
             pieces = self._stub.GetAudit(request, timeout=call.patience, metadata=_metadata(call))
             return b"".join(piece.data for piece in pieces)
 
+    def list_studies(self, call: Call) -> ListStudiesResponse:
+        """See `Transport`."""
+        with self._study_errors(call):
+            return self._studies.ListStudies(ListStudiesRequest(), timeout=call.patience, metadata=_metadata(call))
+
+    def get_study(self, request: GetStudyRequest, call: Call) -> StudyStatus:
+        """See `Transport`."""
+        with self._study_errors(call):
+            return self._studies.GetStudy(request, timeout=call.patience, metadata=_metadata(call))
+
+    def get_study_results(self, request: GetStudyResultsRequest, call: Call) -> bytes:
+        """See `Transport`."""
+        with self._study_errors(call):
+            return self._studies.GetStudyResults(request, timeout=call.patience, metadata=_metadata(call)).json
+
+    def invite_annotators(self, request: InviteAnnotatorsRequest, call: Call) -> InviteAnnotatorsResponse:
+        """See `Transport`."""
+        with self._study_errors(call):
+            return self._studies.InviteAnnotators(request, timeout=call.patience, metadata=_metadata(call))
+
     def close(self) -> None:
         """See `Transport`."""
         self._channel.close()
@@ -97,6 +126,17 @@ class GrpcTransport:
             yield
         except grpc.RpcError as error:
             raise traced(self._translated(error, call), call) from error
+
+    @contextmanager
+    def _study_errors(self, call: Call) -> Iterator[None]:
+        with self._errors(call):
+            try:
+                yield
+            except grpc.RpcError as error:
+                # See `_translated`.
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                raise traced(no_studies(self._url), call) from error
 
     def _translated(self, error: grpc.RpcError, call: Call) -> WhyboxError:
         # Every RpcError that a stub raises is a Call as well; the type system does not say so.
@@ -126,8 +166,10 @@ def _too_many_bytes(url: str, details: str) -> WhyboxError:
 
 
 def _metadata(call: Call) -> tuple[tuple[str, str], ...]:
+    key = () if call.authorization is None else (("authorization", call.authorization),)
     return (
         (HEADER, call.request_id),
         (TIMEOUT_KEY, f"{call.timeout:.3f}"),
         (RESPONSE_BYTES_KEY, str(MAX_MESSAGE_BYTES)),
+        *key,
     )

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from whybox._transports.failures import not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox.v1 import (
@@ -19,13 +19,20 @@ from whybox.v1 import (
     AnalyzeResponse,
     GetAuditRequest,
     GetModelRequest,
+    GetStudyRequest,
+    GetStudyResultsRequest,
+    InviteAnnotatorsRequest,
+    InviteAnnotatorsResponse,
     ListAuditsRequest,
     ListAuditsResponse,
     ListModelsResponse,
+    ListStudiesResponse,
     Model,
+    StudyStatus,
 )
 from whybox.v1.errors import (
     DeadlineExceededError,
+    NotFoundError,
     QuotaExceededError,
     UnavailableError,
     WhyboxError,
@@ -39,6 +46,9 @@ _MessageT = TypeVar("_MessageT", bound=Message)
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
 _PROBLEM = "application/problem+json"
+_STUDIES = "v1/studies"
+# The reason of a path at which a server of Whybox has nothing.
+_UNKNOWN_PATH = "UNKNOWN_PATH"
 # Errors that a proxy in front of Whybox may answer in its own words.
 _TOO_LARGE = 413
 _PROXY_ERRORS: dict[int, type[WhyboxError]] = {
@@ -107,6 +117,33 @@ class RestTransport:
             self._check(response, kind)
             return response.read()
 
+    def list_studies(self, call: Call) -> ListStudiesResponse:
+        """See `Transport`."""
+        with self._study_errors(call), self._sent("GET", _STUDIES, call, accept=_JSON) as response:
+            return self._read(ListStudiesResponse(), response)
+
+    def get_study(self, request: GetStudyRequest, call: Call) -> StudyStatus:
+        """See `Transport`."""
+        path = f"{_STUDIES}/{_segment(request.study)}"
+        with self._study_errors(call), self._sent("GET", path, call, accept=_JSON) as response:
+            return self._read(StudyStatus(), response)
+
+    def get_study_results(self, request: GetStudyResultsRequest, call: Call) -> bytes:
+        """See `Transport`."""
+        path, params = f"{_STUDIES}/{_segment(request.study)}/results", {"timeout": str(call.timeout)}
+        with self._study_errors(call), self._sent("GET", path, call, accept=_JSON, params=params) as response:
+            self._check(response, _JSON)
+            return response.read()
+
+    def invite_annotators(self, request: InviteAnnotatorsRequest, call: Call) -> InviteAnnotatorsResponse:
+        """See `Transport`."""
+        path = f"{_STUDIES}/{_segment(request.study)}/invitations"
+        body = json_format.MessageToDict(request, preserving_proto_field_name=True)
+        # The path names the study already.
+        body.pop("study", None)
+        with self._study_errors(call), self._sent("POST", path, call, accept=_JSON, json=body) as response:
+            return self._read(InviteAnnotatorsResponse(), response)
+
     def close(self) -> None:
         """See `Transport`."""
         self._http.close()
@@ -125,6 +162,8 @@ class RestTransport:
     @contextmanager
     def _sent(self, method: str, path: str, call: Call, *, accept: str, **content: Any) -> Iterator[httpx.Response]:
         headers = {"accept": f"{accept}, {_PROBLEM}", HEADER: call.request_id}
+        if call.authorization is not None:
+            headers["authorization"] = call.authorization
         with self._http.stream(method, path, headers=headers, timeout=call.patience, **content) as response:
             yield response
 
@@ -139,6 +178,16 @@ class RestTransport:
             raise traced(too_late(self._url, call), call) from error
         except httpx.RequestError as error:
             raise traced(unreachable(self._url, str(error) or type(error).__name__), call) from error
+
+    @contextmanager
+    def _study_errors(self, call: Call) -> Iterator[None]:
+        with self._errors(call):
+            try:
+                yield
+            except NotFoundError as error:
+                if error.reason != _UNKNOWN_PATH:
+                    raise
+                raise no_studies(self._url) from error
 
     def _read(self, message: _MessageT, response: httpx.Response) -> _MessageT:
         self._check(response, _JSON)

@@ -9,10 +9,16 @@ from whybox.v1 import (
     AnalyzeResponse,
     GetAuditRequest,
     GetModelRequest,
+    GetStudyRequest,
+    GetStudyResultsRequest,
+    InviteAnnotatorsRequest,
+    InviteAnnotatorsResponse,
     ListAuditsRequest,
     ListAuditsResponse,
     ListModelsResponse,
+    ListStudiesResponse,
     Model,
+    StudyStatus,
 )
 from whybox.v1.request_ids import is_usable, new_request_id
 
@@ -29,6 +35,7 @@ class Call:
     Attributes:
         timeout: Seconds that the call may take, above 0, at most `MAX_SECONDS`.
         request_id: Id of the call; a new one unless given.
+        key: Key of the caller; None for a call that needs none, or a caller without one.
 
     Raises:
         ValueError: The server would not take over `request_id`.
@@ -36,10 +43,16 @@ class Call:
 
     timeout: float
     request_id: str = field(default_factory=new_request_id)
+    key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not is_usable(self.request_id):
             raise ValueError(f"request_id must be 1 to 128 characters of A-Z a-z 0-9 . _ -, not {self.request_id!r}")
+
+    @property
+    def authorization(self) -> str | None:
+        """What a call with a key carries; None without one."""
+        return None if self.key is None else f"Bearer {self.key}"
 
     @property
     def patience(self) -> float:
@@ -67,6 +80,18 @@ class Transport(Protocol):
 
     def get_audit(self, request: GetAuditRequest, call: Call) -> bytes:
         """A file of an audit; the request names its format."""
+
+    def list_studies(self, call: Call) -> ListStudiesResponse:
+        """The studies."""
+
+    def get_study(self, request: GetStudyRequest, call: Call) -> StudyStatus:
+        """How far a study is."""
+
+    def get_study_results(self, request: GetStudyResultsRequest, call: Call) -> bytes:
+        """The results of a study: results.json."""
+
+    def invite_annotators(self, request: InviteAnnotatorsRequest, call: Call) -> InviteAnnotatorsResponse:
+        """Links for people."""
 
     def close(self) -> None:
         """Closes the connections; no call may follow."""

@@ -55,6 +55,18 @@ from whybox.v1.robustness_pb2 import (
     Transfer,
     Twin,
 )
+from whybox.v1.studies_pb2 import (
+    GetStudyRequest,
+    GetStudyResultsRequest,
+    InviteAnnotatorsRequest,
+    InviteAnnotatorsResponse,
+    ListStudiesRequest,
+    ListStudiesResponse,
+    Study,
+    StudyCell,
+    StudyResults,
+    StudyStatus,
+)
 from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, SetThresholds, Work, WorkResult
 
 __all__ = [
@@ -88,10 +100,16 @@ __all__ = [
     "ExplanationOptions",
     "GetAuditRequest",
     "GetModelRequest",
+    "GetStudyRequest",
+    "GetStudyResultsRequest",
+    "InviteAnnotatorsRequest",
+    "InviteAnnotatorsResponse",
     "ListAuditsRequest",
     "ListAuditsResponse",
     "ListModelsRequest",
     "ListModelsResponse",
+    "ListStudiesRequest",
+    "ListStudiesResponse",
     "MapSimilarity",
     "Method",
     "Model",
@@ -117,6 +135,10 @@ __all__ = [
     "SetThresholds",
     "Shift",
     "Stability",
+    "Study",
+    "StudyCell",
+    "StudyResults",
+    "StudyStatus",
     "Tensor",
     "Timings",
     "Transfer",

@@ -7,7 +7,9 @@ error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
     ├── InvalidRequestError      the request is wrong; names the field and the remedy
     │   └── PictureError         ... because its picture cannot be read or used
     │       └── PictureTooLargeError
-    ├── NotFoundError            no such model or version
+    ├── UnauthenticatedError     the caller has no key, or none that is known
+    ├── PermissionDeniedError    the key does not allow this
+    ├── NotFoundError            no such model, version, audit or study
     ├── FailedPreconditionError  the request is right, but the model or server is not prepared for it
     ├── QuotaExceededError       the caller asked too often
     ├── UnavailableError         the server cannot answer now; the same request may succeed later
@@ -96,8 +98,22 @@ class PictureTooLargeError(PictureError):
     default_reason = "PICTURE_TOO_LARGE"
 
 
+class UnauthenticatedError(WhyboxError):
+    """The call needs a key, and the caller has none, or one that is unknown, revoked or expired."""
+
+    code = code_pb2.UNAUTHENTICATED
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(WhyboxError):
+    """The caller's key does not allow this call."""
+
+    code = code_pb2.PERMISSION_DENIED
+    default_reason = "PERMISSION_DENIED"
+
+
 class NotFoundError(WhyboxError):
-    """There is no such model or version."""
+    """There is no such model, version, audit or study."""
 
     code = code_pb2.NOT_FOUND
     default_reason = "NOT_FOUND"
@@ -155,6 +171,8 @@ _BY_CODE: dict[int, type[WhyboxError]] = {
     error.code: error
     for error in (
         InvalidRequestError,
+        UnauthenticatedError,
+        PermissionDeniedError,
         NotFoundError,
         FailedPreconditionError,
         QuotaExceededError,

@@ -1,1 +1,1 @@
-"""Keys of callers, and what each may do."""
+"""Who may call what: keys of callers, and the scopes that they have."""

@@ -14,6 +14,7 @@ from rich.status import Status
 from typer.core import TyperGroup
 
 from whybox import v1
+from whybox_server.access.cli import app as key
 from whybox_server.archives import ArchiveError
 from whybox_server.audits.cli import audit, audit_compare, audit_note, robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
@@ -207,7 +208,8 @@ def serve(
 ) -> None:
     """Serve packed models over REST and gRPC until Ctrl-C.
 
-    The server has no authentication yet. Keep its addresses on loopback, or put it behind a proxy that authenticates.
+    The API of studies needs a key (whybox-server key new); everything else answers every caller. Keep the addresses on
+    loopback, or put the server behind a proxy with TLS that authenticates.
     """
     from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 
@@ -244,6 +246,7 @@ app.command("audit compare")(audit_compare)
 app.command("audit note")(audit_note)
 app.command()(robustness)
 app.add_typer(study, name="study")
+app.add_typer(key, name="key")
 
 
 @app.command()

@@ -11,8 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, Mount, Route
-from starlette.types import Scope
+from starlette.routing import BaseRoute, Mount
 
 from whybox import v1
 from whybox.v1.request_ids import HEADER
@@ -23,8 +22,8 @@ from whybox_server.rest import docs
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import get_audit, list_audits
-from whybox_server.rest.middleware import CallMiddleware, routing_problem
-from whybox_server.rest.openapi import document
+from whybox_server.rest.middleware import ApiRoute, CallMiddleware, routing_problem
+from whybox_server.rest.openapi import Described, document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
 from whybox_server.rest.responses import NDJSON, PartsResponse, message_response, unless_disconnected
@@ -43,15 +42,6 @@ class _ModelName(StringConvertor):
 register_url_convertor("model_name", _ModelName())
 
 
-class _Route(Route):
-    """Tells the middleware which route a request took: its template is a label of metrics."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """See `BaseRoute`."""
-        match, child_scope = super().matches(scope)
-        return match, {**child_scope, "route": self}
-
-
 def create_app(
     gateway: Gateway,
     metrics: Metrics,
@@ -61,6 +51,7 @@ def create_app(
     max_timeout: float,
     cors_origins: Sequence[str] = (),
     mounts: Sequence[BaseRoute] = (),
+    described: Described | None = None,
 ) -> Starlette:
     """The application.
 
@@ -71,9 +62,13 @@ def create_app(
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
         cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
-        mounts: Further applications, each under its own prefix; they answer their own errors.
+        mounts: Routes of other rooms, and further applications, each under its own prefix; the latter answer their own
+            errors.
+        described: What the document says of those routes.
     """
-    description = json.dumps(document(max_image_bytes=max_image_bytes, max_timeout=max_timeout)).encode()
+    description = json.dumps(
+        document(max_image_bytes=max_image_bytes, max_timeout=max_timeout, further=described)
+    ).encode()
 
     async def openapi(_: Request) -> Response:
         return Response(description, media_type="application/json")
@@ -82,19 +77,19 @@ def create_app(
         content, media_type = metrics.render()
         return Response(content, headers={"Content-Type": media_type})
 
-    def analysis(action: Action) -> Route:
+    def analysis(action: Action) -> BaseRoute:
         handler = _analysis(gateway, action, max_image_bytes, default_timeout, max_timeout)
-        return _Route(f"/v1/models/{{model:model_name}}:{action.name}", handler, methods=["POST"])
+        return ApiRoute(f"/v1/models/{{model:model_name}}:{action.name}", handler, methods=["POST"])
 
     routes: list[BaseRoute] = [
         *(analysis(action) for action in ACTIONS.values()),
         *_reading(gateway),
         *_audits(gateway, max_timeout),
         *_probes(gateway),
-        _Route("/metrics", show_metrics),
-        _Route("/openapi.json", openapi),
-        _Route("/docs", docs.page),
-        _Route("/docs/start.js", docs.start_script),
+        ApiRoute("/metrics", show_metrics),
+        ApiRoute("/openapi.json", openapi),
+        ApiRoute("/docs", docs.page),
+        ApiRoute("/docs/start.js", docs.start_script),
         Mount("/docs/assets", docs.assets()),
         *mounts,
     ]
@@ -118,7 +113,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             # Browsers send an origin without a slash at its end.
             allow_origins=[origin.rstrip("/") for origin in origins],
             allow_methods=("GET", "POST"),
-            allow_headers=("Content-Type", "Content-Encoding", "If-None-Match", HEADER),
+            allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER),
             expose_headers=(HEADER, "Retry-After", "ETag"),
         )
     ]
@@ -155,7 +150,7 @@ def _kinds(action: Action) -> list[str]:
     return [kind for kind, has in ((NDJSON, action.is_streamed), (PNG, action.name in DRAWN)) if has]
 
 
-def _reading(gateway: Gateway) -> list[Route]:
+def _reading(gateway: Gateway) -> list[BaseRoute]:
     """What is served."""
 
     async def list_models(request: Request) -> Response:
@@ -167,10 +162,10 @@ def _reading(gateway: Gateway) -> list[Route]:
         given = read_values((VERSION,), request.query_params.multi_items())
         return message_response(gateway.get_model(name, given.get("version", "")))
 
-    return [_Route("/v1/models", list_models), _Route("/v1/models/{model:model_name}", get_model)]
+    return [ApiRoute("/v1/models", list_models), ApiRoute("/v1/models/{model:model_name}", get_model)]
 
 
-def _audits(gateway: Gateway, max_timeout: float) -> list[Route]:
+def _audits(gateway: Gateway, max_timeout: float) -> list[BaseRoute]:
     """What audits found about a model."""
 
     async def all_of_a_model(request: Request) -> Response:
@@ -181,10 +176,10 @@ def _audits(gateway: Gateway, max_timeout: float) -> list[Route]:
 
     path = "/v1/models/{model:model_name}/audits"
     # An id with a slash is an unknown audit, as over gRPC.
-    return [_Route(path, all_of_a_model), _Route(f"{path}/{{audit:path}}", one)]
+    return [ApiRoute(path, all_of_a_model), ApiRoute(f"{path}/{{audit:path}}", one)]
 
 
-def _probes(gateway: Gateway) -> list[Route]:
+def _probes(gateway: Gateway) -> list[BaseRoute]:
     """What load balancers ask, with GET or HEAD."""
 
     async def alive(_: Request) -> Response:
@@ -195,4 +190,4 @@ def _probes(gateway: Gateway) -> list[Route]:
         answering = is_ready(pools)
         return JSONResponse({"ready": answering, "models": pools}, status_code=200 if answering else 503)
 
-    return [_Route("/healthz", alive), _Route("/readyz", ready)]
+    return [ApiRoute("/healthz", alive), ApiRoute("/readyz", ready)]

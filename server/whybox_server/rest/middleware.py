@@ -6,12 +6,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whybox.v1.errors import WhyboxError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
+
+
+class ApiRoute(Route):
+    """Tells the middleware which route a request took: its template is a label of metrics."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """See `BaseRoute`."""
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self}
 
 
 class CallMiddleware:

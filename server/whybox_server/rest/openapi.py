@@ -1,8 +1,11 @@
 """The OpenAPI document: messages from their descriptors, options from the table that reads them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
+
+from google.protobuf.descriptor import Descriptor
 
 from whybox import v1
 from whybox.v1.errors import UnavailableError
@@ -23,7 +26,7 @@ _SPELLINGS = (
     "or a form, a boolean is true or false in upper or lower case, and an integer has digits alone or a fraction of "
     "zeros."
 )
-_STRING = {"type": "string"}
+STRING = {"type": "string"}
 _PROBLEM: Schema = {
     "type": "object",
     "title": "Problem",
@@ -31,30 +34,30 @@ _PROBLEM: Schema = {
     "required": ["type", "title", "status", "detail", "code", "reason", "request_id"],
     "properties": {
         "type": {"type": "string", "format": "uri", "examples": ["urn:whybox:error:bad-picture"]},
-        "title": _STRING,
+        "title": STRING,
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "What is wrong and what to do about it, for people."},
         "code": {"type": "string", "description": "Canonical gRPC code.", "examples": ["INVALID_ARGUMENT"]},
         "reason": {"type": "string", "description": "For programs; stable.", "examples": ["BAD_PICTURE"]},
-        "request_id": _STRING,
+        "request_id": STRING,
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["field", "detail"],
-                "properties": {"field": _STRING, "detail": _STRING},
+                "properties": {"field": STRING, "detail": STRING},
             },
         },
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
 _MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
-_AUDIT = {"name": "audit", "in": "path", "required": True, "description": "Its id.", "schema": _STRING}
+_AUDIT = {"name": "audit", "in": "path", "required": True, "description": "Its id.", "schema": STRING}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "in": "header",
     "description": "ETags of what the caller has already; 304 answers if it has not changed.",
-    "schema": _STRING,
+    "schema": STRING,
 }
 _CONTENT_ENCODING = {
     "name": "Content-Encoding",
@@ -62,20 +65,38 @@ _CONTENT_ENCODING = {
     "description": "How the body is compressed. The limits of size hold for what it unpacks to.",
     "schema": {"type": "string", "enum": [*problems.ENCODINGS]},
 }
-_REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
+REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
+"""The parameter that every call takes."""
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
-# What has two formats alone may have none that is accepted.
-_ANALYSIS_STATUSES = [status for status in _STATUSES if status != 406]
+# Analyses need no key, and what has two formats alone may have none that is accepted.
+_ANALYSIS_STATUSES = [status for status in _STATUSES if status not in {401, 403, 406}]
 
 
-def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Described:
+    """What the document says of the routes of another room.
+
+    Attributes:
+        paths: The operations by path and method.
+        answers: The messages that they answer.
+        security: The security schemes that they name.
+    """
+
+    paths: Mapping[str, Any] = field(default_factory=dict)
+    answers: Sequence[Descriptor] = ()
+    security: Mapping[str, Any] = field(default_factory=dict)
+
+
+def document(*, max_image_bytes: int, max_timeout: float, further: Described | None = None) -> dict[str, Any]:
     """The document, in OpenAPI 3.1.
 
     Args:
         max_image_bytes: Largest encoded picture that is read, for the description.
         max_timeout: Seconds that no request may exceed, for the description.
+        further: The routes of other rooms.
     """
+    further = further or Described()
     return {
         "openapi": "3.1.0",
         "info": {
@@ -87,11 +108,17 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
             + _SPELLINGS,
         },
         "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
-        | _reading_paths(),
+        | _reading_paths()
+        | {**further.paths},
         "components": {
             "schemas": {
                 **answer_schemas(
-                    (v1.AnalyzeResponse.DESCRIPTOR, v1.ListModelsResponse.DESCRIPTOR, v1.ListAuditsResponse.DESCRIPTOR)
+                    (
+                        v1.AnalyzeResponse.DESCRIPTOR,
+                        v1.ListModelsResponse.DESCRIPTOR,
+                        v1.ListAuditsResponse.DESCRIPTOR,
+                        *further.answers,
+                    )
                 ),
                 **request_schemas((v1.AnalyzeRequest.DESCRIPTOR,)),
                 "Problem": _PROBLEM,
@@ -105,8 +132,9 @@ def document(*, max_image_bytes: int, max_timeout: float) -> dict[str, Any]:
                     "schema": {"type": "string", "pattern": f"^{PATTERN}$"},
                 }
             },
+            **({"securitySchemes": {**further.security}} if further.security else {}),
             "headers": {
-                "RequestId": {"description": "The id that the call went by.", "schema": _STRING},
+                "RequestId": {"description": "The id that the call went by.", "schema": STRING},
                 "RetryAfter": {
                     "description": "Whole seconds after which the same request may succeed.",
                     "schema": {"type": "integer", "minimum": 0},
@@ -141,12 +169,12 @@ def _analysis(action: Action) -> dict[str, Any]:
         "operationId": action.name,
         "summary": action.summary,
         "tags": ["analysis"],
-        "parameters": [_MODEL, _REQUEST_ID, _CONTENT_ENCODING, *(_query(option) for option in action.options)],
+        "parameters": [_MODEL, REQUEST_ID, _CONTENT_ENCODING, *(query(option) for option in action.options)],
         "requestBody": {
             "required": True,
             "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
         },
-        "responses": _responses(content, _ANALYSIS_STATUSES),
+        "responses": responses(content, _ANALYSIS_STATUSES),
     }
 
 
@@ -159,7 +187,7 @@ def _reading_paths() -> dict[str, Any]:
             "models": {
                 "type": "object",
                 "description": "State of each worker pool, by model and pool.",
-                "additionalProperties": {"type": "object", "additionalProperties": _STRING},
+                "additionalProperties": {"type": "object", "additionalProperties": STRING},
             },
         },
     }
@@ -171,16 +199,16 @@ def _reading_paths() -> dict[str, Any]:
         "/v1/models": {"get": _reading("list_models", "The served models, without their labels", models, (400, 500))},
         "/v1/models/{model}": {
             "get": _reading("get_model", "One model with its labels", model, (400, 404, 500))
-            | {"parameters": [_MODEL, _REQUEST_ID, _query(VERSION)]}
+            | {"parameters": [_MODEL, REQUEST_ID, query(VERSION)]}
         },
         "/v1/models/{model}/audits": {
             "get": _reading("list_audits", "The audits of a model", audits, (400, 404, 500))
-            | {"parameters": [_MODEL, _REQUEST_ID, _query(VERSION)]}
+            | {"parameters": [_MODEL, REQUEST_ID, query(VERSION)]}
         },
         "/v1/models/{model}/audits/{audit}": {"get": _audit()},
         "/healthz": {"get": _operating("healthz", "Whether the server is alive", {"200": alive})},
         "/readyz": {"get": _operating("readyz", "Whether every model can answer", {"200": ready, "503": ready})},
-        "/metrics": {"get": _operating("metrics", "Metrics for Prometheus", {"200": _STRING}, "text/plain")},
+        "/metrics": {"get": _operating("metrics", "Metrics for Prometheus", {"200": STRING}, "text/plain")},
     }
 
 
@@ -190,23 +218,23 @@ def _audit() -> dict[str, Any]:
         "description": "`audit.json` as the audit wrote it: what it rests on, and all that it finds.",
         "required": ["audit", "flags"],
         "properties": {
-            "audit": _STRING | {"description": "Id of the audit."},
+            "audit": STRING | {"description": "Id of the audit."},
             "flags": {"type": "array", "items": {"type": "object", "description": "The fields of a BiasFlag."}},
         },
     }
-    page = _STRING | {"description": f"`audit.html`, a page for people, if Accept prefers `{HTML}` as browsers do."}
-    responses = _responses(
+    page = STRING | {"description": f"`audit.html`, a page for people, if Accept prefers `{HTML}` as browsers do."}
+    answers = responses(
         {"application/json": {"schema": manifest}, HTML: {"schema": page}}, (400, 404, 406, 500, 503, 504)
     )
-    etag = {"ETag": {"description": "The digest of the file in quotes.", "schema": _STRING}}
-    responses["200"]["headers"] |= etag
-    responses["304"] = {"description": "The caller has it already", "headers": _headers(retryable=False) | etag}
+    etag = {"ETag": {"description": "The digest of the file in quotes.", "schema": STRING}}
+    answers["200"]["headers"] |= etag
+    answers["304"] = {"description": "The caller has it already", "headers": _headers(retryable=False) | etag}
     return {
         "operationId": "get_audit",
         "summary": "An audit: its findings as JSON, or its page as HTML",
         "tags": ["models"],
-        "parameters": [_MODEL, _AUDIT, _REQUEST_ID, _IF_NONE_MATCH, *(_query(option) for option in AUDIT_OPTIONS)],
-        "responses": responses,
+        "parameters": [_MODEL, _AUDIT, REQUEST_ID, _IF_NONE_MATCH, *(query(option) for option in AUDIT_OPTIONS)],
+        "responses": answers,
     }
 
 
@@ -215,22 +243,23 @@ def _reading(name: str, summary: str, schema: Schema, statuses: Iterable[int]) -
         "operationId": name,
         "summary": summary,
         "tags": ["models"],
-        "parameters": [_REQUEST_ID],
-        "responses": _responses({"application/json": {"schema": schema}}, statuses),
+        "parameters": [REQUEST_ID],
+        "responses": responses({"application/json": {"schema": schema}}, statuses),
     }
 
 
 def _operating(
     name: str, summary: str, schemas: dict[str, Schema], media_type: str = "application/json"
 ) -> dict[str, Any]:
-    responses = {
+    answers = {
         status: {"description": summary, "content": {media_type: {"schema": schema}}}
         for status, schema in schemas.items()
     }
-    return {"operationId": name, "summary": summary, "tags": ["operation"], "responses": responses}
+    return {"operationId": name, "summary": summary, "tags": ["operation"], "responses": answers}
 
 
-def _responses(content: dict[str, Any], statuses: Iterable[int]) -> dict[str, Any]:
+def responses(content: dict[str, Any], statuses: Iterable[int]) -> dict[str, Any]:
+    """The answers of an operation: the good one, by its media types, and the problems with these statuses."""
     answer = {"description": "The answer", "headers": _headers(retryable=False), "content": content}
     return {"200": answer} | {
         str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(statuses)
@@ -251,7 +280,8 @@ def _headers(*, retryable: bool) -> dict[str, Any]:
     return headers | ({"Retry-After": {"$ref": "#/components/headers/RetryAfter"}} if retryable else {})
 
 
-def _query(option: Option[Any]) -> dict[str, Any]:
+def query(option: Option[Any]) -> dict[str, Any]:
+    """An option as a parameter of the query."""
     one = dict(option.kind.schema)
     schema = {"type": "array", "items": one} if option.repeatable else one
     return {"name": option.name, "in": "query", "description": option.description, "schema": schema}

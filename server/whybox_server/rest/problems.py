@@ -13,8 +13,10 @@ from whybox.v1.errors import (
     FailedPreconditionError,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
     PictureTooLargeError,
     QuotaExceededError,
+    UnauthenticatedError,
     UnavailableError,
     WhyboxError,
 )
@@ -75,6 +77,8 @@ class UnknownPathError(NotFoundError):
 # The nearest class of an error's ancestry decides.
 STATUSES: Mapping[type[WhyboxError], int] = {
     InvalidRequestError: 400,
+    UnauthenticatedError: 401,
+    PermissionDeniedError: 403,
     NotFoundError: 404,
     MethodNotAllowedError: 405,
     NotAcceptableError: 406,
@@ -131,6 +135,8 @@ def problem_response(error: WhyboxError, request_id: str, headers: Mapping[str, 
     headers = dict(headers or {})
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="whybox"'
     if isinstance(error, UnsupportedEncodingError):
         headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     # ASCII, because a message may quote what was sent, and JSON can carry half of a surrogate pair.

@@ -1,34 +1,29 @@
-"""The gRPC transport: `whybox.v1.AnalysisService` over the gateway, one place where errors become status codes."""
+"""The gRPC transport: `whybox.v1.AnalysisService` over the gateway, and the server that further services join."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from functools import partial
-from types import TracebackType
 from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_status import rpc_status
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
-from whybox.v1.errors import InvalidRequestError, as_whybox_error
-from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
+from whybox.v1.errors import InvalidRequestError
+from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY
 from whybox_server.gateway.audits import PIECE_BYTES
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.rpc.calls import Calls, Context, Service, sent_by
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
 from whybox_server.rpc.options import server_options
 from whybox_server.rpc.reflection import add_reflection
 from whybox_server.validation.kinds import integer
-from whybox_server.validation.request import TIMEOUT
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
-Context = grpc.aio.ServicerContext[Any, Any]
 # gRPC counts the bytes of a message in 32 bits.
 _MESSAGE_BYTES = integer(1, 2**31 - 1)
 # Messages with pieces of a file, and what a message has beside its piece.
@@ -39,19 +34,17 @@ _AROUND_PIECE_BYTES = 16
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
     """Hands calls to the gateway. A cancelled call cancels the work: its `CancelledError` is never caught here."""
 
-    def __init__(self, gateway: Gateway, metrics: Metrics, *, default_timeout: float, max_timeout: float) -> None:
+    def __init__(self, gateway: Gateway, calls: Calls) -> None:
         self._gateway = gateway
-        self._metrics = metrics
-        self._default_timeout = default_timeout
-        self._max_timeout = max_timeout
+        self._calls = calls
 
     async def Analyze(self, request: v1.AnalyzeRequest, context: Context) -> v1.AnalyzeResponse:  # noqa: N802
         """All parts in one answer."""
-        async with self._answering("Analyze", request.model, context) as call_id:
+        async with self._calls.answering("Analyze", request.model, context) as call_id:
             answer = await self._gateway.analyze(
                 request,
                 request_id=call_id,
-                timeout=self._timeout(context),
+                timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
             )
             self._learn_sending(context)
@@ -61,11 +54,11 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         self, request: v1.AnalyzeRequest, context: Context
     ) -> AsyncIterator[v1.AnalyzeResponse]:
         """The parts one by one as they are ready."""
-        async with self._answering("StreamAnalysis", request.model, context) as call_id:
+        async with self._calls.answering("StreamAnalysis", request.model, context) as call_id:
             parts = self._gateway.stream(
                 request,
                 request_id=call_id,
-                timeout=self._timeout(context),
+                timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
             )
             async with aclosing(parts):
@@ -78,29 +71,29 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         context: Context,
     ) -> v1.ListModelsResponse:
         """The served models without their labels."""
-        async with self._answering("ListModels", "", context):
+        async with self._calls.answering("ListModels", "", context):
             return v1.ListModelsResponse(models=self._gateway.list_models())
 
     async def GetModel(self, request: v1.GetModelRequest, context: Context) -> v1.Model:  # noqa: N802
         """One model with its labels."""
-        async with self._answering("GetModel", request.model, context):
+        async with self._calls.answering("GetModel", request.model, context):
             return self._gateway.get_model(request.model, request.version)
 
     async def ListAudits(  # noqa: N802
         self, request: v1.ListAuditsRequest, context: Context
     ) -> v1.ListAuditsResponse:
         """The audits of a model."""
-        async with self._answering("ListAudits", request.model, context):
+        async with self._calls.answering("ListAudits", request.model, context):
             return v1.ListAuditsResponse(audits=self._gateway.list_audits(request.model, request.version))
 
     async def GetAudit(  # noqa: N802
         self, request: v1.GetAuditRequest, context: Context
     ) -> AsyncIterator[v1.AuditPiece]:
         """A file of an audit, piece by piece."""
-        async with self._answering("GetAudit", request.model, context):
+        async with self._calls.answering("GetAudit", request.model, context):
             file = self._gateway.get_audit(request)
             piece_bytes = _piece_bytes(_max_message_bytes(context))
-            pieces = self._gateway.read_audit(request.model, file, self._timeout(context), piece_bytes)
+            pieces = self._gateway.read_audit(request.model, file, self._calls.timeout(context), piece_bytes)
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield v1.AuditPiece(data=piece)
@@ -113,42 +106,6 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
 
         context.add_done_callback(cast("Any", done))  # its stub names no type that a function has
 
-    def _answering(self, method: str, model: str, context: Context) -> "_Answering":
-        return _Answering(self._metrics, method, model, context)
-
-    def _timeout(self, context: Context) -> float:
-        sent = _sent(context, TIMEOUT_KEY)
-        return min(_seconds(sent, context.time_remaining(), self._default_timeout), self._max_timeout)
-
-
-class _Answering:
-    """Around the answer to one call: its id, its metrics, and the one place where its errors become a status."""
-
-    def __init__(self, metrics: Metrics, method: str, model: str, context: Context) -> None:
-        self._counting = metrics.request("grpc", method)
-        self._model = model
-        self._context = context
-        self._request_id = usable_or_new(dict(context.invocation_metadata() or ()).get(HEADER))
-
-    async def __aenter__(self) -> str:
-        await self._context.send_initial_metadata(((HEADER, self._request_id),))
-        self._counting.__enter__().model = self._model
-        return self._request_id
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._counting.__exit__(kind, error, traceback)
-        if isinstance(error, Exception):
-            status = rpc_status.to_status(as_whybox_error(error, self._request_id).to_status())
-            await self._context.abort(status.code, status.details, status.trailing_metadata)
-
-
-def _sent(context: Context, key: str) -> str | None:
-    """The value of one key of the metadata; None without one."""
-    value = dict(context.invocation_metadata() or ()).get(key)
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
 
 def _max_message_bytes(context: Context) -> int:
     """The largest message that the caller takes.
@@ -156,7 +113,7 @@ def _max_message_bytes(context: Context) -> int:
     Raises:
         InvalidRequestError: `x-whybox-max-response-bytes` of the call is not a positive whole number.
     """
-    sent = _sent(context, RESPONSE_BYTES_KEY)
+    sent = sent_by(context, RESPONSE_BYTES_KEY)
     if sent is None:
         return DEFAULT_RESPONSE_BYTES
     try:
@@ -178,29 +135,14 @@ def _piece_bytes(max_message_bytes: int) -> int:
     return min(PIECE_BYTES, max_message_bytes - _AROUND_PIECE_BYTES)
 
 
-def _seconds(sent: str | None, remaining: float | None, default: float) -> float:
-    """Seconds that a caller waits.
-
-    Args:
-        sent: `x-whybox-timeout` of the call, for callers whose deadline allows for the way of the answer as well.
-        remaining: Seconds until the call's deadline; None for a call without one.
-        default: For a caller that says nothing.
-
-    Raises:
-        InvalidRequestError: `sent` is not a number above 0.
-    """
-    seconds = default if remaining is None else max(remaining, 0.0)
-    if sent is None:
-        return seconds
-    try:
-        asked: float = TIMEOUT.kind.read(sent)
-    except ValueError as error:
-        raise InvalidRequestError(f"{TIMEOUT_KEY} {error}", field=TIMEOUT_KEY) from None
-    return asked if remaining is None else min(asked, seconds)
-
-
 def create_server(
-    gateway: Gateway, metrics: Metrics, *, max_message_bytes: int, default_timeout: float, max_timeout: float
+    gateway: Gateway,
+    metrics: Metrics,
+    *,
+    max_message_bytes: int,
+    default_timeout: float,
+    max_timeout: float,
+    services: Sequence[Service] = (),
 ) -> grpc.aio.Server:
     """A server with the analysis, health and reflection services, not yet bound to a port.
 
@@ -210,12 +152,16 @@ def create_server(
         max_message_bytes: Largest request that is accepted; a larger one is refused as a picture that is too large.
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
+        services: Further services of Whybox; health and reflection tell of them.
     """
-    service = AnalysisService(gateway, metrics, default_timeout=default_timeout, max_timeout=max_timeout)
-    decoding = DecodingInterceptor(partial(_Answering, metrics), max_message_bytes)
+    calls = Calls(metrics, default_timeout=default_timeout, max_timeout=max_timeout)
+    decoding = DecodingInterceptor(calls.answering, max_message_bytes)
     server = grpc.aio.server(interceptors=[decoding], options=server_options(max_message_bytes))
-    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(service, server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset({SERVICE})), server)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(gateway, calls), server)
+    for service in services:
+        service.add(server, calls)
+    names = (SERVICE, *(service.name for service in services))
+    health_pb2_grpc.add_HealthServicer_to_server(HealthService(gateway, frozenset(names)), server)
     health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-    add_reflection((SERVICE, health_name), server)
+    add_reflection((*names, health_name), server)
     return server

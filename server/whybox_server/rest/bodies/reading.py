@@ -60,7 +60,7 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = _media_type(request)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         body = Body(await _picture(request, max_image_bytes))
     elif media_type == "multipart/form-data":
@@ -76,6 +76,29 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         raise PictureError(f"{NO_PICTURE}: {_WAYS}", field="image")
     check_picture(body.picture, max_image_bytes)
     return body
+
+
+async def read_object(request: Request, limit: int) -> dict[str, Any]:
+    """Reads a body that is an object of JSON; without a body the object is empty.
+
+    Args:
+        request: What brings it.
+        limit: Bytes that it may have.
+
+    Raises:
+        BodyTooLargeError: It has more bytes.
+        UnsupportedMediaTypeError: Its Content-Type is not application/json.
+        UnsupportedEncodingError: The Content-Encoding is none that is unpacked.
+        IncompleteBodyError: The body ended early.
+        InvalidRequestError: It is no object of JSON.
+        CancelledError: The caller went away while sending.
+    """
+    text = await _read(request, limit, BodyTooLargeError(f"the body may have at most {limit:,} bytes"))
+    media_type = _media_type(request)
+    if text and media_type != "application/json":
+        what = f"Content-Type {media_type}" if media_type else "a body without a Content-Type"
+        raise UnsupportedMediaTypeError(f"{what} is not understood; send an object as application/json")
+    return _object(text)
 
 
 async def _picture(request: Request, max_image_bytes: int) -> bytes:
@@ -147,9 +170,17 @@ async def _form(request: Request, max_image_bytes: int) -> Body:
 
 async def _json(request: Request, max_image_bytes: int) -> Body:
     limit = _in_base64(max_image_bytes) + MAX_EXPLANATIONS * _in_base64(MAX_BASELINE_BYTES) + _ROOM_FOR_OPTIONS
-    text = await _read(request, limit, _body_too_large(limit, max_image_bytes))
+    fields = _object(await _read(request, limit, _body_too_large(limit, max_image_bytes)))
+    return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _object(text: bytes) -> dict[str, Any]:
     if not text:
-        return Body(b"")
+        return {}
     try:
         fields = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as exc:
@@ -157,7 +188,7 @@ async def _json(request: Request, max_image_bytes: int) -> Body:
         raise InvalidRequestError(f"the body is not valid JSON: {why}") from None
     if not isinstance(fields, dict):
         raise InvalidRequestError("the body must be a JSON object")
-    return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
+    return fields
 
 
 def _body(files: Mapping[str, bytes], **fields: Any) -> Body:

@@ -26,7 +26,7 @@ def serve(
     """
     # Imported here: no other command serves pages.
     from whybox_server.rest.connections import CannotListenError, authority
-    from whybox_server.studies.serving import PREFIX, serve_pages
+    from whybox_server.studies.api.serving import PREFIX, serve_pages
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 

@@ -12,6 +12,9 @@ from whybox_server.studies.results.outcome import Outcome
 NUMBERS = "results.json"
 """Name of the file in the folder of the results."""
 
+REDRAWS = 2000
+"""Redraws behind each interval."""
+
 _LAYOUT = 1
 # What an outcome says about a model's error; questions that are not one model's answers have none.
 _OF_A_MODEL = ("errors", "correct", "standard_error", "unasked_errors", "unasked_correct")
@@ -30,11 +33,15 @@ def document(subject: Subject, outcome: Outcome) -> dict[str, Any]:
     return {"layout": _LAYOUT, **asdict(subject), **values, "claims": asdict(claims(subject, outcome))}
 
 
+def rendered(subject: Subject, outcome: Outcome) -> str:
+    """The text of results.json."""
+    return f"{json.dumps(document(subject, outcome), ensure_ascii=False, indent=1, allow_nan=False)}\n"
+
+
 def write_document(folder: Path, subject: Subject, outcome: Outcome) -> Path:
     """Writes `NUMBERS` and returns its path."""
     path = folder / NUMBERS
     part = folder / f"{NUMBERS}.part"
-    text = json.dumps(document(subject, outcome), ensure_ascii=False, indent=1, allow_nan=False)
-    part.write_text(f"{text}\n", encoding="utf-8")
+    part.write_text(rendered(subject, outcome), encoding="utf-8")
     part.replace(path)
     return path

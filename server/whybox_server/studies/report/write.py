@@ -6,15 +6,12 @@ from rich.console import Console
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.report import words
-from whybox_server.studies.report.document import write_document
+from whybox_server.studies.report.document import REDRAWS, write_document
 from whybox_server.studies.report.page import write_page
 from whybox_server.studies.report.subject import Subject
 from whybox_server.studies.results.compute import Design, compute
 from whybox_server.studies.results.outcome import Outcome
 from whybox_server.studies.results.votes import Votes
-
-REDRAWS = 2000
-"""Redraws behind each interval."""
 
 
 def write_results(

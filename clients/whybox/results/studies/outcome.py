@@ -1,0 +1,228 @@
+"""What the answers of a study say, piece by piece; the names are those of results.json.
+
+All shares and differences are fractions (0.27 is 27 %). "Accepted" is the share of the model's answers that people find
+relevant, and the rectified error is the share that they reject.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that the answers give by counting alone.
+
+    Attributes:
+        what: What is counted.
+        number: How many there are.
+        of: Of how many.
+    """
+
+    what: str
+    number: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share between 0 and 1, or a difference of two between -1 and 1.
+
+    Attributes:
+        estimate: Corrected estimate of the estimand.
+        low: Lower end of the interval for 95 %.
+        high: Upper end of the interval for 95 %.
+        standard_error: Standard deviation of the redraws, above 0.
+        majority: The same from the majority of the votes that there are, uncorrected.
+        corrected_by: `estimate` - `majority`; 0 if every question has five votes.
+        retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
+            do not retake it, and are free of it.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    standard_error: float
+    majority: float
+    corrected_by: float
+    retaking_bias: float
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """What people said in one cell.
+
+    Attributes:
+        cell: Its name, such as "feature/clean/model".
+        questions: Number of questions with at least one vote.
+        without_votes: Number of questions without a vote, which are left out; 0 if people could judge all.
+        votes: Number of votes; "cannot judge" is none.
+        cannot_judge: Number of answers that the picture cannot be judged.
+        asked_errors: Questions with a vote in the stratum of errors.
+        asked_correct: Questions with a vote in the stratum of correct answers.
+        majority_accepted_errors: Errors that the majority accepts: a count of questions, unweighted.
+        majority_rejected_correct: Correct answers that the majority rejects: a count of questions, unweighted.
+        standard_error: Error of the model in this cell by the data set's labels. It is 1 in an adversarial cell, whose
+            answers are wrong by construction.
+        accepted_of_errors: Share that people accept of the pictures in the stratum of errors that are asked about;
+            None without a question.
+        rejected_of_correct: Share that people reject of the pictures in the stratum of correct answers that are
+            asked about; None without a question.
+        accepted: Share that people accept, over both strata: 1 - `rectified`. It is the acceptance of foils
+            (persuasion) in a foil's cell, and of adversarial answers in an adversarial one.
+        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct. None where another label than
+            the model's is asked about.
+        lowest: `accepted` at its lowest and
+        highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
+            Both are equal to it if all was asked. The rectified error lies between 1 - `highest` and 1 - `lowest`.
+    """
+
+    cell: str
+    questions: int
+    without_votes: int
+    votes: int
+    cannot_judge: int
+    asked_errors: int
+    asked_correct: int
+    majority_accepted_errors: int
+    majority_rejected_correct: int
+    standard_error: float
+    accepted_of_errors: Estimate | None
+    rejected_of_correct: Estimate | None
+    accepted: Estimate
+    rectified: Estimate | None
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference in the accepted share on the pictures that all its cells have.
+
+    Attributes:
+        name: Such as "feature/clean/model - none/clean/model".
+        plus: Cells that count with +1.
+        minus: Cells that count with -1. A difference of differences has two on each side.
+        registered: Whether the protocol names it; all others are exploratory. A difference of differences is registered
+            if both its differences are.
+        pictures: Number of pictures that all its cells have.
+        difference: The difference; above 0 if people accept more in `plus`.
+        p: Two-sided p-value of no difference, uncorrected.
+        p_holm: p-value after Holm over the registered contrasts; None if exploratory.
+    """
+
+    name: str
+    plus: tuple[str, ...]
+    minus: tuple[str, ...]
+    registered: bool
+    pictures: int
+    difference: Estimate
+    p: float
+    p_holm: float | None
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The accepted share of a cell, had "maybe" and ties counted otherwise.
+
+    Attributes:
+        cell: Name of the cell.
+        maybe: What "maybe" counts as.
+        ties: What a tied majority counts as; a majority of five has no ties, so it moves `majority` only.
+        primary: Whether this is the protocol's policy.
+        accepted: The accepted share; the rectified error is 1 minus it.
+    """
+
+    cell: str
+    maybe: str
+    ties: str
+    primary: bool
+    accepted: Estimate
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Krippendorff's alpha for nominal values: 1 is perfect, 0 as by chance, below 0 worse.
+
+    Attributes:
+        cell: Name of the cell; "" over all cells.
+        alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
+            compared.
+        alpha_no_against_rest: With maybe counted as yes; None likewise.
+        votes: Votes that can be compared: those of questions with two votes or more.
+    """
+
+    cell: str
+    alpha: float | None
+    alpha_no_against_rest: float | None
+    votes: int
+
+
+@dataclass(frozen=True)
+class LatentCell:
+    """A cell by Dawid and Skene instead of the majority; point estimates.
+
+    Attributes:
+        cell: Name of the cell.
+        accepted_of_errors: As in `CellOutcome`; None without a question.
+        rejected_of_correct: As in `CellOutcome`; None without a question.
+        accepted: As in `CellOutcome`.
+        agrees: Share of the questions on which it agrees with the majority.
+    """
+
+    cell: str
+    accepted_of_errors: float | None
+    rejected_of_correct: float | None
+    accepted: float
+    agrees: float
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Dawid and Skene's model over all cells: what is relevant, had people's errors been undone.
+
+    It has another estimand than the majority: the hidden class, rather than what people say.
+
+    Attributes:
+        cells: One for each cell with a vote.
+        iterations: Steps of EM.
+        converged: Whether the mean log-likelihood of a vote grew by less than the tolerance at the end.
+    """
+
+    cells: tuple[LatentCell, ...]
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """Who failed the gold questions, as registered.
+
+    Attributes:
+        annotators: Number of people who answered; None where people are unknown.
+        failures_allowed: A person with more wrong gold answers is excluded.
+        failures: Number of people with 0, 1, 2 … wrong gold answers; empty without gold.
+        excluded: Number of people excluded, with all that they said.
+        answers_dropped: Number of their answers.
+    """
+
+    annotators: int | None
+    failures_allowed: int
+    failures: tuple[int, ...]
+    excluded: int
+    answers_dropped: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Answers faster than the registered minimum. They are marked, and count.
+
+    Attributes:
+        fastest_ms: The minimum in milliseconds.
+        timed: Number of answers whose time is known.
+        faster: Number of answers below the minimum.
+        median_ms: Median time in milliseconds; None if no time is known.
+    """
+
+    fastest_ms: int
+    timed: int
+    faster: int
+    median_ms: float | None

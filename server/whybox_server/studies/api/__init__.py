@@ -1,0 +1,1 @@
+"""Studies for programs: the same calls over REST and gRPC, each with a key."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from whybox_server.audits.cli import explained
+from whybox_server.audits.commands.common import explained
 from whybox_server.settings import read_settings
 from whybox_server.studies.errors import StudyError
 

@@ -8,7 +8,17 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from whybox_server.audits.cli import Attack, Budget, LabelColumn, Labels, Model, ModelStore, View, Where, Workers
+from whybox_server.audits.commands.common import (
+    Attack,
+    Budget,
+    LabelColumn,
+    Labels,
+    Model,
+    ModelStore,
+    View,
+    Where,
+    Workers,
+)
 from whybox_server.settings import read_settings
 from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from whybox_server.audits.cli import Fresh, LabelColumn, Labels, Model, ModelStore, View, Workers
+from whybox_server.audits.commands.common import Fresh, LabelColumn, Labels, Model, ModelStore, View, Workers
 from whybox_server.settings import read_settings
 from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError

@@ -70,6 +70,7 @@ async def add_study(
             "cell": plan.cell_of(item),
             "quota": protocol.policy.annotators_per_cell,
             "taken": 0,
+            "unjudged": 0,
         }
         for picture in protocol.pictures
         for index, item in enumerate(picture.items)

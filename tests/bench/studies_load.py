@@ -42,7 +42,7 @@ def database(kind: str, folder: Path) -> Iterator[str]:
     if binaries is None:
         raise SystemExit("PostgreSQL is not installed: apt-get install postgresql")
     with postgres.started(binaries, durable=True) as server:
-        yield server.emptied()
+        yield server.fresh("studies")
 
 
 async def run(url: str, folder: Path, options: argparse.Namespace) -> tuple[object, ...]:

@@ -18,10 +18,11 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whybox_server.database.engine import create_engine, reading
-from whybox_server.database.tables import AssignmentRow, ItemRow
+from whybox_server.database.tables import AssignmentRow, EventRow, ItemRow
+from whybox_server.studies.assignment import Plan
 from whybox_server.studies.errors import LeaseExpiredError
 from whybox_server.studies.protocol import Answer
-from whybox_server.studies.state import RawVotes, Wait
+from whybox_server.studies.state import RawVotes, Study, Wait
 from whybox_server.studies.store import StudyStore
 
 UNDO, PAUSE, TWICE, UNJUDGED = 0.03, 0.03, 0.1, 0.05
@@ -136,14 +137,49 @@ def judge(logs: Sequence[Path], votes: RawVotes) -> Verdict:
     )
 
 
-async def spread(engine: AsyncEngine, study_id: str) -> int:
-    """By how many answers and leases the fullest cell is ahead of the emptiest."""
+@dataclass(frozen=True)
+class Evenness:
+    """How evenly cells filled, by the events of a study.
+
+    Attributes:
+        by_lease: The most by which a cell was ahead of another just after it was leased. One, if each lease went to a
+            cell that no other was behind.
+        ever: The most by which a cell was ahead at any time. Each item that is given back, and each answer that is no
+            vote, sets its cell back by one at once, until the next lease goes there.
+    """
+
+    by_lease: int
+    ever: int
+
+
+async def evenness(engine: AsyncEngine, study: Study) -> Evenness:
+    """Replays what happened. No cell may be full, and nobody may have withdrawn."""
+    plan = Plan(study.protocol)
     async with reading(engine) as session:
-        rows = await session.execute(
-            select(func.sum(ItemRow.taken)).where(ItemRow.study_id == study_id).group_by(ItemRow.cell)
+        row = AssignmentRow
+        places = await session.execute(
+            select(row.annotator_id, row.picture_id, row.item).where(row.study_id == study.id, row.kind == "item")
         )
-        taken = [int(number) for (number,) in rows]
-    return max(taken) - min(taken)
+        cells = {(who, picture): plan.cell_of(plan.pictures[picture].items[item or 0]) for who, picture, item in places}
+        events = await session.execute(
+            select(EventRow.annotator_id, EventRow.picture_id, EventRow.what, EventRow.answer)
+            .where(EventRow.study_id == study.id)
+            .order_by(EventRow.id)
+        )
+    taken = [0] * len(plan.cells)
+    counted: set[tuple[str, str]] = set()
+    by_lease = ever = 0
+    for who, picture, what, answer in events:
+        key = (who, picture)
+        if key not in cells:
+            continue
+        counts = what in {"lease", "undo"} or (what == "answer" and answer != Answer.CANNOT_JUDGE)
+        taken[cells[key]] += counts - (key in counted)
+        (counted.add if counts else counted.discard)(key)
+        ever = max(ever, max(taken) - min(taken))
+        if what == "lease":
+            by_lease = max(by_lease, taken[cells[key]] - min(taken))
+    return Evenness(by_lease, ever)
 
 
 async def miscounted(engine: AsyncEngine, study_id: str) -> int:

@@ -62,6 +62,7 @@ class StudyStore:
         self._engine, self._clock = engine, clock
         self._plans = Plans()
         self._checked: set[str] = set()
+        self._checking = asyncio.Lock()
 
     async def open(self, protocol: Protocol, folder: Path, kind: Kind = "main") -> Study:
         """Freezes the protocol and begins to take answers; a study that is open already stays as it is.
@@ -116,8 +117,11 @@ class StudyStore:
         async with reading(self._engine) as session:
             study = study_of(await find_study(session, study_id), await self._plans.of(session, study_id))
         if checked and study_id not in self._checked:
-            await asyncio.to_thread(check_folder, study.folder, study_id, study.digest)
-            self._checked.add(study_id)
+            # One at a time: all who come after a server began would read all files.
+            async with self._checking:
+                if study_id not in self._checked:
+                    await asyncio.to_thread(check_folder, study.folder, study_id, study.digest)
+                    self._checked.add(study_id)
         return study
 
     async def invite(self, study_id: str, number: int, valid: timedelta) -> list[str]:

@@ -90,8 +90,12 @@ async def through_pages(invited: Invited, options: argparse.Namespace) -> web_cr
     until = time.monotonic() + options.seconds
     people = [
         web_crowd.Person(
-            *(name, f"{server.address}{PREFIX}/{invited.study.id}/?invitation={token}"),
-            *(items, log, measured, options.think),
+            name,
+            f"{server.address}{PREFIX}/{invited.study.id}/?invitation={token}",
+            items,
+            log,
+            measured,
+            options.think,
         )
         for name, token in invited.tokens.items()
     ]

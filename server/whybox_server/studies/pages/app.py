@@ -231,7 +231,9 @@ class _Pages:
         """Asks, or lets the person wait for what others are asked about at present."""
         question = await self._store.question(visit.session.annotator_id)
         if question is None:
-            return redirect(f"{visit.base}/finish")
+            # With what the person is to be told.
+            query = visit.request.url.query
+            return redirect(f"{visit.base}/finish" + (f"?{query}" if query else ""))
         if isinstance(question, Wait):
             response = self._page(visit, "wait", seconds=_LOOK_AGAIN_SECONDS)
             # Browsers obey it without scripts.

@@ -64,8 +64,9 @@ bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, f
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py
 
-bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often the intervals of a study hold it
+bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often intervals hold it; then 50 people who answer at once
 	$(BIN)/python tests/bench/studies.py
+	$(BIN)/python tests/bench/studies_load.py
 
 protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)

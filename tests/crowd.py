@@ -18,14 +18,15 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from whybox_server.database.engine import create_engine, reading
-from whybox_server.database.tables import AssignmentRow, ItemRow
+from whybox_server.database.tables import AssignmentRow, EventRow, ItemRow
+from whybox_server.studies.assignment import Plan
 from whybox_server.studies.errors import LeaseExpiredError
 from whybox_server.studies.protocol import Answer
-from whybox_server.studies.state import RawVotes
+from whybox_server.studies.state import RawVotes, Study, Wait
 from whybox_server.studies.store import StudyStore
 
-UNDO, PAUSE, TWICE = 0.03, 0.03, 0.1
-"""How often a person takes back an answer, pauses, or sends an answer twice at the same time."""
+UNDO, PAUSE, TWICE, UNJUDGED = 0.03, 0.03, 0.1, 0.05
+"""How often a person takes back an answer, pauses, sends an answer twice at the same time, or cannot judge."""
 
 
 class Log:
@@ -50,13 +51,17 @@ async def take_part(store: StudyStore, name: str, log: Log, seed: int, until: fl
         question = await store.question(name)
         if question is None:
             return
+        if isinstance(question, Wait):
+            await asyncio.sleep(0.05)
+            continue
         log("shown", name, question.picture_id, question.item.cells)
         chance = rng.random()
         if chance < PAUSE:
             await store.pause(name)
             continue
         number += 1
-        answer, key = rng.choice((Answer.YES, Answer.NO)), f"{seed}-{number}-{rng.getrandbits(64)}"
+        answer = Answer.CANNOT_JUDGE if rng.random() < UNJUDGED else rng.choice((Answer.YES, Answer.NO))
+        key = f"{seed}-{number}-{rng.getrandbits(64)}"
         sent = [
             store.answer(name, question.picture_id, answer, milliseconds=number, key=key)
             for _ in range(2 if rng.random() < TWICE else 1)
@@ -69,7 +74,11 @@ async def take_part(store: StudyStore, name: str, log: Log, seed: int, until: fl
         log("answered", name, question.picture_id, answer)
         if rng.random() < UNDO:
             log("undoing", name, question.picture_id)
-            undone = await store.undo(name)
+            try:
+                undone = await store.undo(name)
+            except LeaseExpiredError:
+                log("answered", name, question.picture_id, answer)
+                continue
             assert undone
             assert undone.picture_id == question.picture_id
             log("undone", name, question.picture_id)
@@ -92,7 +101,7 @@ class Verdict:
     Attributes:
         acknowledged: Answers that people were told are stored, and did not take back.
         lost: Those among them that are not stored, or otherwise.
-        doubled: Answers of a person about a picture beside the first, and those beyond a quota.
+        doubled: Answers of a person about a picture beside the first, and votes beyond a quota.
         misassigned: Answers in another arm than the person saw, or about what the person never saw.
     """
 
@@ -119,7 +128,7 @@ def judge(logs: Sequence[Path], votes: RawVotes) -> Verdict:
     answers = (*votes.items, *votes.gold, *votes.practice)
     stored = {(vote.annotator_id, vote.picture_id): vote for vote in answers}
     quota = votes.study.protocol.policy.annotators_per_cell
-    items = Counter((vote.picture_id, vote.cells) for vote in votes.items)
+    items = Counter((vote.picture_id, vote.cells) for vote in votes.items if vote.answer != Answer.CANNOT_JUDGE)
     return Verdict(
         acknowledged=len(told),
         lost=sum(key not in stored or stored[key].answer != answer for key, answer in told.items()),
@@ -128,29 +137,71 @@ def judge(logs: Sequence[Path], votes: RawVotes) -> Verdict:
     )
 
 
-async def spread(engine: AsyncEngine, study_id: str) -> int:
-    """By how many answers and leases the fullest cell is ahead of the emptiest."""
+@dataclass(frozen=True)
+class Evenness:
+    """How evenly cells filled, by the events of a study.
+
+    Attributes:
+        by_lease: The most by which a cell was ahead of another just after it was leased. One, if each lease went to a
+            cell that no other was behind.
+        ever: The most by which a cell was ahead at any time. Each item that is given back, and each answer that is no
+            vote, sets its cell back by one at once, until the next lease goes there.
+    """
+
+    by_lease: int
+    ever: int
+
+
+async def evenness(engine: AsyncEngine, study: Study) -> Evenness:
+    """Replays what happened. No cell may be full, and nobody may have withdrawn."""
+    plan = Plan(study.protocol)
     async with reading(engine) as session:
-        rows = await session.execute(
-            select(func.sum(ItemRow.taken)).where(ItemRow.study_id == study_id).group_by(ItemRow.cell)
+        row = AssignmentRow
+        places = await session.execute(
+            select(row.annotator_id, row.picture_id, row.item).where(row.study_id == study.id, row.kind == "item")
         )
-        taken = [int(number) for (number,) in rows]
-    return max(taken) - min(taken)
+        cells = {(who, picture): plan.cell_of(plan.pictures[picture].items[item or 0]) for who, picture, item in places}
+        events = await session.execute(
+            select(EventRow.annotator_id, EventRow.picture_id, EventRow.what, EventRow.answer)
+            .where(EventRow.study_id == study.id)
+            .order_by(EventRow.id)
+        )
+    taken = [0] * len(plan.cells)
+    counted: set[tuple[str, str]] = set()
+    by_lease = ever = 0
+    for who, picture, what, answer in events:
+        key = (who, picture)
+        if key not in cells:
+            continue
+        counts = what in {"lease", "undo"} or (what == "answer" and answer != Answer.CANNOT_JUDGE)
+        taken[cells[key]] += counts - (key in counted)
+        (counted.add if counts else counted.discard)(key)
+        ever = max(ever, max(taken) - min(taken))
+        if what == "lease":
+            by_lease = max(by_lease, taken[cells[key]] - min(taken))
+    return Evenness(by_lease, ever)
 
 
 async def miscounted(engine: AsyncEngine, study_id: str) -> int:
     """Items whose count is not that of their leases and answers."""
     async with reading(engine) as session:
         rows = await session.execute(
-            select(AssignmentRow.picture_id, AssignmentRow.item, func.count())
+            select(AssignmentRow.picture_id, AssignmentRow.item, AssignmentRow.answer, func.count())
             .where(AssignmentRow.study_id == study_id, AssignmentRow.state != "released", AssignmentRow.kind == "item")
-            .group_by(AssignmentRow.picture_id, AssignmentRow.item)
+            .group_by(AssignmentRow.picture_id, AssignmentRow.item, AssignmentRow.answer)
         )
-        held = {(picture, item): number for picture, item, number in rows}
+        held: Counter[tuple[str, int | None, bool]] = Counter()
+        for picture, place, answer, number in rows:
+            held[picture, place, answer == Answer.CANNOT_JUDGE] += number
         items = await session.execute(
-            select(ItemRow.picture_id, ItemRow.item, ItemRow.taken).where(ItemRow.study_id == study_id)
+            select(ItemRow.picture_id, ItemRow.item, ItemRow.taken, ItemRow.unjudged).where(
+                ItemRow.study_id == study_id
+            )
         )
-        return sum(held.get((picture, item), 0) != taken for picture, item, taken in items)
+        return sum(
+            (held[picture, item, False], held[picture, item, True]) != (taken, unjudged)
+            for picture, item, taken, unjudged in items
+        )
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 Tests that take `http`, `channel` or `stub` ask the real REST or gRPC transport; `gateway` is what the transports ask. A
 test sets what it answers, and looks up what it was asked. The gateway's own tests have another `gateway`: see the
-conftest there. Tests that take `database_url` or `engine` run on SQLite and on a real PostgreSQL.
+conftest there. Tests that take `database_url` or `engine` run on SQLite and on a real PostgreSQL; the tables are made
+once, and each test has a copy.
 """
 
 import asyncio
 import math
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -270,19 +272,54 @@ def postgres() -> Iterator[postgres_server.Postgres]:
         yield server
 
 
+async def _with_tables(url: str) -> None:
+    engine = create_engine(url)
+    await upgrade(engine)
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the tables of this version."""
+    path = tmp_path_factory.mktemp("template") / "studies.db"
+    asyncio.run(_with_tables(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: postgres_server.Postgres) -> str:
+    """Name of a database with the tables of this version."""
+    asyncio.run(_with_tables(postgres.fresh("tables")))
+    return "tables"
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An SQLite database with the tables of this version."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'studies.db')}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database with the tables of this version."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'studies.db'}"
+        return str(request.getfixturevalue("sqlite_url"))
     server: postgres_server.Postgres = request.getfixturevalue("postgres")
-    return server.emptied()
+    return server.fresh("test", template=request.getfixturevalue("postgres_template"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    server: postgres_server.Postgres = request.getfixturevalue("postgres")
+    return server.fresh("empty")
 
 
 @pytest.fixture
 async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
     """A database with the tables of this version."""
     engine = create_engine(database_url)
-    await upgrade(engine)
     yield engine
     await engine.dispose()

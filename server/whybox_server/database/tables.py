@@ -85,7 +85,9 @@ class ItemRow(Base):
     __tablename__ = "items"
     __table_args__ = (
         CheckConstraint("taken >= 0 AND taken <= quota", name="taken"),
-        Index(None, "study_id", "cell"),
+        CheckConstraint("unjudged >= 0 AND taken + unjudged <= 2 * quota", name="unjudged"),
+        # With what is counted, so that the fill of all cells is read from the index alone.
+        Index(None, "study_id", "cell", "taken"),
     )
 
     study_id: Mapped[str] = mapped_column(ForeignKey("studies.id"), primary_key=True)
@@ -95,8 +97,10 @@ class ItemRow(Base):
     # Index of the item's first cell in the protocol.
     cell: Mapped[int]
     quota: Mapped[int]
-    # Assignments that are leased or answered.
+    # Votes, and leases that may become one.
     taken: Mapped[int]
+    # Answers that are no vote. Each leaves its place to another person, until twice the quota answered.
+    unjudged: Mapped[int]
 
 
 class AnnotatorRow(Base):

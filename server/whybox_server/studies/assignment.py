@@ -9,13 +9,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Item, KnownPicture, Picture, Protocol
 
 T = TypeVar("T")
+
+_PEOPLE_AT_ONCE = 256
+"""People whose orders are kept in memory, because each question needs them."""
 
 
 def latin_row(cells: int, row: int) -> tuple[int, ...]:
@@ -88,6 +91,9 @@ class Plan:
                     f"{protocol.id}: picture {picture.id} must stand once in each cell ({', '.join(self.cells)})"
                 )
 
+        self._places = lru_cache(_PEOPLE_AT_ONCE)(self._gold_by_place)
+        self._ranks = lru_cache(_PEOPLE_AT_ONCE)(self._ranks_of_pictures)
+
     def cell_of(self, item: Item) -> int:
         """The cell under which an item is counted when it is assigned: the first of those that it stands for."""
         return min(self.cells[name] for name in item.cells)
@@ -113,13 +119,15 @@ class Plan:
 
     def gold_at(self, ordinal: int, position: int) -> KnownPicture | None:
         """The gold picture at a position of a person's questions, from 1; None where an item stands."""
-        if not self.known_number:
-            return None
+        return self._places(ordinal).get(position)
+
+    def _gold_by_place(self, ordinal: int) -> Mapping[int, KnownPicture]:
         seed = self.protocol.seed
         places = sorted(shuffled(range(1, self.total + 1), seed, "places", ordinal)[: self.known_number])
-        if position not in places:
-            return None
-        return self.gold[shuffled(self.gold, seed, "gold", ordinal)[places.index(position)]]
+        return {
+            place: self.gold[name]
+            for place, name in zip(places, shuffled(self.gold, seed, "gold", ordinal), strict=False)
+        }
 
     def cells_by_urgency(self, ordinal: int, position: int, taken: Sequence[int], seen: Sequence[int]) -> list[int]:
         """The cells that a person may be asked in, the best first.
@@ -144,5 +152,10 @@ class Plan:
     def picture(self, ordinal: int, candidates: Sequence[Candidate]) -> Candidate:
         """The candidate with the most room; of several, the first in the person's own order."""
         fewest = min(each.taken for each in candidates)
-        ties = {each.picture_id: each for each in candidates if each.taken == fewest}
-        return ties[shuffled(ties, self.protocol.seed, "pictures", ordinal)[0]]
+        ranks = self._ranks(ordinal)
+        return min((each for each in candidates if each.taken == fewest), key=lambda each: ranks[each.picture_id])
+
+    def _ranks_of_pictures(self, ordinal: int) -> Mapping[str, int]:
+        return {
+            name: rank for rank, name in enumerate(shuffled(self.pictures, self.protocol.seed, "pictures", ordinal))
+        }

@@ -205,7 +205,8 @@ class Policy(_Frozen):
 
     Attributes:
         answers: What people may choose beside "cannot judge".
-        annotators_per_cell: Distinct people who answer each item, at least 5.
+        annotators_per_cell: Distinct people who vote about each item, at least 5. "Cannot judge" is no vote: another
+            person is asked instead, until twice as many people have answered.
         pictures_per_annotator: The most pictures that one person is asked about, practice and gold apart.
         gold_per_annotator: Gold pictures among them, at seeded places.
         gold_failures_allowed: A person with more wrong gold answers is excluded from the results.

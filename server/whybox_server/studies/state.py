@@ -88,6 +88,17 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """Nothing can be asked now, and something may come back.
+
+    Attributes:
+        until: When the first of the leases that others hold ends, in UTC.
+    """
+
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Accepted:
     """An answer that is stored.
 
@@ -109,8 +120,8 @@ class CellStatus:
     """How far a cell is; an item that stands for several cells counts in each.
 
     Attributes:
-        needed: Answers that its items need.
-        answered: Answers that they have.
+        needed: Votes that its items need.
+        answered: Votes that they have.
         leased: Questions about them that people see at present.
     """
 
@@ -135,7 +146,7 @@ class Status:
         gold_answers: Answers about gold pictures.
         gold_failures: Wrong ones among them.
         excluded: People with more wrong gold answers than the protocol allows.
-        full: Whether every item has its answers.
+        full: Whether every item has its votes, or twice as many answers as it needs votes.
     """
 
     study_id: str

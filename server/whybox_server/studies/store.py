@@ -14,7 +14,7 @@ from whybox_server.database.engine import reading, writing
 from whybox_server.database.tables import AnnotatorRow, StudyRow
 from whybox_server.studies.assignment import Plan
 from whybox_server.studies.collecting.answering import forget, give_back, store_answer, take_back
-from whybox_server.studies.collecting.asking import ask
+from whybox_server.studies.collecting.asking import ask, kept
 from whybox_server.studies.collecting.counting import collect, count
 from whybox_server.studies.collecting.folders import check_folder
 from whybox_server.studies.collecting.opened import Plans, add_study, study_of
@@ -38,7 +38,7 @@ from whybox_server.studies.errors import (
 )
 from whybox_server.studies.invitations import Signer, new_name
 from whybox_server.studies.protocol import Answer, Protocol
-from whybox_server.studies.state import Accepted, Annotator, Kind, Question, RawVotes, Status, Study
+from whybox_server.studies.state import Accepted, Annotator, Kind, Question, RawVotes, Status, Study, Wait
 
 _EXTERNAL_VALID = timedelta(days=30)
 """How long people of a crowd platform can come back by a link; by the id they can as long as the study is there."""
@@ -62,6 +62,7 @@ class StudyStore:
         self._engine, self._clock = engine, clock
         self._plans = Plans()
         self._checked: set[str] = set()
+        self._checking = asyncio.Lock()
 
     async def open(self, protocol: Protocol, folder: Path, kind: Kind = "main") -> Study:
         """Freezes the protocol and begins to take answers; a study that is open already stays as it is.
@@ -116,8 +117,11 @@ class StudyStore:
         async with reading(self._engine) as session:
             study = study_of(await find_study(session, study_id), await self._plans.of(session, study_id))
         if checked and study_id not in self._checked:
-            await asyncio.to_thread(check_folder, study.folder, study_id, study.digest)
-            self._checked.add(study_id)
+            # One at a time: all who come after a server began would read all files.
+            async with self._checking:
+                if study_id not in self._checked:
+                    await asyncio.to_thread(check_folder, study.folder, study_id, study.digest)
+                    self._checked.add(study_id)
         return study
 
     async def invite(self, study_id: str, number: int, valid: timedelta) -> list[str]:
@@ -186,7 +190,7 @@ class StudyStore:
         Raises:
             AnnotatorNotFoundError: The person withdrew.
         """
-        async with writing(self._engine) as session:
+        async with reading(self._engine) as session:
             study, row = await find_annotator(session, annotator.id)
             return Signer(study.secret, study.id).invitation(row.id, row.invited_until)
 
@@ -228,33 +232,54 @@ class StudyStore:
             row.consented_at, row.state = self._clock(), "active"
             note(session, study.id, "consent", self._clock(), annotator_id=row.id)
 
-    async def question(self, annotator_id: str) -> Question | None:
+    async def question(self, annotator_id: str) -> Question | Wait | None:
         """What the person is asked now: what was asked before and is not answered, else a new question.
 
         Returns:
-            The question, kept for this person for the lease of the protocol from now on; None if nothing is left, and
-            then the person has finished.
+            The question, kept for this person for at least half of the protocol's lease from now on; `Wait` if others
+            are asked about all that is left, which may come back; None if nothing can come any more, and then the
+            person has finished.
 
         Raises:
             AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
             NoConsentError: The person has not agreed to take part.
             StudyClosedError: The study is closed.
         """
-        async with self._person(annotator_id) as (session, plan, study, row):
+        async with reading(self._engine) as session:
+            study, row = await find_annotator(session, annotator_id)
             require_open(study)
             require_consent(row)
             if row.state == "finished":
                 return None
-            question = await ask(session, plan, row, self._clock())
-            if question is None:
-                row.state = "finished"
-                note(session, study.id, "finish", self._clock(), annotator_id=row.id)
-            return question
+            if question := await kept(session, await self._plans.of(session, study.id), row, self._clock()):
+                return question
+        async with self._person(annotator_id) as (session, plan, study, row):
+            return await self._ask(session, plan, study, row)
+
+    async def _ask(
+        self, session: AsyncSession, plan: Plan, study: StudyRow, row: AnnotatorRow
+    ) -> Question | Wait | None:
+        """See `question`. The study is locked."""
+        require_open(study)
+        if row.state == "finished":
+            return None
+        question = await ask(session, plan, row, self._clock())
+        if question is None:
+            row.state = "finished"
+            note(session, study.id, "finish", self._clock(), annotator_id=row.id)
+        return question
 
     async def answer(
-        self, annotator_id: str, picture_id: str, answer: Answer, *, milliseconds: int | None, key: str
+        self,
+        annotator_id: str,
+        picture_id: str,
+        answer: Answer,
+        *,
+        milliseconds: int | None,
+        key: str,
+        goes_on: bool = False,
     ) -> Accepted:
-        """Stores an answer.
+        """Stores an answer. "Cannot judge" is no vote: it leaves its place in the quota to another person.
 
         Args:
             annotator_id: The person.
@@ -262,6 +287,7 @@ class StudyStore:
             answer: One that the protocol offers, or `CANNOT_JUDGE`.
             milliseconds: From the question to the answer; None where unknown.
             key: Made with the page. The same key a second time changes nothing and has the same outcome.
+            goes_on: Whether the next question is kept for the person at once, in the same transaction.
 
         Raises:
             AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
@@ -271,7 +297,12 @@ class StudyStore:
             LeaseExpiredError: The answer came late, and the item has all its answers.
         """
         async with self._person(annotator_id) as (session, plan, study, row):
-            return await store_answer(session, plan, study, row, picture_id, answer, milliseconds, key, self._clock())
+            accepted = await store_answer(
+                session, plan, study, row, picture_id, answer, milliseconds, key, self._clock()
+            )
+            if goes_on and study.state == "open":
+                await self._ask(session, plan, study, row)
+            return accepted
 
     async def undo(self, annotator_id: str) -> Question | None:
         """Asks the last question again, and forgets its answer.
@@ -282,6 +313,7 @@ class StudyStore:
         Raises:
             AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
             StudyClosedError: The study is closed.
+            LeaseExpiredError: The answer was no vote, and another person was asked instead.
         """
         async with self._person(annotator_id) as (session, plan, study, row):
             require_open(study)
@@ -312,7 +344,8 @@ class StudyStore:
             AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
             UnfinishedError: The person has questions left.
         """
-        async with self._person(annotator_id) as (_, _, study, row):
+        async with reading(self._engine) as session:
+            study, row = await find_annotator(session, annotator_id)
             if row.state != "finished" and study.state == "open":
                 raise UnfinishedError("the person has questions left; answer them first")
             return Signer(study.secret, study.id).completion_code(row.id)
@@ -358,7 +391,7 @@ class StudyStore:
     async def _person(self, annotator_id: str) -> AsyncIterator[tuple[AsyncSession, Plan, StudyRow, AnnotatorRow]]:
         """A transaction in which a person and the study are locked."""
         async with writing(self._engine) as session:
-            study, row = await find_annotator(session, annotator_id)
+            study, row = await find_annotator(session, annotator_id, lock=True)
             yield session, await self._plans.of(session, study.id), study, row
 
 

@@ -42,6 +42,7 @@ async def test_constraints_are_those_of_the_tables(engine: AsyncEngine) -> None:
         "ck_studies_state",
         "ck_annotators_state",
         "ck_items_taken",
+        "ck_items_unjudged",
         "ck_assignments_item",
         "ck_assignments_answer",
         "ck_assignments_state",
@@ -53,16 +54,16 @@ async def test_a_second_upgrade_changes_nothing(engine: AsyncEngine) -> None:
     await check(engine)
 
 
-async def test_several_may_upgrade_at_once(database_url: str) -> None:
-    engines = [create_engine(database_url) for _ in range(5)]
+async def test_several_may_upgrade_at_once(empty_url: str) -> None:
+    engines = [create_engine(empty_url) for _ in range(5)]
     await asyncio.gather(*map(upgrade, engines))
     await check(engines[0])
     for engine in engines:
         await engine.dispose()
 
 
-async def test_a_database_without_tables_is_not_of_this_version(database_url: str) -> None:
-    engine = create_engine(database_url)
+async def test_a_database_without_tables_is_not_of_this_version(empty_url: str) -> None:
+    engine = create_engine(empty_url)
     with pytest.raises(DatabaseError, match=r"is of version none, and this Whybox needs 0001: .* upgrades it"):
         await check(engine)
     await engine.dispose()
@@ -80,8 +81,8 @@ async def test_a_database_of_a_newer_version_stays_as_it_is(engine: AsyncEngine,
         await session.execute(text("SELECT colour FROM studies"))
 
 
-async def test_a_database_of_another_program_stays_as_it_is(database_url: str) -> None:
-    engine = create_engine(database_url)
+async def test_a_database_of_another_program_stays_as_it_is(empty_url: str) -> None:
+    engine = create_engine(empty_url)
     async with writing(engine) as session:
         await session.execute(text("CREATE TABLE studies (title TEXT)"))
         await session.execute(text("INSERT INTO studies VALUES ('theirs')"))

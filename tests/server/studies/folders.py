@@ -3,10 +3,11 @@
 import colorsys
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -31,6 +32,12 @@ CELLS = tuple(
     for version, arm in product(("clean", "adversarial"), ("none", "feature", "example"))
 )
 """The six cells that a study has by default."""
+
+
+class _Drawn(NamedTuple):
+    png: bytes
+    width: int
+    height: int
 
 
 def write_folder(
@@ -60,15 +67,18 @@ def write_folder(
         policy: Of the study; by default five annotators a cell.
         fields: Further fields of the protocol.
     """
-    shown = _photographs(photos) if photos else _polygon
-    every = [_picture(folder, number, cells, labels, shown(number)) for number in range(pictures)]
+
+    def photo(number: int) -> Path | None:
+        return photos[number % len(photos)] if photos else None
+
+    every = [_picture(folder, number, cells, labels, photo(number)) for number in range(pictures)]
     known = [
         KnownPicture(
             id=f"k{number:04}",
             item=Item(
                 cells=("practice" if number < practice else "gold",),
                 label=Label(index=number % len(labels), text=labels[number % len(labels)]),
-                picture=_write(folder, "pictures", shown(100 + number)),
+                picture=_write(folder, "pictures", _drawn("pictures", "clean", 100 + number, photo(100 + number))),
             ),
             right=Answer.YES if number % 2 == 0 else Answer.NO,
             why="It has the number of corners that the label says." if number < practice else "",
@@ -91,23 +101,22 @@ def write_folder(
     return protocol
 
 
-def _picture(folder: Path, number: int, cells: Sequence[Cell], labels: Sequence[str], clean: Image.Image) -> Picture:
+def _picture(folder: Path, number: int, cells: Sequence[Cell], labels: Sequence[str], photo: Path | None) -> Picture:
     given, predicted = (
         Label(index=index, text=labels[index]) for index in (number % len(labels), (number + number % 3) % len(labels))
     )
-    versions = {"clean": clean, "adversarial": _disturbed(clean, number)}
-    items = []
-    for cell in cells:
-        image = versions[cell.version]
-        items.append(
-            Item(
-                cells=(cell.name,),
-                label=given if cell.asked == "given" else predicted,
-                picture=_write(folder, "pictures", image),
-                explanation=_write(folder, "maps", _map(image, number)) if cell.arm == "feature" else None,
-                examples=_examples(folder, number, labels) if cell.arm == "example" else (),
-            )
+    items = [
+        Item(
+            cells=(cell.name,),
+            label=given if cell.asked == "given" else predicted,
+            picture=_write(folder, "pictures", _drawn("pictures", cell.version, number, photo)),
+            explanation=(
+                _write(folder, "maps", _drawn("maps", cell.version, number, photo)) if cell.arm == "feature" else None
+            ),
+            examples=_examples(folder, number, labels) if cell.arm == "example" else (),
         )
+        for cell in cells
+    ]
     return Picture(
         id=f"p{number:04}",
         source=f"{given.text}/{number}.png",
@@ -122,21 +131,34 @@ def _picture(folder: Path, number: int, cells: Sequence[Cell], labels: Sequence[
 def _examples(folder: Path, number: int, labels: Sequence[str]) -> tuple[Example, ...]:
     return tuple(
         Example(
-            file=_write(folder, "examples", _polygon(7 * number + rank + 1000).resize((112, 112))),
+            file=_write(folder, "examples", _drawn("examples", "clean", 7 * number + rank + 1000, None)),
             label=Label(index=rank % len(labels), text=labels[rank % len(labels)]),
         )
         for rank in range(6)
     )
 
 
-def _write(folder: Path, kind: str, image: Image.Image) -> File:
-    buffer = io.BytesIO()
-    image.save(buffer, "png")
-    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+def _write(folder: Path, kind: str, drawn: _Drawn) -> File:
+    digest = hashlib.sha256(drawn.png).hexdigest()
     path = f"{kind}/{digest[:32]}.png"
     (folder / kind).mkdir(parents=True, exist_ok=True)
-    (folder / path).write_bytes(buffer.getvalue())
-    return File(path=path, sha256=digest, width=image.width, height=image.height)
+    (folder / path).write_bytes(drawn.png)
+    return File(path=path, sha256=digest, width=drawn.width, height=drawn.height)
+
+
+@cache
+def _drawn(kind: Literal["pictures", "maps", "examples"], version: str, number: int, photo: Path | None) -> _Drawn:
+    """Drawn once for all tests of a process."""
+    image = _photograph(photo) if photo else _polygon(number)
+    if version == "adversarial":
+        image = _disturbed(image, number)
+    if kind == "maps":
+        image = _map(image, number)
+    elif kind == "examples":
+        image = image.resize((112, 112))
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    return _Drawn(buffer.getvalue(), image.width, image.height)
 
 
 def _polygon(number: int) -> Image.Image:
@@ -153,14 +175,11 @@ def _polygon(number: int) -> Image.Image:
     return image
 
 
-def _photographs(photos: Sequence[Path]) -> Callable[[int], Image.Image]:
-    def photograph(number: int) -> Image.Image:
-        with Image.open(photos[number % len(photos)]) as image:
-            shown = image.convert("RGB")
-        shown.thumbnail((480, 480))
-        return shown
-
-    return photograph
+def _photograph(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        shown = image.convert("RGB")
+    shown.thumbnail((480, 480))
+    return shown
 
 
 def _disturbed(image: Image.Image, number: int) -> Image.Image:

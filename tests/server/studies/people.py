@@ -22,7 +22,7 @@ async def people(store: StudyStore, number: int, study_id: str = "dogs") -> list
 async def answer_all(store: StudyStore, annotator: Annotator, answer: Answer = Answer.YES) -> list[Question]:
     """What the person was asked."""
     asked: list[Question] = []
-    while question := await store.question(annotator.id):
+    while isinstance(question := await store.question(annotator.id), Question):
         await store.answer(annotator.id, question.picture_id, answer, milliseconds=900, key=f"k{len(asked)}")
         asked.append(question)
     return asked

@@ -11,6 +11,7 @@ from server.studies.people import person
 from studying import UtcClock, protocol, write
 from whybox_server.studies.errors import StudyChangedError, StudyClosedError, StudyError, StudyNotFoundError
 from whybox_server.studies.protocol import Answer, Protocol
+from whybox_server.studies.state import Question
 from whybox_server.studies.store import StudyStore
 
 
@@ -57,7 +58,7 @@ async def test_pilot_and_preview_are_studies_of_their_own(store: StudyStore, ope
     assert (pilot.id, pilot.kind, preview.id, preview.kind) == ("dogs-pilot", "pilot", "dogs-preview", "preview")
     annotator = await person(store, "dogs-pilot")
     question = await store.question(annotator.id)
-    assert question
+    assert isinstance(question, Question)
     await store.answer(annotator.id, question.picture_id, Answer.YES, milliseconds=1, key="k")
     assert [(await store.status(name)).answers for name in ("dogs", "dogs-pilot", "dogs-preview")] == [0, 1, 0]
     assert [len((await store.votes(name)).items) for name in ("dogs", "dogs-pilot", "dogs-preview")] == [0, 1, 0]
@@ -140,7 +141,7 @@ async def test_a_study_closes_with_its_reason(store: StudyStore, opened: Open, c
     await opened(protocol())
     annotator = await person(store)
     question = await store.question(annotator.id)
-    assert question
+    assert isinstance(question, Question)
     clock.turn(minutes=1)
     for reason in ("", "  ", "two\nlines", "nul\0"):
         with pytest.raises(StudyError, match="say why"):

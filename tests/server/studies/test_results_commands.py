@@ -16,6 +16,7 @@ from whybox_server.cli.app import app
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.studies.protocol import Answer
+from whybox_server.studies.state import Question
 from whybox_server.studies.store import StudyStore
 
 QUESTIONS = {("a.JPEG", 3): [YES, YES, YES, NO, NO], ("b.JPEG", 3): [NO] * 5}
@@ -86,7 +87,7 @@ async def answered(url: str, folder: Path, people: int) -> None:
     for number, token in enumerate(await store.invite("dogs", people, timedelta(days=1))):
         person = await store.enter("dogs", token)
         await store.consent(person.id)
-        while question := await store.question(person.id):
+        while isinstance(question := await store.question(person.id), Question):
             said = Answer.YES if number else Answer.NO
             await store.answer(person.id, question.picture_id, said, milliseconds=900, key=question.picture_id)
     await engine.dispose()

@@ -21,13 +21,13 @@ from whybox_server.studies.errors import (
     UnfinishedError,
 )
 from whybox_server.studies.protocol import Answer
-from whybox_server.studies.state import Accepted, Annotator, Question
+from whybox_server.studies.state import Accepted, Annotator, Question, Wait
 from whybox_server.studies.store import StudyStore
 
 
 async def asked(store: StudyStore, annotator: Annotator) -> Question:
     question = await store.question(annotator.id)
-    assert question
+    assert isinstance(question, Question)
     return question
 
 
@@ -131,7 +131,7 @@ async def test_only_practice_answers_tell_what_is_right(store: StudyStore, opene
     await opened(protocol(2, practice=1, gold=1))
     annotator = await person(store)
     told = {}
-    while question := await store.question(annotator.id):
+    while isinstance(question := await store.question(annotator.id), Question):
         accepted = await answered(store, annotator, question, question.picture_id, Answer.NO)
         told[accepted.kind] = accepted.known
     assert told["practice"]
@@ -161,15 +161,68 @@ async def test_the_same_seed_asks_the_same(store: StudyStore, opened: Open) -> N
     assert orders[0] == orders[1] != orders[2]
 
 
-async def test_a_reload_asks_the_same_and_keeps_it_longer(store: StudyStore, opened: Open, clock: UtcClock) -> None:
+async def test_who_waits_has_finished_once_nothing_can_come_back(store: StudyStore, opened: Open) -> None:
+    await opened(protocol(1, cells=CLEAN[:1]))
+    *early, last, waiting = await people(store, 6)
+    for annotator in early:
+        await answered(store, annotator, await asked(store, annotator), "k")
+    question = await asked(store, last)
+    for _ in range(2):
+        assert isinstance(await store.question(waiting.id), Wait)
+    with pytest.raises(UnfinishedError):
+        await store.finish(waiting.id)
+    await answered(store, last, question, "k")
+    assert await store.question(waiting.id) is None
+    assert await store.finish(waiting.id)
+
+
+async def test_nobody_waits_for_what_is_not_for_them(store: StudyStore, opened: Open) -> None:
+    """The one picture that others are asked about is one that the person answered, or saw in another arm."""
+    await opened(protocol(1))
+    annotators = await people(store, 9)
+    for annotator in annotators[:8]:
+        await answered(store, annotator, await asked(store, annotator), "k")
+        assert await store.question(annotator.id) is None
+    await asked(store, annotators[8])
+    assert await store.question(annotators[0].id) is None
+
+
+async def test_what_is_given_back_goes_to_who_waits(store: StudyStore, opened: Open) -> None:
+    await opened(protocol(1, cells=CLEAN[:1]))
+    *early, pausing, waiting = await people(store, 6)
+    for annotator in early:
+        await answered(store, annotator, await asked(store, annotator), "k")
+    await asked(store, pausing)
+    assert isinstance(await store.question(waiting.id), Wait)
+    await store.pause(pausing.id)
+    await asked(store, waiting)
+    assert isinstance(await store.question(pausing.id), Wait)
+
+
+async def test_the_next_question_can_come_with_the_answer(store: StudyStore, opened: Open, engine: AsyncEngine) -> None:
+    await opened(protocol(2))
+    annotator = await person(store)
+    for number in range(2):
+        question = await asked(store, annotator)
+        await store.answer(annotator.id, question.picture_id, Answer.YES, milliseconds=1, key=str(number), goes_on=True)
+    assert (await store.annotator("dogs", annotator.id)).state == "finished"
+    async with reading(engine) as session:
+        events = (await session.scalars(text("SELECT what FROM events ORDER BY id"))).all()
+    assert events == ["open", "invitation", "consent", "lease", "answer", "lease", "answer", "finish"]
+
+
+@pytest.mark.parametrize(("seconds", "renewed"), [(0, False), (30, False), (31, True), (60, True)])
+async def test_a_reload_asks_the_same_and_keeps_it_for_half_a_lease_at_least(
+    store: StudyStore, opened: Open, clock: UtcClock, seconds: int, renewed: bool
+) -> None:
     await opened(protocol(lease_seconds=60))
     annotator = await person(store)
     first = await asked(store, annotator)
     assert first.lease_until == clock.now + timedelta(seconds=60)
-    clock.turn(seconds=50)
+    clock.turn(seconds=seconds)
     again = await asked(store, annotator)
     assert (again.picture_id, again.item, again.position) == (first.picture_id, first.item, first.position)
-    assert again.lease_until == clock.now + timedelta(seconds=60)
+    assert again.lease_until == (clock.now + timedelta(seconds=60) if renewed else first.lease_until)
     assert (await store.status("dogs")).cells[first.item.cells[0]].leased == 1
 
 
@@ -230,12 +283,52 @@ async def test_people_cannot_answer_for_others_or_before_they_are_asked(store: S
         await answered(store, eva, question, "k")
 
 
-async def test_cannot_judge_is_an_answer(store: StudyStore, opened: Open) -> None:
+@pytest.mark.parametrize(("unjudged", "votes"), [(0, 5), (1, 5), (5, 5), (6, 4), (10, 0)])
+async def test_what_is_no_vote_leaves_its_place_until_twice_the_quota_answered(
+    store: StudyStore, opened: Open, unjudged: int, votes: int
+) -> None:
     await opened(protocol(1, cells=CLEAN[:1]))
-    for annotator in await people(store, 5):
-        await answered(store, annotator, await asked(store, annotator), "k", Answer.CANNOT_JUDGE)
+    annotators = await people(store, 12)
+    for number, annotator in enumerate(annotators[: unjudged + votes]):
+        assert not (await store.status("dogs")).full
+        answer = Answer.CANNOT_JUDGE if number < unjudged else Answer.NO
+        await answered(store, annotator, await asked(store, annotator), "k", answer)
     status = await store.status("dogs")
-    assert (status.answers, status.cannot_judge, status.full) == (5, 5, True)
+    assert (status.answers, status.cannot_judge, status.full) == (unjudged + votes, unjudged, True)
+    assert status.cells["none/clean/model"].answered == votes
+    assert await store.question(annotators[-1].id) is None
+
+
+async def test_an_answer_that_is_no_vote_is_undone_while_its_place_is_free(store: StudyStore, opened: Open) -> None:
+    await opened(protocol(1, cells=CLEAN[:1]))
+    *four, first, second, third = await people(store, 7)
+    for annotator in four:
+        await answered(store, annotator, await asked(store, annotator), "k")
+    question = await asked(store, first)
+    await answered(store, first, question, "k", Answer.CANNOT_JUDGE)
+    assert await store.undo(first.id)
+    assert isinstance(await store.question(second.id), Wait)
+    await answered(store, first, question, "again", Answer.CANNOT_JUDGE)
+    await asked(store, second)
+    with pytest.raises(LeaseExpiredError, match="others were asked about picture p0"):
+        await store.undo(first.id)
+    await answered(store, second, question, "k", Answer.CANNOT_JUDGE)
+    await answered(store, third, await asked(store, third), "k")
+    status = await store.status("dogs")
+    assert (status.answers, status.cannot_judge, status.full) == (7, 2, True)
+
+
+async def test_the_place_of_who_withdraws_without_a_vote_is_counted_once(store: StudyStore, opened: Open) -> None:
+    await opened(protocol(1, cells=CLEAN[:1]))
+    annotators = await people(store, 11)
+    for annotator in annotators[:10]:
+        await answered(store, annotator, await asked(store, annotator), "k", Answer.CANNOT_JUDGE)
+    assert await store.question(annotators[10].id) is None
+    await store.withdraw(annotators[0].id)
+    (last,) = await people(store, 1)
+    await answered(store, last, await asked(store, last), "k")
+    status = await store.status("dogs")
+    assert (status.answers, status.cannot_judge, status.full) == (10, 9, True)
 
 
 async def test_a_lease_that_ran_out_is_another_persons(store: StudyStore, opened: Open, clock: UtcClock) -> None:
@@ -245,10 +338,10 @@ async def test_a_lease_that_ran_out_is_another_persons(store: StudyStore, opened
     for annotator in early:
         await answered(store, annotator, await asked(store, annotator), "k")
     question = await asked(store, late)
-    assert await store.question(sixth.id) is None
-    seventh = await person(store)
+    assert await store.question(sixth.id) == Wait(question.lease_until)
+    assert (await store.annotator("dogs", sixth.id)).state == "active"
     clock.turn(seconds=61)
-    await answered(store, seventh, await asked(store, seventh), "k")
+    await answered(store, sixth, await asked(store, sixth), "k")
     with pytest.raises(LeaseExpiredError, match="others answered"):
         await answered(store, late, question, "k")
     assert await store.question(late.id) is None
@@ -332,7 +425,7 @@ async def test_a_picture_stays_in_the_arm_in_which_it_was_seen(
     annotators = await people(store, 4)
     for turn in range(40):
         annotator = annotators[turn % 4]
-        if question := await store.question(annotator.id):
+        if isinstance(question := await store.question(annotator.id), Question):
             shown.setdefault((annotator.id, question.picture_id), set()).add(question.item.cells)
             if turn % 3 == 0:
                 await answered(store, annotator, question, str(turn))

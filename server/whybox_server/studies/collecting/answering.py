@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from whybox_server.database.tables import AnnotatorRow, AssignmentRow, EventRow, StudyRow
 from whybox_server.studies.assignment import Plan
-from whybox_server.studies.collecting.asking import known_picture, lease, release, take
+from whybox_server.studies.collecting.asking import count, forget_answer, known_picture, lease, release
 from whybox_server.studies.collecting.rows import note, require_consent, require_open
 from whybox_server.studies.errors import AnswerError, LeaseExpiredError
 from whybox_server.studies.protocol import Answer
@@ -50,8 +50,11 @@ async def store_answer(
     if row.state == "answered":
         raise AnswerError(f"picture {picture_id} has its answer already; undo it to change it")
     # A lease that ran out keeps its place until another person takes it.
-    if row.state == "released" and not await take(session, study.id, row.picture_id, row.item, +1):
+    if row.state == "released" and not await count(session, row, taken=1):
         raise LeaseExpiredError(f"the time for picture {picture_id} has passed, and others answered; take the next one")
+    if answer == Answer.CANNOT_JUDGE:
+        # No vote: the place is another person's.
+        await count(session, row, taken=-1, unjudged=1)
     row.state, row.answer, row.milliseconds, row.answered_at = "answered", answer.value, milliseconds, now
     annotator.last_answered = row.picture_id
     if row.kind == "practice":
@@ -75,6 +78,8 @@ async def take_back(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, 
     if annotator.last_answered is None:
         return None
     row = await _assignment(session, plan, annotator, annotator.last_answered)
+    if not await forget_answer(session, row, leased=True):
+        raise LeaseExpiredError(f"others were asked about picture {row.picture_id} in the meantime; take the next one")
     note(session, row.study_id, "undo", now, annotator_id=annotator.id, picture_id=row.picture_id, answer=row.answer)
     row.answer = row.milliseconds = row.answered_at = None
     annotator.last_answered = None
@@ -88,16 +93,17 @@ async def give_back(session: AsyncSession, annotator: AnnotatorRow, now: datetim
         select(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id, AssignmentRow.state == "leased")
     )
     for row in leased.all():
-        await release(session, row)
-    note(session, annotator.study_id, "pause", now, annotator_id=annotator.id)
+        await release(session, row, "pause", now)
 
 
 async def forget(session: AsyncSession, annotator: AnnotatorRow, now: datetime) -> None:
     """See `StudyStore.withdraw`. A name without answers stays, so that the invitation lets nobody in again."""
     rows = await session.scalars(select(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id))
     for row in rows.all():
-        if row.state != "released":
-            await take(session, row.study_id, row.picture_id, row.item, -1)
+        if row.state == "answered":
+            await forget_answer(session, row, leased=False)
+        elif row.state == "leased":
+            await count(session, row, taken=-1)
     await session.execute(delete(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id))
     await session.execute(delete(EventRow).where(EventRow.annotator_id == annotator.id))
     annotator.state = "withdrawn"

@@ -10,22 +10,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from whybox_server.database.tables import AnnotatorRow, AssignmentRow, ItemRow
 from whybox_server.studies.assignment import Candidate, Plan
 from whybox_server.studies.collecting.rows import note
-from whybox_server.studies.protocol import KnownPicture
-from whybox_server.studies.state import Question, QuestionKind
+from whybox_server.studies.protocol import Answer, KnownPicture
+from whybox_server.studies.state import Question, QuestionKind, Wait
 
 
-async def ask(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: datetime) -> Question | None:
-    """What the person is asked now, leased anew; None if nothing is left. The study is locked."""
-    await release_expired(session, annotator.study_id, now)
+async def kept(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: datetime) -> Question | None:
+    """What is kept for the person for at least half a lease more; None if a lease is needed. Nothing is written."""
+    rows = await session.scalars(
+        select(AssignmentRow).where(AssignmentRow.annotator_id == annotator.id, AssignmentRow.state == "leased")
+    )
+    row = _first(rows.all())
+    return _question(plan, row) if row and row.lease_until - now >= _length(plan) / 2 else None
+
+
+async def ask(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: datetime) -> Question | Wait | None:
+    """What the person is asked now, leased anew; None if nothing can come any more. The study is locked."""
+    await _release_expired(session, annotator.study_id, now)
     rows = await _assignments(session, annotator.id)
-    leased = [row for row in rows if row.state == "leased"]
-    # Two are leased after an undo: the one to answer again, and the one that followed it.
-    row = min(leased, key=lambda row: (row.kind != "practice", row.position), default=None)
+    row = _first([row for row in rows if row.state == "leased"])
     if row is None:
         row = await _next(session, plan, annotator, rows)
-    if row is None:
-        return None
-    if row not in leased:
+        if row is None:
+            return await _wait(session, plan, annotator, rows)
         note(session, row.study_id, "lease", now, annotator_id=annotator.id, picture_id=row.picture_id)
     return lease(plan, row, now)
 
@@ -33,7 +39,87 @@ async def ask(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: d
 def lease(plan: Plan, row: AssignmentRow, now: datetime) -> Question:
     """Keeps an item for the person from now on."""
     row.state = "leased"
-    row.lease_until = now + timedelta(seconds=plan.protocol.policy.lease_seconds)
+    row.lease_until = now + _length(plan)
+    return _question(plan, row)
+
+
+def known_picture(plan: Plan, row: AssignmentRow) -> KnownPicture | None:
+    """The practice or gold picture of an assignment; None for an item."""
+    return {"practice": plan.practice, "gold": plan.gold}.get(row.kind, {}).get(row.picture_id)
+
+
+async def release(session: AsyncSession, row: AssignmentRow, what: str, now: datetime) -> None:
+    """Gives back the item of an assignment, which was leased.
+
+    Args:
+        session: In a transaction.
+        row: The assignment.
+        what: Happened: "expiry" or "pause".
+        now: When.
+    """
+    row.state = "released"
+    await count(session, row, taken=-1)
+    note(session, row.study_id, what, now, annotator_id=row.annotator_id, picture_id=row.picture_id)
+
+
+async def count(session: AsyncSession, row: AssignmentRow, *, taken: int, unjudged: int = 0) -> bool:
+    """Changes how many votes and leases the item of an assignment has; practice and gold have no quota.
+
+    Args:
+        session: In a transaction.
+        row: The assignment.
+        taken: Votes and leases that it has more.
+        unjudged: Answers that it has more and that are no vote.
+
+    Returns:
+        Whether the item has room. Nothing is changed if it has none.
+    """
+    if row.item is None:
+        return True
+    now_taken, now_unjudged = ItemRow.taken + taken, ItemRow.unjudged + unjudged
+    changed = await session.execute(
+        update(ItemRow)
+        .where(
+            ItemRow.study_id == row.study_id,
+            ItemRow.picture_id == row.picture_id,
+            ItemRow.item == row.item,
+            now_taken <= ItemRow.quota,
+            now_taken + now_unjudged <= 2 * ItemRow.quota,
+        )
+        .values(taken=now_taken, unjudged=now_unjudged)
+        .execution_options(synchronize_session=False)
+        .returning(ItemRow.taken)
+    )
+    return changed.first() is not None
+
+
+async def forget_answer(session: AsyncSession, row: AssignmentRow, *, leased: bool) -> bool:
+    """Counts the item of an assignment without its answer.
+
+    Args:
+        session: In a transaction.
+        row: The assignment, answered.
+        leased: Whether the place stays with the person.
+
+    Returns:
+        Whether the item has room for that: another person may have got the place of an answer that was no vote.
+    """
+    held = 1 if leased else 0
+    if row.answer == Answer.CANNOT_JUDGE:
+        return await count(session, row, taken=held, unjudged=-1)
+    return await count(session, row, taken=held - 1)
+
+
+def _length(plan: Plan) -> timedelta:
+    return timedelta(seconds=plan.protocol.policy.lease_seconds)
+
+
+def _first(leased: Sequence[AssignmentRow]) -> AssignmentRow | None:
+    """Two are leased after an undo: the one to answer again, and the one that followed it."""
+    return min(leased, key=lambda row: (row.kind != "practice", row.position), default=None)
+
+
+def _question(plan: Plan, row: AssignmentRow) -> Question:
     kind = cast("QuestionKind", row.kind)
     known = known_picture(plan, row)
     return Question(
@@ -47,12 +133,7 @@ def lease(plan: Plan, row: AssignmentRow, now: datetime) -> Question:
     )
 
 
-def known_picture(plan: Plan, row: AssignmentRow) -> KnownPicture | None:
-    """The practice or gold picture of an assignment; None for an item."""
-    return {"practice": plan.practice, "gold": plan.gold}.get(row.kind, {}).get(row.picture_id)
-
-
-async def release_expired(session: AsyncSession, study_id: str, now: datetime) -> None:
+async def _release_expired(session: AsyncSession, study_id: str, now: datetime) -> None:
     """Gives back the items of all whose leases ran out."""
     expired = await session.scalars(
         select(AssignmentRow).where(
@@ -60,36 +141,7 @@ async def release_expired(session: AsyncSession, study_id: str, now: datetime) -
         )
     )
     for row in expired.all():
-        await release(session, row)
-        note(session, study_id, "expiry", now, annotator_id=row.annotator_id, picture_id=row.picture_id)
-
-
-async def release(session: AsyncSession, row: AssignmentRow) -> None:
-    """Gives back the item of an assignment, which was leased."""
-    row.state = "released"
-    await take(session, row.study_id, row.picture_id, row.item, -1)
-
-
-async def take(session: AsyncSession, study_id: str, picture_id: str, item: int | None, number: int) -> bool:
-    """Changes by 1 or -1 how many answers an item has or waits for; practice and gold have no quota.
-
-    Returns:
-        Whether the item had room.
-    """
-    if item is None:
-        return True
-    changed = await session.execute(
-        update(ItemRow)
-        .where(
-            ItemRow.study_id == study_id,
-            ItemRow.picture_id == picture_id,
-            ItemRow.item == item,
-            ItemRow.taken + number <= ItemRow.quota,
-        )
-        .values(taken=ItemRow.taken + number)
-        .returning(ItemRow.taken)
-    )
-    return changed.first() is not None
+        await release(session, row, "expiry", now)
 
 
 async def _assignments(session: AsyncSession, annotator_id: str) -> Sequence[AssignmentRow]:
@@ -124,8 +176,10 @@ async def _next(
         return assigned(gold.id, "gold", None, position)
     if (found := await _item(session, plan, annotator.study_id, ordinal, position, rows)) is None:
         return None
-    await take(session, annotator.study_id, found.picture_id, found.item, +1)
-    return assigned(found.picture_id, "item", found.item, position)
+    with session.no_autoflush:
+        row = assigned(found.picture_id, "item", found.item, position)
+        await count(session, row, taken=1)
+    return row
 
 
 async def _item(
@@ -146,7 +200,10 @@ async def _item(
     for cell in plan.cells_by_urgency(ordinal, position, taken, seen):
         items = await session.execute(
             select(ItemRow.picture_id, ItemRow.item, ItemRow.taken).where(
-                ItemRow.study_id == study_id, ItemRow.cell == cell, ItemRow.taken < ItemRow.quota
+                ItemRow.study_id == study_id,
+                ItemRow.cell == cell,
+                ItemRow.taken < ItemRow.quota,
+                ItemRow.taken + ItemRow.unjudged < 2 * ItemRow.quota,
             )
         )
         candidates = [Candidate(*each) for each in items]
@@ -159,4 +216,27 @@ async def _item(
         # What the person saw before and did not answer comes first.
         if again or fresh:
             return plan.picture(ordinal, again or fresh)
+    return None
+
+
+async def _wait(
+    session: AsyncSession, plan: Plan, annotator: AnnotatorRow, rows: Sequence[AssignmentRow]
+) -> Wait | None:
+    """Until an item comes back that others are asked about and that the person may be; None if there is none."""
+    if sum(row.state == "answered" and row.kind != "practice" for row in rows) >= plan.total:
+        return None
+    seen_in = {row.picture_id: row for row in rows}
+    others = await session.execute(
+        select(AssignmentRow.picture_id, AssignmentRow.item, AssignmentRow.lease_until)
+        .where(
+            AssignmentRow.study_id == annotator.study_id,
+            AssignmentRow.state == "leased",
+            AssignmentRow.kind == "item",
+        )
+        .order_by(AssignmentRow.lease_until)
+    )
+    for picture_id, item, until in others:
+        before = seen_in.get(picture_id)
+        if before is None or (before.state == "released" and before.item == item):
+            return Wait(until)
     return None

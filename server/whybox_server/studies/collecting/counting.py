@@ -19,8 +19,10 @@ async def count(session: AsyncSession, plan: Plan, study: Study, now: datetime) 
         select(AnnotatorRow.state, func.count()).where(AnnotatorRow.study_id == study.id).group_by(AnnotatorRow.state)
     )
     states: Counter[str] = Counter(dict(people.all()))
-    answered, leased, answers, cannot_judge = await _by_cell(session, plan, study.id, now)
-    needed = plan.protocol.policy.annotators_per_cell * len(plan.pictures)
+    votes, unjudged, leased = await _by_item(session, study.id, now)
+    quota = plan.protocol.policy.annotators_per_cell
+    needed = quota * len(plan.pictures)
+    answered, asked = _by_cell(plan, votes), _by_cell(plan, leased)
     gold = await session.execute(
         select(AssignmentRow.annotator_id, AssignmentRow.picture_id, AssignmentRow.answer).where(
             AssignmentRow.study_id == study.id, AssignmentRow.kind == "gold", AssignmentRow.state == "answered"
@@ -34,41 +36,53 @@ async def count(session: AsyncSession, plan: Plan, study: Study, now: datetime) 
         state=study.state,
         close_reason=study.close_reason,
         annotators={state: states[state] for state in _STATES},
-        answers=answers,
-        cannot_judge=cannot_judge,
-        cells={name: CellStatus(needed, answered[name], leased[name]) for name in plan.cells},
+        answers=votes.total() + unjudged.total(),
+        cannot_judge=unjudged.total(),
+        cells={name: CellStatus(needed, answered[name], asked[name]) for name in plan.cells},
         gold_answers=len(gold_answers),
         gold_failures=failures.total(),
         excluded=sum(number > plan.protocol.policy.gold_failures_allowed for number in failures.values()),
-        full=all(answered[name] == needed for name in plan.cells),
+        full=all(
+            votes[item] >= quota or votes[item] + unjudged[item] >= 2 * quota
+            for item in (
+                (picture.id, index) for picture in plan.pictures.values() for index in range(len(picture.items))
+            )
+        ),
     )
 
 
 _STATES: tuple[AnnotatorState, ...] = ("invited", "active", "finished", "withdrawn")
 
 
-async def _by_cell(
-    session: AsyncSession, plan: Plan, study_id: str, now: datetime
-) -> tuple[Counter[str], Counter[str], int, int]:
-    """Answers and leases by name of the cell, all answers, and those that judge nothing."""
+_Items = Counter[tuple[str, int]]
+
+
+async def _by_item(session: AsyncSession, study_id: str, now: datetime) -> tuple[_Items, _Items, _Items]:
+    """Votes, answers that are none, and leases, by picture and index of the item."""
     row = AssignmentRow
     found = await session.execute(
-        select(row.picture_id, row.item, row.state, row.answer, func.count())
+        select(row.picture_id, row.item, row.answer, func.count())
         .where(
             row.study_id == study_id,
             row.kind == "item",
             (row.state == "answered") | ((row.state == "leased") & (row.lease_until >= now)),
         )
-        .group_by(row.picture_id, row.item, row.state, row.answer)
+        .group_by(row.picture_id, row.item, row.answer)
     )
-    counts: dict[str, Counter[str]] = {"answered": Counter(), "leased": Counter()}
-    answers = cannot_judge = 0
-    for picture_id, item, state, answer, number in found:
-        for name in plan.pictures[picture_id].items[item or 0].cells:
-            counts[state][name] += number
-        answers += number if answer else 0
-        cannot_judge += number if answer == Answer.CANNOT_JUDGE else 0
-    return counts["answered"], counts["leased"], answers, cannot_judge
+    votes, unjudged, leased = _Items(), _Items(), _Items()
+    for picture_id, item, answer, number in found:
+        counts = leased if answer is None else unjudged if answer == Answer.CANNOT_JUDGE else votes
+        counts[picture_id, item or 0] += number
+    return votes, unjudged, leased
+
+
+def _by_cell(plan: Plan, items: _Items) -> Counter[str]:
+    """By name of the cell; an item counts for each that it stands for."""
+    cells: Counter[str] = Counter()
+    for (picture_id, item), number in items.items():
+        for name in plan.pictures[picture_id].items[item].cells:
+            cells[name] += number
+    return cells
 
 
 async def collect(session: AsyncSession, plan: Plan, study: Study) -> RawVotes:

@@ -1,5 +1,6 @@
 """Studies that were opened: written once, read often."""
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, cast
@@ -20,12 +21,15 @@ class Plans:
 
     def __init__(self) -> None:
         self._plans: dict[str, Plan] = {}
+        self._reading = asyncio.Lock()
 
     async def of(self, session: AsyncSession, study_id: str) -> Plan:
         """The plan of a study that there is."""
         if study_id not in self._plans:
-            text = (await session.scalars(select(StudyRow.protocol).where(StudyRow.id == study_id))).one()
-            self._plans[study_id] = Plan(Protocol.model_validate_json(text))
+            async with self._reading:
+                if study_id not in self._plans:
+                    text = (await session.scalars(select(StudyRow.protocol).where(StudyRow.id == study_id))).one()
+                    self._plans[study_id] = Plan(Protocol.model_validate_json(text))
         return self._plans[study_id]
 
 
@@ -70,6 +74,7 @@ async def add_study(
             "cell": plan.cell_of(item),
             "quota": protocol.policy.annotators_per_cell,
             "taken": 0,
+            "unjudged": 0,
         }
         for picture in protocol.pictures
         for index, item in enumerate(picture.items)

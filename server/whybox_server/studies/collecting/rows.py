@@ -51,16 +51,31 @@ async def find_row(session: AsyncSession, annotator_id: str) -> AnnotatorRow:
     return row
 
 
-async def find_annotator(session: AsyncSession, annotator_id: str) -> tuple[StudyRow, AnnotatorRow]:
-    """A person who has not withdrawn, and the study, which is locked.
+async def find_annotator(
+    session: AsyncSession, annotator_id: str, *, lock: bool = False
+) -> tuple[StudyRow, AnnotatorRow]:
+    """A person who has not withdrawn, and the study.
+
+    Args:
+        session: In a transaction.
+        annotator_id: The person.
+        lock: Whether others who change the study wait until this transaction ends.
 
     Raises:
         AnnotatorNotFoundError: There is nobody of this name, or the person withdrew.
     """
-    found = await find_row(session, annotator_id)
-    study = await find_study(session, found.study_id, lock=True)
-    # Read again after the study is locked: another transaction may have changed the row in between.
-    row = await session.get_one(AnnotatorRow, annotator_id, populate_existing=True)
+    query = (
+        # The study stands first, so it is locked first, as everywhere. What is read is as it is once both are locked.
+        select(StudyRow, AnnotatorRow)
+        .join_from(StudyRow, AnnotatorRow, AnnotatorRow.study_id == StudyRow.id)
+        .where(AnnotatorRow.id == annotator_id)
+    )
+    found = None
+    if _ANNOTATOR.fullmatch(annotator_id):
+        found = (await session.execute(query.with_for_update() if lock else query)).one_or_none()
+    if found is None:
+        raise AnnotatorNotFoundError(NOBODY)
+    study, row = found
     if row.state == "withdrawn":
         raise AnnotatorNotFoundError("the person withdrew from the study, and all answers were deleted")
     return study, row

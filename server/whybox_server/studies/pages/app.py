@@ -28,6 +28,7 @@ from whybox_server.studies.errors import (
     AnswerError,
     LeaseExpiredError,
     NoConsentError,
+    StudyChangedError,
     StudyClosedError,
     UnfinishedError,
 )
@@ -37,29 +38,30 @@ from whybox_server.studies.pages.problems import ForeignFormError, NoSessionErro
 from whybox_server.studies.pages.rendering import FOREVER, HEADERS, Renderer, Static, redirect
 from whybox_server.studies.pages.sessions import Keyring, Session, is_own_page
 from whybox_server.studies.protocol import Answer, File
-from whybox_server.studies.state import Annotator, Question, Study
+from whybox_server.studies.state import Annotator, Question, Study, Wait
 from whybox_server.studies.store import StudyStore
 
 INVITATION = "invitation"
 """Parameter of the address that lets a person in."""
 
 _LONGEST_KEY = 64
+_LOOK_AGAIN_SECONDS = 15
 _KEYS = {Answer.YES: "y", Answer.NO: "n", Answer.MAYBE: "m"}
 
 _NOTICES = {
     "late": "Your answer came late, and others have judged that picture in the meantime. Here is another one.",
     "answered": "That question has its answer already. Here is the next one.",
+    "taken": "That answer cannot be taken back any more: another person was asked about the picture instead.",
     "nothing": "There is no answer that can be taken back: only the last one can.",
 }
 
 
 @dataclass(frozen=True)
 class _Visit:
-    """A request of a person who is in the study."""
+    """A request of a person who is in the study. It holds what never changes; the store tells the rest."""
 
     request: Request
     study: Study
-    annotator: Annotator
     session: Session
     keyring: Keyring
     base: str
@@ -115,6 +117,7 @@ class _Pages:
     def __init__(self, store: StudyStore, renderer: Renderer) -> None:
         self._store, self._renderer = store, renderer
         self._files = Files()
+        self._studies: dict[str, Study] = {}
         self._keyrings: dict[str, Keyring] = {}
 
     # In, and who it is.
@@ -129,7 +132,7 @@ class _Pages:
             annotator = await self._store.enter_external(study.id, query[parameter])
         else:
             visit = await self._visit(request)
-            return redirect(f"{visit.base}/{_next_page(visit)}")
+            return redirect(f"{visit.base}/{_next_page(visit.study, await self._annotator(visit))}")
         keyring = await self._keyring(study)
         response = redirect(f"{_base(request, study)}/")
         session = keyring.session(request)
@@ -143,7 +146,7 @@ class _Pages:
 
         async def endpoint(request: Request) -> Response:
             visit = await self._visit(request)
-            return await _in_order(visit, page(visit))
+            return await self._in_order(visit, page(visit))
 
         return endpoint
 
@@ -155,20 +158,38 @@ class _Pages:
             visit = await self._visit(request)
             if not (is_own_page(request) and visit.keyring.is_form_token(visit.session, form.get("csrf", ""))):
                 raise ForeignFormError
-            return await _in_order(visit, action(visit, form))
+            return await self._in_order(visit, action(visit, form))
 
         return endpoint
 
     async def _visit(self, request: Request) -> _Visit:
-        study = await self._store.study(request.path_params["study"])
+        name = request.path_params["study"]
+        # Read once: a page then needs one transaction, that of what it is about.
+        study = self._studies.get(name) or await self._store.study(name)
+        self._studies[name] = study
         keyring = await self._keyring(study)
         session = keyring.session(request)
         if session is None:
             raise NoSessionError
-        annotator = await self._store.annotator(study.id, session.annotator_id)
+        return _Visit(request, study, session, keyring, _base(request, study))
+
+    async def _annotator(self, visit: _Visit) -> Annotator:
+        """The person as the store has it now."""
+        annotator = await self._store.annotator(visit.study.id, visit.session.annotator_id)
         if annotator.state == "withdrawn":
             raise AnnotatorNotFoundError
-        return _Visit(request, study, annotator, session, keyring, _base(request, study))
+        return annotator
+
+    async def _in_order(self, visit: _Visit, response: Awaitable[Response]) -> Response:
+        """Sends a person who is on the wrong page to the right one."""
+        try:
+            return await response
+        except NoConsentError:
+            return redirect(f"{visit.base}/consent")
+        except StudyClosedError:
+            if not (await self._annotator(visit)).consented:
+                raise
+            return redirect(f"{visit.base}/finish")
 
     async def _keyring(self, study: Study) -> Keyring:
         if study.id not in self._keyrings:
@@ -179,13 +200,14 @@ class _Pages:
 
     async def consent(self, visit: _Visit) -> Response:
         """What the person agrees to."""
-        if visit.annotator.consented:
-            return redirect(f"{visit.base}/{_next_page(visit)}")
+        annotator = await self._annotator(visit)
+        if annotator.consented:
+            return redirect(f"{visit.base}/{_next_page(visit.study, annotator)}")
         return self._page(visit, "consent")
 
     async def agree(self, visit: _Visit, _: Mapping[str, str]) -> Response:
         """The person agrees."""
-        await self._store.consent(visit.annotator.id)
+        await self._store.consent(visit.session.annotator_id)
         return redirect(f"{visit.base}/instructions")
 
     async def decline(self, visit: _Visit) -> Response:
@@ -194,10 +216,11 @@ class _Pages:
 
     async def instructions(self, visit: _Visit) -> Response:
         """What to do."""
-        if not visit.annotator.consented:
+        annotator = await self._annotator(visit)
+        if not annotator.consented:
             raise NoConsentError
         protocol = visit.study.protocol
-        left = len(protocol.practice) - visit.annotator.practised
+        left = len(protocol.practice) - annotator.practised
         number = min(protocol.policy.pictures_per_annotator, len(protocol.pictures))
         start = "Start" if left <= 0 else "Practise with one picture" if left == 1 else f"Practise with {left} pictures"
         return self._page(visit, "instructions", choices=_choices(visit), number=number, start=start)
@@ -205,10 +228,17 @@ class _Pages:
     # The questions.
 
     async def question(self, visit: _Visit) -> Response:
-        """Asks."""
-        question = await self._store.question(visit.annotator.id)
+        """Asks, or lets the person wait for what others are asked about at present."""
+        question = await self._store.question(visit.session.annotator_id)
         if question is None:
-            return redirect(f"{visit.base}/finish")
+            # With what the person is to be told.
+            query = visit.request.url.query
+            return redirect(f"{visit.base}/finish" + (f"?{query}" if query else ""))
+        if isinstance(question, Wait):
+            response = self._page(visit, "wait", seconds=_LOOK_AGAIN_SECONDS)
+            # Browsers obey it without scripts.
+            response.headers["Refresh"] = str(_LOOK_AGAIN_SECONDS)
+            return response
         return self._asked(visit, question)
 
     def _asked(self, visit: _Visit, question: Question) -> Response:
@@ -241,11 +271,12 @@ class _Pages:
             raise HTTPException(HTTPStatus.BAD_REQUEST, "The form has no usable key.")
         try:
             accepted = await self._store.answer(
-                visit.annotator.id,
+                visit.session.annotator_id,
                 field(form, "picture"),
                 Answer(given),
                 milliseconds=milliseconds(form),
                 key=key,
+                goes_on=True,
             )
         except LeaseExpiredError:
             return redirect(f"{visit.base}/question?notice=late")
@@ -258,6 +289,7 @@ class _Pages:
 
     async def practised(self, visit: _Visit) -> Response:
         """What a practice answer should have been. The address tells all, so the page can be loaded again."""
+        annotator = await self._annotator(visit)
         protocol, path = visit.study.protocol, visit.request.path_params
         known = next((known for known in protocol.practice if known.id == path["picture"]), None)
         words = _words(visit)
@@ -272,53 +304,57 @@ class _Pages:
             answered=words[Answer(path["answer"])],
             expected=words[known.right],
             why=known.why,
-            more=visit.annotator.practised < len(protocol.practice),
+            more=annotator.practised < len(protocol.practice),
         )
 
     async def undo(self, visit: _Visit, form: Mapping[str, str]) -> Response:
         """Asks the last question again."""
-        present = await self._store.question(visit.annotator.id)
+        present = await self._store.question(visit.session.annotator_id)
         # A form that was sent twice takes back one answer.
-        if (present.picture_id if present else "") != field(form, "picture"):
+        if (present.picture_id if isinstance(present, Question) else "") != field(form, "picture"):
             return redirect(f"{visit.base}/question")
-        undone = await self._store.undo(visit.annotator.id)
+        try:
+            undone = await self._store.undo(visit.session.annotator_id)
+        except LeaseExpiredError:
+            return redirect(f"{visit.base}/question?notice=taken")
         return redirect(f"{visit.base}/question" + ("" if undone else "?notice=nothing"))
 
     # Out.
 
     async def pause(self, visit: _Visit, _: Mapping[str, str]) -> Response:
         """Gives back what was asked, and shows how to go on."""
-        await self._store.pause(visit.annotator.id)
+        await self._store.pause(visit.session.annotator_id)
         return redirect(f"{visit.base}/paused")
 
     async def paused(self, visit: _Visit) -> Response:
         """The link for another device."""
-        token = await self._store.resume_token(visit.annotator)
+        token = await self._store.resume_token(await self._annotator(visit))
         link = visit.request.url.replace(path=f"{visit.base}/", query=urlencode({INVITATION: token}))
         return self._page(visit, "paused", link=str(link))
 
     async def finish(self, visit: _Visit) -> Response:
         """The completion code, and the way back to the platform."""
         try:
-            code = await self._store.finish(visit.annotator.id)
+            code = await self._store.finish(visit.session.annotator_id)
         except UnfinishedError:
             return redirect(f"{visit.base}/question")
-        address = visit.study.protocol.platform.return_address if visit.annotator.external else ""
+        study, annotator = await self._store.study(visit.study.id), await self._annotator(visit)
+        address = study.protocol.platform.return_address if annotator.external else ""
         return self._page(
             visit,
             "finish",
             code=code,
-            closed=visit.study.state == "closed",
+            closed=study.state == "closed",
             return_address=address.replace("{code}", quote(code, safe="")),
         )
 
     async def withdraw(self, visit: _Visit) -> Response:
         """Asks whether the person means it."""
-        return self._page(visit, "withdraw", external=visit.annotator.external)
+        return self._page(visit, "withdraw", external=(await self._annotator(visit)).external)
 
     async def leave(self, visit: _Visit, _: Mapping[str, str]) -> Response:
         """Deletes the person's data and ends the session."""
-        await self._store.withdraw(visit.annotator.id)
+        await self._store.withdraw(visit.session.annotator_id)
         response = redirect(f"{visit.base}/left")
         visit.keyring.end(visit.request, response)
         return response
@@ -338,9 +374,14 @@ class _Pages:
     async def picture(self, visit: _Visit) -> Response:
         """A file of a question that the person was asked: only such a question holds its address."""
         seal, digest = visit.request.path_params["seal"], visit.request.path_params["digest"]
-        if not visit.keyring.is_seal(visit.annotator.id, digest, seal):
+        if not visit.keyring.is_seal(visit.session.annotator_id, digest, seal):
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        found = await self._files.read(visit.study, digest)
+        try:
+            found = await self._files.read(visit.study, digest)
+        except StudyChangedError:
+            # The study may have been opened again in another folder since it was read.
+            study = self._studies[visit.study.id] = await self._store.study(visit.study.id)
+            found = await self._files.read(study, digest)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         content, media_type = found
@@ -357,29 +398,16 @@ class _Pages:
         return self._renderer.page(visit.request, template, common | context)
 
 
-async def _in_order(visit: _Visit, response: Awaitable[Response]) -> Response:
-    """Sends a person who is on the wrong page to the right one."""
-    try:
-        return await response
-    except NoConsentError:
-        return redirect(f"{visit.base}/consent")
-    except StudyClosedError:
-        if not visit.annotator.consented:
-            raise
-        return redirect(f"{visit.base}/finish")
-
-
 def _base(request: Request, study: Study) -> str:
     return f"{request.scope.get('root_path', '')}/{study.id}"
 
 
-def _next_page(visit: _Visit) -> str:
-    annotator = visit.annotator
+def _next_page(study: Study, annotator: Annotator) -> str:
     if not annotator.consented:
         return "consent"
     if annotator.state == "finished":
         return "finish"
-    return "instructions" if annotator.practised == 0 and visit.study.protocol.practice else "question"
+    return "instructions" if annotator.practised == 0 and study.protocol.practice else "question"
 
 
 def _words(visit: _Visit) -> dict[Answer, str]:
@@ -399,7 +427,7 @@ def _choices(visit: _Visit) -> list[dict[str, str]]:
 
 
 def _shown(visit: _Visit, file: File) -> dict[str, object]:
-    seal = visit.keyring.seal(visit.annotator.id, file.sha256)
+    seal = visit.keyring.seal(visit.session.annotator_id, file.sha256)
     return {
         "address": f"{visit.base}/pictures/{seal}/{file.sha256}",
         "width": file.width,

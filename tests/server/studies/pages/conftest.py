@@ -13,17 +13,15 @@ from server.studies.pages.browsers import Browser
 from server.studies.pages.studies import Opened
 from studying import UtcClock
 from whybox_server.database.engine import create_engine
-from whybox_server.database.upgrade import upgrade
 from whybox_server.studies.pages import create_pages
 from whybox_server.studies.protocol import Platform
 from whybox_server.studies.store import StudyStore
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: UtcClock) -> AsyncIterator[StudyStore]:
+async def store(sqlite_url: str, clock: UtcClock) -> AsyncIterator[StudyStore]:
     """On SQLite alone: the store itself is tested on both databases."""
-    engine = create_engine(f"sqlite:///{tmp_path}/studies.db")
-    await upgrade(engine)
+    engine = create_engine(sqlite_url)
     yield StudyStore(engine, clock)
     await engine.dispose()
 

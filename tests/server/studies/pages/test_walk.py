@@ -1,17 +1,18 @@
 """The whole walk in a browser without scripts."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
 
-from server.studies.folders import write_folder
+from server.studies.folders import CELLS, write_folder
 from server.studies.pages.browsers import HOST, Browser, Page
 from server.studies.pages.studies import Opened
 from studying import UtcClock
 from whybox_server.studies.protocol import Answer, Cell, Policy, Wording
+from whybox_server.studies.state import Question
 from whybox_server.studies.store import StudyStore
 
 
@@ -64,7 +65,7 @@ async def test_each_arm_shows_what_it_should(asked: Browser, study: Opened) -> N
     shown = {}
     for _ in range(6):
         item = await study.store.question((await study.store.votes("shapes")).practice[0].annotator_id)
-        assert item is not None
+        assert isinstance(item, Question)
         shown[item.item.cells[0].partition("/")[0]] = [given["alt"] for given in asked.page.pictures]
         assert "collection" in asked.page.text or item.item.examples == ()
         assert all(item.item.label.text not in given["alt"] for given in asked.page.pictures)
@@ -259,6 +260,46 @@ async def test_a_late_answer(asked: Browser, study: Opened, clock: UtcClock) -> 
     clock.turn(hours=1)
     await asked.press("Yes")
     assert len(await study.answers()) == 1
+
+
+async def test_who_finds_all_taken_waits(app: Starlette, store: StudyStore, tmp_path: Path) -> None:
+    """The page loads itself again without scripts, and asks as soon as a picture comes back."""
+    policy = Policy(pictures_per_annotator=1)
+    protocol = write_folder(tmp_path / "one", study="one", pictures=1, practice=0, cells=CELLS[:1], policy=policy)
+    study = Opened(store, await store.open(protocol, tmp_path / "one"))
+    async with AsyncExitStack() as stack:
+        browsers = [await stack.enter_async_context(Browser(app)) for _ in range(6)]
+        for browser in browsers:
+            await browser.open(await study.invite())
+            await browser.press("I agree and take part")
+            await browser.open(f"{study.base}/question")
+        *early, judges, waits = browsers
+        assert waits.page.heading == "Others are answering about the last pictures"
+        assert waits.response.headers["refresh"] == "15"
+        for browser in early:
+            await browser.press("Yes")
+            assert browser.page.heading == "All done"
+        # Whoever asks for the end waits as well.
+        await waits.open(f"{study.base}/finish")
+        assert waits.path == f"{study.base}/question"
+        await judges.press("I cannot see or judge this picture")
+        await waits.follow("Look again now")
+        assert "refresh" not in waits.response.headers
+        # The place is another person's now.
+        await judges.press("Undo last answer")
+        assert "cannot be taken back any more" in judges.page.text
+        await waits.press("No")
+        assert waits.page.heading == "All done"
+    assert sorted(answer for _, answer in await study.answers()) == ["cannot_judge", "no", *["yes"] * 4]
+
+
+async def test_a_study_that_is_opened_again_in_another_folder(asked: Browser, study: Opened, tmp_path: Path) -> None:
+    """The pictures come from there at once."""
+    moved = tmp_path / "moved"
+    study.study.folder.rename(moved)
+    await study.store.open(study.study.protocol, moved)
+    shown = await asked.client.get(asked.page.pictures[0]["src"])
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/png")
 
 
 async def test_a_closed_study(asked: Browser, study: Opened, app: Starlette) -> None:

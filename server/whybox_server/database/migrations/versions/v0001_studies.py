@@ -51,11 +51,13 @@ def upgrade() -> None:
         sa.Column("cell", sa.Integer(), nullable=False),
         sa.Column("quota", sa.Integer(), nullable=False),
         sa.Column("taken", sa.Integer(), nullable=False),
+        sa.Column("unjudged", sa.Integer(), nullable=False),
         sa.CheckConstraint("taken >= 0 AND taken <= quota", name=op.f("ck_items_taken")),
+        sa.CheckConstraint("unjudged >= 0 AND taken + unjudged <= 2 * quota", name=op.f("ck_items_unjudged")),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_items_study_id")),
         sa.PrimaryKeyConstraint("study_id", "picture_id", "item", name=op.f("pk_items")),
     )
-    op.create_index(op.f("ix_items_study_id_cell"), "items", ["study_id", "cell"])
+    op.create_index(op.f("ix_items_study_id_cell_taken"), "items", ["study_id", "cell", "taken"])
     op.create_table(
         "assignments",
         sa.Column("id", sa.Integer(), nullable=False),

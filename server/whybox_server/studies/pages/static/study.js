@@ -76,6 +76,12 @@ async function send(form, button) {
     try {
       const signal = AbortSignal.timeout(LONGEST_WAIT_MS);
       const response = await fetch(form.action, { method: "POST", body, signal });
+      if (response.headers.has("refresh")) {
+        // Only a page that the browser itself loads is loaded again after a while.
+        isSending = false;
+        location.assign(response.url);
+        return;
+      }
       if (!RETRIED.includes(response.status)) {
         await replace(await response.text(), response.url);
         return;

@@ -1,5 +1,6 @@
 """The version of the tables: one Alembic history, inside the package."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from whybox_server.database.engine import describe, reading, writing
 from whybox_server.database.errors import DatabaseError
 from whybox_server.database.tables import Base
+
+# Alembic tells of each look at a database as of news.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 VERSION_TABLE = "whybox_version"
 # Any number, the same in every process: upgrades of a PostgreSQL database wait for each other.

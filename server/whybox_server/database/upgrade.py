@@ -40,9 +40,11 @@ async def check(engine: AsyncEngine) -> None:
     """
     async with reading(engine) as session:
         found = await (await session.connection()).run_sync(_version)
+    if found is None:
+        raise DatabaseError(f"{describe(engine.url)} is empty: `whybox-server study open` opens a study in it")
     if found != (head := _history().get_current_head()):
         raise DatabaseError(
-            f"{describe(engine.url)} is of version {found or 'none'}, and this Whybox needs {head}:"
+            f"{describe(engine.url)} is of version {found}, and this Whybox needs {head}:"
             " `whybox-server study serve` upgrades it"
         )
 

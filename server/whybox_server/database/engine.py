@@ -18,6 +18,16 @@ _EXPECTED = "give sqlite:///folder/file.db or postgresql://user:password@host:54
 _PATIENCE = 60
 # Seconds in which a server must answer.
 _CONNECT = 10
+# What to do about a fault of SQLite, by its primary result code.
+_REMEDIES = {
+    sqlite3.SQLITE_BUSY: "another program writes to it; end that, or wait until it is done",
+    sqlite3.SQLITE_CANTOPEN: "make sure that the file and its folder may be read and written",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; bring back a copy",
+    sqlite3.SQLITE_FULL: "make room on the disk",
+    sqlite3.SQLITE_IOERR: "check the disk, and the room on it",
+    sqlite3.SQLITE_NOTADB: "name the file of a database, or one that does not exist yet",
+    sqlite3.SQLITE_READONLY: "make sure that the file and its folder may be written",
+}
 
 
 def create_engine(url: str) -> AsyncEngine:
@@ -56,6 +66,10 @@ def _sqlite(url: URL) -> AsyncEngine:
         connect_args={"timeout": _PATIENCE},
     )
 
+    def connecting(*_: object) -> None:
+        # If a file cannot be opened, aiosqlite leaves a thread behind that fails once the loop has ended.
+        sqlite3.connect(str(url.database)).close()
+
     def connected(connection: Any, _: object) -> None:
         # SQLAlchemy begins transactions, not the driver, which would begin them too late.
         connection.isolation_level = None
@@ -69,6 +83,7 @@ def _sqlite(url: URL) -> AsyncEngine:
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+    event.listen(engine.sync_engine, "do_connect", connecting)
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "begin", begun)
     return engine
@@ -137,7 +152,11 @@ def _reason(error: Exception, url: URL) -> str:
     """What the driver says, in one line, without the password."""
     if isinstance(error, PoolTimeoutError):
         return f"no connection was free for {_PATIENCE} s; too many people answer at once"
-    words = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    words = " ".join(str(cause).split())
+    if isinstance(cause, sqlite3.Error):
+        remedy = _REMEDIES.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, "check that the file is whole")
+        return f"{words}; {remedy}"
     for secret in (url.password, *(value for name, value in url.query.items() if "pass" in name)):
         if secret:
             words = words.replace(str(secret), "***")

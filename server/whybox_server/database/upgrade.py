@@ -1,5 +1,6 @@
 """The version of the tables: one Alembic history, inside the package."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -12,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from whybox_server.database.engine import describe, reading, writing
 from whybox_server.database.errors import DatabaseError
 from whybox_server.database.tables import Base
+
+# Alembic tells of each look at a database as of news.
+logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
 
 VERSION_TABLE = "whybox_version"
 # Any number, the same in every process: upgrades of a PostgreSQL database wait for each other.
@@ -36,9 +40,11 @@ async def check(engine: AsyncEngine) -> None:
     """
     async with reading(engine) as session:
         found = await (await session.connection()).run_sync(_version)
+    if found is None:
+        raise DatabaseError(f"{describe(engine.url)} is empty: `whybox-server study open` opens a study in it")
     if found != (head := _history().get_current_head()):
         raise DatabaseError(
-            f"{describe(engine.url)} is of version {found or 'none'}, and this Whybox needs {head}:"
+            f"{describe(engine.url)} is of version {found}, and this Whybox needs {head}:"
             " `whybox-server study serve` upgrades it"
         )
 

@@ -160,8 +160,11 @@ class KnownPicture(_Frozen):
     why: str = ""
 
 
+_Text = Annotated[str, Field(pattern=r"\S")]
+
+
 class Wording(_Frozen):
-    """What people read; every text is plain text.
+    """What people read; every text is plain text, and none is empty if nothing else is said.
 
     Attributes:
         language: Of all texts, as in HTML's `lang`.
@@ -179,24 +182,24 @@ class Wording(_Frozen):
         contact: Whom to ask, such as an address of mail; "" for nobody.
     """
 
-    language: str = "en"
-    title: str = "Which labels fit?"
+    language: Annotated[str, Field(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] = "en"
+    title: _Text = "Which labels fit?"
     question: Annotated[str, Field(pattern=r"\{label\}")] = "Is “{label}” relevant for this picture?"
-    yes: str = "Yes"
-    no: str = "No"
-    maybe: str = "Maybe"
-    cannot_judge: str = "I cannot see or judge this picture"
-    feature: str = "The map marks the parts of the picture that count most for this label."
-    example: str = "These are the most similar pictures of a collection."
-    instructions: tuple[str, ...] = (
+    yes: _Text = "Yes"
+    no: _Text = "No"
+    maybe: _Text = "Maybe"
+    cannot_judge: _Text = "I cannot see or judge this picture"
+    feature: _Text = "The map marks the parts of the picture that count most for this label."
+    example: _Text = "These are the most similar pictures of a collection."
+    instructions: tuple[_Text, ...] = (
         "You see one picture at a time, and a label. Say whether the label is relevant for the picture.",
         "A label is relevant if it names something that the picture shows, even if it shows other things as well.",
     )
-    consent: tuple[str, ...] = (
+    consent: Annotated[tuple[_Text, ...], Field(min_length=1)] = (
         "Your answers are stored under a random name and published in this form. They are used for research only.",
         "You can stop at any time, and have all your answers deleted.",
     )
-    thanks: str = "Thank you. All your answers are saved."
+    thanks: _Text = "Thank you. All your answers are saved."
     contact: str = ""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,29 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="not a database"):
         await upgrade(create_engine(f"sqlite:///{path}"))
     assert path.read_bytes() == b"not a database" * 100
+
+
+async def test_a_damaged_file_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.db"
+    engine = create_engine(f"sqlite:///{path}")
+    await upgrade(engine)
+    await engine.dispose()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"U" * (len(whole) - 4096))
+    engine = create_engine(f"sqlite:///{path}")
+    with pytest.raises(DatabaseError, match="malformed; the file is damaged; bring back a copy"):
+        await upgrade(engine)
+    await engine.dispose()
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    before = threading.active_count()
+    # A folder is no file, for root as well.
+    engine = create_engine(f"sqlite:///{tmp_path}")
+    with pytest.raises(DatabaseError, match="unable to open database file; make sure that the file and its folder"):
+        await upgrade(engine)
+    await engine.dispose()
+    assert threading.active_count() == before
 
 
 async def test_how_sqlite_is_set(tmp_path: Path) -> None:

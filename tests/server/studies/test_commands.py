@@ -45,7 +45,12 @@ def told(outcome: Result) -> str:
 
 
 def model(**fields: object) -> v1.Model:
-    found = v1.Model(name="m", version="1", labels=["cat", "dog"], num_classes=2, norms=["linf"], default_attack="fmn")
+    found = v1.Model(
+        name="m", version="1", labels=["cat", "dog", "cow", "hen"], num_classes=4, norms=["linf"], default_attack="fmn"
+    )
+    if "labels" in fields:
+        found.labels[:] = str(fields["labels"]).split()
+        found.num_classes = len(found.labels)
     found.methods.add(name="grad_cam", options=[])
     found.methods.add(name="rise", unavailable="it is too slow")
     found.methods.add(name="example", gives_examples=True, unavailable=str(fields.get("no_bank", "")))
@@ -94,19 +99,54 @@ def test_the_seconds_of_an_answer_have_one_default() -> None:
         (["--id", "a-pilot"], model(), "no -pilot or -preview"),
         (["--cell", "none/clean"], model(), "have no label"),
         (["--cell", "none/clean", "--attack", "none"], model(), "--attack"),
-        (["--wording", "w.json"], model(), "question"),
-        (["--id-parameter", "a b"], model(), "--id-parameter 'a b' is wrong"),
-        (["--return-address", "http://x"], model(), "begins with https://"),
+        ([], model(labels="cat dog"), "m has 2 labels, and these cells need 3"),
+        (["--foil"], model(labels="cat dog crane crane"), "m has 3 labels, and these cells need 4"),
+        (["--cell", "none/clean", "--foil"], model(labels="cat dog"), "leave --foil out"),
+        (["--cell", "none/clean"], model(labels="cat dog"), "have no label"),
+        (["--id-parameter", "a b"], model(), "--id-parameter 'a b': give at most 64 letters"),
+        (["--return-address", "https://x"], model(), "--return-address needs --id-parameter"),
+        (["--id-parameter", "a", "--return-address", "http://x"], model(), "begins with https://"),
     ],
 )
 def test_what_create_refuses(options: list[str], packed: v1.Model, words: str, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"")
-    (tmp_path / "w.json").write_text('{"question": "Is it?"}')
     line = told(run("create", folder, "--model-store", store(tmp_path / "store", packed), *options))
     assert words in line
     assert not (tmp_path / "study-study" / "protocol.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '{"question": "Is it?"}',
+            "question: String should match pattern '\\{label\\}'; write a question with {label}",
+        ),
+        ('{"language": "de_DE"}', "write a code such as en or pt-BR"),
+        ('{"yes": " "}', "yes: String should match pattern"),
+        ('{"no": 1}', "no: Input should be a valid string; write a text"),
+        ('{"instructions": "Look."}', "write a list of paragraphs"),
+        ('{"consent": []}', "write a list of paragraphs, at least one"),
+        ('{"consent": ["I agree.", ""]}', "consent.1: "),
+        ('{"thank": "Thanks."}', "thank: there is no such text; the texts are language, title, question, yes,"),
+        ("[]", "the file: "),
+        ("{", 'write one object of texts, such as {"title"'),
+        ("", "the file: Invalid JSON"),
+    ],
+)
+def test_texts_that_are_wrong(text: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "w.json").write_text(text)
+    options = ["--model-store", store(tmp_path / "store", model()), "--wording", "w.json"]
+    line = told(run("create", tmp_path, *options))
+    assert line.startswith("error: --wording w.json: ")
+    assert words in line
+
+
+def test_texts_that_are_not_there(tmp_path: Path) -> None:
+    line = told(run("create", tmp_path, "--wording", "w.json"))
+    assert "--wording w.json cannot be read (No such file or directory)" in line
 
 
 def protocol(digest: str = "0" * 64) -> Protocol:

@@ -113,6 +113,9 @@ def test_results_and_export_of_a_study(tmp_path: Path) -> None:
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     asyncio.run(answered(url, write(protocol(2, cells=protocol(1).cells[:1], practice=1), tmp_path / "study"), 1))
+    nowhere = run("export", "dogs", "--database", url, "--save", tmp_path / "no folder" / "votes.csv")
+    assert nowhere.exit_code == 1
+    assert "votes.csv cannot be written (No such file or directory); give another --save" in nowhere.output
     for command in ("results", "export"):
         done = run(command, "cats", "--database", url, "--save", tmp_path / "votes.csv")
         assert done.exit_code == 1

@@ -112,12 +112,13 @@ Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the measurements of
 
 
 @contextmanager
-def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
+def explained(err: Console, *, fresh: bool = False, kept: str = "all measurements are kept") -> Generator[None]:
     """Turns the errors of an audit into one line and an exit status.
 
     Args:
         err: Console for the line.
         fresh: Whether --fresh was given.
+        kept: What the same command finds done after an interrupt.
     """
     # Imported here: the serving process must not load libraries that draw.
     from whybox_server.audits.criticism.pictures import CriticismError
@@ -134,7 +135,7 @@ def explained(err: Console, *, fresh: bool = False) -> Generator[None]:
     except (InterruptedAuditError, KeyboardInterrupt) as stop:
         number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT
         remedy = " without --fresh" if fresh else ""
-        message = f"interrupted: all measurements are kept; run the same command again{remedy} to continue"
+        message = f"interrupted: {kept}; run the same command again{remedy} to continue"
         err.print(message, style="yellow", markup=False, soft_wrap=True)
         raise typer.Exit(_INTERRUPTED + number) from None
 

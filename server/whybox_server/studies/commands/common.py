@@ -36,17 +36,18 @@ StudyFolder = Annotated[Path, typer.Argument(help="Folder that whybox-server stu
 
 
 @contextmanager
-def told(err: Console, *, fresh: bool = False) -> Generator[None]:
+def told(err: Console, *, fresh: bool = False, kept: str = "nothing is lost") -> Generator[None]:
     """Turns the errors of a study into one line and an exit status.
 
     Args:
         err: Console for the line.
         fresh: Whether --fresh was given.
+        kept: What the same command finds done after an interrupt.
     """
     from whybox_server.database.errors import DatabaseError
 
     try:
-        with explained(err, fresh=fresh):
+        with explained(err, fresh=fresh, kept=kept):
             yield
     except (StudyError, DatabaseError) as error:
         err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)

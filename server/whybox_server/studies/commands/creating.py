@@ -24,7 +24,16 @@ from whybox_server.studies.commands.common import told
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Answer, Platform, Policy, Wording
 
+# What the same command finds done after an interrupt.
+_KEPT = "predictions are kept, and what people see is made again"
 _IDS = r"[a-z0-9][a-z0-9-]{0,62}"
+_WORDING = {
+    "language": "write a code such as en or pt-BR",
+    "question": "write a question with {label} where the label stands",
+    "instructions": "write a list of paragraphs",
+    "consent": "write a list of paragraphs, at least one",
+    "contact": "write a text, or leave it out",
+}
 # "a-pilot" would be the name of the pilot of "a".
 _TAKEN = ("-pilot", "-preview")
 
@@ -138,8 +147,9 @@ def create(
     wording: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file with the texts that people read: language, title, question (with {label}), instructions,"
-            " consent, thanks, contact. Texts that are left out are the English ones.",
+            help="JSON file with the texts that people read: language, title, question (with {label}), yes, no, maybe,"
+            " cannot_judge, feature, example, thanks, contact, and as lists of paragraphs instructions and consent."
+            " Texts that are left out are the English ones.",
             metavar="FILE",
         ),
     ] = None,
@@ -179,7 +189,7 @@ def create(
     [cyan]whybox-server study create audit-efficientnet-lite0/ --cell none/clean --cell feature/clean --foil[/]
 
     The arm example needs a model that is packed with --bank. Nobody answers yet: look at the folder, then open it with
-    whybox-server study open. After an interrupt the same command keeps the predictions.
+    whybox-server study open. After an interrupt the same command keeps the predictions and makes what people see again.
     """
     from whybox_server.audits.data.dataset import Choice
     from whybox_server.studies.creation.cells import chosen_cells
@@ -187,7 +197,7 @@ def create(
     from whybox_server.studies.creation.predictions import Asked
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
-    with told(err, fresh=fresh):
+    with told(err, fresh=fresh, kept=_KEPT):
         if not re.fullmatch(_IDS, study) or study.endswith(_TAKEN):
             rule = "at most 63 lower-case letters, digits and hyphens, and no -pilot or -preview at its end"
             raise StudyError(f"--id {study!r} is no name of a study; give {rule}")
@@ -261,7 +271,15 @@ def _platform(parameter: str, return_address: str) -> Platform:
 def _read_wording(path: Path) -> Wording:
     try:
         return Wording.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StudyError(f"--wording {path} cannot be read ({error.strerror}); give a JSON file") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise StudyError(f"--wording {path}: {where}: {first['msg']}") from None
+        where, fault = ".".join(map(str, first["loc"])), first["msg"]
+        if not where:
+            remedy = 'write one object of texts, such as {"title": "Which labels fit?"}'
+        elif first["type"] == "extra_forbidden":
+            fault, remedy = "there is no such text", f"the texts are {', '.join(Wording.model_fields)}"
+        else:
+            remedy = _WORDING.get(str(first["loc"][0]), "write a text")
+        raise StudyError(f"--wording {path}: {where or 'the file'}: {fault}; {remedy}") from None

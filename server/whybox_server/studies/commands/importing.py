@@ -70,7 +70,7 @@ def import_votes(
 
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     folder = save or Path(f"study-{which}")
-    with told(err, fresh=fresh):
+    with told(err, fresh=fresh, kept="predictions are kept"):
         _check(which, model, pictures, predictions, labels)
         published = _read(which, path, maybe)
         if pictures is not None:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from whybox_server.studies.commands.common import Database, StudyId, told, with_store
+from whybox_server.studies.errors import StudyError
 
 
 def results(
@@ -52,5 +53,8 @@ def export(
     out, err = Console(highlight=False), Console(stderr=True, highlight=False)
     with told(err):
         raw = with_store(database, lambda store: store.votes(study))
-        number = export_votes(save, raw)
+        try:
+            number = export_votes(save, raw)
+        except OSError as error:
+            raise StudyError(f"{save} cannot be written ({error.strerror or error}); give another --save") from None
         out.print(f"saved {number:,} answers in {save}", markup=False, soft_wrap=True)

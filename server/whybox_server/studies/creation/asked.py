@@ -27,7 +27,8 @@ class Making:
         examples: Number of examples of the arm `example`.
         attack: `v1.RobustnessOptions` with every default filled in, serialized; `b""` without adversarial twins.
         seed: Of attacks and maps that draw at random.
-        known: Digests and perceptual hashes of all pictures of the study, which are no examples.
+        known: Digests and perceptual hashes of the pictures of the study, which are no examples.
+        others: Paths below the folder of pictures of the study that were not predicted; they are no examples, either.
     """
 
     archive: Path
@@ -40,6 +41,7 @@ class Making:
     attack: bytes
     seed: int
     known: frozenset[tuple[str, str]]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

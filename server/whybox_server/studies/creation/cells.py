@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
 
-from whybox_server.studies.creation.sampling import Stratum
+from whybox_server.studies.creation.sampling import Candidate
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Arm, Asked, Cell, Example, File, Item, Label, Version
 
@@ -69,11 +69,12 @@ def registered(cells: Iterable[Cell]) -> tuple[tuple[str, str], ...]:
 def merged(shown: Iterable[Shown]) -> tuple[Item, ...]:
     """The items of a picture: cells that show the same and ask the same are one item.
 
-    The data set's label of a rightly classified picture is the model's, for example.
+    The data set's label of a rightly classified picture is the model's, for example. People read labels, so two classes
+    with the same label are one question.
     """
     cells: dict[tuple[object, ...], list[Shown]] = {}
     for each in shown:
-        key = (each.label.index, each.picture, each.explanation, each.examples)
+        key = (each.label.text, each.picture, each.explanation, each.examples)
         cells.setdefault(key, []).append(each)
     return tuple(
         Item(
@@ -87,17 +88,27 @@ def merged(shown: Iterable[Shown]) -> tuple[Item, ...]:
     )
 
 
-def number_of_items(cells: Sequence[Cell], stratum: Stratum) -> int:
+def number_of_items(cells: Sequence[Cell], candidate: Candidate, labels: Sequence[str]) -> int:
     """Number of items that `merged` makes of a picture, known before anything is shown.
 
-    Only one label is another one's: the data set's label of a rightly classified picture is the model's.
+    Only one label can be another one's: the data set's label of a picture can be the model's. Two classes with the same
+    label have explanations of their own.
+
+    Args:
+        cells: The cells.
+        candidate: The picture.
+        labels: Labels of the model's classes.
     """
     there = {cell.name for cell in cells}
+    same_class = candidate.label == candidate.predicted
+    same_label = labels[candidate.label] == labels[candidate.predicted]
 
     def is_another(cell: Cell) -> bool:
-        return (cell.asked, cell.version) == ("given", "clean") and f"{cell.arm}/clean/model" in there
+        if (cell.asked, cell.version) != ("given", "clean") or f"{cell.arm}/clean/model" not in there:
+            return False
+        return same_class or (same_label and cell.arm == "none")
 
-    return len(cells) - (sum(map(is_another, cells)) if stratum == "correct" else 0)
+    return len(cells) - sum(map(is_another, cells))
 
 
 def has(cells: Iterable[Cell], part: Literal["feature", "example", "adversarial", "foil"]) -> bool:

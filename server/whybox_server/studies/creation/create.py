@@ -123,8 +123,9 @@ def create(plan: Plan, err: Console) -> Created:
     predictions = predict(plan.asked, plan.save, err)
     sample = draw(predictions.candidates, plan.errors, plan.correct, plan.asked.seed)
     practice, gold = _practice(plan, predictions, sample), _gold(plan, predictions)
+    _once(predictions, sample, [*practice, *gold])
     policy = _policy(plan, gold)
-    numbers = [number_of_items(plan.cells, each.candidate.stratum) for each in sample.drawn]
+    numbers = [number_of_items(plan.cells, each.candidate, model.labels) for each in sample.drawn]
     cost = cost_of(len(plan.cells), numbers, policy, len(practice), plan.annotators, plan.seconds)
     making = Making(
         archive=archive,
@@ -137,6 +138,7 @@ def create(plan: Plan, err: Console) -> Created:
         attack=predictions.options.SerializeToString() if has(plan.cells, "adversarial") else b"",
         seed=plan.asked.seed,
         known=_fingerprints(predictions, sample, [*practice, *gold]),
+        others=_unpredicted(predictions, [*practice, *gold]),
     )
     wanted: list[Wanted] = [each.candidate for each in sample.drawn]
     wanted += [right.known for right in (*practice, *gold)]
@@ -161,6 +163,14 @@ def _checked(plan: Plan, model: v1.Model) -> Show:
         if not model.audit.references.thumbnails:
             raise StudyError(f"the bank of {model.name} is packed without thumbnails; {remedy}")
     adversarial = has(plan.cells, "adversarial")
+    # The model's answer and the data set's label, and then those that are neither.
+    asked, there = 2 + adversarial + has(plan.cells, "foil"), len(set(model.labels))
+    if there < asked > 2:
+        remedy = "take clean cells only (--cell), or leave --foil out" if adversarial else "leave --foil out"
+        raise StudyError(
+            f"{model.name} has {there} labels, and these cells need {asked}: the adversarial picture and the foil of a"
+            f" misclassified picture have a label each that is neither its own nor the answer; {remedy}"
+        )
     if plan.show == "whole" and adversarial:
         remedy = "take --show view, or name clean cells only (--cell)"
         raise StudyError(f"--show whole: the model sees and an attack changes only a part of a picture; {remedy}")
@@ -193,17 +203,31 @@ def _gold(plan: Plan, predictions: Predictions) -> list[Right]:
     return read_known(plan.gold, "--gold", predictions.folder, labels, plan.policy.answers)
 
 
-def _fingerprints(predictions: Predictions, sample: Sample, known: Sequence[Right]) -> frozenset[tuple[str, str]]:
-    """Digests and perceptual hashes of all pictures of the study."""
-    by_file = {each.file: each for each in predictions.candidates}
-    prints = {(each.candidate.sha256, each.candidate.perceptual_hash) for each in sample.drawn}
+def _once(predictions: Predictions, sample: Sample, known: Sequence[Right]) -> None:
+    """Makes sure that nobody sees a picture of the study for practice or as gold, too."""
+    drawn = {each.candidate.sha256: each.candidate.file for each in sample.drawn}
     for right in known:
-        file = right.known.file
-        if file in by_file:
-            prints.add((by_file[file].sha256, by_file[file].perceptual_hash))
-        else:
-            prints.add((hashlib.sha256((predictions.folder / file).read_bytes()).hexdigest(), ""))
-    return frozenset(prints)
+        digest = hashlib.sha256((predictions.folder / right.known.file).read_bytes()).hexdigest()
+        if digest in drawn:
+            remedy = "take another one, or leave it out of the study (--where)"
+            raise StudyError(
+                f"{right.known.file} is a practice or gold picture, and {drawn[digest]}, which is the same, is drawn"
+                f" for the study; a person sees a picture once: {remedy}"
+            )
+
+
+def _fingerprints(predictions: Predictions, sample: Sample, known: Sequence[Right]) -> frozenset[tuple[str, str]]:
+    """Digests and perceptual hashes of the pictures of the study that were predicted."""
+    files = {right.known.file for right in known}
+    shown = [each.candidate for each in sample.drawn]
+    shown += [each for each in predictions.candidates if each.file in files]
+    return frozenset((each.sha256, each.perceptual_hash) for each in shown)
+
+
+def _unpredicted(predictions: Predictions, known: Sequence[Right]) -> tuple[str, ...]:
+    """Practice and gold pictures that stand in no table of the data set."""
+    predicted = {each.file for each in predictions.candidates}
+    return tuple(sorted({right.known.file for right in known} - predicted))
 
 
 def _policy(plan: Plan, gold: Sequence[Right]) -> Policy:

@@ -13,9 +13,10 @@ Only the processes that make pictures import this module, which loads torch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +95,8 @@ def _all(making: Making, classifier: Classifier, candidate: Candidate) -> tuple[
     if any(cell.version == "adversarial" for cell in making.cells):
         twin = _twin(making, classifier, clean, candidate.label)
         scenes["adversarial"] = _Scene(making, b"", twin)
-    taken = {candidate.label, *(scene.subject.predicted for scene in scenes.values())}
-    foil = next((index for index in clean.order if index not in taken), None)
+    taken = {classifier.label(candidate.label), *(classifier.label(each.subject.predicted) for each in scenes.values())}
+    foil = next((index for index in clean.order if classifier.label(index) not in taken), None)
     made = []
     for cell in making.cells:
         scene = scenes[cell.version]
@@ -128,7 +129,12 @@ def _shown(making: Making, classifier: Classifier, cell: Cell, scene: "_Scene", 
 def _twin(making: Making, classifier: Classifier, clean: Subject, given: int) -> Subject:
     """The adversarial twin, in 8 bits; the model's answer to it is neither its earlier one nor the data set's."""
     options = v1.RobustnessOptions.FromString(making.attack)
-    attacked = (classifier, clean) if clean.predicted == given else merged(classifier, clean, [given])
+    # People read labels: another class with the same label would be no other answer.
+    labels = {classifier.label(clean.predicted), classifier.label(given)}
+    alike = [index for index in clean.order if classifier.label(index) in labels]
+    if len(alike) == len(clean.order):
+        raise _CannotShowError("the model has no third class for the twin; name clean cells only (--cell)")
+    attacked = (classifier, clean) if len(alike) == 1 else merged(classifier, clean, alike)
     found = run_one(attacked[0], measure_robustness(Case(*attacked, making.seed), options, Passes(Limits())))
     if not found.pictures[0]:
         raise _CannotShowError(
@@ -136,7 +142,7 @@ def _twin(making: Making, classifier: Classifier, clean: Subject, given: int) ->
             " or leave the picture out (--where)"
         )
     twin = Subject.of(classifier, found.pictures[0], view=True)
-    if twin.predicted in (clean.predicted, given):
+    if twin.predicted in alike:
         raise _CannotShowError(
             "the adversarial picture is answered as the picture itself, because the classes are tied; leave it out"
             " (--where)"
@@ -210,8 +216,9 @@ def _examples(making: Making, classifier: Classifier, subject: Subject, label: i
     references, features = classifier.references, embedding(classifier, subject)
     if references is None or features is None:
         return
-    known = {digest for digest, _ in making.known}
-    hashes = {int(hash_, 16) for _, hash_ in making.known if hash_}
+    shown = making.known | _fingerprints(making.archive, making.folder, making.others, view=making.view)
+    known = {digest for digest, _ in shown}
+    hashes = {int(hash_, 16) for _, hash_ in shown if hash_}
     of_class = None if label == subject.predicted else label
     found = 0
     for key in _nearest(references, features.numpy()):
@@ -232,6 +239,21 @@ def _examples(making: Making, classifier: Classifier, subject: Subject, label: i
         found += 1
         if found == making.examples:
             return
+
+
+@cache
+def _fingerprints(archive: Path, folder: Path, files: Sequence[str], *, view: bool) -> frozenset[tuple[str, str]]:
+    """Digests and perceptual hashes of pictures, computed once for each process."""
+    classifier, prints = loaded_classifier(archive, "cpu"), set()
+    for file in files:
+        encoded = (folder / file).read_bytes()
+        try:
+            seen, _ = classifier.see(encoded, view=view)
+        except PictureError:
+            # Its own fault is told where it is made.
+            continue
+        prints.add((sha256(encoded).hexdigest(), f"{perceptual_hash(seen):016x}"))
+    return frozenset(prints)
 
 
 def _nearest(references: References, features: NDArray[np.float32]) -> Iterator[int]:

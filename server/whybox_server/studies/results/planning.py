@@ -89,8 +89,10 @@ class Workload:
         ):
             if value < least:
                 raise ValueError(f"{name} is below {least}")
-        if not self.seconds > 0 or not self.minutes >= 0:
-            raise ValueError("seconds is not above 0, or minutes is below 0")
+        if not self.seconds > 0:
+            raise ValueError("seconds is not above 0")
+        if not self.minutes >= 0:
+            raise ValueError("minutes is not 0 or more")
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from whybox_server.studies.creation.cells import (
     number_of_items,
     registered,
 )
-from whybox_server.studies.creation.sampling import Stratum
+from whybox_server.studies.creation.sampling import Candidate
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Example, File, Label
 
 CAT, DOG = Label(index=1, text="cat"), Label(index=2, text="dog")
+CRANE, MACHINE = Label(index=134, text="crane"), Label(index=517, text="crane")
 
 
 def file(name: str) -> File:
@@ -87,6 +88,9 @@ def test_contrasts_are_between_arms_with_the_models_label(names: list[str], pair
         ([Shown("a", CAT, file("x")), Shown("b", CAT, file("x"))], [("a", "b")]),
         ([Shown("a", CAT, file("x")), Shown("b", DOG, file("x"))], [("a",), ("b",)]),
         ([Shown("a", CAT, file("x")), Shown("b", CAT, file("y"))], [("a",), ("b",)]),
+        # People read labels, not indices.
+        ([Shown("a", CRANE, file("x")), Shown("b", MACHINE, file("x"))], [("a", "b")]),
+        ([Shown("a", CRANE, file("x"), file("m")), Shown("b", MACHINE, file("x"), file("n"))], [("a",), ("b",)]),
         ([Shown("a", CAT, file("x")), Shown("b", CAT, file("x"), file("m"))], [("a",), ("b",)]),
         (
             [Shown("a", CAT, file("x")), Shown("b", CAT, file("x"), None, (Example(file=file("e"), label=DOG),))],
@@ -103,20 +107,24 @@ def test_cells_that_coincide_are_one_item(shown: list[Shown], expected: list[tup
 
 
 @pytest.mark.parametrize(
-    ("names", "stratum", "items"),
+    ("names", "given", "predicted", "items"),
     [
-        ([], "error", 6),
-        ([], "correct", 6),
-        (["none/clean", "none/clean/given"], "correct", 1),
-        (["none/clean", "none/clean/given"], "error", 2),
-        (["none/clean", "none/adversarial", "none/adversarial/given"], "correct", 3),
+        ([], 0, 1, 6),
+        ([], 0, 0, 6),
+        (["none/clean", "none/clean/given"], 0, 0, 1),
+        (["none/clean", "none/clean/given"], 0, 1, 2),
+        (["none/clean", "none/adversarial", "none/adversarial/given"], 0, 0, 3),
         # Without the cell of the model's label there is nothing to merge with.
-        (["none/clean/given", "feature/clean"], "correct", 2),
-        (["none/clean", "none/clean/foil"], "correct", 2),
+        (["none/clean/given", "feature/clean"], 0, 0, 2),
+        (["none/clean", "none/clean/foil"], 0, 0, 2),
+        # Two classes with one label: one question, and two maps.
+        (["none/clean", "none/clean/given"], 1, 2, 1),
+        (["feature/clean", "feature/clean/given"], 1, 2, 2),
     ],
 )
-def test_the_number_of_items_is_known_beforehand(names: list[str], stratum: Stratum, items: int) -> None:
-    assert number_of_items(chosen_cells(names), stratum) == items
+def test_the_number_of_items_is_known_beforehand(names: list[str], given: int, predicted: int, items: int) -> None:
+    candidate = Candidate("a.jpg", "", given, predicted, 0.5, "")
+    assert number_of_items(chosen_cells(names), candidate, ["cat", "crane", "crane"]) == items
 
 
 def test_what_a_study_needs() -> None:

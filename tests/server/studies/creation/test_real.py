@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -136,6 +137,21 @@ def test_practice_and_gold(made: tuple[Path, Protocol]) -> None:
     assert drawn.isdisjoint(json.dumps([known.model_dump(mode="json") for known in protocol.practice]).split('"'))
 
 
+def test_a_gold_picture_that_is_drawn_is_refused(made: tuple[Path, Protocol], archive: Path, tmp_path: Path) -> None:
+    folder, protocol = made
+    shutil.copytree(folder / "work", tmp_path / "made" / "work")
+    (tmp_path / "gold.csv").write_text(f"file,label,right\n{protocol.pictures[0].source},0,no\n")
+    arguments = [
+        *("study", "create", DATA, "--labels", folder.parent / "labels.csv", "--model-store", archive.parent),
+        *("--id", "real", "--save", tmp_path / "made", "--errors", 3, "--correct", 0.1, "--workers", 1),
+        *("--cell", "none/clean", "--gold", tmp_path / "gold.csv"),
+    ]
+    outcome = CliRunner().invoke(app, list(map(str, arguments)))
+    assert outcome.exit_code == 1
+    assert f"{protocol.pictures[0].source} is a practice or gold picture" in outcome.stderr
+    assert "a person sees a picture once" in outcome.stderr
+
+
 @pytest.fixture
 def bank(classifier: Classifier, pictures: dict[Path, int], tmp_path: Path) -> Classifier:
     """The model with the 20 pictures as its bank, each there a second time as a smaller copy."""
@@ -166,16 +182,20 @@ def bank(classifier: Classifier, pictures: dict[Path, int], tmp_path: Path) -> C
     )
 
 
-@pytest.mark.parametrize("copies", [True, False], ids=["by digest and hash", "by hash alone"])
+@pytest.mark.parametrize("how", ["by digest and hash", "by hash alone", "gold that was never predicted"])
 def test_examples_are_no_pictures_of_the_study_and_no_copies(
-    bank: Classifier, pictures: dict[Path, int], monkeypatch: pytest.MonkeyPatch, *, copies: bool
+    bank: Classifier, pictures: dict[Path, int], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     path, label = next((path, label) for path, label in pictures.items() if label == 251)
     subject = Subject.of(bank, path.read_bytes())
     digest, hash_ = sha256(path.read_bytes()).hexdigest(), f"{perceptual_hash(subject.picture):016x}"
     candidate = Candidate(path.name, digest, label, subject.predicted, 0.9, hash_)
-    known = frozenset({(digest if copies else "", hash_)})
-    making = Making(path.parent, path.parent, False, chosen_cells(["example/clean"]), "whole", "", 5, b"", 0, known)
+    known = frozenset({(digest if how == "by digest and hash" else "", hash_)})
+    others: tuple[str, ...] = ()
+    if how == "gold that was never predicted":
+        known, others = frozenset(), (path.name,)
+    cells = chosen_cells(["example/clean"])
+    making = Making(path.parent, path.parent, False, cells, "whole", "", 5, b"", 0, known, others)
     monkeypatch.setattr(stimuli, "loaded_classifier", lambda *_: bank)
     [made] = stimuli.make(making, [candidate])
     assert made.fault == ""

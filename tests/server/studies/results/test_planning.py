@@ -6,6 +6,8 @@ import typer
 from typer.testing import CliRunner
 
 from whybox_server.studies.commands.planning import plan as plan_command
+from whybox_server.studies.creation.cells import DEFAULT, registered
+from whybox_server.studies.creation.cost import SECONDS
 from whybox_server.studies.results.compute import Design, compute
 from whybox_server.studies.results.planning import REAL, Components, Workload, components, plan
 from whybox_server.studies.results.votes import CORRECT, ERROR, NO, YES, Questions, Votes
@@ -116,10 +118,30 @@ def test_the_command() -> None:
     app = typer.Typer()
     app.command()(plan_command)
     result = CliRunner().invoke(app, ["--error", "0.3", "--half-width", "0.04", "--difference", "0.1"])
-    found = plan(0.3, half_width=0.04, difference=0.1, workload=Workload(cells=6), of=REAL)
+    # The default study registers the difference between both versions of each pair of arms, too.
+    contrasts = len(registered(DEFAULT)) * 3 // 2
+    workload = Workload(cells=len(DEFAULT), seconds=SECONDS)
+    found = plan(0.3, half_width=0.04, difference=0.1, contrasts=contrasts, workload=workload, of=REAL)
     assert result.exit_code == 0
     for shown in (f"{found.pictures:,} (", f"{found.annotators:,}", f"{found.answers:,}", f"{found.hours:,.1f}"):
         assert shown in result.output
-    wrong = CliRunner().invoke(app, ["--error", "0.3"])
-    assert wrong.exit_code == 2
-    assert "give half_width, difference, or both" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give --half-width, --difference, or both"),
+        (["--difference", "0"], "--difference is not above 0"),
+        (["--half-width", "0.1", "--per-cell", "3"], "--per-cell is below 5"),
+        (["--half-width", "0.1", "--per-annotator", "0"], "--per-annotator is below 1"),
+        (["--half-width", "0.1", "--share-errors", "1"], "--share-errors is not between 0 and 1"),
+        (["--half-width", "0.1", "--seconds", "nan"], "--seconds is not above 0"),
+        (["--difference", "0.1", "--cells", "1"], "a difference between arms needs two cells or more"),
+    ],
+)
+def test_the_command_names_its_options(options: list[str], message: str) -> None:
+    app = typer.Typer()
+    app.command()(plan_command)
+    wrong = CliRunner().invoke(app, ["--error", "0.3", *options])
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith(f"error: {message}")

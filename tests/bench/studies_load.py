@@ -32,8 +32,8 @@ import web_crowd
 from studying import protocol
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
+from whybox_server.studies.api.serving import PREFIX
 from whybox_server.studies.protocol import Cell
-from whybox_server.studies.serving import PREFIX
 from whybox_server.studies.state import Study
 from whybox_server.studies.store import StudyStore
 

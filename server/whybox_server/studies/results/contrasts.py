@@ -119,17 +119,17 @@ def _only(votes: Votes, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Vot
     """The votes on some questions."""
     questions = votes.questions
     place = np.cumsum(kept) - 1
-    of = kept[votes.question]
-    return Votes(
-        place[votes.question[of]],
-        None if votes.annotator is None else votes.annotator[of],
-        votes.value[of],
-        Questions(
+    some = votes.only(kept[votes.question])
+    return replace(
+        some,
+        question=place[some.question],
+        questions=Questions(
             questions.picture[kept],
             questions.cell[kept],
             questions.stratum[kept],
             questions.weight[kept],
             tuple(name for name, keep in zip(questions.names, kept.tolist(), strict=True) if keep),
             questions.cells,
+            None if questions.item is None else questions.item[kept],
         ),
     )

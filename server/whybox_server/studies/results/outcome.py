@@ -31,11 +31,14 @@ class Estimate:
         estimate: Corrected estimate of the estimand.
         low: Lower end of the interval for 95 %.
         high: Upper end of the interval for 95 %.
-        standard_error: Standard deviation of the redraws, above 0.
+        standard_error: Standard deviation of the estimate, above 0; the interval is wider than a normal one of it where
+            annotators or pictures are few.
         majority: The same from the majority of the votes that there are, uncorrected.
         corrected_by: `estimate` - `majority`; 0 if every question has five votes.
         retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
             do not retake it, and are free of it.
+        extrapolated: Whether one of its strata has no question with five votes. What five people would say then follows
+            from a distribution fitted to fewer votes; the estimate may be biased, and the interval leaves that out.
     """
 
     estimate: float
@@ -45,6 +48,7 @@ class Estimate:
     majority: float
     corrected_by: float
     retaking_bias: float
+    extrapolated: bool
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ class Agreement:
         alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
             compared.
         alpha_no_against_rest: With maybe counted as yes; None likewise.
-        votes: Votes that can be compared: those of questions with two votes or more.
+        votes: Votes that can be compared: those of questions with two votes or more. Over all cells, the votes about an
+            item that stands for several cells count once.
     """
 
     cell: str
@@ -180,7 +185,7 @@ class LatentCell:
 class Latent:
     """Dawid and Skene's model over all cells: what is relevant, had people's errors been undone.
 
-    It has another estimand than the majority: the hidden class, rather than what people say.
+    A vote about an item that stands for several cells counts once. The model has another estimand than the majority: the hidden class, rather than what people say.
 
     Attributes:
         cells: One for each cell with a vote.
@@ -202,7 +207,7 @@ class Exclusions:
         failures_allowed: A person with more wrong gold answers is excluded.
         failures: Number of people with 0, 1, 2 … wrong gold answers; empty without gold.
         excluded: Number of people excluded, with all that they said.
-        answers_dropped: Number of their answers.
+        answers_dropped: Number of their answers about items.
     """
 
     annotators: int | None
@@ -241,6 +246,7 @@ class Outcome:
         errors: Pictures of the data set that the model answers wrongly.
         correct: Pictures of the data set that the model answers rightly.
         standard_error: Error of the model on the data set.
+        votes: Number of votes that count; one about an item that stands for several cells is one vote.
         unasked_errors: Errors about which nobody could be asked; they count as rejected.
         unasked_correct: Correct answers about which nobody could be asked; they count as accepted.
         cells: One for each cell with a vote, in the order of the protocol.
@@ -259,6 +265,7 @@ class Outcome:
     errors: int
     correct: int
     standard_error: float
+    votes: int
     unasked_errors: int
     unasked_correct: int
     cells: tuple[CellOutcome, ...]

@@ -82,7 +82,7 @@ def write_page(folder: Path, subject: Subject, votes: Votes, outcome: Outcome) -
         "arms": ARMS,
         "numbers": NUMBERS,
         "pictures": len(np.unique(votes.questions.picture)),
-        "votes": sum(cell.votes for cell in outcome.cells),
+        "votes": outcome.votes,
         "with_maybe": MAYBE in said,
         "policy": policy,
         "unasked": outcome.unasked_errors + outcome.unasked_correct,

@@ -12,6 +12,7 @@ from .dawid_skene import dawid_skene
 from .outcome import (
     ANNOTATORS_UNKNOWN,
     ESTIMAND,
+    EXTRAPOLATED,
     Agreement,
     Decision,
     Exclusions,
@@ -86,9 +87,12 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         (maybe, ties): cell_outcomes(kept, maybe, ties, tied_otherwise(found[maybe], kept, maybe, ties), population)
         for maybe, ties in policies
     }
+    differences = contrasts(kept, design.contrasts, *primary, population, seed=seed, redraws=redraws)
+    shown = [cell.accepted for cell in cells[primary]] + [contrast.difference for contrast in differences]
     return Outcome(
         estimand=ESTIMAND,
         left_out="" if kept.annotator is not None else ANNOTATORS_UNKNOWN,
+        extrapolated=EXTRAPOLATED if any(estimate.extrapolated for estimate in shown) else "",
         seed=seed,
         redraws=redraws,
         errors=design.errors,
@@ -98,7 +102,7 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         unasked_errors=design.unasked_errors,
         unasked_correct=design.unasked_correct,
         cells=tuple(cells[primary]),
-        contrasts=tuple(contrasts(kept, design.contrasts, *primary, population, seed=seed, redraws=redraws)),
+        contrasts=tuple(differences),
         sensitivity=tuple(
             Sensitivity(cells[policy][row].cell, *policy, policy == primary, cells[policy][row].accepted)
             for row in range(len(cells[primary]))
@@ -191,7 +195,9 @@ def _latent(votes: Votes, design: Design, population: Population) -> Latent:
     cells = []
     for cell in np.unique(votes.questions.cell[voted]).tolist():
         share = {key: float(accepted[key] / total[key]) for key in (2 * cell + ERROR, 2 * cell + CORRECT) if total[key]}
-        factors, constant = population.asking(2 * cell + ERROR in share, 2 * cell + CORRECT in share).accepted(cell)
+        factors, constant = population.asking(2 * cell + ERROR in share, 2 * cell + CORRECT in share).of_cell(
+            cell, votes.questions.cells[cell]
+        )
         cells.append(
             LatentCell(
                 cell=votes.questions.cells[cell],

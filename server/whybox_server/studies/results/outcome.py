@@ -22,6 +22,12 @@ ANNOTATORS_UNKNOWN = (
 )
 """What the intervals leave out where people are unknown."""
 
+EXTRAPOLATED = (
+    "No question of one stratum has five votes. The marked estimates follow from a distribution fitted to fewer votes; "
+    "they may be biased, and their intervals leave that out."
+)
+"""What stands beside estimates with `Estimate.extrapolated`."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -71,13 +77,16 @@ class CellOutcome:
             None without a question.
         rejected_of_correct: Share that people reject of the pictures in the stratum of correct answers that are
             asked about; None without a question.
-        accepted: Share that people accept, over both strata: 1 - `rectified`. It is the acceptance of foils
-            (persuasion) in a foil's cell, and of adversarial answers in an adversarial one.
-        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct. None where another label than
-            the model's is asked about.
+        accepted: Share that people accept. Of the model's answers to clean pictures it is 1 - `rectified`: of all
+            pictures of the data set, unasked errors rejected and unasked correct answers accepted. In other cells it
+            is of the pictures of the strata that are asked about, in their shares of the data set: the acceptance of
+            adversarial answers, of foils (persuasion), or of the data set's labels.
+        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct; the rejected share, 1 -
+            `accepted`, in an adversarial cell. None where another label than the model's is asked about.
         lowest: `accepted` at its lowest and
         highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
-            Both are equal to it if all was asked. The rectified error lies between 1 - `highest` and 1 - `lowest`.
+            Both are equal to it if all was asked, and in cells of other answers than the model's to clean pictures.
+            The rectified error lies between 1 - `highest` and 1 - `lowest`.
     """
 
     cell: str
@@ -101,6 +110,8 @@ class CellOutcome:
 @dataclass(frozen=True)
 class Contrast:
     """A difference in the accepted share on the pictures that all its cells have.
+
+    Strata count by their shares of the data set; one without such a picture is left out.
 
     Attributes:
         name: Such as "feature/clean/model - none/clean/model".
@@ -185,7 +196,8 @@ class LatentCell:
 class Latent:
     """Dawid and Skene's model over all cells: what is relevant, had people's errors been undone.
 
-    A vote about an item that stands for several cells counts once. The model has another estimand than the majority: the hidden class, rather than what people say.
+    A vote about an item that stands for several cells counts once. The model has another estimand than the majority:
+    the hidden class, rather than what people say.
 
     Attributes:
         cells: One for each cell with a vote.
@@ -241,6 +253,7 @@ class Outcome:
     Attributes:
         estimand: What the estimates are of.
         left_out: What the intervals leave out; "" if people are known.
+        extrapolated: What the estimates with `Estimate.extrapolated` are; "" without any.
         seed: Of the redraws.
         redraws: Number of them.
         errors: Pictures of the data set that the model answers wrongly.
@@ -260,6 +273,7 @@ class Outcome:
 
     estimand: str
     left_out: str
+    extrapolated: str
     seed: int
     redraws: int
     errors: int

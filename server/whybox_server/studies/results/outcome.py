@@ -23,8 +23,9 @@ ANNOTATORS_UNKNOWN = (
 """What the intervals leave out where people are unknown."""
 
 EXTRAPOLATED = (
-    "No question of one stratum has five votes. The marked estimates follow from a distribution fitted to fewer votes; "
-    "they may be biased, and their intervals leave that out."
+    "Too few questions have five votes (fewer than 20, and fewer than half, of a stratum). The estimates marked as "
+    "extrapolated follow from a distribution fitted to fewer votes; they may be biased, and their intervals leave that "
+    "out."
 )
 """What stands beside estimates with `Estimate.extrapolated`."""
 
@@ -43,8 +44,8 @@ class Estimate:
         corrected_by: `estimate` - `majority`; 0 if every question has five votes.
         retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
             do not retake it, and are free of it.
-        extrapolated: Whether one of its strata has no question with five votes. What five people would say then follows
-            from a distribution fitted to fewer votes; the estimate may be biased, and the interval leaves that out.
+        extrapolated: Whether one of its strata has fewer than 20 questions with five votes, and fewer than half. What five people would say then follows from a distribution fitted to fewer votes; the
+            estimate may be biased, and the interval leaves that out.
     """
 
     estimate: float

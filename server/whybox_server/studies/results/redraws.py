@@ -30,7 +30,7 @@ class Shares:
         draws: Redrawn shares, float64 [B, G].
         covariance: Covariance of the estimates, float64 [G, G].
         annotators: What annotators add to it, float64 [G, G]; 0 where they are unknown.
-        most: Most votes of a question, int64 [G].
+        level: Number of votes that the estimate goes by, up to 5, int64 [G]; 0 without votes.
     """
 
     estimate: NDArray[np.float64]
@@ -39,7 +39,7 @@ class Shares:
     draws: NDArray[np.float64]
     covariance: NDArray[np.float64]
     annotators: NDArray[np.float64]
-    most: NDArray[np.int64]
+    level: NDArray[np.int64]
 
     def combine(self, factors: Mapping[int, float], constant: float = 0.0) -> Estimate:
         """Constant + sum of factor x share over groups.
@@ -67,7 +67,7 @@ class Shares:
             majority=majority,
             corrected_by=estimate - majority,
             retaking_bias=retaken - majority,
-            extrapolated=bool((self.most[groups] < FIVE).any()),
+            extrapolated=bool((self.level[groups] < FIVE).any()),
         )
 
 
@@ -113,13 +113,11 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
     counted = tally(counts(votes), maybe)
     group, size = groups(votes), 2 * len(questions.cells)
     voted = counted.votes > 0
-    fresh = _fresh(counted, group, questions.weight)
+    fresh = _fresh(counted, group, size, questions.weight)
     weight = np.where(voted, questions.weight, 0.0)
     total = np.bincount(group, weight, size)
     part = np.divide(weight, total[group], out=np.zeros(len(group)), where=voted)
     estimate = np.clip(_means(fresh.chance, weight, group, size), 0, 1)
-    most = np.zeros(size, np.int64)
-    np.maximum.at(most, group, counted.votes)
     rng, rng_annotators = np.random.default_rng(seed).spawn(2)
     draws = _pictures(questions.picture[voted], group[voted], weight[voted], fresh.chance[voted], size, redraws, rng)
     centred = draws - draws.mean(axis=0)
@@ -133,7 +131,7 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
         scale = np.sqrt(freedom / rng_annotators.chisquare(freedom, (redraws, 1)))
         draws += scale * rng_annotators.standard_normal((redraws, size)) @ spread.T
     majorities = _majorities(counted, weight, group, size, ties)
-    return Shares(estimate, *majorities, draws, covariance, of_annotators, most)
+    return Shares(estimate, *majorities, draws, covariance, of_annotators, fresh.level)
 
 
 def tied_otherwise(found: Shares, votes: Votes, maybe: Decision, ties: Decision) -> Shares:
@@ -165,26 +163,30 @@ class _Fresh:
     """`FreshMajority` for each question, float64 [Q]; 0 without votes.
 
     Attributes:
+        level: Number of votes that it goes by, int64 [G].
         chance: What it says of a fresh majority.
         accepting: Influence of each accepting vote.
         rejecting: Influence of each rejecting vote.
     """
 
+    level: NDArray[np.int64]
     chance: NDArray[np.float64]
     accepting: NDArray[np.float64]
     rejecting: NDArray[np.float64]
 
 
-def _fresh(counted: Tally, group: NDArray[np.int64], weight: NDArray[np.float64]) -> _Fresh:
+def _fresh(counted: Tally, group: NDArray[np.int64], size: int, weight: NDArray[np.float64]) -> _Fresh:
     chance, accepting, rejecting = np.zeros((3, len(group)))
+    level = np.zeros(size, np.int64)
     for index in np.unique(group[counted.votes > 0]):
         inside = np.flatnonzero((group == index) & (counted.votes > 0))
         k, n = counted.accepting[inside], counted.votes[inside]
         table = FreshMajority.of(k, n, weight[inside])
+        level[index] = table.level
         chance[inside] = table.chance[n, k]
         accepting[inside] = np.where(k > 0, table.accepting[n, k - 1], 0.0)
         rejecting[inside] = table.rejecting[n, k]
-    return _Fresh(chance, accepting, rejecting)
+    return _Fresh(level, chance, accepting, rejecting)
 
 
 def _retaken(counted: Tally, ties: Decision) -> NDArray[np.float64]:

@@ -83,6 +83,8 @@ def write_page(folder: Path, subject: Subject, votes: Votes, outcome: Outcome) -
         "numbers": NUMBERS,
         "pictures": len(np.unique(votes.questions.picture)),
         "votes": outcome.votes,
+        "with_foil": any(cell.cell.endswith("/foil") for cell in outcome.cells),
+        "unjudged": any(cell.cannot_judge for cell in outcome.cells),
         "with_maybe": MAYBE in said,
         "policy": policy,
         "unasked": outcome.unasked_errors + outcome.unasked_correct,

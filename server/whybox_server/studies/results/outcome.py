@@ -12,7 +12,7 @@ Decision = Literal["rejected", "accepted"]
 
 ESTIMAND = (
     "The estimand is what a fresh majority of five people of the same crowd would say of pictures from the same "
-    "source, at the model's error on this data set. Intervals are for 95 %."
+    "source, at the model's error on this data set. Each interval is for 95 %, by itself."
 )
 """What every estimate is of; it stands beside every interval."""
 
@@ -44,8 +44,9 @@ class Estimate:
         corrected_by: `estimate` - `majority`; 0 if every question has five votes.
         retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
             do not retake it, and are free of it.
-        extrapolated: Whether one of its strata has fewer than 20 questions with five votes, and fewer than half. What five people would say then follows from a distribution fitted to fewer votes; the
-            estimate may be biased, and the interval leaves that out.
+        extrapolated: Whether one of its strata has fewer than 20 questions with five votes, and fewer than half. What
+            five people would say then follows from a distribution fitted to fewer votes; the estimate may be biased,
+            and the interval leaves that out.
     """
 
     estimate: float

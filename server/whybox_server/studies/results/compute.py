@@ -121,7 +121,7 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
                 for cell in cells[primary]
             ]
         ),
-        dawid_skene=None if kept.annotator is None else _latent(kept, design, population),
+        dawid_skene=None if kept.annotator is None else _latent(kept, kept.annotator, design, population),
         exclusions=exclusions,
         speed=_speed(votes.once, design.fastest_ms),
     )
@@ -172,20 +172,20 @@ def _without_excluded(votes: Votes, design: Design) -> tuple[Votes, Exclusions]:
     )
 
 
-def _latent(votes: Votes, design: Design, population: Population) -> Latent:
+def _latent(votes: Votes, annotator: NDArray[np.int64], design: Design, population: Population) -> Latent:
     """Two hidden classes behind three answers, over all items. EM starts at the share of yes, maybe half."""
     counted = counts(votes)
     voted = counted.sum(axis=1) > 0
-    once = votes.once
-    cast = once.only(once.value != CANNOT_JUDGE)
-    items, question = np.unique(cast.question, return_inverse=True)
+    first = votes.questions.first
+    cast = (votes.value != CANNOT_JUDGE) & (first[votes.question] == votes.question)
+    items, question = np.unique(votes.question[cast], return_inverse=True)
+    people = np.unique(annotator[cast], return_inverse=True)[1]
     likely = counted[items] @ np.array([0.0, 0.5, 1.0]) / counted[items].sum(axis=1)
-    people = np.unique(cast.annotator, return_inverse=True)[1]
     start = np.stack([1 - likely, likely], axis=1)
-    fit = dawid_skene(question, people, cast.value.astype(np.int64), start, 3)
+    fit = dawid_skene(question, people, votes.value[cast].astype(np.int64), start, 3)
     relevant = np.zeros(len(voted), bool)
     relevant[items] = fit.posterior[:, 1] > 0.5
-    relevant = relevant[votes.questions.first]
+    relevant = relevant[first]
     agrees = relevant == tally(counted, design.maybe).majority(design.ties)
 
     group, size = groups(votes), 2 * len(votes.questions.cells)

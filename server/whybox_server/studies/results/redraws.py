@@ -155,7 +155,9 @@ def _means(
 ) -> NDArray[np.float64]:
     """Weighted mean of each group, float64 [G]; NaN without weight."""
     total = np.bincount(group, weight, size)
-    return np.divide(np.bincount(group, weight * share, size), total, out=np.full(size, np.nan), where=total > 0)
+    found: NDArray[np.float64] = np.full(size, np.nan)
+    np.divide(np.bincount(group, weight * share, size), total, out=found, where=total > 0)
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations, permutations
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def drawn(name: str, stratum: str, chance: float, items: Sequence[Sequence[Cell]
     return picture(name, merged=merged).model_copy(update={"stratum": stratum, "inclusion_probability": chance})
 
 
-def study(pictures: Sequence[Picture], cells: Sequence[Cell], errors: int, correct: int, **policy: object) -> Protocol:
+def study(pictures: Sequence[Picture], cells: Sequence[Cell], errors: int, correct: int, **policy: Any) -> Protocol:
     made = protocol(pictures, cells=cells, **policy)
     return made.model_copy(update={"source": made.source.model_copy(update={"errors": errors, "correct": correct})})
 
@@ -74,7 +75,7 @@ def test_merged_cells_weights_and_maybe() -> None:
     pictures = [drawn(name, "error", chances[name], apart) for name in ("e0", "e1")]
     pictures += [drawn(name, "correct", chances[name], together) for name in ("c0", "c1")]
     none, given, feature = NONE.name, GIVEN.name, FEATURE.name
-    answers = {
+    answers: Answers = {
         ("e0", (none,)): "yymnnn",
         ("e0", (given,)): "yyyyn ",
         ("e0", (feature,)): "yyynn ",
@@ -145,7 +146,7 @@ def test_gold_exclusions() -> None:
     """Person 0 fails two gold pictures of the one allowed; without that person, the majority turns."""
     pictures = [drawn(name, "error", 1.0, ((NONE,),)) for name in ("e0", "e1")]
     pictures += [drawn(name, "correct", 1.0, ((NONE,),)) for name in ("c0", "c1")]
-    answers = {(name, (NONE.name,)): said for name, said in zip(("e0", "e1", "c0", "c1"), _SAID, strict=True)}
+    answers: Answers = {(name, (NONE.name,)): said for name, said in zip(("e0", "e1", "c0", "c1"), _SAID, strict=True)}
     gold = [vote(f"person{who}", f"gold{number}", "gold", answer=Answer.NO) for who, number in ((0, 0), (0, 1), (1, 0))]
     made = study(pictures, (NONE,), 20, 80, gold=2, gold_failures_allowed=1)
     outcome = compute(*columns(raw(made, *items_of(answers), gold=gold)), seed=1, redraws=200)
@@ -169,7 +170,7 @@ def test_pictures_that_people_cannot_judge_and_a_stratum_that_nobody_was_asked_a
     """No correct picture was drawn: in the clean cell all 60 count as accepted, and both bounds speak of them."""
     twin = Cell(arm="none", version="adversarial")
     pictures = [drawn(name, "error", 0.5, ((NONE,), (twin,))) for name in ("e0", "e1", "e2")]
-    answers = {
+    answers: Answers = {
         ("e0", (NONE.name,)): "-yyynn",
         ("e1", (NONE.name,)): "n-nynn",
         ("e2", (NONE.name,)): "-----",

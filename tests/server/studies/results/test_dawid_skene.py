@@ -52,8 +52,8 @@ def test_it_ends_at_a_likelihood_that_another_library_stops_before() -> None:
     assert peer.errors_ is not None
     assert peer.priors_ is not None
     confusion = np.zeros((30, 3, 3))
-    for (person, said), row in peer.errors_.iterrows():
-        confusion[person, :, said] = row.sort_index()
+    table = peer.errors_.sort_index(axis=1)
+    confusion[table.index.get_level_values("worker"), :, table.index.get_level_values("label")] = table.to_numpy()
     prior = peer.priors_.sort_index().to_numpy()
     likelihood = np.stack(
         [

@@ -6,7 +6,7 @@ from whybox_server.studies.results.outcome import Outcome
 
 _ESTIMAND = (
     "The estimand is what a fresh majority of five people of the same crowd would say of questions from the same"
-    " source. Intervals are for 95 %."
+    " source. Each interval is for 95 %, by itself."
 )
 
 

@@ -13,6 +13,8 @@ def lines(subject: Subject, outcome: Outcome) -> Iterator[str]:
     yield subject.estimand(outcome)
     if outcome.left_out:
         yield outcome.left_out
+    if outcome.extrapolated:
+        yield outcome.extrapolated
     for count in subject.counts:
         yield f"{count.what}: {count.number:,} of {count.of:,}"
     for cell in outcome.cells:
@@ -41,4 +43,5 @@ def lines(subject: Subject, outcome: Outcome) -> Iterator[str]:
 
 
 def _interval(estimate: Estimate) -> str:
-    return f"{estimate.estimate:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+    marked = ", extrapolated" if estimate.extrapolated else ""
+    return f"{estimate.estimate:.1%} ({estimate.low:.1%} to {estimate.high:.1%}{marked})"

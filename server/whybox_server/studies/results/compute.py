@@ -1,6 +1,6 @@
 """From votes to an outcome."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from .dawid_skene import dawid_skene
 from .outcome import (
     ANNOTATORS_UNKNOWN,
     ESTIMAND,
+    EXTRAPOLATED,
     Agreement,
     Decision,
     Exclusions,
@@ -21,7 +22,7 @@ from .outcome import (
     Sensitivity,
     Speed,
 )
-from .redraws import groups, shares
+from .redraws import groups, shares, tied_otherwise
 from .tally import counts, tally
 from .votes import CANNOT_JUDGE, CORRECT, ERROR, MAYBE, NO, YES, Votes
 
@@ -71,30 +72,37 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
     """
     _check(votes, design, redraws)
     kept, exclusions = _without_excluded(votes, design)
-    counted = counts(kept)
+    counted, once = counts(kept), counts(kept.once)
     if not counted.any():
         raise ValueError("nobody voted")
     population = Population(design.errors, design.correct, design.unasked_errors, design.unasked_correct)
     primary = (design.maybe, design.ties)
     policies: list[tuple[Decision, Decision]] = [(maybe, ties) for maybe in _DECISIONS for ties in _DECISIONS]
+    found = {design.maybe: shares(kept, *primary, seed=seed, redraws=redraws)}
+    for maybe in _DECISIONS:
+        if maybe not in found:
+            said = np.any(kept.value == MAYBE)
+            found[maybe] = shares(kept, maybe, design.ties, seed=seed, redraws=redraws) if said else found[design.maybe]
     cells = {
-        (maybe, ties): cell_outcomes(
-            kept, maybe, ties, shares(kept, maybe, ties, seed=seed, redraws=redraws), population
-        )
+        (maybe, ties): cell_outcomes(kept, maybe, ties, tied_otherwise(found[maybe], kept, maybe, ties), population)
         for maybe, ties in policies
     }
+    differences = contrasts(kept, design.contrasts, *primary, population, seed=seed, redraws=redraws)
+    shown = [cell.accepted for cell in cells[primary]] + [contrast.difference for contrast in differences]
     return Outcome(
         estimand=ESTIMAND,
         left_out="" if kept.annotator is not None else ANNOTATORS_UNKNOWN,
+        extrapolated=EXTRAPOLATED if any(estimate.extrapolated for estimate in shown) else "",
         seed=seed,
         redraws=redraws,
         errors=design.errors,
         correct=design.correct,
         standard_error=design.errors / population.pictures,
+        votes=int(once.sum()),
         unasked_errors=design.unasked_errors,
         unasked_correct=design.unasked_correct,
         cells=tuple(cells[primary]),
-        contrasts=tuple(contrasts(kept, design.contrasts, *primary, population, seed=seed, redraws=redraws)),
+        contrasts=tuple(differences),
         sensitivity=tuple(
             Sensitivity(cells[policy][row].cell, *policy, policy == primary, cells[policy][row].accepted)
             for row in range(len(cells[primary]))
@@ -107,7 +115,7 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
                 krippendorff_alpha(np.stack([of[:, NO], of[:, MAYBE] + of[:, YES]], axis=1)),
                 int(of[of.sum(axis=1) >= 2].sum()),
             )
-            for name, of in [("", counted)]
+            for name, of in [("", once)]
             + [
                 (cell.cell, counted[kept.questions.cell == kept.questions.cells.index(cell.cell)])
                 for cell in cells[primary]
@@ -115,7 +123,7 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         ),
         dawid_skene=None if kept.annotator is None else _latent(kept, kept.annotator, design, population),
         exclusions=exclusions,
-        speed=_speed(votes, design.fastest_ms),
+        speed=_speed(votes.once, design.fastest_ms),
     )
 
 
@@ -155,33 +163,29 @@ def _without_excluded(votes: Votes, design: Design) -> tuple[Votes, Exclusions]:
     failures = design.gold_failures[people]
     excluded = people[failures > design.gold_failures_allowed]
     keep = ~np.isin(votes.annotator, excluded)
-    return replace(
-        votes,
-        question=votes.question[keep],
-        annotator=votes.annotator[keep],
-        value=votes.value[keep],
-        milliseconds=None if votes.milliseconds is None else votes.milliseconds[keep],
-    ), Exclusions(
+    return votes.only(keep), Exclusions(
         annotators=len(people),
         failures_allowed=design.gold_failures_allowed,
         failures=tuple(np.bincount(failures).tolist()),
         excluded=len(excluded),
-        answers_dropped=int(np.count_nonzero(~keep)),
+        answers_dropped=len(votes.only(~keep).once.value),
     )
 
 
 def _latent(votes: Votes, annotator: NDArray[np.int64], design: Design, population: Population) -> Latent:
-    """Two hidden classes behind three answers, over all cells. EM starts at the share of yes, maybe half."""
+    """Two hidden classes behind three answers, over all items. EM starts at the share of yes, maybe half."""
     counted = counts(votes)
     voted = counted.sum(axis=1) > 0
-    likely = (counted @ np.array([0.0, 0.5, 1.0])) / np.maximum(counted.sum(axis=1), 1)
-    cast = votes.value != CANNOT_JUDGE
-    place = np.cumsum(voted) - 1
-    start = np.stack([1 - likely, likely], axis=1)[voted]
-    question, answer = place[votes.question[cast]], votes.value[cast].astype(np.int64)
-    fit = dawid_skene(question, annotator[cast], answer, start, 3)
+    first = votes.questions.first
+    cast = (votes.value != CANNOT_JUDGE) & (first[votes.question] == votes.question)
+    items, question = np.unique(votes.question[cast], return_inverse=True)
+    people = np.unique(annotator[cast], return_inverse=True)[1]
+    likely = counted[items] @ np.array([0.0, 0.5, 1.0]) / counted[items].sum(axis=1)
+    start = np.stack([1 - likely, likely], axis=1)
+    fit = dawid_skene(question, people, votes.value[cast].astype(np.int64), start, 3)
     relevant = np.zeros(len(voted), bool)
-    relevant[voted] = fit.posterior[:, 1] > 0.5
+    relevant[items] = fit.posterior[:, 1] > 0.5
+    relevant = relevant[first]
     agrees = relevant == tally(counted, design.maybe).majority(design.ties)
 
     group, size = groups(votes), 2 * len(votes.questions.cells)
@@ -191,7 +195,9 @@ def _latent(votes: Votes, annotator: NDArray[np.int64], design: Design, populati
     cells = []
     for cell in np.unique(votes.questions.cell[voted]).tolist():
         share = {key: float(accepted[key] / total[key]) for key in (2 * cell + ERROR, 2 * cell + CORRECT) if total[key]}
-        factors, constant = population.asking(2 * cell + ERROR in share, 2 * cell + CORRECT in share).accepted(cell)
+        factors, constant = population.asking(2 * cell + ERROR in share, 2 * cell + CORRECT in share).of_cell(
+            cell, votes.questions.cells[cell]
+        )
         cells.append(
             LatentCell(
                 cell=votes.questions.cells[cell],

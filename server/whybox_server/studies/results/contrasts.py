@@ -35,6 +35,8 @@ def contrasts(
 ) -> list[Contrast]:
     """Registered differences, and all others between arms for the model's label, on the pictures that all cells have.
 
+    A stratum without such a picture is left out of the difference.
+
     Between arms: feature - none, example - none and example - feature, for clean and for adversarial pictures, and
     adversarial - clean of each, which is registered if both its differences are. Redraws are those of `shares`, so that
     pictures and annotators that cells share cancel out. The p-value is two-sided, 2 (1 + b) / (B + 1) with b redraws on
@@ -100,7 +102,7 @@ def _contrast(
     for index, cell in enumerate(indices):
         sign = 1.0 if index < len(asked.plus) else -1.0
         of = population.asking(np.any(group == 2 * cell + ERROR).item(), np.any(group == 2 * cell + CORRECT).item())
-        factors.update((key, sign * share) for key, share in of.accepted(cell)[0].items())
+        factors.update((key, sign * share) for key, share in of.accepted_of_asked(cell).items())
     draws = found.draws[:, list(factors)] @ np.array(list(factors.values()))
     rarer = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0))
     return Contrast(
@@ -119,17 +121,17 @@ def _only(votes: Votes, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Vot
     """The votes on some questions."""
     questions = votes.questions
     place = np.cumsum(kept) - 1
-    of = kept[votes.question]
-    return Votes(
-        place[votes.question[of]],
-        None if votes.annotator is None else votes.annotator[of],
-        votes.value[of],
-        Questions(
+    some = votes.only(kept[votes.question])
+    return replace(
+        some,
+        question=place[some.question],
+        questions=Questions(
             questions.picture[kept],
             questions.cell[kept],
             questions.stratum[kept],
             questions.weight[kept],
             tuple(name for name, keep in zip(questions.names, kept.tolist(), strict=True) if keep),
             questions.cells,
+            None if questions.item is None else questions.item[kept],
         ),
     )

@@ -41,12 +41,34 @@ class Population:
         )
 
     def accepted(self, cell: int) -> tuple[dict[int, float], float]:
-        """The accepted share over both strata: factor of the share of each group of a cell, and the constant."""
+        """The accepted share of all pictures: factor of the share of each group of a cell, and the constant."""
+        factors = {group: share * self._asked / self.pictures for group, share in self.accepted_of_asked(cell).items()}
+        return factors, self.unasked_correct / self.pictures
+
+    def accepted_of_asked(self, cell: int) -> dict[int, float]:
+        """The accepted share of the pictures that were asked about: factor of the share of each group of a cell."""
         asked = {
-            2 * cell + ERROR: (self.errors - self.unasked_errors) / self.pictures,
-            2 * cell + CORRECT: (self.correct - self.unasked_correct) / self.pictures,
+            2 * cell + ERROR: self.errors - self.unasked_errors,
+            2 * cell + CORRECT: self.correct - self.unasked_correct,
         }
-        return {group: share for group, share in asked.items() if share > 0}, self.unasked_correct / self.pictures
+        return {group: number / self._asked for group, number in asked.items() if number}
+
+    def of_cell(self, cell: int, name: str) -> tuple[dict[int, float], float]:
+        """What is called accepted in a cell: factors and constant.
+
+        It is of all pictures where people judge the model's answers to clean ones, because the rectified error is.
+        Elsewhere the data set does not say what an unasked answer counts as, so it is of the pictures asked about.
+        """
+        return self.accepted(cell) if of_clean_answers(name) else (self.accepted_of_asked(cell), 0.0)
+
+    @property
+    def _asked(self) -> int:
+        return self.pictures - self.unasked_errors - self.unasked_correct
+
+
+def of_clean_answers(cell: str) -> bool:
+    """Whether people judge the model's answers to clean pictures in this cell."""
+    return cell.split("/")[1:] == ["clean", "model"]
 
 
 def cell_outcomes(
@@ -63,7 +85,8 @@ def cell_outcomes(
         errors, correct = 2 * cell + ERROR, 2 * cell + CORRECT
         asked = {one: int(np.count_nonzero(voted & (group == one))) for one in (errors, correct)}
         of = population.asking(asked[errors] > 0, asked[correct] > 0)
-        factors, constant = of.accepted(cell)
+        factors, constant = of.of_cell(cell, cells[cell])
+        whole = of_clean_answers(cells[cell])
         accepted = found.combine(factors, constant)
         _, version, label = cells[cell].split("/")
         outcomes.append(
@@ -82,8 +105,8 @@ def cell_outcomes(
                 rejected_of_correct=found.combine({correct: -1.0}, 1.0) if asked[correct] else None,
                 accepted=accepted,
                 rectified=_rejected(found, factors, constant) if label == "model" else None,
-                lowest=accepted.estimate - of.unasked_correct / of.pictures,
-                highest=accepted.estimate + of.unasked_errors / of.pictures,
+                lowest=accepted.estimate - (of.unasked_correct / of.pictures if whole else 0.0),
+                highest=accepted.estimate + (of.unasked_errors / of.pictures if whole else 0.0),
             )
         )
     return outcomes

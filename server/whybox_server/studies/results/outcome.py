@@ -12,7 +12,7 @@ Decision = Literal["rejected", "accepted"]
 
 ESTIMAND = (
     "The estimand is what a fresh majority of five people of the same crowd would say of pictures from the same "
-    "source, at the model's error on this data set. Intervals are for 95 %."
+    "source, at the model's error on this data set. Each interval is for 95 %, by itself."
 )
 """What every estimate is of; it stands beside every interval."""
 
@@ -21,6 +21,13 @@ ANNOTATORS_UNKNOWN = (
     "answers of one person resemble each other, so they are too narrow for another crowd."
 )
 """What the intervals leave out where people are unknown."""
+
+EXTRAPOLATED = (
+    "Too few questions have five votes (fewer than 20, and fewer than half, of a stratum). The estimates marked as "
+    "extrapolated follow from a distribution fitted to fewer votes; they may be biased, and their intervals leave that "
+    "out."
+)
+"""What stands beside estimates with `Estimate.extrapolated`."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,15 @@ class Estimate:
         estimate: Corrected estimate of the estimand.
         low: Lower end of the interval for 95 %.
         high: Upper end of the interval for 95 %.
-        standard_error: Standard deviation of the redraws, above 0.
+        standard_error: Standard deviation of the estimate, above 0; the interval is wider than a normal one of it where
+            annotators or pictures are few.
         majority: The same from the majority of the votes that there are, uncorrected.
         corrected_by: `estimate` - `majority`; 0 if every question has five votes.
         retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
             do not retake it, and are free of it.
+        extrapolated: Whether one of its strata has fewer than 20 questions with five votes, and fewer than half. What
+            five people would say then follows from a distribution fitted to fewer votes; the estimate may be biased,
+            and the interval leaves that out.
     """
 
     estimate: float
@@ -45,6 +56,7 @@ class Estimate:
     majority: float
     corrected_by: float
     retaking_bias: float
+    extrapolated: bool
 
 
 @dataclass(frozen=True)
@@ -67,13 +79,16 @@ class CellOutcome:
             None without a question.
         rejected_of_correct: Share that people reject of the pictures in the stratum of correct answers that are
             asked about; None without a question.
-        accepted: Share that people accept, over both strata: 1 - `rectified`. It is the acceptance of foils
-            (persuasion) in a foil's cell, and of adversarial answers in an adversarial one.
-        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct. None where another label than
-            the model's is asked about.
+        accepted: Share that people accept. Of the model's answers to clean pictures it is 1 - `rectified`: of all
+            pictures of the data set, unasked errors rejected and unasked correct answers accepted. In other cells it
+            is of the pictures of the strata that are asked about, in their shares of the data set: the acceptance of
+            adversarial answers, of foils (persuasion), or of the data set's labels.
+        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct; the rejected share, 1 -
+            `accepted`, in an adversarial cell. None where another label than the model's is asked about.
         lowest: `accepted` at its lowest and
         highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
-            Both are equal to it if all was asked. The rectified error lies between 1 - `highest` and 1 - `lowest`.
+            Both are equal to it if all was asked, and in cells of other answers than the model's to clean pictures.
+            The rectified error lies between 1 - `highest` and 1 - `lowest`.
     """
 
     cell: str
@@ -97,6 +112,8 @@ class CellOutcome:
 @dataclass(frozen=True)
 class Contrast:
     """A difference in the accepted share on the pictures that all its cells have.
+
+    Strata count by their shares of the data set; one without such a picture is left out.
 
     Attributes:
         name: Such as "feature/clean/model - none/clean/model".
@@ -148,7 +165,8 @@ class Agreement:
         alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
             compared.
         alpha_no_against_rest: With maybe counted as yes; None likewise.
-        votes: Votes that can be compared: those of questions with two votes or more.
+        votes: Votes that can be compared: those of questions with two votes or more. Over all cells, the votes about an
+            item that stands for several cells count once.
     """
 
     cell: str
@@ -180,7 +198,8 @@ class LatentCell:
 class Latent:
     """Dawid and Skene's model over all cells: what is relevant, had people's errors been undone.
 
-    It has another estimand than the majority: the hidden class, rather than what people say.
+    A vote about an item that stands for several cells counts once. The model has another estimand than the majority:
+    the hidden class, rather than what people say.
 
     Attributes:
         cells: One for each cell with a vote.
@@ -202,7 +221,7 @@ class Exclusions:
         failures_allowed: A person with more wrong gold answers is excluded.
         failures: Number of people with 0, 1, 2 … wrong gold answers; empty without gold.
         excluded: Number of people excluded, with all that they said.
-        answers_dropped: Number of their answers.
+        answers_dropped: Number of their answers about items.
     """
 
     annotators: int | None
@@ -236,11 +255,13 @@ class Outcome:
     Attributes:
         estimand: What the estimates are of.
         left_out: What the intervals leave out; "" if people are known.
+        extrapolated: What the estimates with `Estimate.extrapolated` are; "" without any.
         seed: Of the redraws.
         redraws: Number of them.
         errors: Pictures of the data set that the model answers wrongly.
         correct: Pictures of the data set that the model answers rightly.
         standard_error: Error of the model on the data set.
+        votes: Number of votes that count; one about an item that stands for several cells is one vote.
         unasked_errors: Errors about which nobody could be asked; they count as rejected.
         unasked_correct: Correct answers about which nobody could be asked; they count as accepted.
         cells: One for each cell with a vote, in the order of the protocol.
@@ -254,11 +275,13 @@ class Outcome:
 
     estimand: str
     left_out: str
+    extrapolated: str
     seed: int
     redraws: int
     errors: int
     correct: int
     standard_error: float
+    votes: int
     unasked_errors: int
     unasked_correct: int
     cells: tuple[CellOutcome, ...]

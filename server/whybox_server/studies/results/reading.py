@@ -25,19 +25,21 @@ def columns(raw: RawVotes) -> tuple[Votes, Design]:
     protocol = raw.study.protocol
     cells = tuple(cell.name for cell in protocol.cells)
     asked = [
-        (place, picture, cells.index(name))
+        (place, picture, number, cells.index(name))
         for place, picture in enumerate(protocol.pictures)
-        for item in picture.items
+        for number, item in enumerate(picture.items)
         for name in item.cells
     ]
-    rows = {(picture.id, cells[cell]): row for row, (_, picture, cell) in enumerate(asked)}
+    rows = {(picture.id, cells[cell]): row for row, (_, picture, _, cell) in enumerate(asked)}
+    most_items = max(len(picture.items) for picture in protocol.pictures)
     questions = Questions(
-        picture=np.array([place for place, _, _ in asked], np.int64),
-        cell=np.array([cell for _, _, cell in asked], np.int64),
-        stratum=np.array([_STRATA[picture.stratum] for _, picture, _ in asked], np.int8),
-        weight=np.array([1 / picture.inclusion_probability for _, picture, _ in asked]),
-        names=tuple(f"{picture.source}/{cells[cell]}" for _, picture, cell in asked),
+        picture=np.array([place for place, *_ in asked], np.int64),
+        cell=np.array([cell for *_, cell in asked], np.int64),
+        stratum=np.array([_STRATA[picture.stratum] for _, picture, *_ in asked], np.int8),
+        weight=np.array([1 / picture.inclusion_probability for _, picture, *_ in asked]),
+        names=tuple(f"{picture.source}/{cells[cell]}" for _, picture, _, cell in asked),
         cells=cells,
+        item=np.array([place * most_items + number for place, _, number, _ in asked], np.int64),
     )
     people = {name: place for place, name in enumerate(dict.fromkeys(vote.annotator_id for vote in raw.items))}
     given = [(rows[vote.picture_id, name], vote) for vote in raw.items for name in vote.cells]

@@ -1,16 +1,19 @@
 """How sure the accepted shares are: pictures and annotators drawn again."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
-from .fresh_majority import FreshMajority
+from .fresh_majority import FIVE, FreshMajority
 from .outcome import Decision, Estimate
 from .tally import Tally, accepts, counts, tally
 from .votes import CANNOT_JUDGE, Votes
+
+_AT_END = 1e-9
+"""An estimate this near to an end of its range is at the end."""
 
 _AT_ONCE = 4_000_000
 """Weights drawn at once, 32 MB."""
@@ -21,23 +24,28 @@ class Shares:
     """Accepted share of every group; a group is a stratum of a cell.
 
     Attributes:
-        estimate: Corrected share, float64 [G]; NaN for a group without votes.
+        estimate: Corrected share from 0 to 1, float64 [G]; NaN for a group without votes.
         majority: Share by the majority as voted, float64 [G].
         retaken: Share expected of a majority that is retaken on resampled votes, float64 [G].
         draws: Redrawn shares, float64 [B, G].
-        annotators: Covariance that annotators add, float64 [G, G]; 0 where they are unknown.
+        covariance: Covariance of the estimates, float64 [G, G].
+        annotators: What annotators add to it, float64 [G, G]; 0 where they are unknown.
+        level: Number of votes that the estimate goes by, up to 5, int64 [G]; 0 without votes.
     """
 
     estimate: NDArray[np.float64]
     majority: NDArray[np.float64]
     retaken: NDArray[np.float64]
     draws: NDArray[np.float64]
+    covariance: NDArray[np.float64]
     annotators: NDArray[np.float64]
+    level: NDArray[np.int64]
 
     def combine(self, factors: Mapping[int, float], constant: float = 0.0) -> Estimate:
         """Constant + sum of factor x share over groups.
 
-        The interval goes from the 2.5th to the 97.5th percentile of the redraws, cut at the possible range.
+        The interval goes from the 2.5th to the 97.5th percentile of the redraws, cut at the possible range. An estimate
+        at an end of that range ends the interval too, because all pictures may be alike (Brown, Cai & DasGupta 2001).
         """
         groups = list(factors)
         by = np.array([factors[group] for group in groups])
@@ -47,14 +55,19 @@ class Shares:
         estimate, majority, retaken = (
             float(share[groups] @ by + constant) for share in (self.estimate, self.majority, self.retaken)
         )
+        if np.isclose(estimate, lowest, rtol=0, atol=_AT_END):
+            low = lowest
+        if np.isclose(estimate, highest, rtol=0, atol=_AT_END):
+            high = highest
         return Estimate(
             estimate=estimate,
             low=float(low),
             high=float(high),
-            standard_error=float(draws.std(ddof=1)),
+            standard_error=float(np.sqrt(by @ self.covariance[np.ix_(groups, groups)] @ by)),
             majority=majority,
             corrected_by=estimate - majority,
             retaking_bias=retaken - majority,
+            extrapolated=bool((self.level[groups] < FIVE).any()),
         )
 
 
@@ -100,26 +113,51 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
     counted = tally(counts(votes), maybe)
     group, size = groups(votes), 2 * len(questions.cells)
     voted = counted.votes > 0
-    fresh = _fresh(counted, group, questions.weight)
+    fresh = _fresh(counted, group, size, questions.weight)
     weight = np.where(voted, questions.weight, 0.0)
     total = np.bincount(group, weight, size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        part = np.nan_to_num(weight / total[group])
-        estimate, majority, retaken = (
-            np.where(total > 0, np.bincount(group, weight * share, size) / total, np.nan)
-            for share in (fresh.chance, counted.majority(ties), _retaken(counted, ties))
-        )
+    part = np.divide(weight, total[group], out=np.zeros(len(group)), where=voted)
+    estimate = np.clip(_means(fresh.chance, weight, group, size), 0, 1)
     rng, rng_annotators = np.random.default_rng(seed).spawn(2)
     draws = _pictures(questions.picture[voted], group[voted], weight[voted], fresh.chance[voted], size, redraws, rng)
-    covariance = np.zeros((size, size))
+    centred = draws - draws.mean(axis=0)
+    covariance, of_annotators = centred.T @ centred / max(redraws - 1, 1), np.zeros((size, size))
     if votes.annotator is not None:
-        covariance, annotators = _annotators(votes, votes.annotator, maybe, fresh, part, group, size)
-        values, vectors = np.linalg.eigh(covariance)
+        of_annotators, annotators = _annotators(votes, votes.annotator, maybe, fresh, part, group, size)
+        values, vectors = np.linalg.eigh(of_annotators)
         spread = vectors * np.sqrt(np.maximum(values, 0))
+        covariance = covariance + spread @ spread.T
         freedom = max(annotators - 1, 1)
         scale = np.sqrt(freedom / rng_annotators.chisquare(freedom, (redraws, 1)))
         draws += scale * rng_annotators.standard_normal((redraws, size)) @ spread.T
-    return Shares(estimate, majority, retaken, draws, covariance)
+    majorities = _majorities(counted, weight, group, size, ties)
+    return Shares(estimate, *majorities, draws, covariance, of_annotators, fresh.level)
+
+
+def tied_otherwise(found: Shares, votes: Votes, maybe: Decision, ties: Decision) -> Shares:
+    """The same shares, had ties counted as `ties`: the majority as voted moves, and nothing else."""
+    counted = tally(counts(votes), maybe)
+    weight = np.where(counted.votes > 0, votes.questions.weight, 0.0)
+    majority, retaken = _majorities(counted, weight, groups(votes), len(found.estimate), ties)
+    return replace(found, majority=majority, retaken=retaken)
+
+
+def _majorities(
+    counted: Tally, weight: NDArray[np.float64], group: NDArray[np.int64], size: int, ties: Decision
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`Shares.majority` and `Shares.retaken`."""
+    majority = counted.majority(ties).astype(np.float64)
+    return _means(majority, weight, group, size), _means(_retaken(counted, ties), weight, group, size)
+
+
+def _means(
+    share: NDArray[np.float64], weight: NDArray[np.float64], group: NDArray[np.int64], size: int
+) -> NDArray[np.float64]:
+    """Weighted mean of each group, float64 [G]; NaN without weight."""
+    total = np.bincount(group, weight, size)
+    found: NDArray[np.float64] = np.full(size, np.nan)
+    np.divide(np.bincount(group, weight * share, size), total, out=found, where=total > 0)
+    return found
 
 
 @dataclass(frozen=True)
@@ -127,26 +165,30 @@ class _Fresh:
     """`FreshMajority` for each question, float64 [Q]; 0 without votes.
 
     Attributes:
+        level: Number of votes that it goes by, int64 [G].
         chance: What it says of a fresh majority.
         accepting: Influence of each accepting vote.
         rejecting: Influence of each rejecting vote.
     """
 
+    level: NDArray[np.int64]
     chance: NDArray[np.float64]
     accepting: NDArray[np.float64]
     rejecting: NDArray[np.float64]
 
 
-def _fresh(counted: Tally, group: NDArray[np.int64], weight: NDArray[np.float64]) -> _Fresh:
+def _fresh(counted: Tally, group: NDArray[np.int64], size: int, weight: NDArray[np.float64]) -> _Fresh:
     chance, accepting, rejecting = np.zeros((3, len(group)))
+    level = np.zeros(size, np.int64)
     for index in np.unique(group[counted.votes > 0]):
         inside = np.flatnonzero((group == index) & (counted.votes > 0))
         k, n = counted.accepting[inside], counted.votes[inside]
         table = FreshMajority.of(k, n, weight[inside])
+        level[index] = table.level
         chance[inside] = table.chance[n, k]
         accepting[inside] = np.where(k > 0, table.accepting[n, k - 1], 0.0)
         rejecting[inside] = table.rejecting[n, k]
-    return _Fresh(chance, accepting, rejecting)
+    return _Fresh(level, chance, accepting, rejecting)
 
 
 def _retaken(counted: Tally, ties: Decision) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
@@ -16,7 +17,7 @@ from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Answer, Cell, Protocol
 from whybox_server.studies.report.of_study import subject_of
 from whybox_server.studies.report.write import write_results
-from whybox_server.studies.results.outcome import ESTIMAND
+from whybox_server.studies.results.outcome import ESTIMAND, EXTRAPOLATED
 from whybox_server.studies.results.reading import columns
 from whybox_server.studies.state import RawVotes
 
@@ -173,3 +174,14 @@ def test_an_early_end_keeps_its_reason(tmp_path: Path) -> None:
 def test_nothing_to_say(tmp_path: Path, votes: list[Any], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         written(tmp_path / "results", raw(study(), *votes))
+
+
+def test_estimates_from_fewer_than_five_votes_are_marked(tmp_path: Path) -> None:
+    whole = answered()
+    few = replace(whole, items=tuple(one for one in whole.items if one.annotator_id != "e"))
+    for answers, marked in ((whole, False), (few, True)):
+        numbers, page = written(tmp_path / str(marked), answers)
+        assert numbers["extrapolated"] == (EXTRAPOLATED if marked else "")
+        assert all(cell["accepted"]["extrapolated"] is marked for cell in numbers["cells"])
+        assert all(one["difference"]["extrapolated"] is marked for one in numbers["contrasts"])
+        assert (EXTRAPOLATED in page, page.count(" extrapolated") > 10) == (marked, marked)

@@ -82,8 +82,8 @@ def test_only_pictures_that_both_cells_have_count() -> None:
     (one,) = compute(some, Design(30, 30), seed=1, redraws=200).contrasts
     assert one.pictures == 20
     yes = np.bincount(some.question, some.value == YES, 2 * PICTURES) >= 3
-    # Pictures 0 to 19 are errors, so correct ones are unasked in both cells.
-    assert one.difference.estimate == pytest.approx((yes[PICTURES : PICTURES + 20].mean() - yes[:20].mean()) * 0.5)
+    # Pictures 0 to 19 are errors, so the difference is that of errors alone.
+    assert one.difference.estimate == pytest.approx(yes[PICTURES : PICTURES + 20].mean() - yes[:20].mean())
 
 
 def test_cells_without_a_common_picture_have_no_contrast() -> None:

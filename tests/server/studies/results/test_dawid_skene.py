@@ -23,8 +23,9 @@ def shares(question: np.ndarray, answer: np.ndarray, answers: int) -> np.ndarray
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("steps", [1, 5, 50])
 def test_its_steps_are_those_of_another_library(classes: int, steps: int) -> None:
+    """A tolerance of -inf keeps crowd-kit from an early stop; see the next test."""
     from crowdkit.aggregation import DawidSkene
 
     _, question, annotator, answer = votes(classes, classes, np.random.default_rng(classes))
@@ -32,9 +33,36 @@ def test_its_steps_are_those_of_another_library(classes: int, steps: int) -> Non
         question, annotator, answer, shares(question, answer, classes), classes, steps=steps, tolerance=-np.inf
     )
     table = pd.DataFrame({"task": question, "worker": annotator, "label": answer})
-    peer = DawidSkene(n_iter=steps, tol=0).fit(table)
+    peer = DawidSkene(n_iter=steps, tol=-np.inf).fit(table)
     assert peer.probas_ is not None
     np.testing.assert_allclose(fit.posterior, peer.probas_.sort_index(axis=0).sort_index(axis=1).to_numpy(), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_it_ends_at_a_likelihood_that_another_library_stops_before() -> None:
+    """crowd-kit's bound of the likelihood counts the prior once for each vote instead of once for each question.
+
+    So the bound may fall while the likelihood grows, and crowd-kit stops there. The likelihoods are exact.
+    """
+    from crowdkit.aggregation import DawidSkene
+
+    _, question, annotator, answer = votes(3, 3, np.random.default_rng(3))
+    fit = dawid_skene(question, annotator, answer, shares(question, answer, 3), 3, tolerance=1e-10)
+    peer = DawidSkene(n_iter=500, tol=0).fit(pd.DataFrame({"task": question, "worker": annotator, "label": answer}))
+    assert peer.errors_ is not None
+    assert peer.priors_ is not None
+    confusion = np.zeros((30, 3, 3))
+    table = peer.errors_.sort_index(axis=1)
+    confusion[table.index.get_level_values("worker"), :, table.index.get_level_values("label")] = table.to_numpy()
+    prior = peer.priors_.sort_index().to_numpy()
+    likelihood = np.stack(
+        [
+            np.exp(np.bincount(question, np.log(np.maximum(confusion[annotator, k, answer], 1e-10)))) * prior[k]
+            for k in range(3)
+        ]
+    )
+    assert len(peer.loss_history_) < 20 < fit.iterations
+    assert np.log(likelihood.sum(axis=0)).sum() / len(question) < fit.log_likelihood - 1e-6
 
 
 def test_two_classes_behind_three_answers_are_found() -> None:

@@ -72,3 +72,33 @@ def test_the_influence_is_the_slope_of_a_fresh_majority() -> None:
     others = np.arange(5)
     mean = stats.binom.pmf(others, 4, p) @ ((p + 0.1) * table.accepting[5, :5] + (0.9 - p) * table.rejecting[5, :5])
     assert mean == pytest.approx(0.1 * 6 * p**2 * (1 - p) ** 2, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("votes", "level"),
+    [
+        pytest.param([5] * 8, 5, id="all have five"),
+        pytest.param([5] * 4 + [3] * 4, 5, id="half"),
+        pytest.param([5] * 3 + [3] * 5, 3, id="fewer than half"),
+        pytest.param([9] * 20 + [4] * 200, 5, id="twenty"),
+        pytest.param([9] * 19 + [4] * 200, 4, id="nineteen"),
+        pytest.param([1], 1, id="one vote"),
+        pytest.param([1] * 50 + [2] * 3, 1, id="few with two"),
+    ],
+)
+def test_estimates_go_by_as_many_votes_as_enough_questions_have(votes: list[int], level: int) -> None:
+    n = np.array(votes)
+    assert FreshMajority.of(n // 2, n, np.ones(len(n))).level == level
+
+
+@pytest.mark.parametrize("most", [2, 3, 4])
+def test_extrapolated_shares_have_the_noise_of_their_studies(most: int) -> None:
+    """400 studies of 100 pictures: the spread of their shares is the one that each of them tells of itself."""
+    rng = np.random.default_rng(most)
+    shares, told = [], []
+    for _ in range(400):
+        k = rng.binomial(most, rng.beta(1.0, 1.5, 100))
+        chance = FreshMajority.of(k, np.full(100, most), np.ones(100)).chance[most, k]
+        shares.append(chance.mean())
+        told.append(chance.var(ddof=1) / 100)
+    assert np.sqrt(np.mean(told)) == pytest.approx(np.std(shares), rel=0.12)

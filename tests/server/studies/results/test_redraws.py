@@ -40,6 +40,37 @@ def test_equal_weights_give_the_beta_distribution_of_jeffreys(accepted: int, rej
     assert found.estimate[0] == accepted / 10
 
 
+@pytest.mark.parametrize(("accepting", "low", "high"), [(5, None, 1.0), (0, 0.0, None)])
+def test_all_pictures_alike_end_the_interval(accepting: int, low: float | None, high: float | None) -> None:
+    """A crowd that accepts every picture may accept all that there are; Jeffreys' prior alone leaves 1 out."""
+    found = shares(study([accepting] * 10), "accepted", "rejected", seed=1, redraws=2000).combine({0: 1.0})
+    assert found.low == (pytest.approx(stats.beta(10.5, 0.5).ppf(0.025), abs=0.02) if low is None else low)
+    assert found.high == (pytest.approx(stats.beta(0.5, 10.5).ppf(0.975), abs=0.02) if high is None else high)
+
+
+@pytest.mark.parametrize(("n", "extrapolated"), [(4, True), (5, False), (6, False)])
+def test_estimates_from_fewer_than_five_votes_say_so(n: int, extrapolated: bool) -> None:
+    votes = study([1] * 6 + [3] * 6, n=n, stratum=[0] * 6 + [1] * 6)
+    found = shares(votes, "accepted", "rejected", seed=1, redraws=100)
+    assert found.combine({0: 0.5, 1: 0.5}).extrapolated == extrapolated
+    assert 0 <= found.combine({0: 1.0}).estimate <= 1
+
+
+def test_the_standard_error_is_that_of_pictures_and_annotators() -> None:
+    """Student's t widens the interval of few annotators, and not the standard error."""
+    rng = np.random.default_rng(11)
+    votes = crowd(rng.uniform(-0.3, 0.3, 5), 300, rng)
+    found = shares(votes, "accepted", "rejected", seed=1, redraws=4000)
+    one = found.combine({0: 1.0})
+    assert votes.annotator is not None
+    alone = shares(
+        Votes(votes.question, None, votes.value, votes.questions), "accepted", "rejected", seed=1, redraws=4000
+    )
+    pictures = alone.combine({0: 1.0}).standard_error
+    assert one.standard_error == pytest.approx(np.hypot(pictures, np.sqrt(found.annotators[0, 0])), rel=1e-6)
+    assert (one.high - one.low) / 2 > 1.2 * 1.96 * one.standard_error
+
+
 def test_weights_are_those_of_hajek_and_strata_stand_apart() -> None:
     votes = study([5, 0, 5, 0], weight=[3.0, 1.0, 1.0, 4.0], stratum=[0, 0, 1, 1])
     found = shares(votes, "accepted", "rejected", seed=1, redraws=4000)

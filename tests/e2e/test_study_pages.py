@@ -184,7 +184,7 @@ def ready(page: Page, number: int, *, practice: bool = False) -> None:
 
 def practise(page: Page) -> None:
     page.get_by_role("button", name="I agree and take part").click()
-    page.get_by_role("link", name="Practise with 2 pictures").click()
+    page.get_by_role("link", name="Start practising").click()
     for number in range(1, PRACTICE + 1):
         ready(page, number, practice=True)
         page.keyboard.press("y")
@@ -200,7 +200,7 @@ def test_the_whole_walk(chromium: Browser, study: Study, size: str, scheme: str)
         looks.at("consent")
         page.get_by_role("button", name="I agree and take part").click()
         looks.at("instructions")
-        page.get_by_role("link", name="Practise with 2 pictures").click()
+        page.get_by_role("link", name="Start practising").click()
         ready(page, 1, practice=True)
         looks.at("practice")
         page.keyboard.press("y")
@@ -264,7 +264,7 @@ def test_without_scripts(chromium: Browser, study: Study, size: str) -> None:
         page = context.new_page()
         page.goto(f"{study.address}/?PROLIFIC_PID=5f")
         page.get_by_role("button", name="I agree and take part").click()
-        page.get_by_role("link", name="Practise with 2 pictures").click()
+        page.get_by_role("link", name="Start practising").click()
         for _ in range(PRACTICE):
             page.get_by_role("button", name="No", exact=True).click()
             page.locator("[data-continue]").click()

@@ -128,8 +128,8 @@ def create(
     wording: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file with the texts that people read: language, title, question (with {label}), instructions,"
-            " consent, thanks, contact. Texts that are left out are the English ones.",
+            help="JSON file with the texts that people read; whybox-server study wording prints the English ones. In"
+            " another language it holds all of them.",
             metavar="FILE",
         ),
     ] = None,
@@ -248,10 +248,24 @@ def _platform(parameter: str, return_address: str) -> Platform:
         raise StudyError(f"--return-address {return_address!r}: give an address that begins with https://") from None
 
 
+def wording() -> None:
+    """Print the texts that people read, in English: translate all of them, and give the file to create --wording.
+
+    [cyan]whybox-server study wording > wording.json[/]
+    """
+    print(Wording().model_dump_json(indent=2))  # noqa: T201
+
+
 def _read_wording(path: Path) -> Wording:
     try:
-        return Wording.model_validate_json(path.read_bytes())
+        read = Wording.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise StudyError(f"--wording {path}: {where}: {first['msg']}") from None
+    missing = read.missing()
+    if missing and read.language.lower().split("-")[0] != "en":
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        remedy = "give every text, so that no page is half English; whybox-server study wording prints all of them"
+        raise StudyError(f"--wording {path} is in {read.language!r} and lacks {shown}; {remedy}")
+    return read

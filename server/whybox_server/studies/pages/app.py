@@ -8,9 +8,12 @@
     /{study}/finish      the completion code
     /{study}/withdraw    deletes all answers
 
-Each form is answered by a redirection, so that loading a page again sends nothing again.
+Each form is answered by a redirection, so that loading a page again sends nothing again. The script asks for the next
+page in the answer itself, which saves a walk over the network.
 """
 
+import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,12 +26,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from whybox_server.database.errors import DatabaseError
 from whybox_server.studies.errors import (
     AnnotatorNotFoundError,
     AnswerError,
     LeaseExpiredError,
     NoConsentError,
     StudyClosedError,
+    StudyError,
+    StudyNotFoundError,
     UnfinishedError,
 )
 from whybox_server.studies.pages.files import Files
@@ -36,7 +42,7 @@ from whybox_server.studies.pages.forms import field, milliseconds, read_form
 from whybox_server.studies.pages.problems import ForeignFormError, NoSessionError, problem_handlers
 from whybox_server.studies.pages.rendering import FOREVER, HEADERS, Renderer, Static, redirect
 from whybox_server.studies.pages.sessions import Keyring, Session, is_own_page
-from whybox_server.studies.protocol import Answer, File
+from whybox_server.studies.protocol import Answer, File, Wording
 from whybox_server.studies.state import Annotator, Question, Study
 from whybox_server.studies.store import StudyStore
 
@@ -44,13 +50,10 @@ INVITATION = "invitation"
 """Parameter of the address that lets a person in."""
 
 _LONGEST_KEY = 64
-_KEYS = {Answer.YES: "y", Answer.NO: "n", Answer.MAYBE: "m"}
-
-_NOTICES = {
-    "late": "Your answer came late, and others have judged that picture in the meantime. Here is another one.",
-    "answered": "That question has its answer already. Here is the next one.",
-    "nothing": "There is no answer that can be taken back: only the last one can.",
-}
+_ENGLISH = Wording()
+_STUDY = re.compile(r"[a-z0-9-]{1,80}")
+_SWAP = "return=representation"
+"""What the script prefers (RFC 7240): the next page itself, where a form is answered by a redirection otherwise."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def create_pages(store: StudyStore) -> Starlette:
         *(Route(f"/{{study}}/{path}", pages.reading(page)) for path, page in reading.items()),
         *(Route(f"/{{study}}/{path}", pages.changing(do), methods=["POST"]) for path, do in changing.items()),
     ]
-    app = Starlette(routes=routes, exception_handlers=problem_handlers(renderer))
+    app = Starlette(routes=routes, exception_handlers=problem_handlers(renderer, pages.wording))
     app.router.redirect_slashes = False
     return app
 
@@ -116,12 +119,13 @@ class _Pages:
         self._store, self._renderer = store, renderer
         self._files = Files()
         self._keyrings: dict[str, Keyring] = {}
+        self._wordings: dict[str, Wording] = {}
 
     # In, and who it is.
 
     async def enter(self, request: Request) -> Response:
         """Lets a person in; then the address holds neither token nor id any more."""
-        study = await self._store.study(request.path_params["study"])
+        study = await self._study(request)
         parameter, query = study.protocol.platform.parameter, request.query_params
         if INVITATION in query:
             annotator = await self._store.enter(study.id, query[INVITATION])
@@ -160,7 +164,7 @@ class _Pages:
         return endpoint
 
     async def _visit(self, request: Request) -> _Visit:
-        study = await self._store.study(request.path_params["study"])
+        study = await self._study(request)
         keyring = await self._keyring(study)
         session = keyring.session(request)
         if session is None:
@@ -169,6 +173,24 @@ class _Pages:
         if annotator.state == "withdrawn":
             raise AnnotatorNotFoundError
         return _Visit(request, study, annotator, session, keyring, _base(request, study))
+
+    async def _study(self, request: Request) -> Study:
+        study_id = request.path_params["study"]
+        # Not every database takes every character.
+        if not _STUDY.fullmatch(study_id):
+            raise StudyNotFoundError
+        study = await self._store.study(study_id)
+        self._wordings[study_id] = study.protocol.wording
+        return study
+
+    async def wording(self, request: Request) -> Wording:
+        """The texts of the study that the address names; the English ones if there is none, or it cannot be read."""
+        [study_id] = request.scope["path"].removeprefix(request.scope.get("root_path", "")).split("/")[1:2] or [""]
+        if study_id not in self._wordings and _STUDY.fullmatch(study_id):
+            with contextlib.suppress(StudyError, DatabaseError):
+                study = await self._store.study(study_id, checked=False)
+                self._wordings[study_id] = study.protocol.wording
+        return self._wordings.get(study_id, _ENGLISH)
 
     async def _keyring(self, study: Study) -> Keyring:
         if study.id not in self._keyrings:
@@ -197,26 +219,28 @@ class _Pages:
         if not visit.annotator.consented:
             raise NoConsentError
         protocol = visit.study.protocol
-        left = len(protocol.practice) - visit.annotator.practised
         number = min(protocol.policy.pictures_per_annotator, len(protocol.pictures))
-        start = "Start" if left <= 0 else "Practise with one picture" if left == 1 else f"Practise with {left} pictures"
-        return self._page(visit, "instructions", choices=_choices(visit), number=number, start=start)
+        practises = visit.annotator.practised < len(protocol.practice)
+        return self._page(visit, "instructions", choices=_choices(visit), number=number, practises=practises)
 
     # The questions.
 
-    async def question(self, visit: _Visit) -> Response:
+    async def question(self, visit: _Visit, notice: str = "") -> Response:
         """Asks."""
         question = await self._store.question(visit.annotator.id)
         if question is None:
             return redirect(f"{visit.base}/finish")
-        return self._asked(visit, question)
+        return self._asked(visit, question, notice or visit.request.query_params.get("notice", ""))
 
-    def _asked(self, visit: _Visit, question: Question) -> Response:
+    def _asked(self, visit: _Visit, question: Question, notice: str) -> Response:
+        asking = visit.study.protocol.wording.pages.asking
+        notices = {"late": asking.late, "answered": asking.has_answer, "nothing": asking.nothing_to_undo}
         item = question.item
         with_labels = visit.study.protocol.policy.show_example_labels
         return self._page(
             visit,
             "question",
+            notice=notices.get(notice, ""),
             practice=question.kind == "practice",
             position=question.position,
             total=question.total,
@@ -236,9 +260,9 @@ class _Pages:
         """Stores an answer and goes on."""
         given = field(form, "answer")
         if given not in (*visit.study.protocol.policy.answers, Answer.CANNOT_JUDGE):
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The answer is not one of those offered.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST)
         if not (key := field(form, "key")) or len(key) > _LONGEST_KEY:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The form has no usable key.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST)
         try:
             accepted = await self._store.answer(
                 visit.annotator.id,
@@ -248,13 +272,22 @@ class _Pages:
                 key=key,
             )
         except LeaseExpiredError:
-            return redirect(f"{visit.base}/question?notice=late")
+            return await self._go_on(visit, "late")
         except AnswerError:
             # From a second tab, or from a page that was kept open.
-            return redirect(f"{visit.base}/question?notice=answered")
+            return await self._go_on(visit, "answered")
         if accepted.kind == "practice":
             return redirect(f"{visit.base}/practised/{accepted.picture_id}/{accepted.answer}")
-        return redirect(f"{visit.base}/question")
+        return await self._go_on(visit)
+
+    async def _go_on(self, visit: _Visit, notice: str = "") -> Response:
+        """To the next question: in this answer for the script, else by a redirection."""
+        if visit.request.headers.get("prefer") != _SWAP:
+            return redirect(f"{visit.base}/question" + (f"?notice={notice}" if notice else ""))
+        response = await self.question(visit, notice)
+        response.headers["Content-Location"] = f"{visit.base}/question"
+        response.headers["Preference-Applied"] = _SWAP
+        return response
 
     async def practised(self, visit: _Visit) -> Response:
         """What a practice answer should have been. The address tells all, so the page can be loaded again."""
@@ -280,9 +313,9 @@ class _Pages:
         present = await self._store.question(visit.annotator.id)
         # A form that was sent twice takes back one answer.
         if (present.picture_id if present else "") != field(form, "picture"):
-            return redirect(f"{visit.base}/question")
+            return await self._go_on(visit)
         undone = await self._store.undo(visit.annotator.id)
-        return redirect(f"{visit.base}/question" + ("" if undone else "?notice=nothing"))
+        return await self._go_on(visit, "" if undone else "nothing")
 
     # Out.
 
@@ -325,13 +358,10 @@ class _Pages:
 
     async def left(self, request: Request) -> Response:
         """After a withdrawal."""
-        study = await self._store.study(request.path_params["study"])
-        context = {
-            "wording": study.protocol.wording,
-            "heading": "Your answers are deleted",
-            "paragraphs": ("Nothing that you answered is kept. You can close this page.",),
-        }
-        return self._renderer.page(request, "message", context)
+        wording = (await self._study(request)).protocol.wording
+        words = wording.pages.withdrawal
+        context = {"heading": words.left, "paragraphs": (words.left_paragraph,)}
+        return self._renderer.page(request, "message", wording, context)
 
     # What the pages show.
 
@@ -347,14 +377,16 @@ class _Pages:
         return Response(content, media_type=media_type, headers={**HEADERS, "Cache-Control": FOREVER})
 
     def _page(self, visit: _Visit, template: str, **context: object) -> Response:
+        wording = visit.study.protocol.wording
+        every = wording.pages.every
         common = {
-            "wording": visit.study.protocol.wording,
-            "trial": "" if visit.study.kind == "main" else visit.study.kind,
-            "notice": _NOTICES.get(visit.request.query_params.get("notice", ""), ""),
+            "study": wording.title,
+            "contact": wording.contact,
+            "trial": {"main": "", "pilot": every.pilot, "preview": every.preview}[visit.study.kind],
             "base": visit.base,
             "csrf": visit.keyring.form_token(visit.session),
         }
-        return self._renderer.page(visit.request, template, common | context)
+        return self._renderer.page(visit.request, template, wording, common | context)
 
 
 async def _in_order(visit: _Visit, response: Awaitable[Response]) -> Response:
@@ -393,9 +425,14 @@ def _words(visit: _Visit) -> dict[Answer, str]:
 
 
 def _choices(visit: _Visit) -> list[dict[str, str]]:
-    words = _words(visit)
+    words, keys = _words(visit), visit.study.protocol.wording.keys
     offered = visit.study.protocol.policy.answers
-    return [{"value": answer, "text": words[answer], "key": key} for answer, key in _KEYS.items() if answer in offered]
+    by_answer = {Answer.YES: keys.yes, Answer.NO: keys.no, Answer.MAYBE: keys.maybe}
+    return [
+        {"value": answer, "text": words[answer], "key": key.lower()}
+        for answer, key in by_answer.items()
+        if answer in offered
+    ]
 
 
 def _shown(visit: _Visit, file: File) -> dict[str, object]:

@@ -22,8 +22,8 @@ def serve(
     prefix: Annotated[
         str,
         typer.Option(
-            help="Path, such as /research, under which a proxy shows the pages: it takes the path away, and the pages put"
-            " it into links and cookies.",
+            help="Path, such as /research, under which a proxy shows the pages: the proxy takes it away, and the pages"
+            " put it into links and cookies.",
             metavar="PATH",
         ),
     ] = "",

@@ -32,6 +32,7 @@ from whybox_server.studies.errors import (
     AnswerError,
     LeaseExpiredError,
     NoConsentError,
+    StudyChangedError,
     StudyClosedError,
     StudyError,
     StudyNotFoundError,
@@ -90,7 +91,6 @@ def create_pages(store: StudyStore) -> Starlette:
         "paused": pages.paused,
         "finish": pages.finish,
         "withdraw": pages.withdraw,
-        "pictures/{seal}/{digest}": pages.picture,
     }
     changing: dict[str, _Action] = {
         "consent": pages.agree,
@@ -104,6 +104,7 @@ def create_pages(store: StudyStore) -> Starlette:
         Route("/{study}", pages.enter),
         Route("/{study}/", pages.enter),
         Route("/{study}/left", pages.left),
+        Route("/{study}/pictures/{seal}/{digest}", pages.picture),
         *(Route(f"/{{study}}/{path}", pages.reading(page)) for path, page in reading.items()),
         *(Route(f"/{{study}}/{path}", pages.changing(do), methods=["POST"]) for path, do in changing.items()),
     ]
@@ -119,7 +120,7 @@ class _Pages:
         self._store, self._renderer = store, renderer
         self._files = Files()
         self._keyrings: dict[str, Keyring] = {}
-        self._wordings: dict[str, Wording] = {}
+        self._shown: dict[str, Study] = {}
 
     # In, and who it is.
 
@@ -180,17 +181,17 @@ class _Pages:
         if not _STUDY.fullmatch(study_id):
             raise StudyNotFoundError
         study = await self._store.study(study_id)
-        self._wordings[study_id] = study.protocol.wording
+        self._shown[study_id] = study
         return study
 
     async def wording(self, request: Request) -> Wording:
         """The texts of the study that the address names; the English ones if there is none, or it cannot be read."""
         [study_id] = request.scope["path"].removeprefix(request.scope.get("root_path", "")).split("/")[1:2] or [""]
-        if study_id not in self._wordings and _STUDY.fullmatch(study_id):
+        study = self._shown.get(study_id)
+        if study is None and _STUDY.fullmatch(study_id):
             with contextlib.suppress(StudyError, DatabaseError):
                 study = await self._store.study(study_id, checked=False)
-                self._wordings[study_id] = study.protocol.wording
-        return self._wordings.get(study_id, _ENGLISH)
+        return study.protocol.wording if study else _ENGLISH
 
     async def _keyring(self, study: Study) -> Keyring:
         if study.id not in self._keyrings:
@@ -365,12 +366,26 @@ class _Pages:
 
     # What the pages show.
 
-    async def picture(self, visit: _Visit) -> Response:
-        """A file of a question that the person was asked: only such a question holds its address."""
-        seal, digest = visit.request.path_params["seal"], visit.request.path_params["digest"]
-        if not visit.keyring.is_seal(visit.annotator.id, digest, seal):
+    async def picture(self, request: Request) -> Response:
+        """A file of a question that the person was asked: only such a question holds its address.
+
+        A question waits for up to seven of them, so the database is not asked again: the cookie names the person, and
+        the seal says that the person was asked.
+        """
+        study_id, seal, digest = (request.path_params[name] for name in ("study", "seal", "digest"))
+        study = self._shown.get(study_id) or await self._study(request)
+        keyring = await self._keyring(study)
+        session = keyring.session(request)
+        if session is None:
+            raise NoSessionError
+        if not keyring.is_seal(session.annotator_id, digest, seal):
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        found = await self._files.read(visit.study, digest)
+        try:
+            found = await self._files.read(study, digest)
+        except StudyChangedError:
+            # The folder may have moved: the next request looks where the database says.
+            self._shown.pop(study_id, None)
+            raise
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         content, media_type = found

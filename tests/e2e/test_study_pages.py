@@ -336,7 +336,7 @@ def test_a_lost_network(chromium: Browser, study: Study) -> None:
         if SHOTS:
             page.screenshot(path=Path(SHOTS) / "phone-lost.png")
         ready(page, 2)
-        assert lost == [303, 303]
+        assert lost == [200, 200]
     assert len(study.votes().items) == 1
 
 

@@ -38,9 +38,12 @@ class ConnectionsConfig(uvicorn.Config):
         max_connections: Connections at once. One more closes the one that has waited longest for a request; if all are
             being answered, it is refused with 503.
         stop_seconds: Seconds that answers in flight have at a stop.
+        root_path: Path that a proxy in front takes away.
     """
 
-    def __init__(self, app: Any, *, keep_alive: int, max_connections: int, stop_seconds: int) -> None:
+    def __init__(
+        self, app: Any, *, keep_alive: int, max_connections: int, stop_seconds: int, root_path: str = ""
+    ) -> None:
         super().__init__(
             app,
             http=Connection,
@@ -52,6 +55,7 @@ class ConnectionsConfig(uvicorn.Config):
             backlog=max(_SMALLEST_BACKLOG, min(_LARGEST_BACKLOG, max_connections // 8)),
             timeout_keep_alive=keep_alive,
             timeout_graceful_shutdown=stop_seconds,
+            root_path=root_path,
         )
         self.max_connections = max_connections
         self.was_full = False

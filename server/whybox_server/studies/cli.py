@@ -27,6 +27,7 @@ def main() -> None:
 
 app.command()(planning.plan)
 app.command()(creating.create)
+app.command()(creating.wording)
 app.command("open")(running.open_study)
 app.command()(serving.serve)
 app.command()(running.invite)

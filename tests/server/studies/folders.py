@@ -51,6 +51,7 @@ def write_folder(
     labels: Sequence[str] = LABELS,
     photos: Sequence[Path] = (),
     policy: Policy | None = None,
+    why: str = "It has the number of corners that the label says.",
     **fields: Any,
 ) -> Protocol:
     """Writes the folder of a study, with its `protocol.json`.
@@ -64,6 +65,7 @@ def write_folder(
         cells: The cells; each picture has an item in each of them.
         labels: Texts of the labels; the label asked about walks through them.
         photos: Pictures to show; without them polygons are drawn.
+        why: What is said after a practice answer.
         policy: Of the study; by default five annotators a cell.
         fields: Further fields of the protocol.
     """
@@ -81,7 +83,7 @@ def write_folder(
                 picture=_write(folder, "pictures", _drawn("pictures", "clean", 100 + number, photo(100 + number))),
             ),
             right=Answer.YES if number % 2 == 0 else Answer.NO,
-            why="It has the number of corners that the label says." if number < practice else "",
+            why=why if number < practice else "",
         )
         for number in range(practice + gold)
     ]

@@ -15,7 +15,7 @@ from whybox_server.cli.app import app
 from whybox_server.settings import Settings
 from whybox_server.studies.creation.cost import SECONDS
 from whybox_server.studies.creation.folder import write_protocol
-from whybox_server.studies.protocol import Cell, File, Item, Label, Picture, Protocol, Source
+from whybox_server.studies.protocol import Cell, File, Item, Label, Picture, Protocol, Source, Wording
 
 STUDY = get_group(app).commands["study"]
 assert isinstance(STUDY, TyperGroup)
@@ -103,6 +103,8 @@ def test_the_seconds_of_an_answer_have_one_default() -> None:
         (["--foil"], model(labels="cat dog crane crane"), "m has 3 labels, and these cells need 4"),
         (["--cell", "none/clean", "--foil"], model(labels="cat dog"), "leave --foil out"),
         (["--cell", "none/clean"], model(labels="cat dog"), "have no label"),
+        (["--wording", "w.json"], model(), "question"),
+        (["--wording", "german.json"], model(), "is in 'de' and lacks question, yes, no, maybe, cannot_judge and"),
         (["--id-parameter", "a b"], model(), "--id-parameter 'a b': give at most 64 letters"),
         (["--return-address", "https://x"], model(), "--return-address needs --id-parameter"),
         (["--id-parameter", "a", "--return-address", "http://x"], model(), "begins with https://"),
@@ -112,6 +114,8 @@ def test_what_create_refuses(options: list[str], packed: v1.Model, words: str, t
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"")
+    (tmp_path / "w.json").write_text('{"question": "Is it?"}')
+    (tmp_path / "german.json").write_text('{"language": "de", "title": "Bilder"}')
     line = told(run("create", folder, "--model-store", store(tmp_path / "store", packed), *options))
     assert words in line
     assert not (tmp_path / "study-study" / "protocol.json").exists()
@@ -221,3 +225,8 @@ def test_a_study_from_opening_to_its_end(tmp_path: Path) -> None:
     assert "s: closed (enough)" in run("list").output
     assert "closed" in told(run("close", "s", "--reason", "again"))
     assert "nothing is stored about annotator x" in told(run("forget", "x"))
+
+
+def test_wording_prints_what_create_reads() -> None:
+    outcome = run("wording")
+    assert Wording.model_validate_json(outcome.output).missing() == []

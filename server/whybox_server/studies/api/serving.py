@@ -96,7 +96,7 @@ def _pages(store: StudyStore) -> Mount:
     return Mount(PREFIX, create_pages(store))
 
 
-async def serve_pages(database: str, host: str, port: int, listens: Callable[[str], None]) -> None:
+async def serve_pages(database: str, host: str, port: int, listens: Callable[[str], None], prefix: str = "") -> None:
     """Serves the pages until SIGINT or SIGTERM.
 
     Args:
@@ -104,6 +104,7 @@ async def serve_pages(database: str, host: str, port: int, listens: Callable[[st
         host: Address to listen on.
         port: 0 takes a free one.
         listens: Called with "http://host:port" once people can come.
+        prefix: Path that a proxy takes away, such as "/research"; "" for none.
 
     Raises:
         CannotListenError: The port is taken, or the address is not of this machine.
@@ -118,6 +119,7 @@ async def serve_pages(database: str, host: str, port: int, listens: Callable[[st
             keep_alive=_KEEP_ALIVE_SECONDS,
             max_connections=connection_shares().rest,
             stop_seconds=_STOP_SECONDS,
+            root_path=prefix,
         )
         async with serving(config, host, port) as address:
             listens(address)

@@ -33,6 +33,8 @@ _WORDING = {
     "instructions": "write a list of paragraphs",
     "consent": "write a list of paragraphs, at least one",
     "contact": "write a text, or leave it out",
+    "keys": "write one character for each answer, all different",
+    "pages": "write the text as whybox-server study wording prints it, with the same words in braces",
 }
 # "a-pilot" would be the name of the pilot of "a".
 _TAKEN = ("-pilot", "-preview")
@@ -147,9 +149,8 @@ def create(
     wording: Annotated[
         Path | None,
         typer.Option(
-            help="JSON file with the texts that people read: language, title, question (with {label}), yes, no, maybe,"
-            " cannot_judge, feature, example, thanks, contact, and as lists of paragraphs instructions and consent."
-            " Texts that are left out are the English ones.",
+            help="JSON file with the texts that people read; whybox-server study wording prints the English ones. In"
+            " another language it holds all of them.",
             metavar="FILE",
         ),
     ] = None,
@@ -268,18 +269,32 @@ def _platform(parameter: str, return_address: str) -> Platform:
         raise StudyError(f"--return-address {return_address!r}: give an address that begins with https://") from None
 
 
+def wording() -> None:
+    """Print the texts that people read, in English: translate all of them, and give the file to create --wording.
+
+    [cyan]whybox-server study wording > wording.json[/]
+    """
+    print(Wording().model_dump_json(indent=2))  # noqa: T201
+
+
 def _read_wording(path: Path) -> Wording:
     try:
-        return Wording.model_validate_json(path.read_bytes())
+        read = Wording.model_validate_json(path.read_bytes())
     except OSError as error:
         raise StudyError(f"--wording {path} cannot be read ({error.strerror}); give a JSON file") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where, fault = ".".join(map(str, first["loc"])), first["msg"]
+        where, fault = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
         if not where:
             remedy = 'write one object of texts, such as {"title": "Which labels fit?"}'
         elif first["type"] == "extra_forbidden":
-            fault, remedy = "there is no such text", f"the texts are {', '.join(Wording.model_fields)}"
+            fault, remedy = "there is no such text", "whybox-server study wording prints all of them"
         else:
             remedy = _WORDING.get(str(first["loc"][0]), "write a text")
         raise StudyError(f"--wording {path}: {where or 'the file'}: {fault}; {remedy}") from None
+    missing = read.missing()
+    if missing and read.language.lower().split("-")[0] != "en":
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        remedy = "give every text, so that no page is half English; whybox-server study wording prints all of them"
+        raise StudyError(f"--wording {path} is in {read.language!r} and lacks {shown}; {remedy}")
+    return read

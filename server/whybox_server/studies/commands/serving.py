@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from typing import Annotated
 
 import typer
@@ -18,6 +19,14 @@ def serve(
         str, typer.Option(help="Address to listen on; :: takes IPv6 and IPv4 from everywhere.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            help="Path, such as /research, under which a proxy shows the pages: the proxy takes it away, and the pages"
+            " put it into links and cookies.",
+            metavar="PATH",
+        ),
+    ] = "",
 ) -> None:
     """Show the pages on which people answer, until Ctrl-C. No model is needed.
 
@@ -34,9 +43,11 @@ def serve(
         print(f"studies on {address}{PREFIX}; Ctrl-C stops", flush=True)  # noqa: T201
 
     with told(Console(stderr=True, highlight=False)):
+        if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
+            raise StudyError(f"--prefix {prefix!r}: give a path such as /research, without a slash at its end")
         url = read_settings(database=database).database or DATABASE
         try:
-            asyncio.run(serve_pages(url, host, port, listens))
+            asyncio.run(serve_pages(url, host, port, listens, prefix))
         except CannotListenError as error:
             remedy = "choose another with --port (0 takes a free one) or --host"
             raise StudyError(f"cannot listen on {authority(host, port)} ({error}); {remedy}") from error

@@ -8,9 +8,12 @@
     /{study}/finish      the completion code
     /{study}/withdraw    deletes all answers
 
-Each form is answered by a redirection, so that loading a page again sends nothing again.
+Each form is answered by a redirection, so that loading a page again sends nothing again. The script asks for the next
+page in the answer itself, which saves a walk over the network.
 """
 
+import contextlib
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from whybox_server.database.errors import DatabaseError
 from whybox_server.studies.errors import (
     AnnotatorNotFoundError,
     AnswerError,
@@ -30,6 +34,8 @@ from whybox_server.studies.errors import (
     NoConsentError,
     StudyChangedError,
     StudyClosedError,
+    StudyError,
+    StudyNotFoundError,
     UnfinishedError,
 )
 from whybox_server.studies.pages.files import Files
@@ -37,7 +43,7 @@ from whybox_server.studies.pages.forms import field, milliseconds, read_form
 from whybox_server.studies.pages.problems import ForeignFormError, NoSessionError, problem_handlers
 from whybox_server.studies.pages.rendering import FOREVER, HEADERS, Renderer, Static, redirect
 from whybox_server.studies.pages.sessions import Keyring, Session, is_own_page
-from whybox_server.studies.protocol import Answer, File
+from whybox_server.studies.protocol import Answer, File, Wording
 from whybox_server.studies.state import Annotator, Question, Study, Wait
 from whybox_server.studies.store import StudyStore
 
@@ -46,14 +52,10 @@ INVITATION = "invitation"
 
 _LONGEST_KEY = 64
 _LOOK_AGAIN_SECONDS = 15
-_KEYS = {Answer.YES: "y", Answer.NO: "n", Answer.MAYBE: "m"}
-
-_NOTICES = {
-    "late": "Your answer came late, and others have judged that picture in the meantime. Here is another one.",
-    "answered": "That question has its answer already. Here is the next one.",
-    "taken": "That answer cannot be taken back any more: another person was asked about the picture instead.",
-    "nothing": "There is no answer that can be taken back: only the last one can.",
-}
+_ENGLISH = Wording()
+_STUDY = re.compile(r"[a-z0-9-]{1,80}")
+_SWAP = "return=representation"
+"""What the script prefers (RFC 7240): the next page itself, where a form is answered by a redirection otherwise."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,6 @@ def create_pages(store: StudyStore) -> Starlette:
         "paused": pages.paused,
         "finish": pages.finish,
         "withdraw": pages.withdraw,
-        "pictures/{seal}/{digest}": pages.picture,
     }
     changing: dict[str, _Action] = {
         "consent": pages.agree,
@@ -103,10 +104,11 @@ def create_pages(store: StudyStore) -> Starlette:
         Route("/{study}", pages.enter),
         Route("/{study}/", pages.enter),
         Route("/{study}/left", pages.left),
+        Route("/{study}/pictures/{seal}/{digest}", pages.picture),
         *(Route(f"/{{study}}/{path}", pages.reading(page)) for path, page in reading.items()),
         *(Route(f"/{{study}}/{path}", pages.changing(do), methods=["POST"]) for path, do in changing.items()),
     ]
-    app = Starlette(routes=routes, exception_handlers=problem_handlers(renderer))
+    app = Starlette(routes=routes, exception_handlers=problem_handlers(renderer, pages.wording))
     app.router.redirect_slashes = False
     return app
 
@@ -124,7 +126,7 @@ class _Pages:
 
     async def enter(self, request: Request) -> Response:
         """Lets a person in; then the address holds neither token nor id any more."""
-        study = await self._store.study(request.path_params["study"])
+        study = await self._study(request)
         parameter, query = study.protocol.platform.parameter, request.query_params
         if INVITATION in query:
             annotator = await self._store.enter(study.id, query[INVITATION])
@@ -163,10 +165,7 @@ class _Pages:
         return endpoint
 
     async def _visit(self, request: Request) -> _Visit:
-        name = request.path_params["study"]
-        # Read once: a page then needs one transaction, that of what it is about.
-        study = self._studies.get(name) or await self._store.study(name)
-        self._studies[name] = study
+        study = await self._study(request)
         keyring = await self._keyring(study)
         session = keyring.session(request)
         if session is None:
@@ -190,6 +189,25 @@ class _Pages:
             if not (await self._annotator(visit)).consented:
                 raise
             return redirect(f"{visit.base}/finish")
+
+    async def _study(self, request: Request) -> Study:
+        """The study, read once: a page then needs one transaction, that of what it is about."""
+        study_id = request.path_params["study"]
+        # Not every database takes every character.
+        if not _STUDY.fullmatch(study_id):
+            raise StudyNotFoundError
+        if study_id not in self._studies:
+            self._studies[study_id] = await self._store.study(study_id)
+        return self._studies[study_id]
+
+    async def wording(self, request: Request) -> Wording:
+        """The texts of the study that the address names; the English ones if there is none, or it cannot be read."""
+        [study_id] = request.scope["path"].removeprefix(request.scope.get("root_path", "")).split("/")[1:2] or [""]
+        study = self._studies.get(study_id)
+        if study is None and _STUDY.fullmatch(study_id):
+            with contextlib.suppress(StudyError, DatabaseError):
+                study = await self._store.study(study_id, checked=False)
+        return study.protocol.wording if study else _ENGLISH
 
     async def _keyring(self, study: Study) -> Keyring:
         if study.id not in self._keyrings:
@@ -220,33 +238,33 @@ class _Pages:
         if not annotator.consented:
             raise NoConsentError
         protocol = visit.study.protocol
-        left = len(protocol.practice) - annotator.practised
         number = min(protocol.policy.pictures_per_annotator, len(protocol.pictures))
-        start = "Start" if left <= 0 else "Practise with one picture" if left == 1 else f"Practise with {left} pictures"
-        return self._page(visit, "instructions", choices=_choices(visit), number=number, start=start)
+        practises = annotator.practised < len(protocol.practice)
+        return self._page(visit, "instructions", choices=_choices(visit), number=number, practises=practises)
 
     # The questions.
 
-    async def question(self, visit: _Visit) -> Response:
+    async def question(self, visit: _Visit, notice: str = "") -> Response:
         """Asks, or lets the person wait for what others are asked about at present."""
         question = await self._store.question(visit.session.annotator_id)
         if question is None:
             # With what the person is to be told.
-            query = visit.request.url.query
-            return redirect(f"{visit.base}/finish" + (f"?{query}" if query else ""))
+            notice = notice or visit.request.query_params.get("notice", "")
+            return redirect(f"{visit.base}/finish" + (f"?{urlencode({'notice': notice})}" if notice else ""))
         if isinstance(question, Wait):
-            response = self._page(visit, "wait", seconds=_LOOK_AGAIN_SECONDS)
+            response = self._page(visit, "wait", notice, seconds=_LOOK_AGAIN_SECONDS)
             # Browsers obey it without scripts.
             response.headers["Refresh"] = str(_LOOK_AGAIN_SECONDS)
             return response
-        return self._asked(visit, question)
+        return self._asked(visit, question, notice)
 
-    def _asked(self, visit: _Visit, question: Question) -> Response:
+    def _asked(self, visit: _Visit, question: Question, notice: str) -> Response:
         item = question.item
         with_labels = visit.study.protocol.policy.show_example_labels
         return self._page(
             visit,
             "question",
+            notice,
             practice=question.kind == "practice",
             position=question.position,
             total=question.total,
@@ -266,9 +284,9 @@ class _Pages:
         """Stores an answer and goes on."""
         given = field(form, "answer")
         if given not in (*visit.study.protocol.policy.answers, Answer.CANNOT_JUDGE):
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The answer is not one of those offered.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST)
         if not (key := field(form, "key")) or len(key) > _LONGEST_KEY:
-            raise HTTPException(HTTPStatus.BAD_REQUEST, "The form has no usable key.")
+            raise HTTPException(HTTPStatus.BAD_REQUEST)
         try:
             accepted = await self._store.answer(
                 visit.session.annotator_id,
@@ -279,13 +297,22 @@ class _Pages:
                 goes_on=True,
             )
         except LeaseExpiredError:
-            return redirect(f"{visit.base}/question?notice=late")
+            return await self._go_on(visit, "late")
         except AnswerError:
             # From a second tab, or from a page that was kept open.
-            return redirect(f"{visit.base}/question?notice=answered")
+            return await self._go_on(visit, "answered")
         if accepted.kind == "practice":
             return redirect(f"{visit.base}/practised/{accepted.picture_id}/{accepted.answer}")
-        return redirect(f"{visit.base}/question")
+        return await self._go_on(visit)
+
+    async def _go_on(self, visit: _Visit, notice: str = "") -> Response:
+        """To the next question: in this answer for the script, else by a redirection."""
+        if visit.request.headers.get("prefer") != _SWAP:
+            return redirect(f"{visit.base}/question" + (f"?notice={notice}" if notice else ""))
+        response = await self.question(visit, notice)
+        response.headers["Content-Location"] = f"{visit.base}/question"
+        response.headers["Preference-Applied"] = _SWAP
+        return response
 
     async def practised(self, visit: _Visit) -> Response:
         """What a practice answer should have been. The address tells all, so the page can be loaded again."""
@@ -312,12 +339,12 @@ class _Pages:
         present = await self._store.question(visit.session.annotator_id)
         # A form that was sent twice takes back one answer.
         if (present.picture_id if isinstance(present, Question) else "") != field(form, "picture"):
-            return redirect(f"{visit.base}/question")
+            return await self._go_on(visit)
         try:
             undone = await self._store.undo(visit.session.annotator_id)
         except LeaseExpiredError:
-            return redirect(f"{visit.base}/question?notice=taken")
-        return redirect(f"{visit.base}/question" + ("" if undone else "?notice=nothing"))
+            return await self._go_on(visit, "taken")
+        return await self._go_on(visit, "" if undone else "nothing")
 
     # Out.
 
@@ -361,19 +388,21 @@ class _Pages:
 
     async def left(self, request: Request) -> Response:
         """After a withdrawal."""
-        study = await self._store.study(request.path_params["study"])
-        context = {
-            "wording": study.protocol.wording,
-            "heading": "Your answers are deleted",
-            "paragraphs": ("Nothing that you answered is kept. You can close this page.",),
-        }
-        return self._renderer.page(request, "message", context)
+        wording = (await self._study(request)).protocol.wording
+        words = wording.pages.withdrawal
+        context = {"heading": words.left, "paragraphs": (words.left_paragraph,)}
+        return self._renderer.page(request, "message", wording, context)
 
     # What the pages show.
 
-    async def picture(self, visit: _Visit) -> Response:
-        """A file of a question that the person was asked: only such a question holds its address."""
-        seal, digest = visit.request.path_params["seal"], visit.request.path_params["digest"]
+    async def picture(self, request: Request) -> Response:
+        """A file of a question that the person was asked: only such a question holds its address.
+
+        A question waits for up to seven of them, so the database is not asked again: the cookie names the person, and
+        the seal says that the person was asked.
+        """
+        visit = await self._visit(request)
+        seal, digest = request.path_params["seal"], request.path_params["digest"]
         if not visit.keyring.is_seal(visit.session.annotator_id, digest, seal):
             raise HTTPException(HTTPStatus.NOT_FOUND)
         try:
@@ -387,15 +416,24 @@ class _Pages:
         content, media_type = found
         return Response(content, media_type=media_type, headers={**HEADERS, "Cache-Control": FOREVER})
 
-    def _page(self, visit: _Visit, template: str, **context: object) -> Response:
+    def _page(self, visit: _Visit, template: str, notice: str = "", **context: object) -> Response:
+        wording = visit.study.protocol.wording
+        every, asking = wording.pages.every, wording.pages.asking
+        notices = {
+            "late": asking.late,
+            "answered": asking.has_answer,
+            "taken": asking.taken,
+            "nothing": asking.nothing_to_undo,
+        }
         common = {
-            "wording": visit.study.protocol.wording,
-            "trial": "" if visit.study.kind == "main" else visit.study.kind,
-            "notice": _NOTICES.get(visit.request.query_params.get("notice", ""), ""),
+            "study": wording.title,
+            "contact": wording.contact,
+            "trial": {"main": "", "pilot": every.pilot, "preview": every.preview}[visit.study.kind],
             "base": visit.base,
             "csrf": visit.keyring.form_token(visit.session),
+            "notice": notices.get(notice or visit.request.query_params.get("notice", ""), ""),
         }
-        return self._renderer.page(visit.request, template, common | context)
+        return self._renderer.page(visit.request, template, wording, common | context)
 
 
 def _base(request: Request, study: Study) -> str:
@@ -421,9 +459,14 @@ def _words(visit: _Visit) -> dict[Answer, str]:
 
 
 def _choices(visit: _Visit) -> list[dict[str, str]]:
-    words = _words(visit)
+    words, keys = _words(visit), visit.study.protocol.wording.keys
     offered = visit.study.protocol.policy.answers
-    return [{"value": answer, "text": words[answer], "key": key} for answer, key in _KEYS.items() if answer in offered]
+    by_answer = {Answer.YES: keys.yes, Answer.NO: keys.no, Answer.MAYBE: keys.maybe}
+    return [
+        {"value": answer, "text": words[answer], "key": key.lower()}
+        for answer, key in by_answer.items()
+        if answer in offered
+    ]
 
 
 def _shown(visit: _Visit, file: File) -> dict[str, object]:

@@ -1,8 +1,7 @@
-"""What goes wrong, as pages that say what to do."""
+"""What goes wrong, as pages that say what to do, in the language of the study."""
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.exceptions import HTTPException
@@ -18,6 +17,8 @@ from whybox_server.studies.errors import (
     StudyNotFoundError,
 )
 from whybox_server.studies.pages.rendering import Renderer
+from whybox_server.studies.protocol import Wording
+from whybox_server.studies.protocol.wording import Problem, Problems
 
 _log = logging.getLogger(__name__)
 
@@ -32,87 +33,50 @@ class ForeignFormError(Exception):
     """A form was not sent by a page of this session."""
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """How an error is told to a person, who did not cause it most of the time."""
-
-    status: HTTPStatus
-    heading: str
-    paragraphs: tuple[str, ...]
-
-
-_PROBLEMS: dict[type[Exception], _Problem] = {
-    StudyNotFoundError: _Problem(
-        HTTPStatus.NOT_FOUND, "There is no such study", ("Please check the link that you were given.",)
-    ),
-    InvitationError: _Problem(
-        HTTPStatus.FORBIDDEN,
-        "This invitation is not valid",
-        (
-            "It may have expired, or its link was not copied as a whole.",
-            "Please ask the people who invited you for a new one.",
-        ),
-    ),
-    NoSessionError: _Problem(
-        HTTPStatus.FORBIDDEN,
-        "Please come in by your invitation",
-        (
-            "This page is for people who were invited. Open the link that you were given.",
-            "If you did, this browser keeps no cookies: allow them for this page, and open the link again.",
-        ),
-    ),
-    AnnotatorNotFoundError: _Problem(
-        HTTPStatus.FORBIDDEN,
-        "You have left this study",
-        ("Your answers were deleted. To take part again, ask for a new invitation.",),
-    ),
-    ForeignFormError: _Problem(
-        HTTPStatus.FORBIDDEN,
-        "This form is out of date",
-        ("It was not sent by a page of your present visit, so nothing was changed. Open your invitation again.",),
-    ),
-    StudyClosedError: _Problem(
-        HTTPStatus.GONE, "The study is closed", ("It takes no more answers. Thank you for your interest.",)
-    ),
-    StudyError: _Problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "The study has a fault",
-        ("It is not your fault, and your answers are saved. Please tell the people who invited you.",),
-    ),
-    DatabaseError: _Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "The study rests for a moment",
-        ("Your answers are saved. Please load the page again in a minute.",),
-    ),
-    Exception: _Problem(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "Something went wrong",
-        ("It is not your fault, and your answers are saved. Please load the page again.",),
-    ),
+# For each error its status and its text.
+_PROBLEMS: dict[type[Exception], tuple[HTTPStatus, Callable[[Problems], Problem]]] = {
+    StudyNotFoundError: (HTTPStatus.NOT_FOUND, lambda problems: problems.no_page),
+    InvitationError: (HTTPStatus.FORBIDDEN, lambda problems: problems.invitation),
+    NoSessionError: (HTTPStatus.FORBIDDEN, lambda problems: problems.no_session),
+    AnnotatorNotFoundError: (HTTPStatus.FORBIDDEN, lambda problems: problems.left),
+    ForeignFormError: (HTTPStatus.FORBIDDEN, lambda problems: problems.foreign_form),
+    StudyClosedError: (HTTPStatus.GONE, lambda problems: problems.closed),
+    StudyError: (HTTPStatus.INTERNAL_SERVER_ERROR, lambda problems: problems.fault),
+    DatabaseError: (HTTPStatus.SERVICE_UNAVAILABLE, lambda problems: problems.busy),
+    Exception: (HTTPStatus.INTERNAL_SERVER_ERROR, lambda problems: problems.unexpected),
 }
 
 
-def problem_handlers(renderer: Renderer) -> dict[type[Exception], Handler]:
-    """For each kind of error, what answers it; Starlette looks for the nearest base class."""
+def problem_handlers(
+    renderer: Renderer, wording: Callable[[Request], Awaitable[Wording]]
+) -> dict[type[Exception], Handler]:
+    """For each kind of error, what answers it; Starlette looks for the nearest base class.
+
+    Args:
+        renderer: Makes the pages. They name neither title nor contact of a study, as strangers see them too.
+        wording: The texts of the study that an address names; the English ones if there is none.
+    """
+
+    async def answer(request: Request, status: HTTPStatus, choose: Callable[[Problems], Problem]) -> Response:
+        words = await wording(request)
+        problem = choose(words.pages.problems)
+        context = {"heading": problem.heading, "paragraphs": problem.paragraphs}
+        return renderer.page(request, "message", words, context, status)
 
     async def of_framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (registered for it alone)
         status = HTTPStatus(error.status_code)
-        if status == HTTPStatus.NOT_FOUND:
-            heading, paragraphs = "There is no such page", ("Please check the link that you were given.",)
-        else:
-            heading, paragraphs = "This cannot be done", (error.detail,)
-        response = renderer.page(request, "message", {"heading": heading, "paragraphs": paragraphs}, status)
+        no_page = status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+        response = await answer(request, status, lambda problems: problems.no_page if no_page else problems.bad_form)
         response.headers.update(error.headers or {})
         return response
 
-    def known(problem: _Problem) -> Handler:
+    def known(status: HTTPStatus, choose: Callable[[Problems], Problem]) -> Handler:
         async def handle(request: Request, error: Exception) -> Response:
-            if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.error("%s: %s", request.url.path, error)
-            context = {"heading": problem.heading, "paragraphs": problem.paragraphs}
-            return renderer.page(request, "message", context, problem.status)
+            return await answer(request, status, choose)
 
         return handle
 
-    return {HTTPException: of_framework} | {kind: known(problem) for kind, problem in _PROBLEMS.items()}
+    return {HTTPException: of_framework} | {kind: known(*problem) for kind, problem in _PROBLEMS.items()}

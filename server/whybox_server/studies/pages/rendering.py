@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from whybox_server.studies.protocol import Wording
+
 # Nothing but this server's own files: no script or style inside of a page, no other site, no frame around it.
 _POLICY = "; ".join(
     (
@@ -88,27 +90,43 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters["fill"] = _fill
 
     def page(
-        self, request: Request, template: str, context: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
+        self,
+        request: Request,
+        template: str,
+        wording: Wording,
+        context: Mapping[str, object],
+        status: HTTPStatus = HTTPStatus.OK,
     ) -> Response:
         """A page.
 
         Args:
             request: Tells where the application is mounted.
             template: Name without suffix.
+            wording: Its texts.
             context: What the template needs beside what all of them have.
             status: Of HTTP.
         """
         root = request.scope.get("root_path", "")
         common: dict[str, object] = {
-            "wording": None,
+            "wording": wording,
+            "words": wording.pages,
+            "study": wording.pages.every.study,
+            "contact": "",
             "trial": "",
             "notice": "",
             "static": lambda name: root + self._static.path(name),
         }
         text = self._environment.get_template(f"{template}.html").render({**common, **context})
         return HTMLResponse(text, status, HEADERS)
+
+
+def _fill(text: str, **values: object) -> str:
+    for name, value in values.items():
+        text = text.replace(f"{{{name}}}", str(value))
+    return text
 
 
 def redirect(address: str) -> Response:

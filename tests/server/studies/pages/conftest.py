@@ -56,7 +56,7 @@ async def invited(browser: Browser, study: Opened) -> Browser:
 async def asked(invited: Browser) -> Browser:
     """A browser that shows the first question after practice."""
     await invited.press("I agree and take part")
-    await invited.follow("Practise with 2 pictures")
+    await invited.follow("Start practising")
     await invited.press("Yes")
     await invited.follow("Go on practising")
     await invited.press("Yes")

@@ -12,6 +12,7 @@ from server.studies.pages.browsers import HOST, Browser, Page
 from server.studies.pages.studies import Opened
 from studying import UtcClock
 from whybox_server.studies.protocol import Answer, Cell, Policy, Wording
+from whybox_server.studies.protocol.wording import Keys
 from whybox_server.studies.state import Question
 from whybox_server.studies.store import StudyStore
 
@@ -37,8 +38,8 @@ async def test_from_the_invitation_to_the_code(browser: Browser, study: Opened) 
     assert "for research only" in browser.page.text
     await browser.press("I agree and take part")
     assert browser.path == "/studies/shapes/instructions"
-    assert "up to 6 pictures" in browser.page.text
-    await browser.follow("Practise with 2 pictures")
+    assert "at most 6." in browser.page.text
+    await browser.follow("Start practising")
     assert "Practice 1 of 2" in browser.page.text
     await browser.press("Yes")
     assert browser.page.heading == "✓ That is the expected answer"
@@ -93,22 +94,37 @@ async def test_labels_of_examples_are_shown_if_the_protocol_says_so(
     assert all(label in browser.page.text for label in ("triangle", "square", "pentagon", "hexagon"))
 
 
-async def test_maybe_and_the_words_of_the_protocol(store: StudyStore, tmp_path: Path, browser: Browser) -> None:
-    wording = Wording(
-        language="de", title="Formen", question="Ist „{label}“ hier?", yes="Ja", no="Nein", maybe="Vielleicht"
-    )
+async def test_maybe(store: StudyStore, tmp_path: Path, browser: Browser) -> None:
     policy = Policy(answers=(Answer.YES, Answer.NO, Answer.MAYBE))
-    protocol = write_folder(tmp_path / "s", practice=0, policy=policy, wording=wording)
+    protocol = write_folder(tmp_path / "s", practice=0, policy=policy, wording=Wording(keys=Keys(maybe="7")))
     study = Opened(store, await store.open(protocol, tmp_path / "s"))
     await browser.open(await study.invite())
     await browser.press("I agree and take part")
     await browser.follow("Start")
-    assert browser.page.heading.startswith("Ist „")
-    assert ("h1", "de") in [(tag, given.get("lang")) for tag, given in browser.page.tags]
     keys = [given["data-key"] for tag, given in browser.page.tags if "data-key" in given]
-    assert keys == ["y", "n", "m"]
-    await browser.press("Vielleicht")
+    assert keys == ["y", "n", "7"]
+    await browser.press("Maybe")
     assert [answer for _, answer in await study.answers()] == ["maybe"]
+
+
+async def test_the_script_is_answered_by_the_next_question_itself(asked: Browser, study: Opened) -> None:
+    form, sent = asked.page.forms["answer"], asked.page.forms["answer"].fields | {"answer": "yes"}
+    prefers = {"origin": HOST, "prefer": "return=representation"}
+    # A second time it is the same question, and the answer counts once.
+    for _ in range(2):
+        await asked.send(form.action, sent, **prefers)
+        assert asked.response.history == []
+        assert asked.response.headers["content-location"] == "/studies/shapes/question"
+        assert asked.response.headers["preference-applied"] == "return=representation"
+        assert "Question 2 of 6" in asked.page.text
+    assert await study.answers() == [(sent["picture"], "yes")]
+    undo = asked.page.forms["/studies/shapes/undo"]
+    await asked.send(undo.action, undo.fields, **prefers)
+    assert "Question 1 of 6" in asked.page.text
+    for _ in range(6):
+        form = asked.page.forms["answer"]
+        await asked.send(form.action, form.fields | {"answer": "no"}, **prefers)
+    assert asked.path == "/studies/shapes/finish"
 
 
 async def test_what_cannot_be_judged(asked: Browser, study: Opened) -> None:
@@ -229,7 +245,7 @@ async def test_a_platform_sends_people(browser: Browser, study: Opened, app: Sta
     assert browser.path == "/studies/shapes/consent"
     assert browser.response.url.query == b""
     await browser.press("I agree and take part")
-    await browser.follow("Practise with 2 pictures")
+    await browser.follow("Start practising")
     await browser.press("Yes")
     await browser.follow("Go on practising")
     await browser.press("Yes")

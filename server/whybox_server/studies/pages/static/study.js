@@ -6,6 +6,8 @@ const LONGEST_WAIT_MS = 15000;
 const RETRIED = [502, 503, 504];
 const root = document.documentElement;
 const status_ = document.getElementById("status");
+// Its texts, in the language of the study.
+const words = status_.dataset;
 
 // When all pictures of the question were on the screen; null before.
 let shownAt = null;
@@ -26,7 +28,7 @@ async function display() {
   const shown = page();
   const loaded = await Promise.allSettled(pictures(shown).map((image) => image.decode()));
   if (loaded.some((each) => each.status === "rejected")) {
-    say("A picture could not be loaded. Please load the page again.", true);
+    say(words.noPicture, true);
   }
   requestAnimationFrame(() =>
     requestAnimationFrame(() => {
@@ -51,14 +53,15 @@ async function replace(text, address) {
   history.replaceState(null, "", address);
   scrollTo(0, 0);
   arrive();
+  // The heading has the focus and is read; how far one is stands apart from it. A page that the browser loads itself is
+  // announced by its title, which tells that too.
+  say(page().querySelector(".notice")?.textContent ?? page().querySelector(".count")?.textContent ?? "");
 }
 
 function arrive() {
   isSending = false;
   keysAre(keysOn());
-  const heading = page().querySelector("h1");
-  heading?.focus({ preventScroll: true });
-  say(page().querySelector(".count")?.textContent ?? "");
+  page().querySelector("h1")?.focus({ preventScroll: true });
   display();
 }
 
@@ -75,21 +78,24 @@ async function send(form, button) {
   for (let wait = 1000; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
     try {
       const signal = AbortSignal.timeout(LONGEST_WAIT_MS);
-      const response = await fetch(form.action, { method: "POST", body, signal });
+      // The answer to an answer is the next question itself.
+      const headers = { Prefer: "return=representation" };
+      const response = await fetch(form.action, { method: "POST", body, headers, signal });
+      const address = response.headers.get("Content-Location") ?? response.url;
       if (response.headers.has("refresh")) {
         // Only a page that the browser itself loads is loaded again after a while.
         isSending = false;
-        location.assign(response.url);
+        location.assign(address);
         return;
       }
       if (!RETRIED.includes(response.status)) {
-        await replace(await response.text(), response.url);
+        await replace(await response.text(), address);
         return;
       }
     } catch {
       // The network is away, or the server took too long: the same answer is sent again.
     }
-    say("The connection is lost. Your answer is kept here and sent again.", true);
+    say(words.noNetwork, true);
     await Promise.race([sleep(wait), new Promise((resolve) => addEventListener("online", resolve, { once: true }))]);
   }
 }
@@ -118,7 +124,7 @@ function keysAre(on) {
   root.classList.toggle("keys-off", !on);
   const button = page().querySelector("[data-keys]");
   if (button) {
-    button.textContent = on ? "Switch keys off" : "Switch keys on";
+    button.textContent = on ? words.keysOff : words.keysOn;
   }
 }
 
@@ -145,12 +151,12 @@ addEventListener("click", async (event) => {
     const source = document.getElementById(copy.dataset.copy);
     try {
       await navigator.clipboard.writeText(source.value ?? source.textContent.trim());
-      say("Copied.", true);
+      say(words.copied, true);
     } catch {
       // Pages without TLS may not write to the clipboard.
       getSelection().selectAllChildren(source);
       source.select?.();
-      say("Selected. Copy it with the keys of your system.", true);
+      say(words.selected, true);
     }
     setTimeout(() => say(""), 3000);
   }

@@ -18,7 +18,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from whybox_server.studies.protocol.frozen import Frozen
+from whybox_server.studies.protocol.wording import Wording
 
 
 class Answer(StrEnum):
@@ -41,11 +44,7 @@ Asked = Literal["model", "given", "foil"]
 """Whose label is asked about: the model's, the data set's, or that of a class which is neither."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cell(_Frozen):
+class Cell(Frozen):
     """One way to show a picture.
 
     Attributes:
@@ -64,7 +63,7 @@ class Cell(_Frozen):
         return f"{self.arm}/{self.version}/{self.asked}"
 
 
-class Label(_Frozen):
+class Label(Frozen):
     """A class.
 
     Attributes:
@@ -76,7 +75,7 @@ class Label(_Frozen):
     text: str
 
 
-class File(_Frozen):
+class File(Frozen):
     """A file below the folder of the study.
 
     Attributes:
@@ -92,7 +91,7 @@ class File(_Frozen):
     height: Annotated[int, Field(ge=1)]
 
 
-class Example(_Frozen):
+class Example(Frozen):
     """A picture of the reference bank.
 
     Attributes:
@@ -104,7 +103,7 @@ class Example(_Frozen):
     label: Label
 
 
-class Item(_Frozen):
+class Item(Frozen):
     """A picture in a cell: what one question shows.
 
     Attributes:
@@ -122,7 +121,7 @@ class Item(_Frozen):
     examples: tuple[Example, ...] = ()
 
 
-class Picture(_Frozen):
+class Picture(Frozen):
     """A picture of the data set; its twin is the same picture.
 
     Attributes:
@@ -144,7 +143,7 @@ class Picture(_Frozen):
     items: Annotated[tuple[Item, ...], Field(min_length=1)]
 
 
-class KnownPicture(_Frozen):
+class KnownPicture(Frozen):
     """A picture whose right answer is known: for practice, or among the others as gold.
 
     Attributes:
@@ -160,50 +159,7 @@ class KnownPicture(_Frozen):
     why: str = ""
 
 
-_Text = Annotated[str, Field(pattern=r"\S")]
-
-
-class Wording(_Frozen):
-    """What people read; every text is plain text, and none is empty if nothing else is said.
-
-    Attributes:
-        language: Of all texts, as in HTML's `lang`.
-        title: Of the study.
-        question: With "{label}" where the label stands.
-        yes: The answer that the label is relevant.
-        no: The answer that it is not.
-        maybe: The answer between them, shown if the policy has it.
-        cannot_judge: The answer that is no vote.
-        feature: What the map of the arm `feature` shows, in one sentence.
-        example: What the pictures of the arm `example` are, in one sentence.
-        instructions: What to do, a paragraph each.
-        consent: What a person agrees to, a paragraph each.
-        thanks: What a person reads at the end.
-        contact: Whom to ask, such as an address of mail; "" for nobody.
-    """
-
-    language: Annotated[str, Field(pattern="^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")] = "en"
-    title: _Text = "Which labels fit?"
-    question: Annotated[str, Field(pattern=r"\{label\}")] = "Is “{label}” relevant for this picture?"
-    yes: _Text = "Yes"
-    no: _Text = "No"
-    maybe: _Text = "Maybe"
-    cannot_judge: _Text = "I cannot see or judge this picture"
-    feature: _Text = "The map marks the parts of the picture that count most for this label."
-    example: _Text = "These are the most similar pictures of a collection."
-    instructions: tuple[_Text, ...] = (
-        "You see one picture at a time, and a label. Say whether the label is relevant for the picture.",
-        "A label is relevant if it names something that the picture shows, even if it shows other things as well.",
-    )
-    consent: Annotated[tuple[_Text, ...], Field(min_length=1)] = (
-        "Your answers are stored under a random name and published in this form. They are used for research only.",
-        "You can stop at any time, and have all your answers deleted.",
-    )
-    thanks: _Text = "Thank you. All your answers are saved."
-    contact: str = ""
-
-
-class Policy(_Frozen):
+class Policy(Frozen):
     """How answers are collected and counted.
 
     Attributes:
@@ -234,7 +190,7 @@ class Policy(_Frozen):
     contrasts: tuple[tuple[str, str], ...] = ()
 
 
-class Platform(_Frozen):
+class Platform(Frozen):
     """The platform that sends people by an address with their id in it; without `parameter` only invitations let in.
 
     Attributes:
@@ -247,7 +203,7 @@ class Platform(_Frozen):
     return_address: Annotated[str, Field(pattern="^(https://[^\\s]+)?$")] = ""
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """What is studied.
 
     Attributes:
@@ -273,7 +229,7 @@ class Source(_Frozen):
     attack: str = ""
 
 
-class Protocol(_Frozen):
+class Protocol(Frozen):
     """All that is fixed before the first person answers.
 
     Attributes:

@@ -145,7 +145,7 @@ async def test_a_form_that_drips_is_given_up() -> None:
 
     scope = {"type": "http", "headers": [(b"content-type", b"application/x-www-form-urlencoded")]}
     with pytest.raises(HTTPException) as raised:
-        await read_form(Request(scope, drip))  # type: ignore[arg-type]
+        await read_form(Request(scope, drip))
     assert raised.value.status_code == 408
     assert asyncio.get_running_loop().time() - begun == 30
 
@@ -156,7 +156,7 @@ class _Behind:
     def __init__(self, app: Starlette, prefix: str) -> None:
         self.app, self.prefix = app, prefix
 
-    async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    async def __call__(self, scope, receive, send) -> None:
         # The proxy takes the prefix away, and uvicorn puts it back beside `root_path`.
         assert scope["path"].startswith(f"{self.prefix}/")
         await self.app(scope | {"root_path": self.prefix}, receive, send)

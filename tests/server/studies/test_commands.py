@@ -134,7 +134,7 @@ def test_what_create_refuses(options: list[str], packed: v1.Model, words: str, t
         ('{"instructions": "Look."}', "write a list of paragraphs"),
         ('{"consent": []}', "write a list of paragraphs, at least one"),
         ('{"consent": ["I agree.", ""]}', "consent.1: "),
-        ('{"thank": "Thanks."}', "thank: there is no such text; the texts are language, title, question, yes,"),
+        ('{"thank": "Thanks."}', "thank: there is no such text; whybox-server study wording prints all of them"),
         ("[]", "the file: "),
         ("{", 'write one object of texts, such as {"title"'),
         ("", "the file: Invalid JSON"),

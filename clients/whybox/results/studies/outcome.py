@@ -30,11 +30,15 @@ class Estimate:
         estimate: Corrected estimate of the estimand.
         low: Lower end of the interval for 95 %.
         high: Upper end of the interval for 95 %.
-        standard_error: Standard deviation of the redraws, above 0.
+        standard_error: Standard deviation of the estimate, above 0; the interval is wider than a normal one of it where
+            annotators or pictures are few.
         majority: The same from the majority of the votes that there are, uncorrected.
         corrected_by: `estimate` - `majority`; 0 if every question has five votes.
         retaking_bias: What retaking the majority on resampled votes would add to `majority` on average; the redraws
             do not retake it, and are free of it.
+        extrapolated: Whether one of its strata has fewer than 20 questions with five votes, and fewer than half. What
+            five people would say then follows from a distribution fitted to fewer votes; the estimate may be biased,
+            and the interval leaves that out.
     """
 
     estimate: float
@@ -44,6 +48,7 @@ class Estimate:
     majority: float
     corrected_by: float
     retaking_bias: float
+    extrapolated: bool
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,16 @@ class CellOutcome:
             None without a question.
         rejected_of_correct: Share that people reject of the pictures in the stratum of correct answers that are
             asked about; None without a question.
-        accepted: Share that people accept, over both strata: 1 - `rectified`. It is the acceptance of foils
-            (persuasion) in a foil's cell, and of adversarial answers in an adversarial one.
-        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct. None where another label than
-            the model's is asked about.
+        accepted: Share that people accept. Of the model's answers to clean pictures it is 1 - `rectified`: of all
+            pictures of the data set, unasked errors rejected and unasked correct answers accepted. In other cells it
+            is of the pictures of the strata that are asked about, in their shares of the data set: the acceptance of
+            adversarial answers, of foils (persuasion), or of the data set's labels.
+        rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct; the rejected share, 1 -
+            `accepted`, in an adversarial cell. None where another label than the model's is asked about.
         lowest: `accepted` at its lowest and
         highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
-            Both are equal to it if all was asked. The rectified error lies between 1 - `highest` and 1 - `lowest`.
+            Both are equal to it if all was asked, and in cells of other answers than the model's to clean pictures.
+            The rectified error lies between 1 - `highest` and 1 - `lowest`.
     """
 
     cell: str
@@ -96,6 +104,8 @@ class CellOutcome:
 @dataclass(frozen=True)
 class Contrast:
     """A difference in the accepted share on the pictures that all its cells have.
+
+    Strata count by their shares of the data set; one without such a picture is left out.
 
     Attributes:
         name: Such as "feature/clean/model - none/clean/model".
@@ -147,7 +157,8 @@ class Agreement:
         alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
             compared.
         alpha_no_against_rest: With maybe counted as yes; None likewise.
-        votes: Votes that can be compared: those of questions with two votes or more.
+        votes: Votes that can be compared: those of questions with two votes or more. Over all cells, the votes about an
+            item that stands for several cells count once.
     """
 
     cell: str
@@ -179,7 +190,8 @@ class LatentCell:
 class Latent:
     """Dawid and Skene's model over all cells: what is relevant, had people's errors been undone.
 
-    It has another estimand than the majority: the hidden class, rather than what people say.
+    A vote about an item that stands for several cells counts once. The model has another estimand than the majority:
+    the hidden class, rather than what people say.
 
     Attributes:
         cells: One for each cell with a vote.
@@ -201,7 +213,7 @@ class Exclusions:
         failures_allowed: A person with more wrong gold answers is excluded.
         failures: Number of people with 0, 1, 2 … wrong gold answers; empty without gold.
         excluded: Number of people excluded, with all that they said.
-        answers_dropped: Number of their answers.
+        answers_dropped: Number of their answers about items.
     """
 
     annotators: int | None

@@ -35,11 +35,13 @@ class StudyResults:
         limits: What cannot be known from these answers, a sentence each.
         estimand: What every estimate is of. It belongs beside every interval.
         left_out: What the intervals leave out; empty if it is known who answered what.
+        extrapolated: What the estimates marked as extrapolated are; empty without any.
         seed: Seed of the redraws behind the intervals.
         redraws: Number of the redraws.
         errors: Pictures of the data set that the model answers wrongly.
         correct: Pictures of the data set that the model answers rightly.
         standard_error: Error of the model on the data set.
+        votes: Number of votes that count; one about an item that stands for several cells is one vote.
         unasked_errors: Errors about which nobody could be asked; they count as rejected.
         unasked_correct: Correct answers about which nobody could be asked; they count as accepted.
         cells: One for each cell with a vote, in the order of the protocol.
@@ -62,11 +64,13 @@ class StudyResults:
     limits: tuple[str, ...]
     estimand: str
     left_out: str
+    extrapolated: str
     seed: int
     redraws: int
     errors: int
     correct: int
     standard_error: float
+    votes: int
     unasked_errors: int
     unasked_correct: int
     cells: tuple[CellOutcome, ...]
@@ -81,7 +85,7 @@ class StudyResults:
     def __str__(self) -> str:
         return "\n".join(
             result_lines(
-                (self.title, self.estimand, self.left_out, *self.limits),
+                (self.title, self.estimand, self.left_out, self.extrapolated, *self.limits),
                 self.counts,
                 self.cells,
                 self.contrasts,
@@ -149,7 +153,7 @@ class StudyResults:
 
     @property
     def _footer(self) -> tuple[str, ...]:
-        return tuple(line for line in (self.estimand, self.left_out, *self.limits) if line)
+        return tuple(line for line in (self.estimand, self.left_out, self.extrapolated, *self.limits) if line)
 
     def _errors(self) -> Panel:
         rows = [

@@ -37,9 +37,9 @@ PAGES = "https://studies.example.org/studies"
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def database_url(sqlite_url: str) -> str:
     """SQLite alone: the store has its own tests on both databases."""
-    return f"sqlite:///{tmp_path / 'studies.db'}"
+    return sqlite_url
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ async def test_directions(store: StudyStore, tmp_path: Path, browser: Browser, l
         ({"question": "Is it?"}, "question"),
         ({"pages": {"asking": {"question": "{position}"}}}, "must hold {position} and {total}"),
         ({"pages": {"asking": {"question": "{position} {total} {more}"}}}, "no other braces"),
-        ({"pages": {"asking": {"pause": ""}}}, "at least 1 character"),
+        ({"pages": {"asking": {"pause": ""}}}, "should match pattern"),
         ({"pages": {"asking": {"paus": "x"}}}, "Extra inputs"),
         ({"keys": {"yes": "N"}}, "choose different ones"),
         ({"keys": {"yes": "ja"}}, "at most 1 character"),

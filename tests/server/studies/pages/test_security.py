@@ -274,7 +274,6 @@ async def test_a_file_that_changed_is_not_shown(asked: Browser, study: Opened) -
 async def test_stored_texts_are_never_html(store: StudyStore, tmp_path: Path, browser: Browser) -> None:
     folder = tmp_path / "s"
     wording = Wording(
-        language='en"><script>alert(1)</script>',
         title=HOSTILE[0],
         question="{label} " + HOSTILE[1],
         yes=HOSTILE[0],

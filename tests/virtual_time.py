@@ -49,8 +49,12 @@ def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def main() -> Any:
             began, clock = time.time(), asyncio.get_running_loop().time
-            with mock.patch.object(time, "time", side_effect=lambda: began + clock()):
-                return await test(*args, **kwargs)
+            with mock.patch.object(time, "time", side_effect=lambda: began + clock()) as told:
+                try:
+                    return await test(*args, **kwargs)
+                finally:
+                    # What pytest's monkeypatch puts back after the test would be this clock, which then stands still.
+                    assert time.time is told, "a test in virtual time leaves time.time as it is"
 
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(main())

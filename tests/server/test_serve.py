@@ -430,7 +430,7 @@ async def test_studies_are_beside_the_models_if_there_is_a_database(backends, se
     async with httpx.AsyncClient(base_url=server.addresses.rest) as client:
         page = await client.get("/studies/none/")
         assert page.status_code == 404
-        assert "There is no such study" in page.text
+        assert "There is no such page" in page.text
         assert (await client.get("/v1/models")).status_code == 200
         counted = (await client.get("/metrics")).text
         assert 'route="/v1/models"' in counted

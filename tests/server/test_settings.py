@@ -34,6 +34,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         int: (1031, "1031"),
         float: (10.5, "10.5"),
         Path: (Path("some/folder"), "some/folder"),
+        Path | None: (Path("some/file"), "some/file"),
         tuple[str, ...]: (("one", "two"), "one, two"),
     }
     value, text = examples[FIELDS[name].annotation]

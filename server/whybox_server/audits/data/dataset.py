@@ -118,7 +118,8 @@ class DataSet:
         self.intrinsic_confounders: tuple[str, ...] = ()
         self.not_of_the_model = self.left_out = self.unlabelled = 0
         # Without a name SQLite keeps the database in a temporary file, of which little is in memory.
-        self._listed = sqlite3.connect("", isolation_level=None)
+        # A collector of garbage in any thread may close it.
+        self._listed = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._close = weakref.finalize(self, self._listed.close)
         self._listed.execute("PRAGMA journal_mode=OFF")
         cells = "".join(f", c{place} TEXT NOT NULL" for place in range(len(names)))

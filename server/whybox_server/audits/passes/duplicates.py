@@ -36,7 +36,8 @@ class Copies:
 
     def __init__(self, data: DataSet, journal: Journal) -> None:
         # Without a name SQLite keeps the database in a temporary file, of which little is in memory.
-        self._copies = sqlite3.connect("", isolation_level=None)
+        # A collector of garbage in any thread may close it.
+        self._copies = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._close = weakref.finalize(self, self._copies.close)
         self._copies.execute("PRAGMA journal_mode=OFF")
         self._copies.execute(

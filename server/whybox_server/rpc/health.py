@@ -40,12 +40,14 @@ class HealthService(health_pb2_grpc.HealthServicer):
         """The state now and after each change, until the caller hangs up or the server stops."""
         told: int | None = None
         while True:
+            # Before the state is told: while it is sent, the server may begin to stop, which the caller shall hear too.
+            stopping = is_stopping(self._gateway.readiness())
             status = self._status(request.service)
             if status != told:
                 yield _Response(status=status)
                 told = status
             # A watch has no end of its own, and the server waits for calls in flight.
-            if is_stopping(self._gateway.readiness()):
+            if stopping:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 

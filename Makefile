@@ -12,7 +12,7 @@ CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test check bench bench-bias bench-models bench-studies protos clean
+.PHONY: help demo serve pack test test-gpu check bench bench-bias bench-models bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ serve: $(VENV)/server ## Serve what is packed (at least the default model) until
 
 test: $(VENV)/dev ## Run all tests, the real TorchServe included
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-gpu: $(VENV)/dev ## On a machine with an NVIDIA GPU: does it give the evidence that a processor gives?
+	$(BIN)/python -m pytest -m gpu tests/handlers/test_gpu.py
 
 check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated code is current
 	$(BIN)/ruff check

@@ -17,8 +17,8 @@ from whybox import v1
 from whybox_handlers.audits.measuring import Measured, measure
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.handler import Handler
-from whybox_handlers.models import gpu_arithmetic
 from whybox_handlers.models.archives import load_archive
+from whybox_handlers.models.arithmetic import gpu_options
 from whybox_handlers.models.classifier import Classifier, TorchServing
 from whybox_handlers.passes.computations import differentiate, differentiate_margin
 
@@ -50,9 +50,9 @@ def apart(one: Tensor, other: Tensor) -> float:
 
 
 def test_options_of_the_provider() -> None:
-    assert gpu_arithmetic.provider_options(GPU)["use_tf32"] == "0"
-    assert "device_id" not in gpu_arithmetic.provider_options(torch.device("cuda:0"))
-    assert gpu_arithmetic.provider_options(torch.device("cuda:1"))["device_id"] == "1"
+    assert gpu_options(GPU)["use_tf32"] == "0"
+    assert "device_id" not in gpu_options(torch.device("cuda:0"))
+    assert gpu_options(torch.device("cuda:1"))["device_id"] == "1"
 
 
 @needs_gpu

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from whybox import v1
 from whybox.arguments import integer
-from whybox_handlers.models import gpu_arithmetic, networks
+from whybox_handlers.models import networks
+from whybox_handlers.models.arithmetic import gpu_options, kernels, set_up_gpu
 from whybox_handlers.models.digests import sha256, sha256_of
-from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.local_network import LocalNetwork
 from whybox_handlers.models.weights import read_weights
 from whybox_handlers.pictures.decoding import as_view, decode, preprocess
@@ -118,7 +118,7 @@ class Classifier:
         model: The manifest.
         network: The torch network, on `device`; float32.
         serving: The network that serves predictions.
-        device: The device of `network`. A GPU sets up the arithmetic of the whole process, see `gpu_arithmetic`.
+        device: The device of `network`. A GPU sets up the arithmetic of the whole process, see `set_up_gpu`.
         batch_sizes: How many rows may share a pass on a processor; without a `runtime` they are not known, and each row
             has its own.
         audited: What the audit of `model.audit` found, by the index of the class; empty without an audit.
@@ -137,7 +137,7 @@ class Classifier:
         references: References | None = None,
     ) -> None:
         if device.type == "cuda":
-            gpu_arithmetic.set_up()
+            set_up_gpu()
         self.model = model
         self.network = network.to(device)
         self.serving = serving
@@ -246,7 +246,7 @@ class OnnxServing:
         # CUDA only if torch sees a GPU: otherwise ONNX Runtime would warn and fall back.
         providers: list[tuple[str, dict[str, object]]] = [("CPUExecutionProvider", {})]
         if device.type == "cuda":
-            providers.insert(0, ("CUDAExecutionProvider", gpu_arithmetic.provider_options(device)))
+            providers.insert(0, ("CUDAExecutionProvider", gpu_options(device)))
         self._session = onnxruntime.InferenceSession(onnx, options, providers=providers)
         self._onnx, self._options = onnx, options
         if self.provider != providers[0][0]:

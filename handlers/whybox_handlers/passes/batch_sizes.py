@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from whybox import v1
+from whybox_handlers.models.arithmetic import kernels
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.local_network import Box
 from whybox_handlers.passes.computations import Compute, differentiate, differentiate_margin, serve, serve_alone
 from whybox_handlers.passes.occluded import Occluded

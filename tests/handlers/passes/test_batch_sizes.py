@@ -13,9 +13,9 @@ from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.explanations.propagation.rules import guided_gradients, rescaled_multipliers
 from whybox_handlers.models import networks
+from whybox_handlers.models.arithmetic import kernels
 from whybox_handlers.models.case import Case
 from whybox_handlers.models.classifier import Classifier, OnnxServing
-from whybox_handlers.models.kernels import kernels
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.account import Limits, Passes

@@ -22,7 +22,7 @@ from whybox_server.studies.results.compute import compute
 from whybox_server.studies.results.votes import CORRECT, ERROR, YES, Votes
 
 _out = Console(highlight=False, soft_wrap=True)
-SEED = 20261126
+SEED = 20261127
 
 
 def of_votes(votes: Votes) -> tuple[float, float, float]:

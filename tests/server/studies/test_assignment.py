@@ -40,9 +40,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    ("annotators", "cells", "most"), [(1, 6, 1), (5, 6, 2), (50, 6, 4), (50, 2, 6), (20, 3, 4)]
-)
+@pytest.mark.parametrize(("annotators", "cells", "most"), [(1, 6, 1), (5, 6, 2), (50, 6, 4), (50, 2, 6), (20, 3, 4)])
 def test_people_who_answer_at_their_own_pace_fill_cells_evenly(
     annotators: int, cells: int, most: int, seed: int
 ) -> None:

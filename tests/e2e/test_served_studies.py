@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,12 +15,12 @@ from server.studies.folders import CELLS, write_folder
 from server.studies.pages.browsers import Browser
 from server.studies.people import answer_all, people
 from servers import Server, serving
+from study_pages import with_store
 from whybox import Client
-from whybox.v1.errors import PermissionDeniedError, UnauthenticatedError, WhyboxError
-from whybox_server.database.engine import create_engine
+from whybox.v1.errors import PermissionDeniedError, UnauthenticatedError
 from whybox_server.studies.store import StudyStore
 
-STUDY = "shapes"
+STUDY, ANSWERED = "shapes", "answered"
 SCOPES = ("admin", "studies:read", "studies:invite")
 NEEDED = {
     "studies": "studies:read",
@@ -33,7 +32,7 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Studies:
-    """A server with a study that is open.
+    """A server with two open studies, one of which has all of its answers.
 
     Attributes:
         server: The server.
@@ -60,8 +59,10 @@ def studies(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         scope: whybox_server("key", "new", "--name", scope, "--scope", scope, "--file", key_file).split()[-1]
         for scope in SCOPES
     }
-    write_folder(folder / STUDY, pictures=2, practice=1, cells=CELLS[:2])
-    assert STUDY in whybox_server("study", "open", folder / STUDY, "--database", database)
+    for study in (STUDY, ANSWERED):
+        write_folder(folder / study, study=study, pictures=2, practice=1, cells=CELLS[:2])
+        assert study in whybox_server("study", "open", folder / study, "--database", database)
+    with_store(database, answer)
     settings = {"WHYBOX_DATABASE": database, "WHYBOX_KEY_FILE": str(key_file)}
     with serving(archive.parent, folder / "logs", **settings) as server:
         yield Studies(server, database, keys)
@@ -72,11 +73,16 @@ def studies(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
     # SQLite's journal and its memory go with the last connection.
-    assert {path.name for path in folder.iterdir()} == {"keys.json", "logs", STUDY, "studies.db"}
+    assert {path.name for path in folder.iterdir()} == {"keys.json", "logs", STUDY, ANSWERED, "studies.db"}
+
+
+async def answer(store: StudyStore) -> None:
+    for person in await people(store, 10, ANSWERED):
+        await answer_all(store, person)
 
 
 def call(client: Client, method: str) -> object:
-    return client.studies() if method == "studies" else getattr(client, method)(STUDY)
+    return client.studies() if method == "studies" else getattr(client, method)(ANSWERED)
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
@@ -86,13 +92,12 @@ def test_who_may_call_what(studies: Studies, transport: str, method: str) -> Non
     for scope, key in studies.keys.items():
         with Client(address, key=key) as client:
             if scope in ("admin", NEEDED[method]):
-                with suppress(WhyboxError):  # before anybody has voted
-                    assert call(client, method)
+                assert call(client, method)
             else:
                 with pytest.raises(PermissionDeniedError, match=f"needs one with the scope {NEEDED[method]}"):
                     call(client, method)
-    for key, reason in ((None, "UNAUTHENTICATED"), ("whybox_unknown", "UNKNOWN_KEY")):
-        with Client(address, key=key) as client, pytest.raises(UnauthenticatedError) as caught:
+    for stranger, reason in ((None, "UNAUTHENTICATED"), ("whybox_unknown", "UNKNOWN_KEY")):
+        with Client(address, key=stranger) as client, pytest.raises(UnauthenticatedError) as caught:
             call(client, method)
         assert caught.value.reason == reason
 
@@ -127,19 +132,12 @@ async def test_an_invitation_leads_to_the_pages(studies: Studies, transport: str
         assert (stranger.response.status_code, stranger.page.heading) == (403, "This invitation is not valid")
 
 
-async def test_results_and_models_come_from_the_same_server(studies: Studies, dalmatian: bytes) -> None:
-    engine = create_engine(studies.database)
-    try:
-        store = StudyStore(engine)
-        for person in await people(store, 10, STUDY):
-            await answer_all(store, person)
-    finally:
-        await engine.dispose()
+def test_results_and_models_come_from_the_same_server(studies: Studies, dalmatian: bytes) -> None:
     told = []
     for address in (studies.server.grpc, studies.server.rest):
         with Client(address, key=studies.keys["admin"], timeout=120) as client:
-            assert client.study(STUDY).full
-            told.append(client.study_results(STUDY))
+            assert client.study(ANSWERED).full
+            told.append(client.study_results(ANSWERED))
             assert client.predict(dalmatian).classes
     assert told[0] == told[1]
-    assert told[0].study == STUDY
+    assert told[0].study == ANSWERED

@@ -66,7 +66,12 @@ INVITED = message(
 
 @cache
 def results_json() -> bytes:
-    """results.json of 40 pictures in six cells with five answers each; people accept more beside an explanation."""
+    """results.json of `answers`."""
+    return computed(answers())
+
+
+def answers() -> RawVotes:
+    """Five answers to each of 40 pictures in six cells; people accept more beside an explanation."""
     random = np.random.default_rng(0)
     contrasts = tuple(
         (f"{arm}/{version}/model", f"none/{version}/model")
@@ -86,7 +91,7 @@ def results_json() -> bytes:
                 answer = Answer.YES if random.random() < chance else Answer.NO
                 votes.append(RawVote(f"person {next(people)}", shown.id, item.cells, answer, 1000, OPENED))
     opened = Study(study.id, study, study.digest, Path("study"), "main", "open", OPENED, None, "")
-    return computed(RawVotes(opened, tuple(votes), (), ()))
+    return RawVotes(opened, tuple(votes), (), ())
 
 
 @dataclass

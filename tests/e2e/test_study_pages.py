@@ -1,79 +1,15 @@
 """The pages of a study in a real browser, at the width of a phone and of a desk: keys, undo, a second device, axe."""
 
-import asyncio
-import os
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect
 
-from presence import present
-from server.studies.folders import write_folder
-from whybox_server.database.engine import create_engine
-from whybox_server.database.upgrade import upgrade
-from whybox_server.studies.protocol import Answer, Platform, Policy, Wording
-from whybox_server.studies.state import RawVotes
-from whybox_server.studies.store import StudyStore
-
-CHROMIUM = Path("/usr/bin/chromium")
-SIZES = {"phone": (390, 844), "desk": (1280, 800), "small": (320, 640)}
-WIDTHS = ("phone", "desk")
-PICTURES, PRACTICE = 6, 2
-# Where screenshots go, for people who want to look at them.
-SHOTS = os.environ.get("WHYBOX_SCREENSHOTS")
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study behind a running server.
-
-    Attributes:
-        address: "http://host:port/studies/shapes".
-        database: Its URL.
-        invite: Makes the address of an invitation.
-    """
-
-    address: str
-    database: str
-
-    def invite(self) -> str:
-        [token] = self._ask(lambda store: store.invite("shapes", 1, timedelta(hours=1)))
-        return f"{self.address}/?invitation={token}"
-
-    def votes(self) -> RawVotes:
-        votes = self._ask(lambda store: store.votes("shapes"))
-        assert isinstance(votes, RawVotes)
-        return votes
-
-    def _ask(self, question: Callable[[StudyStore], Any]) -> Any:
-        return with_store(self.database, question)
-
-
-def with_store(database: str, question: Callable[[StudyStore], Any]) -> Any:
-    """What the store answers, from beside the server."""
-
-    async def ask() -> Any:
-        engine = create_engine(database)
-        try:
-            await upgrade(engine)
-            return await question(StudyStore(engine))
-        finally:
-            await engine.dispose()
-
-    # Playwright keeps a loop in this thread.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(ask())).result()
+from browsing import SHOTS, Looks, fits, opened
+from server.studies.folders import CELLS
+from study_pages import PICTURES, PRACTICE, Study, practise, ready, served_study
+from whybox_server.studies.protocol import Wording
 
 
 @pytest.fixture
@@ -82,91 +18,6 @@ def study(tmp_path: Path) -> Iterator[Study]:
     with served_study(tmp_path) as study:
         yield study
 
-
-@contextmanager
-def served_study(tmp_path: Path, **fields: Any) -> Iterator[Study]:
-    photos = (
-        sorted((Path(os.environ["WHYBOX_DATA"]) / "cc-by").glob("*.jpg"))[:40] if "WHYBOX_DATA" in os.environ else []
-    )
-    protocol = write_folder(
-        tmp_path / "shapes",
-        pictures=PICTURES,
-        practice=PRACTICE,
-        photos=photos,
-        **fields,
-        policy=Policy(answers=(Answer.YES, Answer.NO, Answer.MAYBE)),
-        platform=Platform(parameter="PROLIFIC_PID", return_address="https://platform.test/?cc={code}"),
-    )
-    database = f"sqlite:///{tmp_path}/studies.db"
-    with_store(database, lambda store: store.open(protocol, tmp_path / "shapes"))
-    with serving(database) as address:
-        yield Study(f"{address}/studies/shapes", database)
-
-
-@contextmanager
-def serving(database: str) -> Iterator[str]:
-    command: list[str | Path] = [
-        Path(sys.executable).with_name("whybox-server"),
-        "study",
-        "serve",
-        "--database",
-        database,
-        "--port",
-        "0",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            line = present(process.stdout).readline()
-            yield present(re.search(r"http://[^/]+", line))[0]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                status = process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-        assert status == 0
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-@pytest.fixture(params=WIDTHS)
-def size(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["light", "dark"])
-def scheme(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def opened(chromium: Browser, size: str, scheme: str = "light", **options: Any) -> BrowserContext:
-    width, height = SIZES[size]
-    is_phone = size != "desk"
-    return chromium.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme="dark" if scheme == "dark" else "light",
-        has_touch=is_phone,
-        is_mobile=is_phone,
-        **options,
-    )
-
-
-# What a finger has to meet is at least 44 pixels wide and high; what only a keyboard reaches is out of sight.
-TOO_SMALL = """() => [...document.querySelectorAll("button, input:not([type=hidden]), .button, footer a")]
-  .map((each) => [each, each.getBoundingClientRect()])
-  .filter(([, box]) => box.width > 0 && (box.width < 44 || box.height < 44))
-  .map(([each, box]) => `${each.outerHTML} ${box.width} x ${box.height}`)"""
 
 # The spacing that people may ask for (WCAG 1.4.12).
 SPACED = """* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important }
@@ -179,55 +30,6 @@ document.adoptedStyleSheets = [sheet] }"""
 CUT_OFF = """() => [...document.querySelectorAll("h1, h2, p:not(.study, .unseen), li, button, a:not(.skip), dd")]
   .filter((each) => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).display !== "inline")
   .map((each) => each.outerHTML)"""
-
-
-def fits(page: Page) -> None:
-    """Nothing sticks out to the side. A phone would make the page smaller, and `innerWidth` larger."""
-    width = present(page.viewport_size)["width"]
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-class Looks:
-    """Looks at each page.
-
-    axe finds nothing, nothing sticks out to the side, a finger meets every button, and the browser reports nothing.
-    """
-
-    def __init__(self, page: Page, name: str) -> None:
-        self._page, self._name, self._number = page, name, 0
-        self.said: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text))
-        page.on("pageerror", lambda error: self.said.append(str(error)))
-
-    def at(self, what: str) -> None:
-        self._page.wait_for_load_state("networkidle")
-        # Until colours have changed.
-        self._page.evaluate("() => Promise.allSettled(document.getAnimations().map((each) => each.finished))")
-        if SHOTS:
-            self._number += 1
-            self._page.screenshot(path=Path(SHOTS) / f"{self._name}-{self._number:02}-{what}.png")
-        found = Axe().run(self._page)
-        assert found.violations_count == 0, found.generate_report()
-        fits(self._page)
-        assert self._page.evaluate(TOO_SMALL) == []
-        assert self.said == []
-
-
-def ready(page: Page, number: int, *, practice: bool = False) -> None:
-    """Waits until a question is displayed, from when on keys are taken."""
-    kind, total = ("Practice", PRACTICE) if practice else ("Question", PICTURES)
-    expect(page.locator(".count")).to_have_text(f"{kind} {number} of {total}")
-    expect(page.locator("#page[data-shown]")).to_be_attached()
-
-
-def practise(page: Page) -> None:
-    page.get_by_role("button", name="I agree and take part").click()
-    page.get_by_role("link", name="Start practising").click()
-    for number in range(1, PRACTICE + 1):
-        ready(page, number, practice=True)
-        page.keyboard.press("y")
-        page.locator("[data-continue]").click()
-    ready(page, 1)
 
 
 def test_the_whole_walk(chromium: Browser, study: Study, size: str, scheme: str) -> None:
@@ -251,8 +53,10 @@ def test_the_whole_walk(chromium: Browser, study: Study, size: str, scheme: str)
         expect(page.get_by_role("heading", level=1)).to_have_text("✗ Another answer is expected")
         looks.at("wrong")
         page.get_by_role("link", name="Start with the first picture").click()
+        heights = set()
         for number, key in enumerate("yynmyn", start=1):
             ready(page, number)
+            heights.add(page.locator(".answers").evaluate("(each) => each.offsetHeight"))
             # The question is what a screen reader reads next.
             assert page.evaluate("document.activeElement.id") == "question"
             looks.at(f"question-{number}")
@@ -265,6 +69,7 @@ def test_the_whole_walk(chromium: Browser, study: Study, size: str, scheme: str)
                 ready(page, 4)
             page.keyboard.press(key)
         expect(page.get_by_role("heading", level=1)).to_have_text("All done")
+        assert len(heights) == 1, "answers move as undo comes"
         looks.at("finish")
         page.get_by_role("link", name="Delete my answers").click()
         looks.at("withdraw")
@@ -295,6 +100,31 @@ def test_on_a_second_device(chromium: Browser, study: Study, size: str) -> None:
         page.get_by_role("button", name="No", exact=False).first.click()
         ready(page, 3)
     assert [vote.answer.value for vote in study.votes().items] == ["yes", "no"]
+
+
+def test_while_others_hold_all_that_is_left(chromium: Browser, tmp_path: Path, size: str, scheme: str) -> None:
+    with (
+        served_study(tmp_path, pictures=1, practice=0, cells=CELLS[:1]) as study,
+        opened(chromium, size, scheme) as context,
+    ):
+        others = study.hold(5)
+        page = context.new_page()
+        looks = Looks(page, f"{size}-{scheme}-waiting")
+        page.goto(study.invite())
+        page.get_by_role("button", name="I agree and take part").click()
+        page.get_by_role("link", name="Start").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Others are answering about the last pictures")
+        looks.at("waiting")
+        # Nothing was answered yet.
+        page.get_by_role("button", name="Undo last answer").click()
+        expect(page.locator(".notice")).to_be_visible()
+        looks.at("nothing-to-undo")
+        study.give_back(others[0])
+        page.get_by_role("link", name="Look again now").click()
+        ready(page, 1, total=1)
+        page.keyboard.press("y")
+        expect(page.get_by_role("heading", level=1)).to_have_text("All done")
+    assert len(study.votes().items) == 1
 
 
 def test_without_scripts(chromium: Browser, study: Study, size: str) -> None:

@@ -34,14 +34,23 @@ def test_orders_depend_on_the_seed_alone() -> None:
     assert sorted(shuffled(values, 1)) == values
 
 
-@pytest.mark.parametrize(("annotators", "cells"), [(1, 6), (5, 6), (50, 6), (50, 2), (20, 3)])
-def test_people_who_answer_at_their_own_pace_fill_cells_evenly(annotators: int, cells: int) -> None:
-    """At every moment no cell is ahead by more than one, and arms stay balanced within each person."""
-    rng = random.Random(annotators * cells)
-    names = [
-        Cell(arm=arm, version=version) for version in ("clean", "adversarial") for arm in ("none", "feature", "example")
-    ]
-    plan = Plan(protocol(60, cells=names[:cells], annotators_per_cell=50))
+NAMES = [
+    Cell(arm=arm, version=version) for version in ("clean", "adversarial") for arm in ("none", "feature", "example")
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("annotators", "cells", "most"), [(1, 6, 1), (5, 6, 2), (50, 6, 4), (50, 2, 6), (20, 3, 4)])
+def test_people_who_answer_at_their_own_pace_fill_cells_evenly(
+    annotators: int, cells: int, most: int, seed: int
+) -> None:
+    """At every moment no cell is ahead by more than one, and arms stay balanced within each person.
+
+    `most` is the largest difference within a person over 20 other crowds. Without the balance within people, that of
+    two or more people is 4 to 16, and fewer than half of them keep to 2.
+    """
+    rng = random.Random(seed)
+    plan = Plan(protocol(60, cells=NAMES[:cells], annotators_per_cell=50))
     taken = [0] * cells
     seen = [[0] * cells for _ in range(annotators)]
     speed = [rng.lognormvariate(0, 0.5) for _ in range(annotators)]
@@ -51,8 +60,19 @@ def test_people_who_answer_at_their_own_pace_fill_cells_evenly(annotators: int, 
         taken[cell] += 1
         seen[person][cell] += 1
         assert max(taken) - min(taken) <= 1
-    assert max(max(counts) - min(counts) for counts in seen) <= 6
-    assert sum(max(counts) - min(counts) <= 2 for counts in seen) >= 0.8 * annotators
+    apart = [max(counts) - min(counts) for counts in seen]
+    assert max(apart) <= most
+    assert sum(each <= 2 for each in apart) >= 0.85 * annotators
+
+
+@pytest.mark.parametrize("cells", [2, 3, 6])
+def test_a_person_whose_cells_are_equal_follows_a_row_of_the_square(cells: int) -> None:
+    plan = Plan(protocol(60, cells=NAMES[:cells]))
+    equal = [0] * cells
+    for person in range(2 * cells):
+        row = latin_row(cells, person)
+        asked = [plan.cells_by_urgency(person, position, equal, equal)[0] for position in range(1, 2 * cells + 1)]
+        assert asked == [*row, *row]
 
 
 def test_cells_fill_by_shares_where_cells_are_merged() -> None:

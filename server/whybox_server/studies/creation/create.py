@@ -193,7 +193,7 @@ def _practice(plan: Plan, predictions: Predictions, sample: Sample) -> list[Righ
         return read_known(plan.practice, "--practice", predictions.folder, labels, plan.policy.answers)
     taken = {each.candidate.file for each in sample.drawn}
     left = [each for each in predictions.candidates if each.file not in taken]
-    return drawn_practice(left, plan.practice_pictures, labels, plan.asked.seed)
+    return drawn_practice(left, plan.practice_pictures, labels, plan.wording, plan.asked.seed)
 
 
 def _gold(plan: Plan, predictions: Predictions) -> list[Right]:

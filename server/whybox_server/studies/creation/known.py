@@ -10,7 +10,7 @@ from whybox_server.audits.data.tables import Table
 from whybox_server.studies.creation.asked import Known
 from whybox_server.studies.creation.sampling import Candidate, shuffled
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Answer
+from whybox_server.studies.protocol import Answer, Wording
 
 PRACTICE = 6
 """Number of practice pictures by default."""
@@ -65,13 +65,16 @@ def read_known(table: Path, option: str, folder: Path, labels: Sequence[str], an
     return found
 
 
-def drawn_practice(candidates: Sequence[Candidate], number: int, labels: Sequence[str], seed: int) -> list[Right]:
+def drawn_practice(
+    candidates: Sequence[Candidate], number: int, labels: Sequence[str], wording: Wording, seed: int
+) -> list[Right]:
     """Practice from pictures that the model answers rightly and confidently: the label, and an unrelated one, in turns.
 
     Args:
         candidates: Pictures that are not in the study.
         number: At most this number of pictures.
         labels: Labels of the model's classes.
+        wording: Says why an answer is the right one.
         seed: Seed of the draw.
     """
     sure = shuffled((each for each in candidates if each.stratum == "correct" and each.confidence >= _CONFIDENT), seed)
@@ -82,15 +85,13 @@ def drawn_practice(candidates: Sequence[Candidate], number: int, labels: Sequenc
         varied.append((ranks[each.label], each))
         ranks[each.label] += 1
     varied.sort(key=_rank)
-    practice = []
+    words, practice = wording.pages.practised, []
     for place, (_, each) in enumerate(varied[:number]):
-        label = labels[each.label]
         if place % 2:
-            known = Known(each.file, None, place)
-            practice.append(Right(known, Answer.NO, f"The picture shows “{label}”, and nothing that the label names."))
+            why = words.fits_not.replace("{label}", labels[each.label])
+            practice.append(Right(Known(each.file, None, place), Answer.NO, why))
         else:
-            why = "The label names something that the picture shows."
-            practice.append(Right(Known(each.file, each.label, place), Answer.YES, why))
+            practice.append(Right(Known(each.file, each.label, place), Answer.YES, words.fits))
     return practice
 
 

@@ -230,6 +230,8 @@ class Practised(Frozen):
         picture: Alternative text of the picture.
         given: Before what the person answered.
         expected: Before the expected answer.
+        fits: Why yes is expected, for practice that `study create` draws.
+        fits_not: Why no is expected, likewise; "{label}" is what the picture shows.
         more: Link to the next practice picture.
         start: Link to the first picture that counts.
     """
@@ -241,6 +243,8 @@ class Practised(Frozen):
     picture: Text = "The picture that you answered about"
     given: Text = "You"
     expected: Text = "Expected"
+    fits: Text = "The label names something that the picture shows."
+    fits_not: Annotated[str, _holding("label")] = "The picture shows “{label}”, and nothing that the label names."
     more: Text = "Go on practising"
     start: Text = "Start with the first picture"
 

@@ -175,6 +175,8 @@ def _name_row(axes: Axes, width: float, name: str, place: int) -> None:
         va="bottom",
         linespacing=1.1,
         parse_math=False,
+        # No line runs through it.
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
     )
     # A long name must not push the plot aside.
     note.set_in_layout(False)

@@ -8,10 +8,11 @@ from whybox_server.studies.creation.asked import Known
 from whybox_server.studies.creation.known import drawn_practice, read_known
 from whybox_server.studies.creation.sampling import Candidate
 from whybox_server.studies.errors import StudyError
-from whybox_server.studies.protocol import Answer
+from whybox_server.studies.protocol import Answer, Wording
 
 LABELS = ("tench", "cat", "dog")
 ANSWERS = (Answer.YES, Answer.NO)
+GERMAN = Path(__file__).parents[1] / "pages/german.json"
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_practice_is_drawn_from_what_the_model_knows() -> None:
         *(candidate(f"sure-{n}.jpg", 0, 0, 0.95) for n in range(8)),
         candidate("other.jpg", 1, 1, 0.95),
     ]
-    practice = drawn_practice(candidates, 4, LABELS, 0)
+    practice = drawn_practice(candidates, 4, LABELS, Wording(), 0)
     assert len(practice) == 4
     assert [each.right for each in practice] == [Answer.YES, Answer.NO] * 2
     assert all(each.known.file.startswith(("sure", "other")) for each in practice)
@@ -72,5 +73,14 @@ def test_practice_is_drawn_from_what_the_model_knows() -> None:
     assert [each.known.label is None for each in practice] == [False, True] * 2
     # Other classes come first.
     assert "other.jpg" in {each.known.file for each in practice[:2]}
-    assert practice == drawn_practice(candidates[::-1], 4, LABELS, 0)
-    assert drawn_practice(candidates[:2], 4, LABELS, 0) == []
+    assert practice == drawn_practice(candidates[::-1], 4, LABELS, Wording(), 0)
+    assert drawn_practice(candidates[:2], 4, LABELS, Wording(), 0) == []
+
+
+def test_practice_says_why_in_the_language_of_the_study() -> None:
+    german = Wording.model_validate_json(GERMAN.read_bytes())
+    candidates = [candidate("{label}.jpg", 0, 0, 0.95), candidate("cat.jpg", 1, 1, 0.95)]
+    first, second = drawn_practice(candidates, 2, ("{label}", "Katze"), german, 0)
+    shown = {"{label}.jpg": "{label}", "cat.jpg": "Katze"}[second.known.file]
+    assert first.why == "Das Wort nennt etwas, das auf dem Bild zu sehen ist."
+    assert second.why == f"Auf dem Bild ist „{shown}“ zu sehen, und nichts, was das Wort nennt."

@@ -101,12 +101,17 @@ class Page(HTMLParser):
 
 
 class Browser:
-    """See the module; `page` is what it shows, `response` what came last."""
+    """See the module; `page` is what it shows, `response` what came last.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url=HOST, follow_redirects=True
-        )
+    Args:
+        app: What serves the pages; None for a server that listens at `host`.
+        host: "http://host:port".
+    """
+
+    def __init__(self, app: ASGIApp | None, host: str = HOST) -> None:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False) if app else None
+        self._host = host
+        self.client = httpx.AsyncClient(transport=transport, base_url=host, follow_redirects=True)
         self.response: httpx.Response
         self.page: Page
 
@@ -129,7 +134,7 @@ class Browser:
         [button] = [button for button in self.page.buttons if button.text == text]
         fields = button.form.fields | ({button.name: button.value} if button.name else {}) | changed
         # A browser says from which page a form comes.
-        return await self.send(button.form.action, fields, origin=HOST)
+        return await self.send(button.form.action, fields, origin=self._host)
 
     async def send(self, address: str, fields: dict[str, str], **headers: str) -> Page:
         return self._show(await self.client.post(address, data=fields, headers=headers))

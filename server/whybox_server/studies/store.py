@@ -43,6 +43,8 @@ from whybox_server.studies.state import Accepted, Annotator, Kind, Question, Raw
 _EXTERNAL_VALID = timedelta(days=30)
 """How long people of a crowd platform can come back by a link; by the id they can as long as the study is there."""
 _LONGEST_EXTERNAL = 200
+_REPLACEMENT = "\ufffd"
+"""What stands for bytes that are no text: names that differ in such bytes alone would be one person."""
 
 
 def utc_now() -> datetime:
@@ -167,7 +169,8 @@ class StudyStore:
             InvitationError: The name is empty or longer than 200 characters.
             StudyClosedError: The person is new, and the study is closed.
         """
-        if not 1 <= len(external_id) <= _LONGEST_EXTERNAL or not external_id.isprintable():
+        readable = external_id.isprintable() and _REPLACEMENT not in external_id
+        if not 1 <= len(external_id) <= _LONGEST_EXTERNAL or not readable:
             raise InvitationError(f"an id has 1 to {_LONGEST_EXTERNAL} printable characters; use the platform's link")
         now = self._clock()
         async with writing(self._engine) as session:

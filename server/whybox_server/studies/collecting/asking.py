@@ -78,11 +78,11 @@ async def ask(
     """
     # All rows are written at once, when the transaction ends.
     with session.no_autoflush:
-        for row in rows:
-            if row.state == "leased" and row.lease_until < now:
-                await release(session, row, "expiry", now)
-        mine = [row for row in rows if row.annotator_id == annotator.id]
-        row = _first([row for row in mine if row.state == "leased"])
+        for each in rows:
+            if each.state == "leased" and each.lease_until < now:
+                await release(session, each, "expiry", now)
+        mine = [each for each in rows if each.annotator_id == annotator.id]
+        row = _first([each for each in mine if each.state == "leased"])
         if row is None:
             row = await _next(session, plan, annotator, mine)
             if row is not None:

@@ -1,12 +1,14 @@
 """The connection to SQLite or PostgreSQL, and the transactions on it."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import URL, Connection, event, make_url
+from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -16,6 +18,10 @@ from whybox_server.database.errors import DatabaseError
 _EXPECTED = "give sqlite:///folder/file.db or postgresql://user:password@host:5432/name"
 # Seconds that a process waits for the writers before it.
 _PATIENCE = 60
+_OVERLOADED = f"no connection was free for {_PATIENCE} s; too many people answer at once"
+# Tasks of a process that write at once: one works, and the next waits for its locks in the database already. The others
+# leave the connections to those who read.
+_WRITERS = 2
 # Seconds in which a server must answer.
 _CONNECT = 10
 # What to do about a fault of SQLite, by its primary result code.
@@ -115,7 +121,7 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     Raises:
         DatabaseError: The database cannot be reached or written.
     """
-    async with _transaction(engine, writes=True) as session:
+    async with _turn(engine), _transaction(engine, writes=True) as session:
         yield session
 
 
@@ -128,6 +134,24 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
     """
     async with _transaction(engine, writes=False) as session:
         yield session
+
+
+_turns: WeakKeyDictionary[Engine, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def _turn(engine: AsyncEngine) -> AsyncIterator[None]:
+    """One of the turns of those who write, in the order in which they came."""
+    turns = _turns.setdefault(engine.sync_engine, asyncio.Semaphore(_WRITERS))
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await turns.acquire()
+    except TimeoutError:
+        raise DatabaseError(f"{describe(engine.url)}: {_OVERLOADED}") from None
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 @asynccontextmanager
@@ -151,7 +175,7 @@ async def _transaction(engine: AsyncEngine, *, writes: bool) -> AsyncIterator[As
 def _reason(error: Exception, url: URL) -> str:
     """What the driver says, in one line, without the password."""
     if isinstance(error, PoolTimeoutError):
-        return f"no connection was free for {_PATIENCE} s; too many people answer at once"
+        return _OVERLOADED
     cause = error.orig if isinstance(error, DBAPIError) else error
     words = " ".join(str(cause).split())
     if isinstance(cause, sqlite3.Error):

@@ -7,10 +7,9 @@ in this cell among those that the person has not seen; of several, it is the fir
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Item, KnownPicture, Picture, Protocol
@@ -47,8 +46,7 @@ def shuffled(values: Iterable[T], *seed: object) -> list[T]:
     return sorted(values, key=place)
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An item with room that the person may be asked about.
 
     Attributes:

@@ -1,7 +1,7 @@
 """What people answer, kept in a database: the one door to the tables of studies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from whybox_server.database.engine import reading, writing
-from whybox_server.database.tables import AnnotatorRow, StudyRow
+from whybox_server.database.tables import AnnotatorRow, AssignmentRow, StudyRow
 from whybox_server.studies.assignment import Plan
 from whybox_server.studies.collecting.answering import forget, give_back, store_answer, take_back
-from whybox_server.studies.collecting.asking import ask, kept
+from whybox_server.studies.collecting.asking import ask, kept, needed
 from whybox_server.studies.collecting.counting import collect, count
 from whybox_server.studies.collecting.folders import check_folder
 from whybox_server.studies.collecting.opened import Plans, add_study, study_of
@@ -43,6 +43,8 @@ from whybox_server.studies.state import Accepted, Annotator, Kind, Question, Raw
 _EXTERNAL_VALID = timedelta(days=30)
 """How long people of a crowd platform can come back by a link; by the id they can as long as the study is there."""
 _LONGEST_EXTERNAL = 200
+_REPLACEMENT = "\ufffd"
+"""What stands for bytes that are no text: names that differ in such bytes alone would be one person."""
 
 
 def utc_now() -> datetime:
@@ -167,7 +169,8 @@ class StudyStore:
             InvitationError: The name is empty or longer than 200 characters.
             StudyClosedError: The person is new, and the study is closed.
         """
-        if not 1 <= len(external_id) <= _LONGEST_EXTERNAL or not external_id.isprintable():
+        readable = external_id.isprintable() and _REPLACEMENT not in external_id
+        if not 1 <= len(external_id) <= _LONGEST_EXTERNAL or not readable:
             raise InvitationError(f"an id has 1 to {_LONGEST_EXTERNAL} printable characters; use the platform's link")
         now = self._clock()
         async with writing(self._engine) as session:
@@ -254,16 +257,17 @@ class StudyStore:
             if question := await kept(session, await self._plans.of(session, study.id), row, self._clock()):
                 return question
         async with self._person(annotator_id) as (session, plan, study, row):
-            return await self._ask(session, plan, study, row)
+            require_open(study)
+            rows, *_ = await needed(session, row, self._clock())
+            return await self._ask(session, plan, study, row, rows)
 
     async def _ask(
-        self, session: AsyncSession, plan: Plan, study: StudyRow, row: AnnotatorRow
+        self, session: AsyncSession, plan: Plan, study: StudyRow, row: AnnotatorRow, rows: Sequence[AssignmentRow]
     ) -> Question | Wait | None:
-        """See `question`. The study is locked."""
-        require_open(study)
+        """See `question` and `ask`. The study is locked and open."""
         if row.state == "finished":
             return None
-        question = await ask(session, plan, row, self._clock())
+        question = await ask(session, plan, row, rows, self._clock())
         if question is None:
             row.state = "finished"
             note(session, study.id, "finish", self._clock(), annotator_id=row.id)
@@ -297,11 +301,11 @@ class StudyStore:
             LeaseExpiredError: The answer came late, and the item has all its answers.
         """
         async with self._person(annotator_id) as (session, plan, study, row):
-            accepted = await store_answer(
+            accepted, rows = await store_answer(
                 session, plan, study, row, picture_id, answer, milliseconds, key, self._clock()
             )
             if goes_on and study.state == "open":
-                await self._ask(session, plan, study, row)
+                await self._ask(session, plan, study, row, rows)
             return accepted
 
     async def undo(self, annotator_id: str) -> Question | None:

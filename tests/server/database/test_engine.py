@@ -10,9 +10,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from postgres import Postgres
+from server.waiting import settle
 from whybox_server.database.engine import create_engine, reading, writing
 from whybox_server.database.errors import DatabaseError
 from whybox_server.database.upgrade import upgrade
+
+FOREVER = 60.0
 
 
 @pytest.mark.parametrize(
@@ -140,3 +143,46 @@ async def test_a_writer_waits_for_the_writer_of_another_process(tmp_path: Path) 
     async with reading(engine) as session:
         assert await session.scalar(text("SELECT number FROM counts")) == 11
     await engine.dispose()
+
+
+async def test_writers_who_wait_for_each_other_leave_connections_to_readers(
+    postgres: Postgres, postgres_template: str
+) -> None:
+    url = postgres.fresh("test", template=postgres_template)
+    engine, other = create_engine(url), create_engine(url)
+    lock = text("LOCK TABLE studies IN EXCLUSIVE MODE")
+
+    async def write() -> None:
+        async with writing(engine) as session:
+            await session.execute(lock)
+
+    async with asyncio.timeout(FOREVER):
+        async with writing(other) as holder:
+            await holder.execute(lock)
+            writers = [asyncio.create_task(write()) for _ in range(30)]
+            await settle()
+            async with reading(engine) as session:
+                assert await session.scalar(text("SELECT count(*) FROM studies")) == 0
+            assert not any(writer.done() for writer in writers)
+        await asyncio.gather(*writers)
+    await engine.dispose()
+    await other.dispose()
+
+
+async def test_a_writer_whose_turn_does_not_come_is_told(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = asyncio.Event()
+
+    async def hold() -> None:
+        async with writing(engine):
+            await go.wait()
+
+    holders = [asyncio.create_task(hold()) for _ in range(2)]
+    await settle()
+    monkeypatch.setattr("whybox_server.database.engine._PATIENCE", 0)
+    with pytest.raises(DatabaseError, match="too many people answer at once"):
+        async with writing(engine):
+            pass
+    go.set()
+    await asyncio.gather(*holders)
+    async with writing(engine) as session:
+        assert await session.scalar(text("SELECT count(*) FROM studies")) == 0

@@ -60,7 +60,7 @@ async def _answer(store: StudyStore, name: str, question: Question) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "most", "writes"), [(_reload, 2, False), (_answer, 14, True)], ids=["reload", "answer"]
+    ("call", "most", "writes"), [(_reload, 2, False), (_answer, 10, True)], ids=["reload", "answer"]
 )
 async def test_a_page_is_one_transaction(
     store: StudyStore,

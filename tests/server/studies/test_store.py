@@ -83,7 +83,7 @@ async def test_the_id_of_a_platform_is_one_person_and_not_kept(
             rows = (await session.execute(text(f"SELECT * FROM {table}"))).all()
             assert rows
             assert "prolific" not in str(rows)
-    for wrong in ("", "x" * 201, "a\0b", "\ud800"):
+    for wrong in ("", "x" * 201, "a\0b", "\ud800", "a\ufffd"):
         with pytest.raises(InvitationError, match="printable"):
             await store.enter_external("dogs", wrong)
 

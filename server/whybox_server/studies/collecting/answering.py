@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from whybox_server.database.tables import AnnotatorRow, AssignmentRow, EventRow, StudyRow
 from whybox_server.studies.assignment import Plan
-from whybox_server.studies.collecting.asking import count, forget_answer, known_picture, lease, release
+from whybox_server.studies.collecting.asking import count, forget_answer, known_picture, lease, needed, release
 from whybox_server.studies.collecting.rows import note, require_consent, require_open
 from whybox_server.studies.errors import AnswerError, LeaseExpiredError
 from whybox_server.studies.protocol import Answer
@@ -29,18 +29,22 @@ async def store_answer(
     milliseconds: int | None,
     key: str,
     now: datetime,
-) -> Accepted:
-    """See `StudyStore.answer`. The study is locked."""
+) -> tuple[Accepted, list[AssignmentRow]]:
+    """See `StudyStore.answer`. The study is locked.
+
+    Returns:
+        What is stored, and what the next question needs to know; see `needed`.
+    """
     if not _KEY.fullmatch(key):
         raise AnswerError(
             "the key of an answer is 1 to 200 printable ASCII characters without spaces; load the page again"
         )
-    before = await session.scalar(
-        select(EventRow).where(EventRow.annotator_id == annotator.id, EventRow.key == key, EventRow.what == "answer")
-    )
-    row = await _assignment(session, plan, annotator, before.picture_id or "" if before else picture_id)
-    if before and before.answer:
-        return _accepted(plan, row, Answer(before.answer))
+    rows, before, answered = await needed(session, annotator, now, key)
+    if before:
+        return _accepted(plan, before, Answer(answered)), rows
+    row = next((row for row in rows if (row.annotator_id, row.picture_id) == (annotator.id, picture_id)), None)
+    if row is None:
+        raise AnswerError("the person was not asked about this picture; load the page again")
     require_open(study)
     require_consent(annotator)
     if answer not in (offered := (*plan.protocol.policy.answers, Answer.CANNOT_JUDGE)):
@@ -70,14 +74,15 @@ async def store_answer(
         answer=answer.value,
         key=key,
     )
-    return _accepted(plan, row, answer)
+    return _accepted(plan, row, answer), rows
 
 
 async def take_back(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: datetime) -> Question | None:
     """See `StudyStore.undo`. The study is locked."""
     if annotator.last_answered is None:
         return None
-    row = await _assignment(session, plan, annotator, annotator.last_answered)
+    last = (AssignmentRow.annotator_id == annotator.id) & (AssignmentRow.picture_id == annotator.last_answered)
+    row = (await session.scalars(select(AssignmentRow).where(last))).one()
     if not await forget_answer(session, row, leased=True):
         raise LeaseExpiredError(f"others were asked about picture {row.picture_id} in the meantime; take the next one")
     note(session, row.study_id, "undo", now, annotator_id=annotator.id, picture_id=row.picture_id, answer=row.answer)
@@ -110,19 +115,6 @@ async def forget(session: AsyncSession, annotator: AnnotatorRow, now: datetime) 
     annotator.external = annotator.consented_at = annotator.last_answered = None
     annotator.practised = 0
     note(session, annotator.study_id, "withdrawal", now)
-
-
-async def _assignment(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, picture_id: str) -> AssignmentRow:
-    row = None
-    if picture_id in plan.pictures or picture_id in plan.practice or picture_id in plan.gold:
-        row = await session.scalar(
-            select(AssignmentRow).where(
-                AssignmentRow.annotator_id == annotator.id, AssignmentRow.picture_id == picture_id
-            )
-        )
-    if row is None:
-        raise AnswerError("the person was not asked about this picture; load the page again")
-    return row
 
 
 def _accepted(plan: Plan, row: AssignmentRow, answer: Answer) -> Accepted:

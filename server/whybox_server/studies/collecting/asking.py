@@ -7,7 +7,7 @@ from typing import cast
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from whybox_server.database.tables import AnnotatorRow, AssignmentRow, ItemRow
+from whybox_server.database.tables import AnnotatorRow, AssignmentRow, EventRow, ItemRow
 from whybox_server.studies.assignment import Candidate, Plan
 from whybox_server.studies.collecting.rows import note
 from whybox_server.studies.protocol import Answer, KnownPicture
@@ -23,17 +23,72 @@ async def kept(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: 
     return _question(plan, row) if row and row.lease_until - now >= _length(plan) / 2 else None
 
 
-async def ask(session: AsyncSession, plan: Plan, annotator: AnnotatorRow, now: datetime) -> Question | Wait | None:
-    """What the person is asked now, leased anew; None if nothing can come any more. The study is locked."""
-    await _release_expired(session, annotator.study_id, now)
-    rows = await _assignments(session, annotator.id)
-    row = _first([row for row in rows if row.state == "leased"])
-    if row is None:
-        row = await _next(session, plan, annotator, rows)
+async def needed(
+    session: AsyncSession, annotator: AnnotatorRow, now: datetime, key: str = ""
+) -> tuple[list[AssignmentRow], AssignmentRow | None, str]:
+    """What an answer and the next question need to know, by one statement: the study is locked meanwhile.
+
+    Args:
+        session: In a transaction.
+        annotator: The person.
+        now: The time.
+        key: Idempotency key of an answer; "" for none.
+
+    Returns:
+        The assignments of the person, and those of others whose leases ran out; the assignment that was answered with
+        the key, and the answer; None and "" if there is none.
+    """
+    mine = AssignmentRow.annotator_id == annotator.id
+    expired = (
+        (AssignmentRow.study_id == annotator.study_id)
+        & (AssignmentRow.state == "leased")
+        & (AssignmentRow.lease_until < now)
+    )
+    found = await session.execute(
+        select(AssignmentRow, EventRow.answer)
+        .outerjoin(
+            EventRow,
+            (EventRow.annotator_id == annotator.id)
+            & (EventRow.key == key)
+            & (EventRow.what == "answer")
+            & (EventRow.annotator_id == AssignmentRow.annotator_id)
+            & (EventRow.picture_id == AssignmentRow.picture_id),
+        )
+        .where(mine | expired)
+    )
+    rows, before, answer = [], None, ""
+    for row, given in found:
+        rows.append(row)
+        if given is not None:
+            before, answer = row, given
+    return rows, before, answer
+
+
+async def ask(
+    session: AsyncSession, plan: Plan, annotator: AnnotatorRow, rows: Sequence[AssignmentRow], now: datetime
+) -> Question | Wait | None:
+    """What the person is asked now, leased anew; None if nothing can come any more. The study is locked.
+
+    Args:
+        session: In a transaction.
+        plan: Of the study.
+        annotator: The person.
+        rows: See `needed`.
+        now: The time.
+    """
+    # All rows are written at once, when the transaction ends.
+    with session.no_autoflush:
+        for each in rows:
+            if each.state == "leased" and each.lease_until < now:
+                await release(session, each, "expiry", now)
+        mine = [each for each in rows if each.annotator_id == annotator.id]
+        row = _first([each for each in mine if each.state == "leased"])
         if row is None:
-            return await _wait(session, plan, annotator, rows)
-        note(session, row.study_id, "lease", now, annotator_id=annotator.id, picture_id=row.picture_id)
-    return lease(plan, row, now)
+            row = await _next(session, plan, annotator, mine)
+            if row is not None:
+                note(session, row.study_id, "lease", now, annotator_id=annotator.id, picture_id=row.picture_id)
+    # What was released is no lease of others any more.
+    return lease(plan, row, now) if row else await _wait(session, plan, annotator, mine)
 
 
 def lease(plan: Plan, row: AssignmentRow, now: datetime) -> Question:
@@ -133,21 +188,6 @@ def _question(plan: Plan, row: AssignmentRow) -> Question:
     )
 
 
-async def _release_expired(session: AsyncSession, study_id: str, now: datetime) -> None:
-    """Gives back the items of all whose leases ran out."""
-    expired = await session.scalars(
-        select(AssignmentRow).where(
-            AssignmentRow.study_id == study_id, AssignmentRow.state == "leased", AssignmentRow.lease_until < now
-        )
-    )
-    for row in expired.all():
-        await release(session, row, "expiry", now)
-
-
-async def _assignments(session: AsyncSession, annotator_id: str) -> Sequence[AssignmentRow]:
-    return (await session.scalars(select(AssignmentRow).where(AssignmentRow.annotator_id == annotator_id))).all()
-
-
 async def _next(
     session: AsyncSession, plan: Plan, annotator: AnnotatorRow, rows: Sequence[AssignmentRow]
 ) -> AssignmentRow | None:
@@ -176,9 +216,8 @@ async def _next(
         return assigned(gold.id, "gold", None, position)
     if (found := await _item(session, plan, annotator.study_id, ordinal, position, rows)) is None:
         return None
-    with session.no_autoflush:
-        row = assigned(found.picture_id, "item", found.item, position)
-        await count(session, row, taken=1)
+    row = assigned(found.picture_id, "item", found.item, position)
+    await count(session, row, taken=1)
     return row
 
 
@@ -206,7 +245,7 @@ async def _item(
                 ItemRow.taken + ItemRow.unjudged < 2 * ItemRow.quota,
             )
         )
-        candidates = [Candidate(*each) for each in items]
+        candidates = [Candidate._make(each) for each in items]
         fresh = [each for each in candidates if each.picture_id not in seen_in]
         again = [
             each

@@ -1,4 +1,4 @@
-"""The API of studies on both transports, over a store on SQLite, and keys for it.
+"""The API of studies on both transports, over a store on each database, and keys for it.
 
 Tests that take `ask` run once for each transport.
 """
@@ -34,12 +34,6 @@ from whybox_server.studies.state import RawVotes
 from whybox_server.studies.store import StudyStore
 
 PAGES = "https://studies.example.org/studies"
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """SQLite alone: the store has its own tests on both databases."""
-    return sqlite_url
 
 
 @pytest.fixture

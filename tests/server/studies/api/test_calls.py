@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import grpc
 import httpx
 import jsonschema
 import pytest
+from google.rpc import status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -26,6 +27,8 @@ from whybox.v1.errors import (
     InvalidRequestError,
     NotFoundError,
     UnavailableError,
+    WhyboxError,
+    error_from_status,
 )
 from whybox_server.database.errors import DatabaseError
 from whybox_server.rest.openapi import document
@@ -33,6 +36,8 @@ from whybox_server.studies.api import rest
 from whybox_server.studies.api.core import StudyApi
 from whybox_server.studies.errors import InvitationError, StudyError
 from whybox_server.studies.store import StudyStore
+
+_JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -94,6 +99,55 @@ async def test_an_unknown_study(ask: Ask, keys: dict[str, str], opened: Open, me
     assert [each.id for each in (await ask("ListStudies", f"Bearer {keys['admin']}")).studies] == ["dogs"]
 
 
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "ListStudies"])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        (b"\0", NotFoundError),
+        (b"dogs\0", NotFoundError),
+        (b"\0dogs", NotFoundError),
+        ("d\u00f6gs".encode(), NotFoundError),
+        ("\U0010ffff".encode(), NotFoundError),
+        (b"d" * 4_000, NotFoundError),
+        # Half of a surrogate pair, and what is no UTF-8 at all: gRPC has no such strings.
+        (b"\xed\xa0\x80", InvalidRequestError),
+        (b"dogs\xed\xb0\x80", InvalidRequestError),
+        (b"\xff", InvalidRequestError),
+    ],
+)
+async def test_bytes_that_name_no_study(
+    http: httpx.AsyncClient,
+    channel: grpc.aio.Channel,
+    keys: dict[str, str],
+    opened: Open,
+    method: str,
+    name: bytes,
+    error: type[WhyboxError],
+) -> None:
+    """Not every database takes every character."""
+    await opened(protocol())
+    authorization = f"Bearer {keys['admin']}"
+    call = channel.unary_unary(f"/whybox.v1.StudyService/{method}")
+    # The field 1 of each request is the study.
+    sent = bytes([0x0A]) + _varint(len(name)) + name
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(sent, metadata=(("authorization", authorization),))
+    status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"])
+    assert type(error_from_status(status)) is error
+    path = f"/v1/studies/{quote(name)}" + {"GetStudyResults": "/results", "InviteAnnotators": "/invitations"}.get(
+        method, ""
+    )
+    response = await http.request(
+        "POST" if method == "InviteAnnotators" else "GET", path, headers={"Authorization": authorization}
+    )
+    assert (response.status_code, response.json()["reason"]) == (404, "UNKNOWN_STUDY")
+
+
+def _varint(number: int) -> bytes:
+    """As protobuf writes lengths below 16,384."""
+    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80, number >> 7])
+
+
 async def test_invitations_let_in_one_person_each_to_this_study_until_they_expire(
     ask: Ask, inviter: str, opened: Open, store: StudyStore, clock: UtcClock
 ) -> None:
@@ -150,10 +204,16 @@ async def test_numbers_out_of_range(
         ({"json": {"number": "three"}}, 400, "number must be an integer"),
         ({"json": {"number": [1]}}, 400, "number"),
         ({"json": [1]}, 400, "must be a JSON object"),
-        ({"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "not valid JSON"),
+        ({"content": b"{", "headers": _JSON}, 400, "not valid JSON"),
+        ({"content": b'{"number": "\\u0000"}', "headers": _JSON}, 400, "number must be an integer"),
+        ({"content": b'{"number": "\\ud800"}', "headers": _JSON}, 400, "number must be an integer"),
+        ({"content": b'{"\\u0000": 1}', "headers": _JSON}, 400, "unknown option"),
+        ({"content": b'{"\\ud800": 1}', "headers": _JSON}, 400, "unknown option"),
+        ({"params": {"\0": "1"}}, 400, "unknown option"),
+        ({"params": {"number": "1\0"}}, 400, "number must be an integer"),
         ({"content": b"number=3", "headers": {"Content-Type": "text/plain"}}, 415, "application/json"),
         ({"json": {"number": 3}, "params": {"number": 4}}, 400, "given twice"),
-        ({"content": b" " * 2**17, "headers": {"Content-Type": "application/json"}}, 413, "at most 65,536 bytes"),
+        ({"content": b" " * 2**17, "headers": _JSON}, 413, "at most 65,536 bytes"),
     ],
 )
 async def test_bodies_that_are_refused(

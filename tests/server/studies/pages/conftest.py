@@ -20,7 +20,7 @@ from whybox_server.studies.store import StudyStore
 
 @pytest.fixture
 async def store(sqlite_url: str, clock: UtcClock) -> AsyncIterator[StudyStore]:
-    """On SQLite alone: the store itself is tested on both databases."""
+    """On SQLite alone, but for the walk and for names: the store itself is tested on both databases."""
     engine = create_engine(sqlite_url)
     yield StudyStore(engine, clock)
     await engine.dispose()

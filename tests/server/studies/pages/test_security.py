@@ -212,14 +212,6 @@ async def test_answers_that_are_none(asked: Browser, study: Opened, changed: dic
     assert await study.answers() == []
 
 
-@pytest.mark.parametrize("name", ["", "p9999", "k0000", "../p0000", "p0000'; DROP TABLE assignments; --", "\x00"])
-async def test_pictures_that_were_not_asked_about(asked: Browser, study: Opened, name: str) -> None:
-    await asked.press("Yes", picture=name)
-    assert asked.path == "/studies/shapes/question"
-    assert "has its answer already" in asked.page.text
-    assert await study.answers() == []
-
-
 # Pictures.
 
 

@@ -1,10 +1,11 @@
-"""The whole walk in a browser without scripts."""
+"""The whole walk in a browser without scripts, on both databases."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.applications import Starlette
 
 from server.studies.folders import CELLS, write_folder
@@ -15,6 +16,11 @@ from whybox_server.studies.protocol import Answer, Cell, Policy, Wording
 from whybox_server.studies.protocol.wording import Keys
 from whybox_server.studies.state import Question
 from whybox_server.studies.store import StudyStore
+
+
+@pytest.fixture
+def store(engine: AsyncEngine, clock: UtcClock) -> StudyStore:
+    return StudyStore(engine, clock)
 
 
 @asynccontextmanager

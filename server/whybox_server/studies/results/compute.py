@@ -110,15 +110,18 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         ),
         agreement=tuple(
             Agreement(
+                "all_cells" if name is None else "cell",
                 name,
                 krippendorff_alpha(of),
                 krippendorff_alpha(np.stack([of[:, NO], of[:, MAYBE] + of[:, YES]], axis=1)),
                 int(of[of.sum(axis=1) >= 2].sum()),
             )
-            for name, of in [("", once)]
-            + [
-                (cell.cell, counted[kept.questions.cell == kept.questions.cells.index(cell.cell)])
-                for cell in cells[primary]
+            for name, of in [
+                (None, once),
+                *(
+                    (cell.cell, counted[kept.questions.cell == kept.questions.cells.index(cell.cell)])
+                    for cell in cells[primary]
+                ),
             ]
         ),
         dawid_skene=None if kept.annotator is None else _latent(kept, kept.annotator, design, population),

@@ -53,9 +53,13 @@ def answered(**fields: Any) -> RawVotes:
     return raw(study(), *votes, **fields)
 
 
+def quiet() -> tuple[Console, Console]:
+    return Console(quiet=True), Console(quiet=True)
+
+
 def written(folder: Path, answers: RawVotes) -> tuple[dict[str, Any], str]:
     votes, design = columns(answers)
-    write_results(folder, subject_of(answers), votes, design, Console(quiet=True), redraws=100)
+    write_results(folder, subject_of(answers), votes, design, *quiet(), redraws=100)
     return json.loads((folder / "results.json").read_text()), (folder / "results.html").read_text()
 
 
@@ -84,7 +88,7 @@ def test_bounds_and_agreement_say_what_they_are_of(tmp_path: Path) -> None:
     answers = answered()
     votes, design = columns(answers)
     design = replace(design, errors=3, unasked_errors=1, correct=30, unasked_correct=5)
-    write_results(tmp_path, subject_of(answers), votes, design, Console(quiet=True), redraws=100)
+    write_results(tmp_path, subject_of(answers), votes, design, *quiet(), redraws=100)
     numbers = json.loads((tmp_path / "results.json").read_text())
     cell, row = numbers["cells"][0], numbers["claims"]["errors"][0]
     assert cell["accepted"]["estimate"] - cell["accepted_at_least"] == pytest.approx(5 / 33)

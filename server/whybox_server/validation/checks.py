@@ -15,6 +15,11 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…")
 
 
+def printable(text: str) -> str:
+    """A text on one line of a terminal: line ends, controls and marks of direction are escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
 def check_distinct(field: str, values: Collection[str]) -> None:
     """Raises InvalidRequestError where a value is given twice."""
     if len(set(values)) < len(values):

@@ -77,10 +77,10 @@ class CellOutcome:
             adversarial answers, of foils (persuasion), or of the data set's labels.
         rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct; the rejected share, 1 -
             `accepted`, in an adversarial cell. None where another label than the model's is asked about.
-        lowest: `accepted` at its lowest and
-        highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
-            Both are equal to it if all was asked, and in cells of other answers than the model's to clean pictures.
-            The rectified error lies between 1 - `highest` and 1 - `lowest`.
+        accepted_at_least: The estimate of `accepted`, had people rejected all that was never asked.
+        accepted_at_most: The same, had people accepted all of that. Both are the estimate itself if all was asked, and
+            in cells of other answers than the model's to clean pictures. The rectified error lies between 1 -
+            `accepted_at_most` and 1 - `accepted_at_least`.
     """
 
     cell: str
@@ -97,8 +97,8 @@ class CellOutcome:
     rejected_of_correct: Estimate | None
     accepted: Estimate
     rectified: Estimate | None
-    lowest: float
-    highest: float
+    accepted_at_least: float
+    accepted_at_most: float
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,8 @@ class Agreement:
     """Krippendorff's alpha for nominal values: 1 is perfect, 0 as by chance, below 0 worse.
 
     Attributes:
-        cell: Name of the cell; "" over all cells.
+        scope: "all_cells" for the votes of all cells together, "cell" for those of one.
+        cell: Name of the cell; None over all cells.
         alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
             compared.
         alpha_no_against_rest: With maybe counted as yes; None likewise.
@@ -161,7 +162,8 @@ class Agreement:
             item that stands for several cells count once.
     """
 
-    cell: str
+    scope: str
+    cell: str | None
     alpha: float | None
     alpha_no_against_rest: float | None
     votes: int

@@ -71,7 +71,7 @@ def result_lines(
                 f" p {contrast.p_holm:.2g} after Holm, {contrast.pictures:,} pictures"
             )
     for each in agreement:
-        if not each.cell and each.alpha is not None:
+        if each.scope == "all_cells" and each.alpha is not None:
             yield f"agreement of people: Krippendorff's alpha {each.alpha:.3f}"
     if exclusions.excluded:
         yield f"excluded for gold: {exclusions.excluded} people with {exclusions.answers_dropped:,} answers"
@@ -85,10 +85,10 @@ def _cell_lines(cell: CellOutcome) -> Iterator[str]:
             f"  errors accepted: {cell.majority_accepted_errors:,} of {cell.asked_errors:,};"
             f" correct answers rejected: {cell.majority_rejected_correct:,} of {cell.asked_correct:,}"
         )
-        if cell.lowest < cell.highest:
+        if cell.accepted_at_least < cell.accepted_at_most:
             yield (
-                f"  with all that was never asked about it lies between {_percent(1 - cell.highest)} and"
-                f" {_percent(1 - cell.lowest)}"
+                f"  with all that was never asked about it lies between {_percent(1 - cell.accepted_at_most)} and"
+                f" {_percent(1 - cell.accepted_at_least)}"
             )
     else:
         yield f"  accepted {_interval(cell.accepted)}"

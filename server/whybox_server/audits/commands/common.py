@@ -12,6 +12,7 @@ from rich.console import Console
 from whybox.v1.errors import WhyboxError
 from whybox_server.archives import ArchiveError
 from whybox_server.settings import SettingsError
+from whybox_server.validation.checks import printable
 
 if TYPE_CHECKING:
     from whybox_server.audits.passes import pool
@@ -130,7 +131,7 @@ def explained(err: Console, *, fresh: bool = False, kept: str = "all measurement
     try:
         yield
     except faults as error:
-        err.print(f"error: {_message(error)}", style="red", markup=False, soft_wrap=True)
+        err.print(f"error: {printable(_message(error))}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (InterruptedAuditError, KeyboardInterrupt) as stop:
         number = stop.signal if isinstance(stop, InterruptedAuditError) else signal.SIGINT

@@ -12,6 +12,7 @@ from rich.console import Console
 from whybox_server.audits.commands.common import explained
 from whybox_server.settings import read_settings
 from whybox_server.studies.errors import StudyError
+from whybox_server.validation.checks import printable
 
 if TYPE_CHECKING:
     from whybox_server.studies.store import StudyStore
@@ -50,7 +51,7 @@ def told(err: Console, *, fresh: bool = False, kept: str = "nothing is lost") ->
         with explained(err, fresh=fresh, kept=kept):
             yield
     except (StudyError, DatabaseError) as error:
-        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        err.print(f"error: {printable(str(error))}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from whybox_server.audits.commands.common import (
     Attack,
     Budget,
+    Device,
     LabelColumn,
     Labels,
     Model,
@@ -25,7 +26,7 @@ from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Answer, Platform, Policy, Wording
 
 # What the same command finds done after an interrupt.
-_KEPT = "predictions are kept, and what people see is made again"
+_KEPT = "all predictions and all pictures made are kept"
 _IDS = r"[a-z0-9][a-z0-9-]{0,62}"
 _WORDING = {
     "language": "write a code such as en or pt-BR",
@@ -172,6 +173,7 @@ def create(
     ] = "",
     save: Annotated[Path | None, typer.Option(help="Folder of the study. Default: study-ID.", metavar="DIR")] = None,
     workers: Workers = None,
+    device: Device = "cpu",
     seed: Annotated[
         int, typer.Option(min=0, max=2**32 - 1, help="Seed of the draw, of attacks, and of everything in the study.")
     ] = 0,
@@ -190,7 +192,7 @@ def create(
     [cyan]whybox-server study create audit-efficientnet-lite0/ --cell none/clean --cell feature/clean --foil[/]
 
     The arm example needs a model that is packed with --bank. Nobody answers yet: look at the folder, then open it with
-    whybox-server study open. After an interrupt the same command keeps the predictions and makes what people see again.
+    whybox-server study open. After an interrupt the same command continues where it stopped.
     """
     from whybox_server.audits.data.dataset import Choice
     from whybox_server.studies.creation.cells import chosen_cells
@@ -222,6 +224,7 @@ def create(
                 budget=budget,
                 attack=attack,
                 workers=workers,
+                device=device,
                 view=view,
                 fresh=fresh,
                 seed=seed,

@@ -82,7 +82,7 @@ def import_votes(
             from whybox_server.studies.imports.answers import answers_of_table
 
             published = rectified_model(published, answers_of_table(predictions, labels, label_column))
-        write_results(folder, published.subject, published.votes, published.design, out, seed=seed)
+        write_results(folder, published.subject, published.votes, published.design, out, err, seed=seed)
 
 
 def _check(which: str, model: str | None, pictures: Path | None, predictions: Path | None, labels: Path | None) -> None:

@@ -33,7 +33,7 @@ def results(
     with told(err):
         raw = with_store(database, lambda store: store.votes(study))
         votes, design = columns(raw)
-        write_results(save or Path(f"results-{study}"), subject_of(raw), votes, design, out, seed=seed)
+        write_results(save or Path(f"results-{study}"), subject_of(raw), votes, design, out, err, seed=seed)
 
 
 def export(

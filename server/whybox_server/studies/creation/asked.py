@@ -19,6 +19,7 @@ class Making:
 
     Attributes:
         archive: Path of the packed model.
+        device: "cpu" or "cuda".
         folder: Folder of the data set.
         view: Whether the pictures of the data set are the model's views themselves.
         cells: The cells.
@@ -32,6 +33,7 @@ class Making:
     """
 
     archive: Path
+    device: str
     folder: Path
     view: bool
     cells: tuple[Cell, ...]

@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from whybox import v1
+from whybox_server.audits.passes.pictures import digest_of
 from whybox_server.audits.passes.run import make_folder
 from whybox_server.studies.collecting.folders import PROTOCOL
 from whybox_server.studies.creation.asked import Making, Show, Wanted
 from whybox_server.studies.creation.cells import has, number_of_items, registered
 from whybox_server.studies.creation.cost import Cost, cost_of
 from whybox_server.studies.creation.folder import write_protocol
+from whybox_server.studies.creation.kept import forget
 from whybox_server.studies.creation.known import Right, drawn_practice, read_known
 from whybox_server.studies.creation.making import make_all
 from whybox_server.studies.creation.predictions import Asked, Predictions, chosen_model, predict
@@ -113,7 +115,7 @@ def create(plan: Plan, err: Console) -> Created:
         DataSetError: Pictures or labels are missing or wrong.
         JournalError: An earlier run was made with other settings.
         AuditError: A process died, or the folder cannot be made.
-        InterruptedAuditError: SIGINT or SIGTERM arrived; predictions are kept.
+        InterruptedAuditError: SIGINT or SIGTERM arrived; what is predicted and made is kept.
         WhyboxError: The options do not fit the model.
         OSError: A file cannot be read or written.
     """
@@ -129,6 +131,7 @@ def create(plan: Plan, err: Console) -> Created:
     cost = cost_of(len(plan.cells), numbers, policy, len(practice), plan.annotators, plan.seconds)
     making = Making(
         archive=archive,
+        device=plan.asked.device,
         folder=predictions.folder.absolute(),
         view=predictions.view,
         cells=plan.cells,
@@ -144,7 +147,9 @@ def create(plan: Plan, err: Console) -> Created:
     wanted += [right.known for right in (*practice, *gold)]
     items = make_all(making, wanted, plan.save, list(model.labels), plan.asked.workers, err)
     protocol = _protocol(plan, policy, predictions, sample, items, practice, gold)
+    _remove_others(plan.save, protocol)
     write_protocol(plan.save, protocol)
+    forget(plan.save)
     return Created(plan.save, protocol, cost)
 
 
@@ -178,13 +183,23 @@ def _checked(plan: Plan, model: v1.Model) -> Show:
 
 
 def _prepare(plan: Plan) -> None:
-    """Makes the folder, without what an earlier run left in it."""
+    """Makes the folder; what an interrupted run made stays in it, but for --fresh."""
     if (plan.save / PROTOCOL).exists() and not plan.asked.fresh:
         raise StudyError(f"{plan.save} holds a study; give another --save, or --fresh to create it anew")
     make_folder(plan.save)
     (plan.save / PROTOCOL).unlink(missing_ok=True)
-    for name in _FOLDERS:
-        shutil.rmtree(plan.save / name, ignore_errors=True)
+    if plan.asked.fresh:
+        forget(plan.save)
+        for name in _FOLDERS:
+            shutil.rmtree(plan.save / name, ignore_errors=True)
+
+
+def _remove_others(save: Path, protocol: Protocol) -> None:
+    """Removes what earlier runs made for other options."""
+    files = protocol.files()
+    for path in [path for name in _FOLDERS for path in (save / name).glob("*")]:
+        if path.relative_to(save).as_posix() not in files:
+            path.unlink()
 
 
 def _practice(plan: Plan, predictions: Predictions, sample: Sample) -> list[Right]:
@@ -261,7 +276,7 @@ def _protocol(
         source=Source(
             model=model.name,
             version=model.version,
-            digest=_digest_of(predictions.archive),
+            digest=digest_of(predictions.archive),
             data=predictions.folder.resolve().name,
             errors=sample.errors,
             correct=sample.correct,
@@ -303,8 +318,3 @@ def _named(plan: Plan, what: str) -> str:
 
 def _id(picture: Picture) -> str:
     return picture.id
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

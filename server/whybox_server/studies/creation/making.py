@@ -14,9 +14,11 @@ from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.signals import Stop
 from whybox_server.studies.creation.asked import Encoded, Made, MadeCell, Making, Wanted
 from whybox_server.studies.creation.cells import Shown, merged
+from whybox_server.studies.creation.kept import Kept
 from whybox_server.studies.errors import StudyError
 from whybox_server.studies.protocol import Example, File, Item, Label
 
+_TITLE = "making pictures"
 # Faults that a message tells.
 _TOLD = 3
 
@@ -24,14 +26,16 @@ _TOLD = 3
 def make_all(
     making: Making, wanted: Sequence[Wanted], save: Path, labels: Sequence[str], workers: int | None, err: Console
 ) -> Mapping[Wanted, tuple[Item, ...]]:
-    """Makes and writes what people see. Call it from the main thread: it handles SIGINT and SIGTERM.
+    """Makes and writes what people see; what an interrupted run made is kept.
+
+    Call it from the main thread: it handles SIGINT and SIGTERM.
 
     Args:
         making: What is the same for all pictures.
         wanted: The pictures.
         save: Folder of the study.
         labels: Labels of the model's classes.
-        workers: Number of processes; None for one per core.
+        workers: Number of processes; None for one per core. A GPU is used by one process.
         err: Console for the progress.
 
     Returns:
@@ -47,19 +51,24 @@ def make_all(
     # Imported here: the module loads torch, and only its processes need it.
     from whybox_server.studies.creation.stimuli import make
 
-    items: dict[Wanted, tuple[Item, ...]] = {}
+    kept = Kept(save, making)
+    items = {each: found for each in wanted if (found := kept.items(each)) is not None}
+    todo = [each for each in wanted if each not in items]
     faults: list[Made] = []
-    stop, total = Stop(), len(wanted)
-    number = min(workers or cores(), total)
-    with stop.noted(), ProgressDisplay(err, None, "making pictures") as display:
-        display.show(Progress(0, total, 0), ())
-        with closing(in_processes(partial(make, making), wanted, 1, number, stop)) as results:
-            for done, [made] in enumerate(results, start=1):
+    stop, total, before = Stop(), len(wanted), len(items)
+    number = 1 if making.device == "cuda" else max(min(workers or cores(), len(todo)), 1)
+    with stop.noted(), ProgressDisplay(err, None, _TITLE) as display:
+        display.show(Progress(before, total, before), ())
+        with closing(in_processes(partial(make, making), todo, 1, number, stop)) as results:
+            for done, [made] in enumerate(results, start=before + 1):
                 if made.fault:
                     faults.append(made)
                 else:
                     items[made.wanted] = merged(_shown(save, labels, cell) for cell in made.cells)
-                display.show(Progress(done, total, 0), ())
+                    kept.keep(made.wanted, items[made.wanted])
+                display.show(Progress(done, total, before), ())
+    if before:
+        err.print(f"{_TITLE}: {before} of {total} pictures were made by an earlier run", soft_wrap=True)
     if faults:
         told = "; ".join(f"{made.wanted.file}: {made.fault}" for made in sorted(faults, key=_file)[:_TOLD])
         more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""

@@ -1,7 +1,8 @@
 """The labelled pictures and the model's answers, predicted here or taken from an audit."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,20 @@ from whybox_server.audits.passes.journal import JOURNAL, Journal
 from whybox_server.audits.passes.pictures import PICTURES, audited
 from whybox_server.audits.passes.pool import Workers
 from whybox_server.audits.passes.run import PassOptions, attack_options, measure, model_of, record_settings
+from whybox_server.audits.passes.tally import Faults, counts, faults, left_out
 from whybox_server.audits.report.manifest import MANIFEST, read_manifest
 from whybox_server.studies.creation.sampling import Candidate
 from whybox_server.studies.errors import StudyError
+from whybox_server.validation.checks import printable
 
 WORK = "work"
 """Folder with the predictions, below that of the study; nobody who answers sees it."""
 
+LEFT_OUT = "left-out.json"
+"""File in it: the pictures that were not predicted, and why."""
+
+# Pictures that a message names.
+_TOLD = 3
 _SHARED = ("weights_sha256", "preprocessing_sha256", "labels_sha256")
 _COLUMNS = ["file", "sha256", "label", "predicted", "confidence", "perceptual_hash", "counted"]
 
@@ -41,7 +49,8 @@ class Asked:
         norms: Of the attack; empty for the default.
         budget: Of the attack: "fast", "standard", "thorough" or a number.
         attack: Its name; "" for the model's default.
-        workers: Number of processes; None for one per core.
+        workers: Number of processes; None for one per core. A GPU is used by one process.
+        device: "cpu" or "cuda".
         view: Whether the pictures are the model's views themselves.
         fresh: Whether to delete what an earlier run predicted.
         seed: Of everything random.
@@ -56,6 +65,7 @@ class Asked:
     budget: str
     attack: str
     workers: int | None
+    device: str
     view: bool
     fresh: bool
     seed: int
@@ -141,16 +151,35 @@ def predict(asked: Asked, save: Path, err: Console) -> Predictions:
         Journal(work / JOURNAL, settings, fresh=asked.fresh) as journal,
     ):
         measure(options, archive, None, data, journal, err, "predicting")
+        copies, missing = Copies(data, journal), faults(data, journal)
+        _write_left_out(work / LEFT_OUT, missing)
+        # Near-duplicates are pictures of their own.
+        numbers = counts(data, copies, missing) | {"near": 0}
+        told = [*left_out(numbers, missing, str(work / LEFT_OUT)), *_named(missing)]
         candidates = tuple(
             Candidate(
                 row.file, record.sha256, row.label, record.predicted, record.confidence or 0.0, record.perceptual_hash
             )
-            for row, record, _, counted in audited(data, journal, Copies(data, journal))
+            for row, record, _, counted in audited(data, journal, copies)
             if counted and record.predicted is not None
         )
+    for line in told:
+        err.print(printable(line), markup=False, soft_wrap=True)
     if not candidates:
         raise StudyError(f"no picture in {asked.folder} can be decoded; give a folder with pictures")
     return Predictions(asked.folder, archive, model, attack, asked.view, candidates)
+
+
+def _write_left_out(path: Path, missing: Faults) -> None:
+    path.write_text(json.dumps(asdict(missing), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _named(missing: Faults) -> Iterator[str]:
+    """The first pictures that were not predicted, a line each."""
+    found = [*missing.unreadable, *missing.failed]
+    yield from (f"  {fault['file']}: {fault['error']}" for fault in found[:_TOLD])
+    if len(found) > _TOLD:
+        yield f"  and {len(found) - _TOLD} more"
 
 
 def _of_audit(asked: Asked, archive: Path, model: v1.Model, attack: v1.RobustnessOptions) -> Predictions:
@@ -190,7 +219,7 @@ def _pass_options(asked: Asked) -> PassOptions:
         attack=asked.attack,
         save=None,
         workers=Workers(number=asked.workers),
-        device="cpu",
+        device=asked.device,
         seed=asked.seed,
         view=asked.view,
         fresh=asked.fresh,

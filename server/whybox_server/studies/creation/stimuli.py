@@ -60,7 +60,7 @@ def make(making: Making, wanted: Sequence[Wanted]) -> list[Made]:
         FailedPreconditionError: The model cannot be loaded.
         OSError: A picture cannot be read.
     """
-    classifier = loaded_classifier(making.archive, "cpu")
+    classifier = loaded_classifier(making.archive, making.device)
     made = []
     for each in wanted:
         try:
@@ -216,7 +216,7 @@ def _examples(making: Making, classifier: Classifier, subject: Subject, label: i
     references, features = classifier.references, embedding(classifier, subject)
     if references is None or features is None:
         return
-    shown = making.known | _fingerprints(making.archive, making.folder, making.others, view=making.view)
+    shown = making.known | _fingerprints(making.archive, making.device, making.folder, making.others, view=making.view)
     known = {digest for digest, _ in shown}
     hashes = {int(hash_, 16) for _, hash_ in shown if hash_}
     of_class = None if label == subject.predicted else label
@@ -242,9 +242,11 @@ def _examples(making: Making, classifier: Classifier, subject: Subject, label: i
 
 
 @cache
-def _fingerprints(archive: Path, folder: Path, files: Sequence[str], *, view: bool) -> frozenset[tuple[str, str]]:
+def _fingerprints(
+    archive: Path, device: str, folder: Path, files: Sequence[str], *, view: bool
+) -> frozenset[tuple[str, str]]:
     """Digests and perceptual hashes of pictures, computed once for each process."""
-    classifier, prints = loaded_classifier(archive, "cpu"), set()
+    classifier, prints = loaded_classifier(archive, device), set()
     for file in files:
         encoded = (folder / file).read_bytes()
         try:

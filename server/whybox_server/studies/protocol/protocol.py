@@ -120,6 +120,11 @@ class Item(Frozen):
     explanation: File | None = None
     examples: tuple[Example, ...] = ()
 
+    def files(self) -> tuple[File, ...]:
+        """Every file that it shows."""
+        explanation = (self.explanation,) if self.explanation else ()
+        return (self.picture, *explanation, *(example.file for example in self.examples))
+
 
 class Picture(Frozen):
     """A picture of the data set; its twin is the same picture.
@@ -267,11 +272,7 @@ class Protocol(Frozen):
         """Every file that people may see, by its path."""
         items = [item for picture in self.pictures for item in picture.items]
         items += [known.item for known in (*self.practice, *self.gold)]
-        files: dict[str, File] = {}
-        for item in items:
-            shown = [item.picture, *([item.explanation] if item.explanation else [])]
-            files.update((file.path, file) for file in (*shown, *(example.file for example in item.examples)))
-        return files
+        return {file.path: file for item in items for file in item.files()}
 
 
 def canonical(value: object) -> str:

@@ -20,15 +20,15 @@ class ErrorRow:
         arm: What people saw beside the picture.
         standard: By the data set's labels.
         rectified: By people.
-        lowest: The rectified error if people accepted all that was never asked, and
-        highest: if they rejected it; both are `rectified` if all was asked.
+        rectified_at_least: The estimate of `rectified`, had people accepted all that was never asked.
+        rectified_at_most: The same, had people rejected all of that; both are the estimate itself if all was asked.
     """
 
     arm: str
     standard: float
     rectified: Estimate
-    lowest: float
-    highest: float
+    rectified_at_least: float
+    rectified_at_most: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def claims(subject: Subject, outcome: Outcome) -> Claims:
     """The claims; empty without a model."""
     named = [(cell, cell.cell.split("/")) for cell in outcome.cells if subject.model]
     errors = tuple(
-        ErrorRow(arm, cell.standard_error, cell.rectified, 1 - cell.highest, 1 - cell.lowest)
+        ErrorRow(arm, cell.standard_error, cell.rectified, 1 - cell.accepted_at_most, 1 - cell.accepted_at_least)
         for cell, (arm, version, asked) in named
         if (version, asked) == ("clean", "model") and cell.rectified is not None
     )

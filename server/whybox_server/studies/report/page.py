@@ -111,7 +111,7 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
                 row.rectified.low,
                 row.rectified.high,
                 other=row.standard,
-                bounds=(row.lowest, row.highest),
+                bounds=(row.rectified_at_least, row.rectified_at_most),
             )
             for row in rows
         ]
@@ -126,7 +126,7 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
             cell.accepted.estimate,
             cell.accepted.low,
             cell.accepted.high,
-            bounds=(cell.lowest, cell.highest),
+            bounds=(cell.accepted_at_least, cell.accepted_at_most),
         )
         for cell in outcome.cells
     ]
@@ -140,7 +140,7 @@ def _plots(subject: Subject, votes: Votes, outcome: Outcome) -> dict[str, Any]:
         words = "; ".join(f"{row.name}: {_points(row.difference.estimate)} points" for row in outcome.contrasts)
         found["contrasts"] = forest(bars, "difference in points of the accepted share", words, signed=True)
     alphas = [
-        (in_words(row.cell) if row.cell else "all cells", row.alpha, row.alpha_no_against_rest)
+        ("all cells" if row.cell is None else in_words(row.cell), row.alpha, row.alpha_no_against_rest)
         for row in (outcome.agreement if len(outcome.cells) > 1 else outcome.agreement[:1])
         if row.alpha is not None and row.alpha_no_against_rest is not None
     ]

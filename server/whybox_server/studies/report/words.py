@@ -31,14 +31,16 @@ def lines(subject: Subject, outcome: Outcome) -> Iterator[str]:
             yield (
                 f"  never asked about: {outcome.unasked_errors:,} of {outcome.errors:,} errors,"
                 f" {outcome.unasked_correct:,} of {outcome.correct:,} correct answers; with them the rectified error"
-                f" lies between {1 - cell.highest:.1%} and {1 - cell.lowest:.1%}"
+                f" lies between {1 - cell.accepted_at_most:.1%} and {1 - cell.accepted_at_least:.1%}"
             )
     for row in outcome.contrasts:
         if row.registered:
             points = f"{row.difference.estimate * 100:+.1f} points"
             yield f"{row.name}: {points}, p (Holm) {row.p_holm:.2g}"
     for agreement in outcome.agreement:
-        if not agreement.cell and agreement.alpha is not None and agreement.alpha_no_against_rest is not None:
+        if agreement.scope != "all_cells":
+            continue
+        if agreement.alpha is not None and agreement.alpha_no_against_rest is not None:
             yield f"alpha {agreement.alpha:.3f}, no against the rest {agreement.alpha_no_against_rest:.3f}"
 
 

@@ -8,6 +8,7 @@ from whybox_server.studies.errors import StudyError
 from whybox_server.studies.report import words
 from whybox_server.studies.report.document import REDRAWS, write_document
 from whybox_server.studies.report.page import write_page
+from whybox_server.studies.report.progress import ResultsProgress
 from whybox_server.studies.report.subject import Subject
 from whybox_server.studies.results.compute import Design, compute
 from whybox_server.studies.results.outcome import Outcome
@@ -15,7 +16,15 @@ from whybox_server.studies.results.votes import Votes
 
 
 def write_results(
-    folder: Path, subject: Subject, votes: Votes, design: Design, out: Console, *, seed: int = 0, redraws: int = REDRAWS
+    folder: Path,
+    subject: Subject,
+    votes: Votes,
+    design: Design,
+    out: Console,
+    err: Console,
+    *,
+    seed: int = 0,
+    redraws: int = REDRAWS,
 ) -> Outcome:
     """Computes the outcome, prints it, and writes results.json and results.html.
 
@@ -25,6 +34,7 @@ def write_results(
         votes: What people said.
         design: How it counts.
         out: Console for the results.
+        err: Console for the progress.
         seed: Of the redraws.
         redraws: Number of redraws behind each interval, at least 100.
 
@@ -40,7 +50,8 @@ def write_results(
             f"{folder} cannot be a folder for the results ({error.strerror}); give another --save"
         ) from error
     try:
-        outcome = compute(votes, design, seed=seed, redraws=redraws)
+        with ResultsProgress(err) as progress:
+            outcome = compute(votes, design, seed=seed, redraws=redraws, report=progress.show)
     except ValueError as error:
         raise StudyError(f"{subject.study} has no results: {error}") from error
     for line in words.lines(subject, outcome):

@@ -1,14 +1,16 @@
 """From votes to an outcome."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .agreement import krippendorff_alpha
-from .contrasts import contrasts
+from .contrasts import asked_contrasts, contrasts
 from .counted_cells import Population, cell_outcomes
-from .dawid_skene import dawid_skene
+from .dawid_skene import STEPS, dawid_skene
 from .outcome import (
     ANNOTATORS_UNKNOWN,
     ESTIMAND,
@@ -22,11 +24,18 @@ from .outcome import (
     Sensitivity,
     Speed,
 )
+from .progress import FITTING, REDRAWING, Report, Steps, unheard
 from .redraws import groups, shares, tied_otherwise
 from .tally import counts, tally
 from .votes import CANNOT_JUDGE, CORRECT, ERROR, MAYBE, NO, YES, Votes
 
 _DECISIONS: tuple[Decision, ...] = ("accepted", "rejected")
+
+
+class _Redrawing(TypedDict):
+    seed: int
+    redraws: int
+    redrawn: Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Design:
     fastest_ms: int = 300
 
 
-def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome:
+def compute(votes: Votes, design: Design, *, seed: int, redraws: int, report: Report = unheard) -> Outcome:
     """Count votes, and say how sure the count is.
 
     Args:
@@ -66,6 +75,7 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         design: How it counts.
         seed: Of the redraws; equal seeds give equal outcomes.
         redraws: Number of redraws behind each interval, at least 100.
+        report: Is told how far the redraws and the fit of hidden classes are.
 
     Raises:
         ValueError: Nobody voted, a cell of a contrast is unknown, or a number is out of its range.
@@ -78,16 +88,18 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
     population = Population(design.errors, design.correct, design.unasked_errors, design.unasked_correct)
     primary = (design.maybe, design.ties)
     policies: list[tuple[Decision, Decision]] = [(maybe, ties) for maybe in _DECISIONS for ties in _DECISIONS]
-    found = {design.maybe: shares(kept, *primary, seed=seed, redraws=redraws)}
+    asked, said = asked_contrasts(kept.questions.cells, design.contrasts), bool(np.any(kept.value == MAYBE))
+    steps = Steps(report, REDRAWING, redraws * (1 + said + len(asked)))
+    redrawing: _Redrawing = {"seed": seed, "redraws": redraws, "redrawn": steps.advance}
+    found = {design.maybe: shares(kept, *primary, **redrawing)}
     for maybe in _DECISIONS:
         if maybe not in found:
-            said = np.any(kept.value == MAYBE)
-            found[maybe] = shares(kept, maybe, design.ties, seed=seed, redraws=redraws) if said else found[design.maybe]
+            found[maybe] = shares(kept, maybe, design.ties, **redrawing) if said else found[design.maybe]
     cells = {
         (maybe, ties): cell_outcomes(kept, maybe, ties, tied_otherwise(found[maybe], kept, maybe, ties), population)
         for maybe, ties in policies
     }
-    differences = contrasts(kept, design.contrasts, *primary, population, seed=seed, redraws=redraws)
+    differences = contrasts(kept, asked, *primary, population, **redrawing)
     shown = [cell.accepted for cell in cells[primary]] + [contrast.difference for contrast in differences]
     return Outcome(
         estimand=ESTIMAND,
@@ -110,18 +122,21 @@ def compute(votes: Votes, design: Design, *, seed: int, redraws: int) -> Outcome
         ),
         agreement=tuple(
             Agreement(
+                "all_cells" if name is None else "cell",
                 name,
                 krippendorff_alpha(of),
                 krippendorff_alpha(np.stack([of[:, NO], of[:, MAYBE] + of[:, YES]], axis=1)),
                 int(of[of.sum(axis=1) >= 2].sum()),
             )
-            for name, of in [("", once)]
-            + [
-                (cell.cell, counted[kept.questions.cell == kept.questions.cells.index(cell.cell)])
-                for cell in cells[primary]
+            for name, of in [
+                (None, once),
+                *(
+                    (cell.cell, counted[kept.questions.cell == kept.questions.cells.index(cell.cell)])
+                    for cell in cells[primary]
+                ),
             ]
         ),
-        dawid_skene=None if kept.annotator is None else _latent(kept, kept.annotator, design, population),
+        dawid_skene=None if kept.annotator is None else _latent(kept, kept.annotator, design, population, report),
         exclusions=exclusions,
         speed=_speed(votes.once, design.fastest_ms),
     )
@@ -172,7 +187,9 @@ def _without_excluded(votes: Votes, design: Design) -> tuple[Votes, Exclusions]:
     )
 
 
-def _latent(votes: Votes, annotator: NDArray[np.int64], design: Design, population: Population) -> Latent:
+def _latent(
+    votes: Votes, annotator: NDArray[np.int64], design: Design, population: Population, report: Report
+) -> Latent:
     """Two hidden classes behind three answers, over all items. EM starts at the share of yes, maybe half."""
     counted = counts(votes)
     voted = counted.sum(axis=1) > 0
@@ -182,7 +199,9 @@ def _latent(votes: Votes, annotator: NDArray[np.int64], design: Design, populati
     people = np.unique(annotator[cast], return_inverse=True)[1]
     likely = counted[items] @ np.array([0.0, 0.5, 1.0]) / counted[items].sum(axis=1)
     start = np.stack([1 - likely, likely], axis=1)
-    fit = dawid_skene(question, people, votes.value[cast].astype(np.int64), start, 3)
+    steps = Steps(report, FITTING, STEPS)
+    fit = dawid_skene(question, people, votes.value[cast].astype(np.int64), start, 3, stepped=steps.advance)
+    steps.finish()
     relevant = np.zeros(len(voted), bool)
     relevant[items] = fit.posterior[:, 1] > 0.5
     relevant = relevant[first]

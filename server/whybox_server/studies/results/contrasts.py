@@ -1,6 +1,6 @@
 """Differences between cells on the same pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,9 @@ _ARMS = (("feature", "none"), ("example", "none"), ("example", "feature"))
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
+    """A difference that is computed; see `Contrast`."""
+
     name: str
     plus: tuple[str, ...]
     minus: tuple[str, ...]
@@ -25,28 +27,27 @@ class _Asked:
 
 def contrasts(
     votes: Votes,
-    registered: Sequence[tuple[str, str]],
+    asked: Sequence[Asked],
     maybe: Decision,
     ties: Decision,
     population: Population,
     *,
     seed: int,
     redraws: int,
+    redrawn: Callable[[int], object] | None = None,
 ) -> list[Contrast]:
-    """Registered differences, and all others between arms for the model's label, on the pictures that all cells have.
+    """The differences on the pictures that all their cells have.
 
-    A stratum without such a picture is left out of the difference.
-
-    Between arms: feature - none, example - none and example - feature, for clean and for adversarial pictures, and
-    adversarial - clean of each, which is registered if both its differences are. Redraws are those of `shares`, so that
+    A stratum without such a picture is left out of the difference; one without any picture is no difference. `redrawn`
+    is told the number of new redraws, `redraws` for each of `asked`. Redraws are those of `shares`, so that
     pictures and annotators that cells share cancel out. The p-value is two-sided, 2 (1 + b) / (B + 1) with b redraws on
     the rarer side of 0 among B (Davison & Hinkley 1997, section 4.2), so it is never below 2 / (B + 1). Registered
     ones are corrected together (Holm 1979).
     """
     found = [
         contrast
-        for asked in _asked(votes.questions.cells, registered)
-        if (contrast := _contrast(votes, asked, maybe, ties, population, seed, redraws)) is not None
+        for one in asked
+        if (contrast := _contrast(votes, one, maybe, ties, population, seed, redraws, redrawn)) is not None
     ]
     found.sort(key=lambda contrast: not contrast.registered)
     tested = [contrast.p for contrast in found if contrast.registered]
@@ -56,7 +57,12 @@ def contrasts(
     ]
 
 
-def _asked(cells: Sequence[str], registered: Sequence[tuple[str, str]]) -> list[_Asked]:
+def asked_contrasts(cells: Sequence[str], registered: Sequence[tuple[str, str]]) -> list[Asked]:
+    """Registered differences, and all others between arms for the model's label.
+
+    Between arms: feature - none, example - none and example - feature, for clean and for adversarial pictures, and
+    adversarial - clean of each, which is registered if both its differences are.
+    """
     pairs = dict.fromkeys(registered, True)
     versions = ("clean", "adversarial")
     between = {
@@ -67,10 +73,10 @@ def _asked(cells: Sequence[str], registered: Sequence[tuple[str, str]]) -> list[
         for pair in both:
             if (pair[1], pair[0]) not in pairs:
                 pairs.setdefault(pair, False)
-    asked = [_Asked(f"{plus} - {minus}", (plus,), (minus,), known) for (plus, minus), known in pairs.items()]
+    asked = [Asked(f"{plus} - {minus}", (plus,), (minus,), known) for (plus, minus), known in pairs.items()]
     for clean, adversarial in between.values():
         asked.append(
-            _Asked(
+            Asked(
                 f"({adversarial[0]} - {adversarial[1]}) - ({clean[0]} - {clean[1]})",
                 (adversarial[0], clean[1]),
                 (adversarial[1], clean[0]),
@@ -81,7 +87,14 @@ def _asked(cells: Sequence[str], registered: Sequence[tuple[str, str]]) -> list[
 
 
 def _contrast(
-    votes: Votes, asked: _Asked, maybe: Decision, ties: Decision, population: Population, seed: int, redraws: int
+    votes: Votes,
+    asked: Asked,
+    maybe: Decision,
+    ties: Decision,
+    population: Population,
+    seed: int,
+    redraws: int,
+    redrawn: Callable[[int], object] | None,
 ) -> Contrast | None:
     cells = votes.questions.cells
     indices = [cells.index(name) for name in (*asked.plus, *asked.minus)]
@@ -94,9 +107,11 @@ def _contrast(
         common &= inside
     kept = voted & np.isin(votes.questions.cell, indices) & common[pictures]
     if not kept.any():
+        if redrawn is not None:
+            redrawn(redraws)
         return None
     some = _only(votes, kept)
-    found = shares(some, maybe, ties, seed=seed, redraws=redraws)
+    found = shares(some, maybe, ties, seed=seed, redraws=redraws, redrawn=redrawn)
     group = groups(some)
     factors: dict[int, float] = {}
     for index, cell in enumerate(indices):

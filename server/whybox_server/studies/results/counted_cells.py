@@ -105,8 +105,8 @@ def cell_outcomes(
                 rejected_of_correct=found.combine({correct: -1.0}, 1.0) if asked[correct] else None,
                 accepted=accepted,
                 rectified=_rejected(found, factors, constant) if label == "model" else None,
-                lowest=accepted.estimate - (of.unasked_correct / of.pictures if whole else 0.0),
-                highest=accepted.estimate + (of.unasked_errors / of.pictures if whole else 0.0),
+                accepted_at_least=accepted.estimate - (of.unasked_correct / of.pictures if whole else 0.0),
+                accepted_at_most=accepted.estimate + (of.unasked_errors / of.pictures if whole else 0.0),
             )
         )
     return outcomes

@@ -1,5 +1,6 @@
 """Dawid and Skene's model: hidden classes, and annotators who confuse them each in their own way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,10 @@ from numpy.typing import NDArray
 
 _FLOOR = 1e-10
 """Smallest probability in a likelihood, so that one vote that was thought impossible cannot outweigh all others."""
+
+
+STEPS = 500
+"""Most steps of EM by default."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ def dawid_skene(
     start: NDArray[np.float64],
     answers: int,
     *,
-    steps: int = 500,
+    steps: int = STEPS,
     tolerance: float = 1e-7,
+    stepped: Callable[[int], object] | None = None,
 ) -> DawidSkene:
     """Fit K hidden classes to votes with C answers by EM (Dawid & Skene 1979).
 
@@ -56,6 +62,7 @@ def dawid_skene(
         answers: Number of answers C.
         steps: Most steps of EM.
         tolerance: Smallest growth in nats per vote that is worth another step.
+        stepped: Is told the number of new steps.
     """
     classes = start.shape[1]
     people = int(annotator.max(initial=-1)) + 1
@@ -64,6 +71,8 @@ def dawid_skene(
     posterior, last, converged, step = start, -np.inf, False, 0
     while step < steps and not converged:
         step += 1
+        if stepped is not None:
+            stepped(1)
         prior = posterior.mean(axis=0)
         shares = np.stack([np.bincount(kind, posterior[question, k], people * answers) for k in range(classes)])
         shares = shares.reshape(classes, people, answers)

@@ -10,6 +10,9 @@ from typing import Literal
 Decision = Literal["rejected", "accepted"]
 """What a vote or a tie counts as."""
 
+Scope = Literal["all_cells", "cell"]
+"""What an agreement is over."""
+
 ESTIMAND = (
     "The estimand is what a fresh majority of five people of the same crowd would say of pictures from the same "
     "source, at the model's error on this data set. Each interval is for 95 %, by itself."
@@ -85,10 +88,10 @@ class CellOutcome:
             adversarial answers, of foils (persuasion), or of the data set's labels.
         rectified: Error x (1 - accepted of errors) + (1 - error) x rejected of correct; the rejected share, 1 -
             `accepted`, in an adversarial cell. None where another label than the model's is asked about.
-        lowest: `accepted` at its lowest and
-        highest: at its highest: the corrected estimate if people rejected, or accepted, all that was never asked.
-            Both are equal to it if all was asked, and in cells of other answers than the model's to clean pictures.
-            The rectified error lies between 1 - `highest` and 1 - `lowest`.
+        accepted_at_least: The estimate of `accepted`, had people rejected all that was never asked.
+        accepted_at_most: The same, had people accepted all of that. Both are the estimate itself if all was asked, and
+            in cells of other answers than the model's to clean pictures. The rectified error lies between 1 -
+            `accepted_at_most` and 1 - `accepted_at_least`.
     """
 
     cell: str
@@ -105,8 +108,8 @@ class CellOutcome:
     rejected_of_correct: Estimate | None
     accepted: Estimate
     rectified: Estimate | None
-    lowest: float
-    highest: float
+    accepted_at_least: float
+    accepted_at_most: float
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ class Agreement:
     """Krippendorff's alpha for nominal values: 1 is perfect, 0 as by chance, below 0 worse.
 
     Attributes:
-        cell: Name of the cell; "" over all cells.
+        scope: "all_cells" for the votes of all cells together, "cell" for those of one.
+        cell: Name of the cell; None over all cells.
         alpha: Over no, maybe and yes; None if nobody disagrees because all gave the same answer, or nothing can be
             compared.
         alpha_no_against_rest: With maybe counted as yes; None likewise.
@@ -169,7 +173,8 @@ class Agreement:
             item that stands for several cells count once.
     """
 
-    cell: str
+    scope: Scope
+    cell: str | None
     alpha: float | None
     alpha_no_against_rest: float | None
     votes: int

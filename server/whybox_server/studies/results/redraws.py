@@ -1,6 +1,6 @@
 """How sure the accepted shares are: pictures and annotators drawn again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +76,15 @@ def groups(votes: Votes) -> NDArray[np.int64]:
     return 2 * votes.questions.cell + votes.questions.stratum
 
 
-def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws: int) -> Shares:
+def shares(
+    votes: Votes,
+    maybe: Decision,
+    ties: Decision,
+    *,
+    seed: int,
+    redraws: int,
+    redrawn: Callable[[int], object] | None = None,
+) -> Shares:
     """Accepted share of every group, with redraws.
 
     Question i of a group has weight w_i (1 / inclusion probability) and the estimate h_i of `FreshMajority`. Its share
@@ -108,6 +116,7 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
         ties: What a tied majority counts as.
         seed: Of the redraws; the same seed draws the same weights of pictures.
         redraws: Number of redraws B.
+        redrawn: Is told the number of redraws that are new, B in all.
     """
     questions = votes.questions
     counted = tally(counts(votes), maybe)
@@ -119,7 +128,9 @@ def shares(votes: Votes, maybe: Decision, ties: Decision, *, seed: int, redraws:
     part = np.divide(weight, total[group], out=np.zeros(len(group)), where=voted)
     estimate = np.clip(_means(fresh.chance, weight, group, size), 0, 1)
     rng, rng_annotators = np.random.default_rng(seed).spawn(2)
-    draws = _pictures(questions.picture[voted], group[voted], weight[voted], fresh.chance[voted], size, redraws, rng)
+    draws = _pictures(
+        questions.picture[voted], group[voted], weight[voted], fresh.chance[voted], size, redraws, rng, redrawn
+    )
     centred = draws - draws.mean(axis=0)
     covariance, of_annotators = centred.T @ centred / max(redraws - 1, 1), np.zeros((size, size))
     if votes.annotator is not None:
@@ -206,6 +217,7 @@ def _pictures(
     size: int,
     redraws: int,
     rng: np.random.Generator,
+    redrawn: Callable[[int], object] | None,
 ) -> NDArray[np.float64]:
     """The pictures' part of redraws, float64 [B, G]."""
     names, row = np.unique(picture, return_inverse=True)
@@ -221,6 +233,8 @@ def _pictures(
         accepted, rejected = mean * rng.gamma(0.5, size=(2, some.stop - start, size))
         with np.errstate(invalid="ignore"):
             draws[some] = (drawn @ above + accepted) / (drawn @ below + accepted + rejected)
+        if redrawn is not None:
+            redrawn(some.stop - start)
     return draws
 
 

@@ -195,7 +195,7 @@ def test_examples_are_no_pictures_of_the_study_and_no_copies(
     if how == "gold that was never predicted":
         known, others = frozenset(), (path.name,)
     cells = chosen_cells(["example/clean"])
-    making = Making(path.parent, path.parent, False, cells, "whole", "", 5, b"", 0, known, others)
+    making = Making(path.parent, "cpu", path.parent, False, cells, "whole", "", 5, b"", 0, known, others)
     monkeypatch.setattr(stimuli, "loaded_classifier", lambda *_: bank)
     [made] = stimuli.make(making, [candidate])
     assert made.fault == ""
@@ -214,7 +214,7 @@ def test_a_bank_that_is_too_small_is_told(
     subject = Subject.of(bank, path.read_bytes())
     candidate = Candidate(path.name, sha256(path.read_bytes()).hexdigest(), label, subject.predicted, 0.9, "")
     making = Making(
-        path.parent, path.parent, False, chosen_cells(["example/clean"]), "whole", "", 30, b"", 0, frozenset()
+        path.parent, "cpu", path.parent, False, chosen_cells(["example/clean"]), "whole", "", 30, b"", 0, frozenset()
     )
     monkeypatch.setattr(stimuli, "loaded_classifier", lambda *_: bank)
     [made] = stimuli.make(making, [candidate])

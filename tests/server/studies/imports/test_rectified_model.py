@@ -61,7 +61,7 @@ def test_what_was_never_asked_counts_as_the_data_set_says(
     assert (cell.majority_accepted_errors, cell.majority_rejected_correct) == (accepted, 1)
     assert cell.rectified is not None
     assert cell.rectified.majority == pytest.approx(error)
-    assert (1 - cell.highest, 1 - cell.lowest) == pytest.approx((lowest, highest))
+    assert (1 - cell.accepted_at_most, 1 - cell.accepted_at_least) == pytest.approx((lowest, highest))
     assert [(count.number, count.of) for count in published.subject.counts] == [(1, 3), (2, 3)]
 
 

@@ -53,9 +53,13 @@ def answered(**fields: Any) -> RawVotes:
     return raw(study(), *votes, **fields)
 
 
+def quiet() -> tuple[Console, Console]:
+    return Console(quiet=True), Console(quiet=True)
+
+
 def written(folder: Path, answers: RawVotes) -> tuple[dict[str, Any], str]:
     votes, design = columns(answers)
-    write_results(folder, subject_of(answers), votes, design, Console(quiet=True), redraws=100)
+    write_results(folder, subject_of(answers), votes, design, *quiet(), redraws=100)
     return json.loads((folder / "results.json").read_text()), (folder / "results.html").read_text()
 
 
@@ -77,6 +81,24 @@ def test_numbers(results: tuple[dict[str, Any], str]) -> None:
     (registered,) = (row for row in numbers["contrasts"] if row["registered"])
     assert (registered["plus"], registered["minus"]) == ([FEATURE], [NONE])
     assert registered["difference"]["majority"] == pytest.approx(0.5)
+
+
+def test_bounds_and_agreement_say_what_they_are_of(tmp_path: Path) -> None:
+    """One of 3 errors and 5 of 30 correct answers could not be asked about."""
+    answers = answered()
+    votes, design = columns(answers)
+    design = replace(design, errors=3, unasked_errors=1, correct=30, unasked_correct=5)
+    write_results(tmp_path, subject_of(answers), votes, design, *quiet(), redraws=100)
+    numbers = json.loads((tmp_path / "results.json").read_text())
+    cell, row = numbers["cells"][0], numbers["claims"]["errors"][0]
+    assert cell["accepted"]["estimate"] - cell["accepted_at_least"] == pytest.approx(5 / 33)
+    assert cell["accepted_at_most"] - cell["accepted"]["estimate"] == pytest.approx(1 / 33)
+    assert row["rectified"]["estimate"] - row["rectified_at_least"] == pytest.approx(1 / 33)
+    assert row["rectified_at_most"] - row["rectified"]["estimate"] == pytest.approx(5 / 33)
+    assert [(row["scope"], row["cell"]) for row in numbers["agreement"]] == [
+        ("all_cells", None),
+        *(("cell", cell["cell"]) for cell in numbers["cells"]),
+    ]
 
 
 def test_claims(results: tuple[dict[str, Any], str]) -> None:

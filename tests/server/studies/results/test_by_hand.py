@@ -183,14 +183,14 @@ def test_pictures_that_people_cannot_judge_and_a_stratum_that_nobody_was_asked_a
     share = [fresh(answers[name, (NONE.name,)], "y") for name in ("e0", "e1")]
     assert clean.rectified is not None
     assert clean.rectified.estimate == pytest.approx(0.4 * (1 - sum(share) / 2))
-    assert (1 - clean.highest, 1 - clean.lowest) == pytest.approx(
+    assert (1 - clean.accepted_at_most, 1 - clean.accepted_at_least) == pytest.approx(
         (clean.rectified.estimate, clean.rectified.estimate + 0.6)
     )
     assert (clean.questions, clean.without_votes, clean.cannot_judge, clean.votes) == (2, 1, 7, 10)
     # Nothing says what an unasked adversarial answer counts as: the share is of the errors that people saw attacked.
     shares = [fresh(said, "y") for (_, cells), said in answers.items() if cells == (twin.name,)]
     assert adversarial.accepted.estimate == pytest.approx(sum(shares) / 3)
-    assert adversarial.lowest == adversarial.highest == adversarial.accepted.estimate
+    assert adversarial.accepted_at_least == adversarial.accepted_at_most == adversarial.accepted.estimate
     votes = ["".join(letter for letter in said if letter != "-") for said in answers.values()]
     assert outcome.agreement[0].alpha == pytest.approx(alpha(votes))
     assert outcome.votes == sum(map(len, votes))

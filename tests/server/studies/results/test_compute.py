@@ -61,8 +61,8 @@ def test_what_was_never_asked_counts_as_the_data_set_says(
     assert cell.rectified.estimate == pytest.approx(rectified)
     assert cell.rectified.low < rectified < cell.rectified.high
     assert cell.rectified.estimate == pytest.approx(1 - cell.accepted.estimate)
-    assert 1 - cell.highest == pytest.approx(rectified - 45 / 500)
-    assert 1 - cell.lowest == pytest.approx(rectified + 285 / 500)
+    assert 1 - cell.accepted_at_most == pytest.approx(rectified - 45 / 500)
+    assert 1 - cell.accepted_at_least == pytest.approx(rectified + 285 / 500)
 
 
 def test_the_rectified_error_is_the_formula() -> None:
@@ -73,7 +73,7 @@ def test_the_rectified_error_is_the_formula() -> None:
     assert cell.rectified is not None
     assert (cell.accepted_of_errors.estimate, cell.rejected_of_correct.estimate) == (0.5, 0.25)
     assert cell.rectified.estimate == pytest.approx(0.3 * 0.5 + 0.7 * 0.25)
-    assert cell.lowest == cell.highest == cell.accepted.estimate
+    assert cell.accepted_at_least == cell.accepted_at_most == cell.accepted.estimate
 
 
 def test_a_stratum_without_votes_is_unasked() -> None:
@@ -81,7 +81,7 @@ def test_a_stratum_without_votes_is_unasked() -> None:
     assert cell.rejected_of_correct is None
     assert cell.rectified is not None
     assert cell.rectified.estimate == pytest.approx(0.0)
-    assert cell.lowest == pytest.approx(0.3)
+    assert cell.accepted_at_least == pytest.approx(0.3)
 
 
 def test_cells_say_what_they_are_of() -> None:

@@ -20,7 +20,8 @@ from whybox_server.studies.results.reading import columns
 def of_a_study(folder: Path) -> None:
     raw = answers()
     votes, design = columns(raw)
-    write_results(folder, subject_of(raw), votes, design, Console(quiet=True), redraws=100)
+    quiet = Console(quiet=True)
+    write_results(folder, subject_of(raw), votes, design, quiet, quiet, redraws=100)
 
 
 def of_published_votes(folder: Path) -> None:

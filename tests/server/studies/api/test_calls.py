@@ -127,7 +127,7 @@ async def test_bytes_that_name_no_study(
     """Not every database takes every character."""
     await opened(protocol())
     authorization = f"Bearer {keys['admin']}"
-    call = channel.unary_unary(f"/whybox.v1.StudyService/{method}")
+    call: Any = channel.unary_unary(f"/whybox.v1.StudyService/{method}")
     # The field 1 of each request is the study.
     sent = bytes([0x0A]) + _varint(len(name)) + name
     with pytest.raises(grpc.aio.AioRpcError) as caught:

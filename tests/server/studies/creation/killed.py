@@ -18,5 +18,5 @@ if __name__ == "__main__":
         if next(made) == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    Kept.keep = keep_and_die  # type: ignore[method-assign]
+    Kept.keep = keep_and_die  # type: ignore[method-assign, assignment]
     app()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from whybox import v1
@@ -32,4 +33,18 @@ class Handler:
     def handle(self, data: Sequence[Mapping[str, bytes | bytearray]], _context: Any) -> list[bytes]:
         """Serialized `Work` under "request" in, serialized `WorkResult` out."""
         works = [v1.Work.FromString(bytes(item["request"])) for item in data]
-        return [result.SerializeToString() for result in self._analyzer.answer(works)]
+        results = self._analyzer.answer(works)
+        worker = _worker()
+        for result in results:
+            result.worker.CopyFrom(worker)
+        return [result.SerializeToString() for result in results]
+
+
+def _worker() -> v1.Worker:
+    """This process, now."""
+    process = psutil.Process()
+    return v1.Worker(
+        pid=process.pid,
+        resident_bytes=process.memory_info().rss,
+        generation=round(1000 * process.create_time()),
+    )

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Requests in flight may end within this time after a signal to stop.
-_DRAIN_SECONDS = 5.0
+# What is left of REST when the backend has ended: answers on their way.
+_REST_STOP_SECONDS = 5
 # What is left of gRPC when the backend has ended: answers on their way, and streams without an end, as of reflection.
 _GRPC_STOP_SECONDS = 1.0
 # What a gRPC message holds beside the picture: a baseline for each map, and options.
@@ -113,7 +113,7 @@ async def _serve(
             ready(time.monotonic() - started)
         await stopping
         _log.info("stopping")
-        await backend.drained(_DRAIN_SECONDS)
+        await backend.drained(settings.drain_seconds)
 
 
 @contextlib.asynccontextmanager
@@ -154,7 +154,7 @@ async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics, studies:
         app,
         keep_alive=settings.rest_keep_alive,
         max_connections=connection_shares().rest,
-        stop_seconds=int(_DRAIN_SECONDS),
+        stop_seconds=_REST_STOP_SECONDS,
     )
     try:
         async with serving(config, settings.rest_host, settings.rest_port) as address:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ByteSize, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -81,6 +81,12 @@ class Settings(BaseSettings):
     analyze_workers: int = Field(
         default=1, ge=1, description="Worker processes per model for explanations, attacks and certificates."
     )
+    worker_memory: ByteSize = Field(
+        default=ByteSize(4 * 2**30),
+        ge=2**30,
+        description="Memory that a worker process may hold, such as 4GiB, at least 1GiB; one that holds more is"
+        " replaced.",
+    )
     worker_threads: int = Field(default=1, ge=1, description="Cores that each worker process uses.")
     predict_batch: int = Field(
         default=8, ge=1, description="Largest number of predictions that a worker computes in one batch."
@@ -102,6 +108,13 @@ class Settings(BaseSettings):
     )
     max_timeout: float = Field(
         default=600, gt=0, le=86_400, description="Longest timeout that a request may give, in seconds, at most 86400."
+    )
+    drain_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3600,
+        description="Seconds, at most 3600, that requests in flight may take to end when the server stops; the rest is"
+        " answered with UNAVAILABLE.",
     )
     max_image_bytes: int = Field(
         default=20 * 2**20, ge=1024, description="Largest encoded picture that a request may send, in bytes."
@@ -171,4 +184,5 @@ def _described(wrong: ErrorDetails, given: dict[str, Any]) -> str:
     value = repr(wrong["input"])
     if name not in given:
         value = f"{variable(name)}={value}"
-    return f"{name}: {value} {wrong['msg'].removeprefix('Input ')}"
+    what = "should be a size such as 4GiB" if wrong["type"] == "byte_size" else wrong["msg"].removeprefix("Input ")
+    return f"{name}: {value} {what}"

@@ -12,7 +12,7 @@ import pytest
 
 from servers import Server, serving
 from whybox import Client
-from whybox.v1.errors import UnavailableError
+from whybox.v1.errors import FailedPreconditionError, UnavailableError
 
 _RECOVERY_SECONDS = 60
 
@@ -66,12 +66,8 @@ def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
             (worker,) = mortal.workers(kind)
             assert not asking.done()
             worker.kill()
-            # Answered by the next worker, or refused in a way that says when to try again.
-            error = asking.exception(_RECOVERY_SECONDS)
-            if error is not None:
-                assert isinstance(error, UnavailableError)
-                assert error.retry_after is not None
-                assert error.reason in ("WORKER_DIED", "UNAVAILABLE")
+            # The next worker does it once more.
+            assert asking.exception(_RECOVERY_SECONDS) is None
             wait_until_ready(mortal)
             with Client(url) as client:
                 assert client.predict(dalmatian).classes[0].index == 251
@@ -101,6 +97,27 @@ def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
     assert mortal.process.wait(30) == 0
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive
+
+
+def test_what_ends_two_workers_is_refused_and_all_else_goes_on(mortal: Server, dalmatian: bytes) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        asking = caller.submit(explain_slowly, mortal.grpc, dalmatian)
+        for _ in range(2):
+            wait_until_ready(mortal)
+            time.sleep(2)
+            assert not asking.done()
+            (worker,) = mortal.workers("analyze")
+            worker.kill()
+            psutil.wait_procs([worker])
+            time.sleep(0.5)
+        error = asking.exception(_RECOVERY_SECONDS)
+    assert isinstance(error, FailedPreconditionError)
+    assert error.reason == "KILLED_WORKERS"
+    wait_until_ready(mortal)
+    with pytest.raises(FailedPreconditionError, match="refused for 10 more minutes"):
+        explain_slowly(mortal.rest, dalmatian)
+    with Client(mortal.rest) as client:
+        assert client.explain(dalmatian)[0].target_class == 251
 
 
 def test_kill_the_server_itself(mortal: Server) -> None:

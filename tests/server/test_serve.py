@@ -234,9 +234,8 @@ async def test_what_is_in_flight_is_answered_before_the_end(backends, settings, 
 
 
 @CALLS
-async def test_what_does_not_end_in_time_is_given_up(backends, settings, call, monkeypatch):
-    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 1)
-    server = await Running(settings).listens()
+async def test_what_does_not_end_in_time_is_given_up(backends, settings, call):
+    server = await Running(settings.model_copy(update={"drain_seconds": 1})).listens()
     backends[0].answering.clear()
     calling = call(server.addresses)
     await until(lambda: backends[0].waiting == 1)
@@ -246,9 +245,8 @@ async def test_what_does_not_end_in_time_is_given_up(backends, settings, call, m
     assert isinstance(outcomes[0], Exception)
 
 
-async def test_the_picture_of_what_is_given_up_is_gone(backends, settings, spooled, monkeypatch):
-    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 0.5)
-    server = await Running(settings).listens()
+async def test_the_picture_of_what_is_given_up_is_gone(backends, settings, spooled):
+    server = await Running(settings.model_copy(update={"drain_seconds": 0.5})).listens()
     backends[0].answering.clear()
     calling = ask(server.addresses, robustness={})
     await until(lambda: backends[0].waiting == 1)
@@ -350,10 +348,9 @@ async def test_every_address_of_both_families(backends, settings, host):
     assert len(backends) == 1
 
 
-async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, monkeypatch):
+async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings):
     """A watch ends by itself; gRPC gives what is left, such as reflection, no more than a moment."""
-    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
-    server = await Running(settings).listens()
+    server = await Running(settings.model_copy(update={"drain_seconds": 3600})).listens()
     async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
         watched = health.Watch(health_pb2.HealthCheckRequest())
@@ -370,9 +367,8 @@ async def test_a_stop_waits_for_no_stream_without_an_end(backends, settings, mon
     assert not backends[0].runs
 
 
-async def test_a_connection_that_is_only_half_a_request_is_not_waited_for(backends, settings, monkeypatch, caplog):
-    monkeypatch.setattr(serve_module, "_DRAIN_SECONDS", 3600)
-    server = await Running(settings).listens()
+async def test_a_connection_that_is_only_half_a_request_is_not_waited_for(backends, settings, caplog):
+    server = await Running(settings.model_copy(update={"drain_seconds": 3600})).listens()
     host, _, port = server.addresses.rest.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
 
 from whybox_server.settings import Settings, SettingsError, read_settings
 
@@ -33,6 +33,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         str: ("::1", "::1"),
         int: (1031, "1031"),
         float: (10.5, "10.5"),
+        ByteSize: (2**31, "2GiB"),
         Path: (Path("some/folder"), "some/folder"),
         Path | None: (Path("some/file"), "some/file"),
         tuple[str, ...]: (("one", "two"), "one, two"),
@@ -80,6 +81,8 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "queue_size": ([1], [0, "long"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
+    "drain_seconds": ([0, 3600], [-1, 3601, "nan"]),
+    "worker_memory": ([2**30], ["1023MiB", "much"]),
     "max_image_bytes": ([1024], [1023, "20 MB"]),
 }
 
@@ -100,7 +103,7 @@ def test_beyond_the_bounds(name: str, value: object, monkeypatch: pytest.MonkeyP
 
 
 def test_every_number_is_bounded() -> None:
-    assert {name for name, field in FIELDS.items() if field.annotation in (int, float)} == set(BOUNDS)
+    assert {name for name, field in FIELDS.items() if field.annotation in (int, float, ByteSize)} == set(BOUNDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -67,7 +67,7 @@ from whybox.v1.studies_pb2 import (
     StudyResults,
     StudyStatus,
 )
-from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, SetThresholds, Work, WorkResult
+from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, SetThresholds, Work, Worker, WorkResult
 
 __all__ = [
     "AnalyzeRequest",
@@ -146,4 +146,5 @@ __all__ = [
     "View",
     "Work",
     "WorkResult",
+    "Worker",
 ]

@@ -104,6 +104,7 @@ class WorkResult(_message.Message):
     SO_FAR_FIELD_NUMBER: _builtins.int
     VIEW_PICTURE_FIELD_NUMBER: _builtins.int
     ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
     """Milliseconds that the worker spent."""
     final: _builtins.bool
@@ -132,6 +133,10 @@ class WorkResult(_message.Message):
         empty for a norm without one.
         """
 
+    @_builtins.property
+    def worker(self) -> Global___Worker:
+        """The process that computed this, or answered a probe."""
+
     def __init__(
         self,
         *,
@@ -143,14 +148,45 @@ class WorkResult(_message.Message):
         so_far: _analysis_pb2.AnalyzeResponse | None = ...,
         view_picture: _builtins.bytes = ...,
         adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
+        worker: Global___Worker | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "so_far", b"so_far", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "so_far", b"so_far", "status", b"status", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkResult: _TypeAlias = WorkResult  # noqa: Y015
+
+@_typing.final
+class Worker(_message.Message):
+    """A worker process, as it saw itself when it had computed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    """Its process id."""
+    resident_bytes: _builtins.int
+    """Memory of the process in RAM, bytes."""
+    generation: _builtins.int
+    """When it started, milliseconds since the Unix epoch. A process that took over the id of an earlier one has another."""
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        resident_bytes: _builtins.int = ...,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "pid", b"pid", "resident_bytes", b"resident_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Worker: _TypeAlias = Worker  # noqa: Y015
 
 @_typing.final
 class Bank(_message.Message):

@@ -52,7 +52,10 @@ class Backend:
         self._restarting = restarting
         self._stopping = False
         self._pools = {
-            model.name: {kind: Pool(registered_name(model.name, kind), settings.queue_size) for kind in PoolKind}
+            model.name: {
+                kind: Pool(registered_name(model.name, kind), settings.queue_size, settings.worker_memory)
+                for kind in PoolKind
+            }
             for model in archives.values()
         }
 
@@ -88,6 +91,7 @@ class Backend:
                 watchers = [
                     tasks.create_task(self._supervise()),
                     *(tasks.create_task(pool.watch()) for pool in self._all()),
+                    *(tasks.create_task(pool.guard()) for pool in self._all()),
                 ]
                 try:
                     yield

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,6 +15,8 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.torchserve.inference_pb2 import PredictionResponse, PredictionsRequest
+from whybox_server.torchserve.suspects import Suspects
+from whybox_server.torchserve.workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +25,11 @@ _METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 _PROBE_SECONDS = 10.0
 _PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
 _RETRY_AFTER = 2.0
+# Pause before work is tried again whose worker died; another takes seconds to start.
+_PAUSE_AGAIN = 0.5
+# A worker that is so much later than the deadline of its work hangs.
+_HANGS_SECONDS = 30.0
+_GUARD_SECONDS = 1.0
 
 
 class PoolState(StrEnum):
@@ -32,8 +40,23 @@ class PoolState(StrEnum):
     RECOVERING = "recovering"
 
 
+class _WorkerDiedError(errors.UnavailableError):
+    """The worker that had some work ended.
+
+    Attributes:
+        by_itself: Whether it ended alone, which may be the fault of the work, and not with TorchServe.
+    """
+
+    by_itself = False
+
+
 class Pool:
     """The workers of one model for one kind of work.
+
+    Args:
+        registered_name: Name under which TorchServe knows it.
+        limit: Units of work that may be in flight.
+        worker_memory: Bytes that a worker may hold; one that holds more is replaced.
 
     Attributes:
         state: As the last probe or call found it.
@@ -41,10 +64,15 @@ class Pool:
         was_ready: Whether it has been ready since the last start of TorchServe.
     """
 
-    def __init__(self, registered_name: str, limit: int) -> None:
+    def __init__(self, registered_name: str, limit: int, worker_memory: int) -> None:
         self._name = registered_name
         self._limit = limit
-        self._held: set[asyncio.Task[v1.WorkResult]] = set()
+        self._workers = Workers(registered_name, worker_memory)
+        self._suspects = Suspects()
+        # Of two suspects at once nobody could tell which one ended the worker.
+        self._one_suspect = asyncio.Lock()
+        # With the time by which each is overdue, in seconds since the epoch; None once its worker was ended for that.
+        self._held: dict[asyncio.Task[v1.WorkResult], float | None] = {}
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
         self._was_lost = asyncio.Event()
@@ -75,16 +103,47 @@ class Pool:
         self._stopping = True
 
     async def submit(self, work: v1.Work) -> v1.WorkResult:
-        """Has one unit of work done.
+        """Has one unit of work done. If its worker dies, the next one tries it once more, if there is time.
 
         Args:
             work: The worker stops at its `deadline`. It is for the caller not to wait any longer.
 
         Raises:
             OverloadedError: As many requests as may wait do wait.
-            UnavailableError: The workers are starting, the one that had this work died, or the server is stopping.
+            UnavailableError: The workers are starting, those that had this work died, or the server is stopping.
+            FailedPreconditionError: Two workers died while they had this very work, within the last ten minutes.
             InternalError: The answer cannot be read.
         """
+        self._suspects.check(work)
+        try:
+            result = await self._submitted(work)
+        except _WorkerDiedError as death:
+            self._accuse(work, death)
+            result = await self._once_more(work, death)
+        self._suspects.acquit(work)
+        return result
+
+    async def _once_more(self, work: v1.Work, death: _WorkerDiedError) -> v1.WorkResult:
+        """Has work done whose worker died, as soon as there is another; without time for that, raises the death."""
+        async with self._one_suspect:
+            while time.time() + _PAUSE_AGAIN < _deadline(work):
+                await asyncio.sleep(_PAUSE_AGAIN)
+                try:
+                    return await self._submitted(work)
+                except _WorkerDiedError as another:
+                    self._accuse(work, another)
+                    raise
+                except errors.UnavailableError:
+                    if self._stopping:
+                        raise
+        raise death
+
+    def _accuse(self, work: v1.Work, death: _WorkerDiedError) -> None:
+        if death.by_itself:
+            self._suspects.accuse(work)
+            self._suspects.check(work)
+
+    async def _submitted(self, work: v1.Work) -> v1.WorkResult:
         if self._stopping and self._call is None:
             raise _server_stopping()
         if self.state is not PoolState.READY:
@@ -97,7 +156,7 @@ class Pool:
                 retry_after=_RETRY_AFTER,
             )
         sending = asyncio.create_task(self._send(work))
-        self._held.add(sending)
+        self._held[sending] = _deadline(work) + _HANGS_SECONDS
         sending.add_done_callback(self._release)
         # TorchServe keeps a job whose caller has gone: it counts until it is answered.
         await asyncio.wait([sending])
@@ -109,7 +168,7 @@ class Pool:
         return len(self._held)
 
     def _release(self, sending: "asyncio.Task[v1.WorkResult]") -> None:
-        self._held.discard(sending)
+        self._held.pop(sending, None)
         if not sending.cancelled():
             sending.exception()  # the caller may be gone, and the exception would never be retrieved
 
@@ -124,6 +183,16 @@ class Pool:
             else:
                 await asyncio.sleep(_PAUSE_NOT_READY)
             self._was_lost.clear()
+
+    async def guard(self) -> None:
+        """Ends, for ever, workers that hold too much memory or hang; TorchServe starts others."""
+        while True:
+            await asyncio.sleep(_GUARD_SECONDS)
+            self._workers.end_large()
+            for sending, overdue in self._held.items():
+                if overdue is not None and overdue < time.time():
+                    self._held[sending] = None
+                    self._workers.end_silent()
 
     async def _probe(self) -> None:
         sending = asyncio.create_task(self._send(v1.Work()))
@@ -150,7 +219,7 @@ class Pool:
         request = PredictionsRequest(model_name=self._name, input={"request": work.SerializeToString()})
         try:
             response = await self._call(request, metadata=self._metadata)
-            return v1.WorkResult.FromString(response.prediction)
+            result = v1.WorkResult.FromString(response.prediction)
         except DecodeError:
             _log.error("%s: the answer of a worker cannot be read", self._name)
             raise errors.InternalError(f"the answer of the worker of {self._name} cannot be read") from None
@@ -164,12 +233,17 @@ class Pool:
             # TorchServe says INTERNAL for all that can still go wrong here: errors of ours travel inside the answer, so
             # that the worker or TorchServe itself has died.
             self._lost(f"{error.code().name} {error.details()}")
-            raise self._died() from None
+            died = self._died()
+            # Without TorchServe itself there is no connection.
+            died.by_itself = error.code() is grpc.StatusCode.INTERNAL
+            raise died from None
+        self._workers.note(result.worker)
+        return result
 
-    def _died(self) -> errors.UnavailableError:
+    def _died(self) -> _WorkerDiedError:
         if self._stopping:
-            return _server_stopping()
-        return errors.UnavailableError(
+            raise _server_stopping()
+        return _WorkerDiedError(
             f"the worker of {self._name} that had this request died; it is being restarted, try again in a moment",
             reason="WORKER_DIED",
             retry_after=_RETRY_AFTER,
@@ -186,6 +260,11 @@ class Pool:
         if state is not self.state:
             self.state = state
             self.since = time.monotonic()
+
+
+def _deadline(work: v1.Work) -> float:
+    """Seconds since the epoch; far away without one."""
+    return work.deadline.ToNanoseconds() / 1e9 if work.HasField("deadline") else math.inf
 
 
 def _server_stopping() -> errors.UnavailableError:

@@ -1,6 +1,7 @@
 """One pool over a TorchServe that answers, hangs, dies or babbles."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 
 import grpc
@@ -15,8 +16,14 @@ from whybox.v1 import errors
 from whybox_server.torchserve import pool as pool_module
 from whybox_server.torchserve.pool import Pool, PoolState
 
-LIMIT = 3
-WORK = message(v1.Work, request_id="id-1", request={"model": "m", "image": b"picture", "prediction": {"top_k": 3}})
+LIMIT, MEMORY = 3, 2**40
+# Its deadline has passed, so that nothing waits for another worker.
+WORK = message(
+    v1.Work,
+    request_id="id-1",
+    deadline={"seconds": 1},
+    request={"model": "m", "image": b"picture", "prediction": {"top_k": 3}},
+)
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +32,8 @@ def _quick(monkeypatch):
         "_PROBE_SECONDS": 0.1,
         "_PAUSE_READY": 0.02,
         "_PAUSE_NOT_READY": 0.02,
+        "_PAUSE_AGAIN": 0.01,
+        "_GUARD_SECONDS": 0.01,
     }.items():
         monkeypatch.setattr(pool_module, name, seconds)
 
@@ -44,7 +53,7 @@ async def channel(torchserve):
 
 @pytest.fixture
 def pool(channel):
-    pool = Pool("m-predict", LIMIT)
+    pool = Pool("m-predict", LIMIT, MEMORY)
     pool.connect(channel, "secret")
     return pool
 
@@ -66,10 +75,23 @@ async def watched(pool):
     await asyncio.gather(watching, return_exceptions=True)
 
 
-def submit(pool):
+def submit(pool, *, seconds=None, **changes):
+    """Of `WORK`; with `seconds` until its deadline, there is time to try it again."""
     work = v1.Work()
     work.CopyFrom(WORK)
+    work.MergeFrom(message(v1.Work, **changes))
+    if seconds is not None:
+        work.deadline.FromMilliseconds(round(1000 * (time.time() + seconds)))
     return asyncio.create_task(pool.submit(work))
+
+
+def dying(*images):
+    """Workers that die of some pictures."""
+
+    async def behaviour(work, context):
+        return await (dies if work.request.image in images else answers)(work, context)
+
+    return behaviour
 
 
 def state_of(pool: Pool) -> PoolState:
@@ -157,7 +179,7 @@ async def test_what_is_not_ready_is_sent_nothing(pool, torchserve, state):
 
 
 async def test_a_pool_without_torchserve_is_unavailable():
-    pool = Pool("m-predict", LIMIT)
+    pool = Pool("m-predict", LIMIT, MEMORY)
     pool.state = PoolState.READY
     with pytest.raises(errors.UnavailableError) as caught:
         await submit(pool)
@@ -215,9 +237,89 @@ async def test_a_dead_worker(ready, torchserve):
     assert await submit(ready) == RESULT
 
 
+async def test_work_whose_worker_died_is_tried_once_more(watched, torchserve):
+    await reaches(watched, PoolState.READY)
+
+    async def dies_once(work, context):
+        torchserve.behaviour = answers
+        return await dies(work, context)
+
+    torchserve.behaviour = dies_once
+    assert await submit(watched, seconds=60) == RESULT
+    assert len(torchserve.calls) == 2
+    # It was done, so that it is not to blame.
+    torchserve.behaviour = dies_once
+    assert await submit(watched, seconds=60) == RESULT
+
+
+async def test_work_that_ended_two_workers_is_refused(watched, torchserve):
+    await reaches(watched, PoolState.READY)
+    torchserve.behaviour = dying(b"picture")
+    with pytest.raises(errors.FailedPreconditionError, match="ended 2 worker processes, so it is refused") as caught:
+        await submit(watched, seconds=60)
+    assert caught.value.reason == "KILLED_WORKERS"
+    await reaches(watched, PoolState.READY)
+    asked = len(torchserve.calls)
+    # Whoever asks, and whatever piece it is.
+    for changes in ({"request_id": "another"}, {"resume": b"state"}):
+        with pytest.raises(errors.FailedPreconditionError):
+            await submit(watched, **changes)
+    assert len(torchserve.calls) == asked == 2
+    assert await submit(watched, request={"image": b"another"}) == RESULT
+
+
+async def test_a_neighbour_of_what_ends_workers_is_done(watched, torchserve):
+    """Both had the worker that died; each is tried again without the other."""
+    await reaches(watched, PoolState.READY)
+    both, together = asyncio.Event(), []
+
+    async def batch(work, context):
+        together.append(work)
+        if len(together) == 2:
+            both.set()
+        await both.wait()
+        return await (dies if len(together) == 2 else dying(b"poison"))(work, context)
+
+    torchserve.behaviour = batch
+    harmless, poison = submit(watched, seconds=60), submit(watched, seconds=60, request={"image": b"poison"})
+    outcomes = await asyncio.gather(harmless, poison, return_exceptions=True)
+    assert outcomes[0] == RESULT
+    assert isinstance(outcomes[1], errors.FailedPreconditionError)
+
+
+async def test_the_end_of_torchserve_is_nobodys_fault(watched, torchserve):
+    await reaches(watched, PoolState.READY)
+
+    async def gone(_work, context):
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "connection refused")
+
+    torchserve.behaviour = gone
+    for _ in range(3):
+        with pytest.raises(errors.UnavailableError, match="died"):
+            await submit(watched)
+        await reaches(watched, PoolState.READY)
+    torchserve.behaviour = answers
+    assert await submit(watched) == RESULT
+
+
+async def test_a_worker_that_hangs_is_ended_once(ready, torchserve, monkeypatch):
+    ended = []
+    monkeypatch.setattr(ready._workers, "end_silent", lambda: ended.append(1))
+    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", 0.1)
+    torchserve.behaviour = hangs
+    guarding = asyncio.create_task(ready.guard())
+    works = [submit(ready, seconds=seconds) for seconds in (0, 3600)]
+    await until(lambda: ended)
+    await asyncio.sleep(0.05)
+    assert ended == [1]
+    for task in (*works, guarding):
+        task.cancel()
+    await asyncio.gather(*works, guarding, return_exceptions=True)
+
+
 async def test_a_dead_torchserve():
     torchserve = FakeTorchServe()
-    pool = Pool("m-predict", LIMIT)
+    pool = Pool("m-predict", LIMIT, MEMORY)
     async with torchserve.running():
         channel = grpc.aio.insecure_channel(torchserve.address)
         pool.connect(channel, "secret")

@@ -1,0 +1,76 @@
+"""The worker processes of one pool: how much memory they hold, and their end."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from whybox import v1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    generation: int
+
+
+class Workers:
+    """The processes that have answered, as far as they live.
+
+    Args:
+        pool: Name of the pool, for the log.
+        memory_bytes: A process that holds more is ended; TorchServe starts another.
+    """
+
+    def __init__(self, pool: str, memory_bytes: int) -> None:
+        self._pool = pool
+        self._memory_bytes = memory_bytes
+        # By process, when it answered last.
+        self._answered: dict[_Process, float] = {}
+
+    def note(self, worker: v1.Worker) -> None:
+        """A process has answered."""
+        if worker.pid:
+            self._answered[_Process(worker.pid, worker.generation)] = time.monotonic()
+
+    def end_large(self) -> None:
+        """Ends each process that holds too much memory."""
+        for known, process in self._living():
+            resident = process.memory_info().rss
+            if resident > self._memory_bytes:
+                self._end(
+                    known,
+                    process,
+                    f"holds {resident / 2**20:,.0f} MiB, more than the {self._memory_bytes / 2**20:,.0f} MiB of"
+                    " WHYBOX_WORKER_MEMORY",
+                )
+
+    def end_silent(self) -> None:
+        """Ends the process that has not answered for longest."""
+        living = sorted(self._living(), key=lambda each: self._answered[each[0]])
+        for known, process in living[:1]:
+            self._end(known, process, "does not answer, although the deadline of its work has long passed")
+
+    def _living(self) -> Iterator[tuple[_Process, psutil.Process]]:
+        """The processes that live; others are forgotten."""
+        for known in list(self._answered):
+            try:
+                process = psutil.Process(known.pid)
+                # Another process may have the same id by now.
+                if round(1000 * process.create_time()) == known.generation:
+                    yield known, process
+                    continue
+            except psutil.NoSuchProcess:
+                pass
+            self._answered.pop(known, None)
+
+    def _end(self, known: _Process, process: psutil.Process, why: str) -> None:
+        _log.warning("worker %d of %s %s; it is ended, and another takes its place", known.pid, self._pool, why)
+        self._answered.pop(known, None)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

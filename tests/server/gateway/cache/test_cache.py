@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
 
 from server.backends import Asked, FakeBackend, Outcome
 from server.gateway import calls
@@ -58,14 +59,12 @@ class Working(FakeBackend):
         result = v1.WorkResult(compute_ms=1000 * needed, final=True, cut_short=not in_time)
         response = result.response
         for name in names:
-            status = {"code": self.statuses.get(name, code_pb2.OK), "message": "why"}
+            status = Status(code=self.statuses.get(name, code_pb2.OK), message="why")
             if name == "explanations":
                 for options in asked.work.request.explanations:
                     response.explanations.add(method=options.method, target_class=options.target_class, status=status)
             else:
-                getattr(response, name).status.MergeFrom(
-                    v1.AnalyzeResponse(prediction={"status": status}).prediction.status
-                )
+                getattr(response, name).status.CopyFrom(status)
         if "prediction" in names:
             response.prediction.classes.add(index=3, label=str(asked.work.request.seed))
         if "robustness" in names:
@@ -157,7 +156,8 @@ async def test_the_second_answer_is_the_first_and_costs_nothing(cached_gateway, 
 @in_virtual_time
 async def test_a_cached_answer_is_the_one_without_a_cache(backend, metrics, spool, cached_gateway):
     """The receipt, with the versions of the libraries, included."""
-    for parts in (EVERYTHING, {"explanations": [CAM]}, {"bias": {}}, {"prediction": {}, "certified": {"sigma": 0.25}}):
+    asked: list[dict[str, Any]] = [EVERYTHING, {"explanations": [CAM]}, {"bias": {}}, {"certified": {"sigma": 0.25}}]
+    for parts in asked:
         plain = await ask(
             Gateway([MODEL, OTHER], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT), **parts
         )
@@ -410,7 +410,7 @@ async def test_calls_that_fail_together_fail_alike(cached_gateway, backend):
     backend.errors = [errors.UnavailableError("died", reason="WORKER_DIED", retry_after=2.0)]
     answers = await asyncio.gather(*(ask(cached_gateway, prediction={}) for _ in range(3)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [errors.UnavailableError] * 3
-    assert {answer.reason for answer in answers} == {"WORKER_DIED"}
+    assert {vars(answer)["reason"] for answer in answers} == {"WORKER_DIED"}
     assert len(backend.asked) == 1
     assert cached_of(await ask(cached_gateway, prediction={})) == {"prediction": False}
 

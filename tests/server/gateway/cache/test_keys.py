@@ -1,5 +1,7 @@
 """A part's key changes with everything that the part rests on, and with nothing else."""
 
+from typing import Any
+
 import pytest
 
 from messages import message
@@ -7,7 +9,7 @@ from whybox import v1
 from whybox_server.gateway.cache.keys import Source, key
 from whybox_server.gateway.units import units
 
-MANIFEST = {
+MANIFEST: dict[str, Any] = {
     "name": "m",
     "version": "2",
     "labels": ["cat", "dog"],
@@ -15,7 +17,7 @@ MANIFEST = {
     "audit": {"id": "audit", "bank_sha256": "bank", "references": {"sha256": {"records": "r"}}},
 }
 OTHER = v1.Model(name="other", version="1", digests=v1.Digests(onnx_sha256="o"))
-ASKED = {
+ASKED: dict[str, Any] = {
     "model": "m",
     "seed": 7,
     "prediction": {"top_k": 5},

@@ -92,6 +92,8 @@ class Analyzer:
         run(self._classifier, [each.task for each in tasks])
         for each in tasks:
             each.close()
+        for item in items:
+            item.result.cut_short = item.limits.cut_short
         return [item.result for item in items]
 
     def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:

@@ -96,7 +96,15 @@ async def _serve(
     async with contextlib.AsyncExitStack() as stack:
         spool = stack.enter_context(Spool())
         audits = stack.enter_context(AuditFiles(archives))
-        gateway = Gateway(archives.values(), backend, metrics, spool, audits, max_image_bytes=settings.max_image_bytes)
+        gateway = Gateway(
+            archives.values(),
+            backend,
+            metrics,
+            spool,
+            audits,
+            max_image_bytes=settings.max_image_bytes,
+            cache_bytes=settings.cache_bytes,
+        )
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         studies = await stack.enter_async_context(_studies(settings))

@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     max_image_bytes: int = Field(
         default=20 * 2**20, ge=1024, description="Largest encoded picture that a request may send, in bytes."
     )
+    cache_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Memory for parts of answers, in bytes; a caller who asks for the same part again gets it at once."
+        " 0 turns the cache off: then nothing of a picture stays after its answer.",
+    )
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

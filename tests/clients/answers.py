@@ -355,6 +355,12 @@ def whole_answer() -> v1.AnalyzeResponse:
             wanted_samples=1000,
             count=1000,
         ),
-        timings=v1.Timings(total_ms=812.5, parts=[v1.PartTiming(part="prediction", total_ms=20, compute_ms=12)]),
+        timings=v1.Timings(
+            total_ms=812.5,
+            parts=[
+                v1.PartTiming(part="prediction", total_ms=20, compute_ms=12),
+                v1.PartTiming(part="bias", total_ms=1, cached=True),
+            ],
+        ),
         receipt=v1.Receipt(weights_sha256="ab", parameters="{}", seed=3, runtime={"torch": "2.14.1", "device": "cpu"}),
     )

@@ -105,6 +105,7 @@ class FakeGateway(Gateway):
         request_ids: Their ids.
         timeouts: The seconds that their callers wait.
         max_message_bytes: The largest messages that they take; infinite over REST.
+        callers: The names of their keys.
         started: Set when the first call has come.
         cancelled: Set when a call was cancelled while it waited or sent a message.
     """
@@ -118,14 +119,18 @@ class FakeGateway(Gateway):
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     max_message_bytes: list[float] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def _note(self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float) -> None:
+    def _note(
+        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, caller: str
+    ) -> None:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.timeouts.append(timeout)
         self.max_message_bytes.append(max_message_bytes)
+        self.callers.append(caller)
         self.started.set()
 
     async def _wait(self) -> None:
@@ -142,8 +147,9 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> v1.AnalyzeResponse:
-        self._note(request, request_id, timeout, max_message_bytes)
+        self._note(request, request_id, timeout, max_message_bytes, caller)
         if self.waits:
             await self._wait()
         if self.error:
@@ -157,8 +163,9 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
-        self._note(request, request_id, timeout, max_message_bytes)
+        self._note(request, request_id, timeout, max_message_bytes, caller)
         async with asyncio.timeout(10):
             try:
                 for _ in range(self.parts):

@@ -79,6 +79,7 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     ),
     "rest_keep_alive": ([1, 3600], [0, 3601, 1.5]),
     "queue_size": ([1], [0, "long"]),
+    "cache_bytes": ([0, 1], [-1, "much"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "drain_seconds": ([0, 3600], [-1, 3601, "nan"]),

@@ -99,7 +99,9 @@ def _method(method: Method) -> Text:
 def _closing(analysis: Analysis) -> str:
     words = []
     if analysis.timings is not None:
-        parts = ", ".join(f"{part.part} {part.total_ms:.0f}" for part in analysis.timings.parts)
+        parts = ", ".join(
+            f"{part.part} {part.total_ms:.0f}" + (" cached" if part.cached else "") for part in analysis.timings.parts
+        )
         words.append(f"{analysis.timings.total_ms:.0f} ms" + (f" ({parts})" if parts else ""))
     return "; ".join([*words, f"request id {analysis.request_id}"])
 

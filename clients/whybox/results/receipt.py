@@ -6,11 +6,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PartTiming:
-    """Milliseconds that one part took: in total (with queueing and batching), and in the worker alone."""
+    """How long one part took.
+
+    Attributes:
+        part: Name of the part, for example "explanations[0]".
+        total_ms: Milliseconds until its answer, with queueing and batching.
+        compute_ms: Milliseconds in the worker; 0 if no worker answered, or if `cached`.
+        cached: Whether the part was computed for another call for the same, and kept by the server.
+    """
 
     part: str
     total_ms: float
     compute_ms: float
+    cached: bool = False
 
 
 @dataclass(frozen=True)

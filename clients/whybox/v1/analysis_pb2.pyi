@@ -207,22 +207,30 @@ class PartTiming(_message.Message):
     PART_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
+    CACHED_FIELD_NUMBER: _builtins.int
     part: _builtins.str
     """"prediction", "explanations[N]" with the index N from 0, "robustness", "bias" or "certified"."""
     total_ms: _builtins.float
-    """Milliseconds from handing the part to the worker pool until its answer, with queueing, batching and computation."""
+    """Milliseconds from handing the part to the worker pool until its answer, with queueing, batching and computation. For
+    a part that is `cached`: milliseconds of the look-up, and of waiting for the call that computed it.
+    """
     compute_ms: _builtins.float
-    """Milliseconds of computation in the worker; 0 if no worker answered."""
+    """Milliseconds of computation in the worker; 0 if no worker answered, or if `cached`."""
+    cached: _builtins.bool
+    """Whether the part was computed for another call with the same key, model, picture, parameters and seed. It is what a
+    worker would compute now.
+    """
     def __init__(
         self,
         *,
         part: _builtins.str = ...,
         total_ms: _builtins.float = ...,
         compute_ms: _builtins.float = ...,
+        cached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_ms", b"compute_ms", "part", b"part", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached", b"cached", "compute_ms", b"compute_ms", "part", b"part", "total_ms", b"total_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,6 +105,7 @@ class WorkResult(_message.Message):
     VIEW_PICTURE_FIELD_NUMBER: _builtins.int
     ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
+    CUT_SHORT_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
     """Milliseconds that the worker spent."""
     final: _builtins.bool
@@ -115,6 +116,8 @@ class WorkResult(_message.Message):
     """If the work is not done: the state with which the next piece begins. Only the worker reads it."""
     view_picture: _builtins.bytes
     """If RobustnessOptions.transfer is set: the view in 8 bits as a PNG, for other models to predict."""
+    cut_short: _builtins.bool
+    """Whether the deadline ended or shortened anything: with more time `response` might be another."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why nothing was computed, for example because the picture cannot be decoded."""
@@ -149,10 +152,11 @@ class WorkResult(_message.Message):
         view_picture: _builtins.bytes = ...,
         adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
         worker: Global___Worker | None = ...,
+        cut_short: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "so_far", b"so_far", "status", b"status", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "cut_short", b"cut_short", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

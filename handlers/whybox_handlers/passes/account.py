@@ -28,7 +28,7 @@ _CAUTION = 1.5
 _PLANNED_CAUTION = 1.1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Limits:
     """How long a piece of work may go on.
 
@@ -37,12 +37,15 @@ class Limits:
         lease: A file that is removed when the caller is gone; None for a caller that stays.
         clock: Tells the time. It measures durations too: a clock that is set anew moves the deadline as well.
         aim: Time by which methods that can end at any time plan to be done; None for the deadline itself.
+        cut_short: Whether time has ended or shortened anything so far. Everything that depends on time asks `check`,
+            `Passes.grant` or `Passes.fit`, which note it.
     """
 
     deadline: float | None = None
     lease: Path | None = None
     clock: Clock = time.time
     aim: float | None = None
+    cut_short: bool = False
 
     def check(self) -> None:
         """Raises if the work must stop.
@@ -52,6 +55,7 @@ class Limits:
             CancelledError: The caller is gone.
         """
         if self.seconds_left() <= 0:
+            self.cut_short = True
             raise errors.DeadlineExceededError("the deadline passed before the work was done; allow more time")
         if self.lease is not None and not self.lease.exists():
             raise errors.CancelledError("the caller went away before the answer was ready")
@@ -160,6 +164,7 @@ class Passes:
         seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         if _CAUTION * granted.count * self._seconds_per_row > seconds:
             granted = Grant(int(seconds / (_CAUTION * self._seconds_per_row)), DEADLINE)
+            self._limits.cut_short = True
         return granted
 
     def fit(self, wanted: int) -> int:
@@ -170,6 +175,7 @@ class Passes:
         seconds = max(self._limits.seconds_to_plan() - self._kept_back, 0.0)
         left = seconds / (_PLANNED_CAUTION * self._seconds_per_row) if self._seconds_per_row else math.inf
         self._budget = int(min(self.spent + left, wanted))
+        self._limits.cut_short |= self._budget < wanted
         return self._budget
 
     async def logits(self, pictures: Tensor) -> Tensor:

@@ -5,12 +5,16 @@ import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
 from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
+from whybox_server.gateway.cache.cache import Cache, Result, Results
+from whybox_server.gateway.cache.keys import Source
 from whybox_server.gateway.deadlines import Deadline, Reserve
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
@@ -37,6 +41,25 @@ class _Answered:
     final: bool = True
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What all units of a call have in common.
+
+    Attributes:
+        source: What the call's parts rest on.
+        picture: The encoded picture.
+        path: Where it lies for the analysis pool; None if that has nothing to do.
+        request_id: Id of the call.
+        deadline: Of the call.
+    """
+
+    source: Source
+    picture: bytes
+    path: Path | None
+    request_id: str
+    deadline: Deadline
+
+
 class Gateway:
     """Answers requests; knows nothing of HTTP or gRPC."""
 
@@ -49,6 +72,7 @@ class Gateway:
         audits: AuditFiles,
         *,
         max_image_bytes: int,
+        cache_bytes: int = 0,
     ) -> None:
         self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
         self._served = {name: Served.of(model) for name, model in self._models.items()}
@@ -58,10 +82,17 @@ class Gateway:
         self._audits = audits
         self._max_image_bytes = max_image_bytes
         self._reserve = Reserve()
+        self._cache = Cache(cache_bytes, metrics) if cache_bytes else None
         metrics.watch_pools(self.readiness)
 
     async def analyze(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
@@ -70,12 +101,13 @@ class Gateway:
             request_id: Id of the call.
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
+            caller: Name of the caller's key; empty for callers without one, who are one caller to the cache.
 
         Raises:
             WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.
         """
         whole = v1.AnalyzeResponse()
-        answers = self._stream(request, request_id, timeout, max_message_bytes, streamed=False)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=False)
         async with aclosing(answers) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
@@ -85,21 +117,34 @@ class Gateway:
         return whole
 
     async def stream(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
         A part that grows is repeated, without a timing until it is complete. Parts that are too large for one message
         are sent in pieces.
         """
-        answers = self._stream(request, request_id, timeout, max_message_bytes, streamed=True)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=True)
         async with aclosing(answers) as parts:
             async for part in parts:
                 for piece in pieces(part.response, max_message_bytes):
                     yield piece
 
     async def _stream(
-        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, *, streamed: bool
+        self,
+        request: v1.AnalyzeRequest,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float,
+        caller: str,
+        *,
+        streamed: bool,
     ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
         deadline = self._reserve.deadline(timeout)
@@ -109,17 +154,17 @@ class Gateway:
         common = v1.AnalyzeResponse(
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
-        others = [self._served[other.name] for other in self._others(model)]
-        check_room(bound(asked, self._served[model.name], others, common), max_message_bytes, streamed=streamed)
+        others = self._others(model)
+        sizes = [self._served[other.name] for other in others]
+        check_room(bound(asked, self._served[model.name], sizes, common), max_message_bytes, streamed=streamed)
+        source = Source(caller, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:
-            sources = [
-                self._answers(unit, unit.work(picture, path, model, request_id), model, deadline) for unit in planned
-            ]
+            call = _Call(source, picture, path, request_id, deadline)
+            sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
-            first = 1 if planned[0].pool is PoolKind.PREDICT else 0
-            async with aclosing(_unless_all_fail(merged(sources, first))) as parts:
+            async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
                 async for part in parts:
                     part.response.MergeFrom(common)
                     part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
@@ -191,19 +236,33 @@ class Gateway:
         """The other served models, by name."""
         return [other for other in self._models.values() if other.name != model.name]
 
-    async def _answers(
-        self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
-    ) -> AsyncGenerator[_Answered, None]:
-        """Has one unit done, and tells how far it is; only an error that condemns the whole request is raised."""
+    def _answers(self, unit: Unit, call: _Call) -> AsyncGenerator[_Answered, None]:
+        """Has one unit answered, by what is known or by workers."""
+        if self._cache is None:
+            return self._answered(unit, self._results(unit, call), call.source.model)
+        return self._reused(unit, call, self._cache)
+
+    async def _reused(self, unit: Unit, call: _Call, cache: Cache) -> AsyncGenerator[_Answered, None]:
+        """The answers to the parts of a unit, as the cache has them or workers make them."""
+        compute = partial(self._results, call=call)
+        with cache.sources(unit, call.source, call.deadline, compute) as sources:
+            answers = [self._answered(each, results, call.source.model) for each, results in sources]
+            async with aclosing(merged(answers, _first(unit))) as parts:
+                async for part in parts:
+                    yield part
+
+    async def _answered(self, unit: Unit, results: Results, model: v1.Model) -> AsyncGenerator[_Answered, None]:
+        """Tells how far one unit is; only an error that condemns the whole request is raised."""
         started = time.perf_counter()
         error: WhyboxError | None = None
-        compute_ms = 0.0
+        compute_ms, cached = 0.0, False
         try:
-            async with aclosing(self._results(unit, work, model, deadline)) as results:
-                async for result in results:
-                    compute_ms += result.compute_ms
-                    response = result.response
-                    if not result.final:
+            async with aclosing(results):
+                async for each in results:
+                    cached = each.cached
+                    compute_ms += each.work.compute_ms
+                    response = each.work.response
+                    if not each.work.final:
                         yield _Answered(response, final=False)
         except InvalidRequestError:
             raise
@@ -213,25 +272,32 @@ class Gateway:
         seconds = time.perf_counter() - started
         parts = unit.answered(response)
         for part in parts:
-            response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms)
+            response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms, cached=cached)
             self._metrics.part(model.name, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
         if error is None and all(part.status.code != code_pb2.OK for part in parts):
             error = error_from_status(parts[0].status)
         yield _Answered(response, error)
 
-    async def _results(
-        self, unit: Unit, work: v1.Work, model: v1.Model, deadline: Deadline
-    ) -> AsyncGenerator[v1.WorkResult, None]:
+    async def _results(self, unit: Unit, call: _Call) -> Results:
         """What the workers answer to each piece of a unit, completed by its parts."""
-        others = self._others(model)
+        model, others = call.source.model, call.source.others
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
-        async with aclosing(in_instalments(self._backend.pool(model.name, unit.pool), work, deadline)) as results:
+        work = unit.work(call.picture, call.path, model, call.request_id)
+        pool = self._backend.pool(model.name, unit.pool)
+        async with aclosing(in_instalments(pool, work, call.deadline)) as results:
             async for result in results:
                 if result.final:
                     for part in unit.parts:
-                        await part.finish(result, others, self._backend, request_id=work.request_id, deadline=deadline)
-                yield result
+                        await part.finish(
+                            result, others, self._backend, request_id=call.request_id, deadline=call.deadline
+                        )
+                yield Result(result)
+
+
+def _first(unit: Unit) -> int:
+    """How many of the sources of an answer that begins with this unit come before the others: its prediction."""
+    return 1 if unit.pool is PoolKind.PREDICT else 0
 
 
 def detached(request: v1.AnalyzeRequest) -> tuple[bytes, v1.AnalyzeRequest]:

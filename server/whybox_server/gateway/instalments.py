@@ -47,7 +47,7 @@ async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> Async
         except DeadlineExceededError:
             if so_far is None:
                 raise
-            result = v1.WorkResult(response=so_far, final=True)
+            result = v1.WorkResult(response=so_far, final=True, cut_short=True)
     yield result
 
 
@@ -57,7 +57,7 @@ async def _piece(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult
         while True:
             try:
                 result = await _submitted(pool, work, deadline)
-                for status in _part_statuses(result.response):
+                for status in part_statuses(result.response):
                     _check(status)
                 return result
             except UnavailableError:
@@ -77,7 +77,8 @@ def _check(status: Status) -> None:
         raise error_from_status(status)
 
 
-def _part_statuses(response: v1.AnalyzeResponse) -> Iterator[Status]:
+def part_statuses(response: v1.AnalyzeResponse) -> Iterator[Status]:
+    """How each part of an answer ended, one for each entry of a repeated part."""
     for field, part in response.ListFields():
         if field.message_type is not None and "status" in field.message_type.fields_by_name:
             yield from (entry.status for entry in (part if field.is_repeated else [part]))

@@ -74,6 +74,29 @@ class Unit:
                 parts.append(AnsweredPart(f"{part.name}[{index}]", part.kind, entry.method, entry.status))
         return parts
 
+    def entries(self) -> Iterator["Unit"]:
+        """Its parts, and the entries of a repeated one, each as a unit by itself."""
+        for part in self.parts:
+            if not part.is_repeated:
+                yield Unit([part], _only(self.request, [part]))
+                continue
+            for index, options in zip(self.indices, getattr(self.request, part.name), strict=True):
+                alone = common(self.request)
+                getattr(alone, part.name).append(options)
+                yield Unit([part], alone, (index,))
+
+    def shares(self, response: v1.AnalyzeResponse) -> Iterator[v1.AnalyzeResponse]:
+        """The answers of `entries`, each with the receipt of the whole."""
+        for part in self.parts:
+            content = getattr(response, part.name)
+            for entry in content if part.is_repeated else [content]:
+                share = v1.AnalyzeResponse(receipt=response.receipt)
+                if part.is_repeated:
+                    getattr(share, part.name).append(entry)
+                else:
+                    getattr(share, part.name).CopyFrom(entry)
+                yield share
+
     def failed(self, status: Status) -> v1.AnalyzeResponse:
         """What stands in the answer where this unit has none."""
         response = v1.AnalyzeResponse()
@@ -96,6 +119,15 @@ def units(request: v1.AnalyzeRequest) -> Iterator[Unit]:
         if part.pool is not PoolKind.PREDICT:
             for piece, indices in part.split(_only(request, [part])):
                 yield Unit([part], piece, indices)
+
+
+def together(entries: Sequence[Unit]) -> Unit:
+    """One unit of some of the `entries` of a unit, in their order."""
+    request = v1.AnalyzeRequest()
+    for entry in entries:
+        request.MergeFrom(entry.request)
+    parts = {part.name: part for entry in entries for part in entry.parts}
+    return Unit(list(parts.values()), request, tuple(index for entry in entries for index in entry.indices))
 
 
 def _only(request: v1.AnalyzeRequest, parts: Sequence[Part]) -> v1.AnalyzeRequest:

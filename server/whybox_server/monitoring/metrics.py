@@ -78,6 +78,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self._cache_lookups = Counter(
+            "whybox_cache_lookups", "Parts looked up in the cache", ["model", "part", "outcome"], registry=registry
+        )
+        self._cache_evictions = Counter(
+            "whybox_cache_evictions", "Parts that left the cache to make room", registry=registry
+        )
+        self._cache_entries = Gauge("whybox_cache_entries", "Parts in the cache", registry=registry)
+        self._cache_bytes = Gauge("whybox_cache_bytes", "Bytes that the cache takes", registry=registry)
         self._restarts = Counter("whybox_torchserve_restarts", "Restarts of TorchServe", registry=registry)
 
     def watch_pools(self, readiness: Readiness) -> None:
@@ -127,6 +135,25 @@ class Metrics:
         """
         self._parts.labels(self._bounded(model), part, method, code).inc()
         self._part_seconds.labels(self._bounded(model), part, method).observe(seconds)
+
+    def cache_lookup(self, model: str, part: str, outcome: str) -> None:
+        """Counts what became of a look-up in the cache.
+
+        Args:
+            model: Name of a served model.
+            part: As in `part`.
+            outcome: "hit", "shared" (another call was computing the same, and its answer served) or "miss".
+        """
+        self._cache_lookups.labels(self._bounded(model), part, outcome).inc()
+
+    def cache_evicted(self, parts: int) -> None:
+        """Counts parts that left the cache to make room."""
+        self._cache_evictions.inc(parts)
+
+    def cache_holds(self, entries: int, taken: int) -> None:
+        """Tells how many parts the cache has, and how many bytes they take."""
+        self._cache_entries.set(entries)
+        self._cache_bytes.set(taken)
 
     def torchserve_restarted(self) -> None:
         """Counts a restart of TorchServe."""

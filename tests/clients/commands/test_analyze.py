@@ -44,7 +44,7 @@ def test_the_answer_can_be_read(run: Callable[..., Result]) -> None:
         "the smoothed classifier (noise 0.05, 1000 samples, 99.9 % confidence) answers golden retriever within an L2 "
         "change of 0.124 (31.6 in grey levels); the certificate is not about the model itself",
         "explanations[2]: the map went wrong (INTERNAL)",
-        "812 ms (prediction 20); request id ",
+        "812 ms (prediction 20, bias 1 cached); request id ",
     ):
         assert words in text
     assert result.stderr == ""

@@ -90,7 +90,7 @@ async def test_the_deadline_ends_it_with_what_was_drawn(late, state):
     running, last = await pieces_of(InTurn([begun, late]))
     assert running == begun
     # Its time was told with the piece.
-    assert last == v1.WorkResult(response=answered(state, 50), final=True)
+    assert last == v1.WorkResult(response=answered(state, 50), final=True, cut_short=True)
 
 
 @pytest.mark.parametrize("late", LATE.values(), ids=LATE)

@@ -10,7 +10,7 @@ from google.rpc.status_pb2 import Status
 from messages import message
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
-from whybox_server.gateway.units import units
+from whybox_server.gateway.units import together, units
 from whybox_server.validation.explanations import ExplanationOptions
 
 Parts = dict[str, Any]
@@ -170,3 +170,17 @@ def test_a_twin_has_the_defaults_of_any_map(method, defaults):
     asked = message(v1.AnalyzeRequest, explanations=[{"method": method}])
     ExplanationOptions().fill(asked, MODEL)
     assert work.twin == asked.explanations[0]
+
+
+@pytest.mark.parametrize("asked", [asked for asked, _ in SPLITS.values()], ids=SPLITS)
+def test_the_entries_of_a_unit_are_together_the_unit(asked):
+    for unit in units(message(v1.AnalyzeRequest, **COMMON, **asked)):
+        entries = list(unit.entries())
+        assert together(entries) == unit
+        assert sum(len(entry.request.explanations) or 1 for entry in entries) == len(entries)
+        answer = unit.failed(Status(code=code_pb2.INTERNAL))
+        answer.receipt.runtime["torch"] = "2"
+        shares = list(unit.shares(answer))
+        names = [[part.name for part in entry.answered(share)] for entry, share in zip(entries, shares, strict=True)]
+        assert names == [[part.name] for part in unit.answered(answer)]
+        assert {share.receipt.runtime["torch"] for share in shares} == {"2"}

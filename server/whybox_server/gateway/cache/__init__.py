@@ -1,0 +1,1 @@
+"""What earlier calls of the same caller were answered, part by part."""

@@ -26,6 +26,7 @@ from messages import message
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
+from whybox_server.access.checking import Access
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.gateway.core import Gateway
@@ -118,14 +119,18 @@ class FakeGateway(Gateway):
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     max_message_bytes: list[float] = field(default_factory=list)
+    callers: list[str] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def _note(self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float) -> None:
+    def _note(
+        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, caller: str
+    ) -> None:
         self.requests.append(request)
         self.request_ids.append(request_id)
         self.timeouts.append(timeout)
         self.max_message_bytes.append(max_message_bytes)
+        self.callers.append(caller)
         self.started.set()
 
     async def _wait(self) -> None:
@@ -142,8 +147,9 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> v1.AnalyzeResponse:
-        self._note(request, request_id, timeout, max_message_bytes)
+        self._note(request, request_id, timeout, max_message_bytes, caller)
         if self.waits:
             await self._wait()
         if self.error:
@@ -157,8 +163,9 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
+        caller: str = "",
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
-        self._note(request, request_id, timeout, max_message_bytes)
+        self._note(request, request_id, timeout, max_message_bytes, caller)
         async with asyncio.timeout(10):
             try:
                 for _ in range(self.parts):
@@ -232,7 +239,7 @@ def spooled(temporary: Path) -> Callable[[], list[bytes]]:
 
 @pytest.fixture
 def app(gateway: FakeGateway, metrics: Metrics) -> Starlette:
-    return create_app(gateway, metrics, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
+    return create_app(gateway, metrics, access=Access(None), max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
 
 
 @pytest.fixture
@@ -244,7 +251,7 @@ async def http(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def grpc_address(gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
-    server = create_server(gateway, metrics, max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
+    server = create_server(gateway, metrics, access=Access(None), max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

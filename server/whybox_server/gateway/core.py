@@ -61,7 +61,13 @@ class Gateway:
         metrics.watch_pools(self.readiness)
 
     async def analyze(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",  # noqa: ARG002 (all callers are served alike)
     ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
@@ -70,6 +76,7 @@ class Gateway:
             request_id: Id of the call.
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
+            caller: Name of the caller's key; "" on a server without keys.
 
         Raises:
             WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.
@@ -85,7 +92,13 @@ class Gateway:
         return whole
 
     async def stream(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",  # noqa: ARG002 (as in `analyze`)
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 

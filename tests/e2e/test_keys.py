@@ -20,8 +20,9 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(key_file: Path, *arguments: str) -> str:
-    command = [BIN / "whybox-server", "key", *arguments, "--file", key_file]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    command: list[str | Path] = [BIN / "whybox-server", "key", *arguments, "--file", key_file]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    return str(ended.stdout).strip()
 
 
 @pytest.fixture(scope="module")

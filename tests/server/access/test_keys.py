@@ -168,7 +168,7 @@ def test_every_key_is_compared_in_constant_time(path: Path, monkeypatch: pytest.
         assert compared == [(digest(secret), digest(presented)) for secret in secrets]
 
 
-ALLOWED = {
+ALLOWED: dict[str, set[str]] = {
     "predict": {"predict"},
     "analyze": {"predict", "analyze"},
     "studies:read": {"studies:read"},

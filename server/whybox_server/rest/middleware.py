@@ -16,11 +16,12 @@ from whybox_server.access.checking import Access
 from whybox_server.access.needs import Door, of_route
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
 from whybox_server.rest.accept import preferred
-from whybox_server.rest.problems import BEARER, MethodNotAllowedError, UnknownPathError, problem_response
+from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
 
 _HTML = "text/html"
-# A browser asks people for a name, which is ignored, and for a password, the key.
-_BEARER_OR_BASIC = f'{BEARER}, Basic realm="whybox", charset="UTF-8"'
+# A browser asks people for a name, which is ignored, and for a password, the key. Chromium asks for nothing if another
+# challenge stands before this one.
+_BASIC = 'Basic realm="whybox", charset="UTF-8"'
 _READING = ("GET", "HEAD")
 
 
@@ -120,7 +121,7 @@ class AccessMiddleware:
                     raise
                 state = scope["state"]
                 state["call"].code = error.code_name
-                answer = problem_response(error, state["request_id"], {"WWW-Authenticate": _BEARER_OR_BASIC})
+                answer = problem_response(error, state["request_id"], {"WWW-Authenticate": _BASIC})
                 await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)

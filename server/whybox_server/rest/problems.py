@@ -22,8 +22,6 @@ from whybox.v1.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
-BEARER = 'Bearer realm="whybox"'
-"""How a caller that has to show a key shall do so."""
 ENCODINGS = ("gzip", "deflate")
 """What a body may be compressed with."""
 
@@ -138,7 +136,7 @@ def problem_response(error: WhyboxError, request_id: str, headers: Mapping[str, 
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     if isinstance(error, UnauthenticatedError):
-        headers.setdefault("WWW-Authenticate", BEARER)
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="whybox"')
     if isinstance(error, UnsupportedEncodingError):
         headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     # ASCII, because a message may quote what was sent, and JSON can carry half of a surrogate pair.

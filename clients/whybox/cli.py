@@ -85,6 +85,7 @@ def _baseline(text: str) -> str | Path:
 def analyze(
     picture: shared.Picture,
     url: shared.Url = DEFAULT_URL,
+    key_file: shared.KeyFile = None,
     model: shared.Model = None,
     parts: Annotated[
         list[str] | None,
@@ -228,7 +229,7 @@ def analyze(
         options["contrast"] = _class(contrast)
     if baseline is not None:
         options["baseline"] = _baseline(baseline)
-    with shared.one_line_errors(), Client(url) as client:
+    with shared.one_line_errors(), Client(url, key=shared.key(key_file)) as client:
         analysis = client.analyze(shared.content(picture), **options)
         if json:
             typer.echo(analysis.to_json())
@@ -247,7 +248,9 @@ app.add_typer(studies.app, name="study")
 
 
 @app.command()
-def models(url: shared.Url = DEFAULT_URL, timeout: shared.Timeout = DEFAULT_SECONDS) -> None:
+def models(
+    url: shared.Url = DEFAULT_URL, key_file: shared.KeyFile = None, timeout: shared.Timeout = DEFAULT_SECONDS
+) -> None:
     """List the served models with their methods, attacks and corruptions."""
-    with shared.one_line_errors(), Client(url, timeout=timeout) as client:
+    with shared.one_line_errors(), Client(url, timeout=timeout, key=shared.key(key_file)) as client:
         print_models(shared.output(), client.models())

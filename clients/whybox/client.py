@@ -57,8 +57,8 @@ class Client:
         url: "grpc://host:port", "http://host:port" or "https://host:port".
         model: Name of the model to ask, unless a call names another; None for the first model by name.
         timeout: Seconds that a call may take, unless the call has its own timeout.
-        key: Key that the calls about studies need, from the people who run the server; see `studies`. It is sent with
-            these calls alone, and as it is: let "grpc://" and "http://" carry it over networks that you trust.
+        key: Key that the server needs, from the people who run it. It is sent with every call, and as it is: let
+            "grpc://" and "http://" carry it over networks that you trust.
 
     Raises:
         TypeError: An argument is of another type.
@@ -74,6 +74,9 @@ class Client:
     or [height, width, 4] with uint8 or floats in [0, 1]. Every question takes `CallOptions`, and raises:
 
         TypeError, ValueError, OSError: An argument is wrong, or the picture cannot be read; nothing was sent.
+        UnauthenticatedError: The server needs a key, and the client has none or one that is not known.
+        PermissionDeniedError: The key has another scope: predictions, bias, models and audits need "predict", other
+            questions "analyze".
         WhyboxError: The server refused, failed, was late or cannot be reached; a note of the error (`__notes__`) names
             the request id.
     """
@@ -338,7 +341,7 @@ class Client:
             >>> [study.id for study in client.studies()]
             ['photos', 'photos-pilot']
         """
-        answer = self._transport.list_studies(self._call(timeout, request_id, key=self._key))
+        answer = self._transport.list_studies(self._call(timeout, request_id))
         return tuple(read_study(study) for study in answer.studies)
 
     def study(
@@ -359,7 +362,7 @@ class Client:
             UnauthenticatedError, PermissionDeniedError: See `studies`.
             NotFoundError: There is no such study.
         """
-        call = self._call(timeout, request_id, key=self._key)
+        call = self._call(timeout, request_id)
         return read_status(self._transport.get_study(GetStudyRequest(study=text("id", id)), call))
 
     def study_results(
@@ -389,7 +392,7 @@ class Client:
             >>> print(results)
             >>> results.plot().save("results.png")
         """
-        call = self._call(timeout, request_id, key=self._key)
+        call = self._call(timeout, request_id)
         return read_results(self._transport.get_study_results(GetStudyResultsRequest(study=text("id", id)), call))
 
     def invite(
@@ -415,7 +418,7 @@ class Client:
             NotFoundError: There is no such study.
             FailedPreconditionError: The study is closed.
         """
-        call = self._call(timeout, request_id, key=self._key)
+        call = self._call(timeout, request_id)
         request = InviteAnnotatorsRequest(study=text("id", id), number=integer("number", number, 0))
         if days is not None:
             request.days = _days(days)
@@ -442,10 +445,10 @@ class Client:
         request.model = self._named("model", options.get("model"), call)
         return call
 
-    def _call(self, timeout: float | None, request_id: str | None, *, key: str | None = None) -> Call:
+    def _call(self, timeout: float | None, request_id: str | None) -> Call:
         seconds = self._timeout if timeout is None else _seconds(timeout)
         given = {} if request_id is None else {"request_id": text("request_id", request_id)}
-        return Call(seconds, **given, key=key)
+        return Call(seconds, **given, key=self._key)
 
     def _named(self, argument: str, model: str | None, call: Call) -> str:
         return self._default_model(call) if model is None else text(argument, model)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whybox import v1
+from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
 from whybox_server.archives import read_store
 from whybox_server.gateway.audits import AuditFiles
@@ -69,22 +71,26 @@ async def serve_until_stopped(
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: A port is taken, the logs cannot be written, the database of studies cannot be used, or TorchServe
-            cannot be started.
+        ServeError: An address is open to other machines without keys, a port is taken, the logs cannot be written, the
+            keys or the database of studies cannot be used, or TorchServe cannot be started.
     """
+    _check_exposure(settings)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     archives = read_store(settings.model_store, settings.models)
+    access = Access(settings.key_file)
     try:
+        access.check_file()
         check_log_folder(settings.log_dir)
-        await _serve(settings, archives, stop, listening, ready)
-    except (FolderError, TorchServeError) as error:
+        await _serve(settings, access, archives, stop, listening, ready)
+    except (FolderError, KeyFileError, TorchServeError) as error:
         raise ServeError(str(error)) from error
 
 
 async def _serve(
     settings: Settings,
+    access: Access,
     archives: Mapping[Path, v1.Model],
     stop: asyncio.Event,
     listening: Callable[[Addresses], None],
@@ -108,8 +114,8 @@ async def _serve(
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         studies = await stack.enter_async_context(_studies(settings))
-        grpc = await stack.enter_async_context(_grpc(settings, gateway, metrics, studies))
-        rest = await stack.enter_async_context(_rest(settings, gateway, metrics, studies))
+        grpc = await stack.enter_async_context(_grpc(settings, access, gateway, metrics, studies))
+        rest = await stack.enter_async_context(_rest(settings, access, gateway, metrics, studies))
         if studies is not None:
             studies.listens(rest)
         await stack.enter_async_context(backend.running())
@@ -125,10 +131,13 @@ async def _serve(
 
 
 @contextlib.asynccontextmanager
-async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics, studies: "Beside | None") -> AsyncIterator[str]:
+async def _grpc(
+    settings: Settings, access: Access, gateway: Gateway, metrics: Metrics, studies: "Beside | None"
+) -> AsyncIterator[str]:
     server = create_server(
         gateway,
         metrics,
+        access=access,
         # Twice, so that a picture somewhat too large is read and refused in our words, not in those of gRPC.
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
@@ -147,10 +156,13 @@ async def _grpc(settings: Settings, gateway: Gateway, metrics: Metrics, studies:
 
 
 @contextlib.asynccontextmanager
-async def _rest(settings: Settings, gateway: Gateway, metrics: Metrics, studies: "Beside | None") -> AsyncIterator[str]:
+async def _rest(
+    settings: Settings, access: Access, gateway: Gateway, metrics: Metrics, studies: "Beside | None"
+) -> AsyncIterator[str]:
     app = create_app(
         gateway,
         metrics,
+        access=access,
         max_image_bytes=settings.max_image_bytes,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
@@ -184,16 +196,42 @@ async def _studies(settings: Settings) -> AsyncIterator["Beside | None"]:
     async with contextlib.AsyncExitStack() as stack:
         studies = beside(
             settings.database,
-            settings.key_file,
             settings.public_url,
             default_timeout=settings.default_timeout,
             max_timeout=settings.max_timeout,
         )
         try:
             entered = await stack.enter_async_context(studies)
-        except (DatabaseError, KeyFileError) as error:
+        except DatabaseError as error:
             raise ServeError(str(error)) from error
         yield entered
+
+
+def _check_exposure(settings: Settings) -> None:
+    """Refuses to serve other machines without keys.
+
+    Raises:
+        ServeError: REST or gRPC listens beyond loopback, and neither keys nor `insecure` are set.
+    """
+    if settings.key_file is not None or settings.insecure:
+        return
+    for name, host in (("REST", settings.rest_host), ("gRPC", settings.grpc_host)):
+        if not _is_loopback(host):
+            raise ServeError(
+                f"{name} would listen on {host} without keys, open to everybody who reaches it; make a key"
+                " (whybox-server key new), set WHYBOX_KEY_FILE, and put a proxy that ends TLS before the server; or"
+                " listen on 127.0.0.1; or say --insecure (WHYBOX_INSECURE=true) if everybody may do everything"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # The address of a name may be any.
+        return False
 
 
 def _cannot_listen(what: str, host: str, port: int) -> ServeError:

@@ -145,8 +145,11 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = Field(
         default=None,
-        description="File of the keys that callers of the studies' API need; whybox-server key new makes it. Unset, the"
-        " API lets nobody in.",
+        description="File of the keys that callers need, over REST and gRPC; whybox-server key new makes it. Unset, the"
+        " server is open, and listens on loopback alone; the API of studies lets nobody in then.",
+    )
+    insecure: bool = Field(
+        default=False, description="Whether the server may listen beyond loopback without keys, open to everybody."
     )
 
     @classmethod

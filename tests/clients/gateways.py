@@ -13,6 +13,9 @@ import uvicorn
 
 from whybox import v1
 from whybox.v1.errors import NotFoundError, WhyboxError
+from whybox_server.access.checking import Access, Caller
+from whybox_server.access.keys import Scope
+from whybox_server.access.needs import Need
 from whybox_server.gateway.audits import audit_file, audits_of
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
@@ -40,6 +43,7 @@ class FakeGateway:
         request_ids: Their ids.
         timeouts: The seconds that their callers wait, as the transports understood them.
         max_message_bytes: The largest messages that their callers take; infinite over REST.
+        authorizations: What their callers sent as `authorization`, all calls included; all of them are let in.
     """
 
     answers: list[v1.AnalyzeResponse] = field(default_factory=list)
@@ -51,6 +55,7 @@ class FakeGateway:
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     max_message_bytes: list[float] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
 
     def reset(self, answer: v1.AnalyzeResponse) -> None:
         """Forgets what earlier tests did; from now on `answer` is sent."""
@@ -63,7 +68,13 @@ class FakeGateway:
         return request
 
     async def stream(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",  # noqa: ARG002 (as a gateway)
     ) -> AsyncIterator[v1.AnalyzeResponse]:
         self.max_message_bytes.append(max_message_bytes)
         self.requests.append(request)
@@ -78,7 +89,13 @@ class FakeGateway:
             raise self.error
 
     async def analyze(
-        self, request: v1.AnalyzeRequest, *, request_id: str, timeout: float, max_message_bytes: float = math.inf
+        self,
+        request: v1.AnalyzeRequest,
+        *,
+        request_id: str,
+        timeout: float,
+        max_message_bytes: float = math.inf,
+        caller: str = "",  # noqa: ARG002 (as a gateway)
     ) -> v1.AnalyzeResponse:
         whole = v1.AnalyzeResponse()
         async for answer in self.stream(
@@ -124,6 +141,18 @@ class FakeGateway:
         return {}
 
 
+class _Welcoming(Access):
+    """Lets everybody in, and notes what callers sent with their gateway."""
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        super().__init__(None)
+        self._gateway = gateway
+
+    def admit(self, authorization: str | None, need: Need, *, basic: bool = False) -> Caller:  # noqa: ARG002 (as Access)
+        self._gateway.authorizations.append(authorization)
+        return Caller("", tuple(Scope))
+
+
 @dataclass(frozen=True)
 class Ports:
     """The addresses of both transports, and the gateway behind them."""
@@ -146,13 +175,16 @@ def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20, *, studies: Study
     actual = cast(Gateway, gateway)
     mounts = () if studies is None else rest.routes(studies, **_LIMITS)
     services = () if studies is None else (rpc.service(studies),)
-    app = create_app(actual, Metrics(), max_image_bytes=max_bytes, mounts=mounts, **_LIMITS)
+    access = _Welcoming(gateway)
+    app = create_app(actual, Metrics(), access=access, max_image_bytes=max_bytes, mounts=mounts, **_LIMITS)
     http = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
     started = threading.Event()
     ports: list[Ports] = []
 
     async def serve(listener: socket.socket) -> None:
-        server = create_server(actual, Metrics(), max_message_bytes=max_bytes, services=services, **_LIMITS)
+        server = create_server(
+            actual, Metrics(), access=access, max_message_bytes=max_bytes, services=services, **_LIMITS
+        )
         grpc_port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         ports.append(Ports(gateway, f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{listener.getsockname()[1]}"))

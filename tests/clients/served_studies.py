@@ -101,14 +101,12 @@ class FakeStudies:
     Attributes:
         error: Raised in place of every answer.
         results: The results of every study.
-        authorizations: What callers sent.
         asked: Their questions: the id of a study, or the invitation.
         timeouts: Seconds that callers of results wait.
     """
 
     error: WhyboxError | None = None
     results: bytes = b""
-    authorizations: list[str | None] = field(default_factory=list)
     asked: list[object] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
 
@@ -121,30 +119,24 @@ class FakeStudies:
         """Itself: the transports use no more of the API than it has."""
         return cast(StudyApi, self)
 
-    def _called(self, authorization: str | None, asked: object) -> None:
-        self.authorizations.append(authorization)
+    def _called(self, asked: object) -> None:
         self.asked.append(asked)
         if self.error is not None:
             raise self.error
 
-    async def list_studies(self, authorization: str | None) -> v1.ListStudiesResponse:
-        self._called(authorization, "")
+    async def list_studies(self) -> v1.ListStudiesResponse:
+        self._called("")
         return v1.ListStudiesResponse(studies=[STUDY, PILOT])
 
-    async def get_study(self, authorization: str | None, study_id: str) -> v1.StudyStatus:
-        self._called(authorization, study_id)
+    async def get_study(self, study_id: str) -> v1.StudyStatus:
+        self._called(study_id)
         return STATUS
 
-    async def get_results(self, authorization: str | None, study_id: str, timeout: float) -> v1.StudyResults:
-        self._called(authorization, study_id)
+    async def get_results(self, study_id: str, timeout: float) -> v1.StudyResults:
+        self._called(study_id)
         self.timeouts.append(timeout)
         return v1.StudyResults(study=study_id, json=self.results)
 
-    def check_inviting(self, authorization: str | None) -> None:
-        """`invite` tells."""
-
-    async def invite(
-        self, authorization: str | None, request: v1.InviteAnnotatorsRequest
-    ) -> v1.InviteAnnotatorsResponse:
-        self._called(authorization, request)
+    async def invite(self, request: v1.InviteAnnotatorsRequest) -> v1.InviteAnnotatorsResponse:
+        self._called(request)
         return INVITED

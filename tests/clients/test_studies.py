@@ -1,4 +1,4 @@
-"""Studies through the client: the same values over both transports, and a key that goes where it must alone."""
+"""Studies through the client: the same values over both transports."""
 
 import dataclasses
 import json
@@ -13,7 +13,6 @@ from PIL import Image
 from clients.gateways import FakeGateway, Ports, serving
 from clients.results.test_results import assert_same
 from clients.served_studies import (
-    AUTHORIZATION,
     CLOSED,
     INVITED,
     KEY,
@@ -100,28 +99,6 @@ def test_the_status_of_a_study(client: Client, studies: FakeStudies) -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_the_key_goes_with_every_call_about_studies(client: Client, studies: FakeStudies, call: str) -> None:
-    CALLS[call](client)
-    assert studies.authorizations == [AUTHORIZATION]
-
-
-def test_the_key_goes_with_no_other_call() -> None:
-    """It is no secret between the client and the models."""
-    sent = []
-
-    class Transport:
-        def list_models(self, call: Any) -> v1.ListModelsResponse:
-            sent.append(call.key)
-            return v1.ListModelsResponse()
-
-    client = Client("http://127.0.0.1:1", key=KEY)
-    client._transport.close()
-    client._transport = Transport()  # type: ignore[assignment]
-    client.models()
-    assert sent == [None]
-
-
-@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(
     "raised",
     [
@@ -144,13 +121,6 @@ def test_what_the_server_refuses(client: Client, studies: FakeStudies, call: str
     assert KEY not in "".join(map(str, (caught.value, caught.value.__cause__, caught.value.__notes__)))
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_client_without_a_key_sends_none(url: str, studies: FakeStudies, call: str) -> None:
-    with Client(url) as client:
-        CALLS[call](client)
-    assert studies.authorizations == [None]
-
-
 @pytest.mark.parametrize(
     ("key", "error"),
     [("", ValueError), ("a b", ValueError), ("a\n", ValueError), ("clé", ValueError), (b"whybox_x", TypeError)],
@@ -162,7 +132,8 @@ def test_keys_that_are_none(key: Any, error: type[Exception]) -> None:
 
 
 def test_the_key_stands_in_no_repr(client: Client) -> None:
-    call = client._call(None, None, key=KEY)
+    call = client._call(None, None)
+    assert call.key == KEY
     assert KEY not in repr(client) + repr(call) + repr(client._transport)
 
 

@@ -26,6 +26,7 @@ from messages import message
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
+from whybox_server.access.checking import Access
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.gateway.core import Gateway
@@ -239,7 +240,7 @@ def spooled(temporary: Path) -> Callable[[], list[bytes]]:
 
 @pytest.fixture
 def app(gateway: FakeGateway, metrics: Metrics) -> Starlette:
-    return create_app(gateway, metrics, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
+    return create_app(gateway, metrics, access=Access(None), max_image_bytes=MAX_IMAGE_BYTES, **LIMITS)
 
 
 @pytest.fixture
@@ -251,7 +252,7 @@ async def http(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def grpc_address(gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
-    server = create_server(gateway, metrics, max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
+    server = create_server(gateway, metrics, access=Access(None), max_message_bytes=MAX_IMAGE_BYTES, **LIMITS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

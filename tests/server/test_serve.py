@@ -26,6 +26,7 @@ from server.waiting import until
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module
+from whybox_server.access.keys import KeyFile, Scope, utc_now
 from whybox_server.archives import ArchiveError
 from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 from whybox_server.settings import Settings
@@ -43,6 +44,9 @@ MODEL = v1.Model(
     attacks=[FMN],
     default_attack="fmn",
 )
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (what is bound there needs keys)
 
 
 class Serving(FakeBackend):
@@ -296,8 +300,63 @@ async def test_two_servers_never_share_a_port(backends, settings, option):
 async def test_an_address_of_another_machine(backends, settings, what, option):
     # Reserved for documentation: no machine has it.
     with pytest.raises(ServeError, match=rf"{what} cannot listen on 192\.0\.2\.1:0: .*WHYBOX_{option.upper()}"):
-        await Running(settings.model_copy(update={option: "192.0.2.1"})).listens()
+        await Running(settings.model_copy(update={option: "192.0.2.1", "insecure": True})).listens()
     assert not backends[0].runs
+
+
+@pytest.mark.parametrize("option", ["rest_host", "grpc_host"])
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1", "whybox.example.org", ""])
+async def test_other_machines_are_served_with_keys_alone(backends, settings, option, host):
+    exposed = settings.model_copy(update={option: host})
+    transport = {"rest_host": "REST", "grpc_host": "gRPC"}[option]
+    with pytest.raises(ServeError, match=rf"^{transport} would listen on .* WHYBOX_KEY_FILE.* TLS .* --insecure"):
+        await Running(exposed).listens()
+    assert backends == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost"])
+async def test_loopback_needs_no_keys(backends, settings, host):
+    server = await Running(settings.model_copy(update={"rest_host": host, "grpc_host": host})).listens()
+    assert await analyze_over_rest(server.addresses) == await analyze_over_grpc(server.addresses) == 7
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "said"),
+    [(None, 0, "there is no such file of keys"), ("{", 0o600, "malformed"), ('{"keys": []}', 0o644, "chmod 600")],
+)
+async def test_a_file_of_keys_that_cannot_be_used(backends, settings, tmp_path, content, mode, said):
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_text(content)
+        path.chmod(mode)
+    with pytest.raises(ServeError, match=said):
+        await Running(settings.model_copy(update={"key_file": path})).listens()
+    assert backends == []
+
+
+async def test_with_keys_other_machines_are_served(backends, settings, tmp_path):
+    """What the process hands to both transports is the one file of keys."""
+    keys = KeyFile(tmp_path / "keys.json")
+    _, secret = keys.add("a", [Scope.PREDICT], now=utc_now())
+    hosts = {"rest_host": EVERYWHERE, "grpc_host": EVERYWHERE}
+    server = await Running(settings.model_copy(update=hosts | {"key_file": keys.path})).listens()
+    rest = server.addresses.rest.replace(EVERYWHERE, "127.0.0.1")
+    async with httpx.AsyncClient(base_url=rest) as http:
+        assert (await http.get("/healthz")).status_code == 200
+        assert (await http.get("/v1/models")).status_code == 401
+        assert (await http.get("/v1/models", headers={"Authorization": f"Bearer {secret}"})).status_code == 200
+    async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
+        stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListModels(v1.ListModelsRequest())
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        await stub.ListModels(v1.ListModelsRequest(), metadata=(("authorization", f"Bearer {secret}"),))
+    server.stop()
+    await server.ends()
+    assert len(backends) == 1
 
 
 async def test_ipv6(backends, settings):
@@ -337,7 +396,9 @@ async def test_every_address_of_both_families(backends, settings, host):
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("this machine has no IPv6")
-    server = await Running(settings.model_copy(update={"rest_host": "::", "grpc_host": "::"})).listens()
+    server = await Running(
+        settings.model_copy(update={"rest_host": "::", "grpc_host": "::", "insecure": True})
+    ).listens()
     here = f"[{host}]" if ":" in host else host
     addresses = Addresses(
         rest=server.addresses.rest.replace("[::]", here), grpc=server.addresses.grpc.replace("[::]", here)

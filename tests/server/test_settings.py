@@ -31,6 +31,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
     assert len(FIELDS[name].description or "") > 20
     examples: dict[object, tuple[object, str]] = {
         str: ("::1", "::1"),
+        bool: (True, "true"),
         int: (1031, "1031"),
         float: (10.5, "10.5"),
         ByteSize: (2**31, "2GiB"),

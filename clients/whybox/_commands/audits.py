@@ -41,6 +41,7 @@ def audits(
         typer.Argument(metavar="ID", help="Audit to show with all its flags; default: list the audits."),
     ] = None,
     url: shared.Url = DEFAULT_URL,
+    key_file: shared.KeyFile = None,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     save: Annotated[
         Path | None,
@@ -63,7 +64,7 @@ def audits(
     """
     if audit is None and (save is not None or html is not None):
         raise typer.BadParameter("name a model and an audit whose files are written.", param_hint="--save, --html")
-    with shared.one_line_errors(), Client(url, model=model, timeout=timeout) as client:
+    with shared.one_line_errors(), Client(url, model=model, timeout=timeout, key=shared.key(key_file)) as client:
         if audit is not None:
             report = client.audit(audit, page=save is not None or html is not None)
             if json:

@@ -33,6 +33,7 @@ def certify(
     samples: shared.Samples = None,
     alpha: shared.Alpha = None,
     url: shared.Url = DEFAULT_URL,
+    key_file: shared.KeyFile = None,
     model: shared.Model = None,
     view: shared.View = None,
     seed: shared.Seed = 0,
@@ -55,7 +56,7 @@ def certify(
     """
     options = shared.given(locals())
     options["parts"] = "certified"
-    with shared.one_line_errors(), Client(url) as client:
+    with shared.one_line_errors(), Client(url, key=shared.key(key_file)) as client:
         with closing(client.stream(shared.content(picture), **options)) as analyses:
             analysis = last_of(analyses, Console(stderr=True))
         if analysis is None:

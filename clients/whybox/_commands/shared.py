@@ -1,5 +1,6 @@
-"""What the commands of `whybox` share: arguments, options, and how they end."""
+"""What the commands of `whybox` share: arguments, options, the key, and how they end."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,10 @@ from whybox.options import AnalyzeOptions
 from whybox.v1.errors import WhyboxError
 
 STDIN = Path("-")
+KEY = "WHYBOX_KEY"
+"""The environment variable with the key."""
+
+_MAX_KEY_BYTES = 4096
 
 
 def _existing(picture: Path) -> Path:
@@ -25,6 +30,12 @@ Picture = Annotated[Path, typer.Argument(callback=_existing, help="Picture to as
 Url = Annotated[
     str,
     typer.Option(envvar="WHYBOX_URL", help="Server: grpc://host:port, http://host:port or https://host:port."),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help=f"File with the key that the server's people gave you. Default: the variable {KEY}."
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Model to ask; default: the first of `whybox models`.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of every method that samples.")]
@@ -59,6 +70,19 @@ def given(parameters: Mapping[str, Any]) -> AnalyzeOptions:
 def content(picture: Path) -> bytes | Path:
     """The picture as the client takes it."""
     return typer.get_binary_stream("stdin").read() if picture == STDIN else picture
+
+
+def key(file: Path | None) -> str | None:
+    """The key from a file, or from the environment; None from neither: the server then says what it needs.
+
+    It is no option of its own: the arguments of a process stand in lists that others see.
+    """
+    if file is None:
+        return os.environ.get(KEY, "").strip() or None
+    with file.open("rb") as opened:
+        content = opened.read(_MAX_KEY_BYTES)
+    # Only its first line: keys may be kept with a note below.
+    return content.decode("ascii", errors="replace").strip().partition("\n")[0].strip()
 
 
 def output() -> Console:

@@ -19,20 +19,10 @@ from whybox._commands import shared
 from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
 from whybox.results import Study, StudyStatus
 
-KEY = "WHYBOX_KEY"
-"""The environment variable with the key."""
-
-_MAX_KEY_BYTES = 4096
 _BAR_WIDTH = 24
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
-KeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help=f"File with the key that the server's people gave you. Default: the variable {KEY}."
-    ),
-]
 StudyId = Annotated[str, typer.Argument(metavar="STUDY", help="Id of the study; `whybox study list` shows them.")]
 
 
@@ -47,7 +37,7 @@ def main() -> None:
 
 @app.command("list")
 def list_studies(
-    key_file: KeyFile = None,
+    key_file: shared.KeyFile = None,
     url: shared.Url = DEFAULT_URL,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     json: shared.Json = False,
@@ -68,7 +58,7 @@ def list_studies(
 @app.command()
 def status(
     study: StudyId,
-    key_file: KeyFile = None,
+    key_file: shared.KeyFile = None,
     url: shared.Url = DEFAULT_URL,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     json: shared.Json = False,
@@ -85,7 +75,7 @@ def status(
 @app.command()
 def results(
     study: StudyId,
-    key_file: KeyFile = None,
+    key_file: shared.KeyFile = None,
     url: shared.Url = DEFAULT_URL,
     timeout: shared.Timeout = 300.0,
     save: Annotated[
@@ -114,7 +104,7 @@ def invite(
     study: StudyId,
     number: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of people to invite.")] = 1,
     days: Annotated[float, typer.Option(min=0.01, max=365, help="Days for which the invitations let people in.")] = 14,
-    key_file: KeyFile = None,
+    key_file: shared.KeyFile = None,
     url: shared.Url = DEFAULT_URL,
     timeout: shared.Timeout = DEFAULT_SECONDS,
     save: Annotated[
@@ -142,18 +132,8 @@ def invite(
 
 @contextmanager
 def _connected(url: str, timeout: float, key_file: Path | None) -> Iterator[Client]:
-    with shared.one_line_errors(), Client(url, timeout=timeout, key=_key(key_file)) as client:
+    with shared.one_line_errors(), Client(url, timeout=timeout, key=shared.key(key_file)) as client:
         yield client
-
-
-def _key(file: Path | None) -> str | None:
-    """The key from a file, or from the environment; None from neither: the server then says what it needs."""
-    if file is None:
-        return os.environ.get(KEY, "").strip() or None
-    with file.open("rb") as opened:
-        content = opened.read(_MAX_KEY_BYTES)
-    # Only its first line: keys may be kept with a note below.
-    return content.decode("ascii", errors="replace").strip().partition("\n")[0].strip()
 
 
 def _print_json(value: Any) -> None:

@@ -35,7 +35,7 @@ class Call:
     Attributes:
         timeout: Seconds that the call may take, above 0, at most `MAX_SECONDS`.
         request_id: Id of the call; a new one unless given.
-        key: Key of the caller; None for a call that needs none, or a caller without one.
+        key: Key of the caller; None for a caller without one.
 
     Raises:
         ValueError: The server would not take over `request_id`.

@@ -27,7 +27,10 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -68,7 +71,10 @@ class AnalysisServiceStub:
 
 
 class AnalysisServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
 
     def Analyze(self, request, context):
         """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
@@ -167,7 +173,10 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
-    """Missing associated documentation comment in .proto file."""
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
 
     @staticmethod
     def Analyze(request,

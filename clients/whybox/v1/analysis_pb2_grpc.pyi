@@ -28,6 +28,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalysisServiceStub:
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -63,6 +68,11 @@ class AnalysisServiceStub:
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Analyze: _aio.UnaryUnaryMultiCallable[_analysis_pb2.AnalyzeRequest, _analysis_pb2.AnalyzeResponse]  # type: ignore[assignment]
     """Computes every part that the request asks for. If a part fails, its own `status` says why. The call fails only if
@@ -94,6 +104,11 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
+    """A server with keys takes calls with a key alone, which the caller sends as the metadata `authorization`, "Bearer KEY".
+    Without a key that is known and has not expired a call fails with UNAUTHENTICATED. A key needs the scope "predict", and
+    "analyze" for a request that asks for more than `prediction` and `bias`; another key fails with PERMISSION_DENIED.
+    """
+
     @_abc_1.abstractmethod
     def Analyze(
         self,

@@ -39,8 +39,9 @@ def new(
     scope: Annotated[
         list[Scope],
         typer.Option(
-            help="What it allows; repeatable. studies:read: status and results. studies:invite: invitations. admin:"
-            " everything."
+            help="What it allows; repeatable. predict: predictions, bias flags, models and audits. analyze: these and"
+            " all else about a picture. studies:read: status and results. studies:invite: invitations. metrics:"
+            " /metrics. admin: everything."
         ),
     ],
     expires: Annotated[
@@ -56,7 +57,7 @@ def new(
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept.
 
-    [cyan]whybox-server key new --name "Ada's notebook" --scope studies:read --expires 90[/]
+    [cyan]whybox-server key new --name "Ada's notebook" --scope analyze --expires 90[/]
     """
     with _told() as err:
         now = utc_now().replace(microsecond=0)

@@ -34,15 +34,21 @@ class KeyFileError(Exception):
 
 
 class Scope(StrEnum):
-    """What a key allows."""
+    """What a key allows; `needs` says what for."""
 
+    PREDICT = "predict"
+    ANALYZE = "analyze"
     STUDIES_READ = "studies:read"
     STUDIES_INVITE = "studies:invite"
+    METRICS = "metrics"
     ADMIN = "admin"
 
     def allows(self, wanted: "Scope") -> bool:
-        """Whether a key with this scope may do what needs `wanted`; an admin may do everything."""
-        return self in (wanted, Scope.ADMIN)
+        """Whether a key with this scope may do what needs `wanted`.
+
+        A caller who may analyse may predict too. An admin may do everything.
+        """
+        return self in (wanted, Scope.ADMIN) or (self, wanted) == (Scope.ANALYZE, Scope.PREDICT)
 
 
 def _one_line(name: str) -> str:
@@ -69,10 +75,6 @@ class Key(BaseModel):
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     created: AwareDatetime
     expires: AwareDatetime | None = None
-
-    def allows(self, scope: Scope) -> bool:
-        """Whether one of its scopes allows what needs `scope`."""
-        return any(own.allows(scope) for own in self.scopes)
 
     def expired(self, now: datetime) -> bool:
         """Whether it allows nothing any more."""
@@ -144,7 +146,7 @@ class KeyFile:
         except FileNotFoundError:
             raise KeyFileError(
                 f"{self.path}: there is no such file of keys; make it with: whybox-server key new --name NAME --scope"
-                f" {Scope.STUDIES_READ} --file {self.path}"
+                f" {Scope.ANALYZE} --file {self.path}"
             ) from None
         except OSError as error:
             raise KeyFileError(f"{self.path}: the file of keys cannot be read ({error.strerror})") from None

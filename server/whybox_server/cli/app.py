@@ -207,11 +207,19 @@ def serve(
         Path | None,
         typer.Option(help="Folder for the logs of TorchServe and its workers. Default: WHYBOX_LOG_DIR, or logs."),
     ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option(
+            "--insecure",
+            help="Serve other machines without keys, open to everybody. Default: WHYBOX_INSECURE, or not.",
+        ),
+    ] = None,
 ) -> None:
     """Serve packed models over REST and gRPC until Ctrl-C.
 
-    The API of studies needs a key (whybox-server key new); everything else answers every caller. Keep the addresses on
-    loopback, or put the server behind a proxy with TLS that authenticates.
+    With WHYBOX_KEY_FILE every caller needs a key (whybox-server key new). Without it the server is open, except for the
+    API of studies, and listens on loopback alone. Keys travel as they are: beyond loopback, put a proxy with TLS before
+    the server.
     """
     from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 
@@ -225,6 +233,7 @@ def serve(
             grpc_host=grpc_host,
             grpc_port=grpc_port,
             log_dir=log_dir,
+            insecure=insecure,
         )
     except SettingsError as error:
         _fail(error)

@@ -160,4 +160,10 @@ PARTS: Mapping[str, Part] = {
 }
 """All parts, in the order in which they are described and, within a pool, begun."""
 
+
 OPTIONS: Sequence[PartOptions] = [part.options for part in PARTS.values()]
+
+
+def asked_parts(request: v1.AnalyzeRequest) -> list[str]:
+    """The names of the parts that a request asks for."""
+    return [part.name for part in PARTS.values() if part.is_asked(request)]

@@ -15,14 +15,17 @@ from starlette.routing import BaseRoute, Mount
 
 from whybox import v1
 from whybox.v1.request_ids import HEADER
+from whybox_server.access.checking import Access
+from whybox_server.access.needs import of_parts
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import docs
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import get_audit, list_audits
-from whybox_server.rest.middleware import ApiRoute, CallMiddleware, routing_problem
+from whybox_server.rest.middleware import AccessMiddleware, ApiRoute, CallMiddleware, routing_problem
 from whybox_server.rest.openapi import Described, document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
@@ -46,6 +49,7 @@ def create_app(
     gateway: Gateway,
     metrics: Metrics,
     *,
+    access: Access,
     max_image_bytes: int,
     default_timeout: float,
     max_timeout: float,
@@ -58,16 +62,17 @@ def create_app(
     Args:
         gateway: What answers.
         metrics: Where calls are counted, and what `/metrics` shows.
+        access: Who may do what.
         max_image_bytes: Largest encoded picture that is read; a larger one is refused with 413.
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed, whatever it names.
         cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
         mounts: Routes of other rooms, and further applications, each under its own prefix; the latter answer their own
-            errors.
+            errors. What each needs of its callers stands in `access.needs`.
         described: What the document says of those routes.
     """
     description = json.dumps(
-        document(max_image_bytes=max_image_bytes, max_timeout=max_timeout, further=described)
+        document(access=access, max_image_bytes=max_image_bytes, max_timeout=max_timeout, further=described)
     ).encode()
 
     async def openapi(_: Request) -> Response:
@@ -95,8 +100,12 @@ def create_app(
     ]
     app = Starlette(
         routes=routes,
-        # CORS comes first, so that scripts can read errors too.
-        middleware=[*_cors(cors_origins), Middleware(CallMiddleware, metrics=metrics)],
+        # CORS comes first: it asks for no key, and scripts can read errors too.
+        middleware=[
+            *_cors(cors_origins),
+            Middleware(CallMiddleware, metrics=metrics),
+            Middleware(AccessMiddleware, access=access),
+        ],
         exception_handlers={HTTPException: routing_problem},
     )
     app.router.redirect_slashes = False
@@ -114,7 +123,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             allow_origins=[origin.rstrip("/") for origin in origins],
             allow_methods=("GET", "POST"),
             allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER),
-            expose_headers=(HEADER, "Retry-After", "ETag"),
+            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate"),
         )
     ]
 
@@ -128,14 +137,15 @@ def _analysis(
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
         model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
         message, asked = await read_request(request, action, model, max_image_bytes)
+        state.caller.require(of_parts(asked_parts(message)))
         timeout = min(asked or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
-            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout)
+            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller.name)
             return PartsResponse(parts, request)
         if kind == PNG:
             ask_for_picture(message, model)
-        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout)
+        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller.name)
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
         response = picture_response(answer) if kind == PNG else message_response(answer)

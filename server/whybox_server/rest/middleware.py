@@ -1,18 +1,28 @@
-"""What surrounds every request: its id, its metrics, and the place where its errors become an answer."""
+"""What surrounds every request: its id, its metrics, its key, and the place where its errors become an answer."""
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from whybox.v1.errors import WhyboxError, as_whybox_error
+from whybox.v1.errors import UnauthenticatedError, WhyboxError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
+from whybox_server.access.checking import Access
+from whybox_server.access.needs import Door, of_route
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
+from whybox_server.rest.accept import preferred
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
+
+_HTML = "text/html"
+# A browser asks people for a name, which is ignored, and for a password, the key. Chromium asks for nothing if another
+# challenge stands before this one.
+_BASIC = 'Basic realm="whybox", charset="UTF-8"'
+_READING = ("GET", "HEAD")
 
 
 class ApiRoute(Route):
@@ -78,6 +88,55 @@ class CallMiddleware:
     def _count(self, path: str) -> AbstractContextManager[Call]:
         # Only the API is counted: probes and scrapes would drown its calls, and count themselves as in flight.
         return self._metrics.request("rest") if path.startswith("/v1/") else nullcontext(Call())
+
+
+class AccessMiddleware:
+    """Lets requests through whose key allows them; handlers find who calls in `request.state.caller`.
+
+    Reading takes the key as the password of "Basic" too, which browsers can send. Nothing else does: browsers add it to
+    what the pages of others make them send.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets the application answer one request, or refuses it.
+
+        Raises:
+            WhyboxError: The request is refused.
+        """
+        if scope["type"] == "http":
+            route = _taken(scope["app"].routes, scope)
+            # Its template is a label of metrics, also if the request is refused.
+            scope["route"] = route
+            need = Door.ANY_KEY if route is None else of_route(getattr(route, "path_format", ""))
+            headers = Headers(scope=scope)
+            reads = scope["method"] in _READING
+            try:
+                scope["state"]["caller"] = self._access.admit(headers.get("authorization"), need, basic=reads)
+            except UnauthenticatedError as error:
+                if not reads or preferred(headers.getlist("accept"), [_HTML]) != _HTML:
+                    raise
+                state = scope["state"]
+                state["call"].code = error.code_name
+                answer = problem_response(error, state["request_id"], {"WWW-Authenticate": _BASIC})
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _taken(routes: Iterable[BaseRoute], scope: Scope) -> BaseRoute | None:
+    """The route that the router will take: the first that matches, or the first that does but for its method."""
+    partial = None
+    for route in routes:
+        match, _ = route.matches(scope)
+        if match is Match.FULL:
+            return route
+        if match is Match.PARTIAL and partial is None:
+            partial = route
+    return partial
 
 
 async def routing_problem(request: Request, exc: Exception) -> Response:

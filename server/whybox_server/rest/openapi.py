@@ -10,6 +10,9 @@ from google.protobuf.descriptor import Descriptor
 from whybox import v1
 from whybox.v1.errors import UnavailableError
 from whybox.v1.request_ids import PATTERN
+from whybox_server.access.checking import Access
+from whybox_server.access.keys import Scope
+from whybox_server.access.needs import of_route
 from whybox_server.rest import problems
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import HTML
@@ -69,8 +72,10 @@ REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 """The parameter that every call takes."""
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
-# Analyses need no key, and what has two formats alone may have none that is accepted.
+# What may be refused for the want of a key says so in `_guarded`; what has two formats alone may have none that is
+# accepted.
 _ANALYSIS_STATUSES = [status for status in _STATUSES if status not in {401, 403, 406}]
+_KEY = "Key"
 
 
 @dataclass(frozen=True)
@@ -80,23 +85,26 @@ class Described:
     Attributes:
         paths: The operations by path and method.
         answers: The messages that they answer.
-        security: The security schemes that they name.
     """
 
     paths: Mapping[str, Any] = field(default_factory=dict)
     answers: Sequence[Descriptor] = ()
-    security: Mapping[str, Any] = field(default_factory=dict)
 
 
-def document(*, max_image_bytes: int, max_timeout: float, further: Described | None = None) -> dict[str, Any]:
+def document(
+    *, access: Access, max_image_bytes: int, max_timeout: float, further: Described | None = None
+) -> dict[str, Any]:
     """The document, in OpenAPI 3.1.
 
     Args:
+        access: Who may do what: operations that need a key say its scope.
         max_image_bytes: Largest encoded picture that is read, for the description.
         max_timeout: Seconds that no request may exceed, for the description.
         further: The routes of other rooms.
     """
     further = further or Described()
+    paths = {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
+    paths |= _reading_paths() | {**further.paths}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -107,9 +115,10 @@ def document(*, max_image_bytes: int, max_timeout: float, further: Described | N
             f"{max_timeout:g} seconds. A part of an answer that could not be computed says so in its own `status`. "
             + _SPELLINGS,
         },
-        "paths": {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
-        | _reading_paths()
-        | {**further.paths},
+        "paths": {
+            path: {method: _guarded(path, operation, access) for method, operation in operations.items()}
+            for path, operations in paths.items()
+        },
         "components": {
             "schemas": {
                 **answer_schemas(
@@ -132,7 +141,15 @@ def document(*, max_image_bytes: int, max_timeout: float, further: Described | N
                     "schema": {"type": "string", "pattern": f"^{PATTERN}$"},
                 }
             },
-            **({"securitySchemes": {**further.security}} if further.security else {}),
+            "securitySchemes": {
+                _KEY: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key that `whybox-server key new` made. Its scope must be that of the operation. "
+                    "`analyze` includes `predict`, and `admin` everything. The action `analyze` needs the scope "
+                    "`analyze` if it asks for more than prediction and bias.",
+                }
+            },
             "headers": {
                 "RequestId": {"description": "The id that the call went by.", "schema": STRING},
                 "RetryAfter": {
@@ -141,6 +158,20 @@ def document(*, max_image_bytes: int, max_timeout: float, further: Described | N
                 },
             },
         },
+    }
+
+
+def _guarded(path: str, operation: dict[str, Any], access: Access) -> dict[str, Any]:
+    """An operation, and the key that it needs."""
+    need = of_route(path)
+    if not access.asks(need):
+        return operation
+    scopes = [need.value] if isinstance(need, Scope) else []
+    refusals = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in (401, 403, 503)}
+    return operation | {
+        "summary": f"{operation['summary']} (scope {need})",
+        "security": [{_KEY: scopes}],
+        "responses": dict(sorted((refusals | operation["responses"]).items())),
     }
 
 

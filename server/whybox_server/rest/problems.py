@@ -136,7 +136,7 @@ def problem_response(error: WhyboxError, request_id: str, headers: Mapping[str, 
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     if isinstance(error, UnauthenticatedError):
-        headers["WWW-Authenticate"] = 'Bearer realm="whybox"'
+        headers.setdefault("WWW-Authenticate", 'Bearer realm="whybox"')
     if isinstance(error, UnsupportedEncodingError):
         headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     # ASCII, because a message may quote what was sent, and JSON can carry half of a surrogate pair.

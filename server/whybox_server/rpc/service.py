@@ -12,9 +12,13 @@ from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY
+from whybox_server.access.checking import Access
+from whybox_server.access.needs import of_parts
 from whybox_server.gateway.audits import PIECE_BYTES
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.rpc.access import CALLER, AccessInterceptor
 from whybox_server.rpc.calls import Calls, Context, Service, sent_by
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
@@ -46,6 +50,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
+                caller=_caller_of(request),
             )
             self._learn_sending(context)
             return answer
@@ -60,6 +65,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
+                caller=_caller_of(request),
             )
             async with aclosing(parts):
                 async for part in parts:
@@ -107,6 +113,17 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         context.add_done_callback(cast("Any", done))  # its stub names no type that a function has
 
 
+def _caller_of(request: v1.AnalyzeRequest) -> str:
+    """The name of the caller, who may have every part that the request asks for.
+
+    Raises:
+        PermissionDeniedError: The caller may have less.
+    """
+    caller = CALLER.get()
+    caller.require(of_parts(asked_parts(request)))
+    return caller.name
+
+
 def _max_message_bytes(context: Context) -> int:
     """The largest message that the caller takes.
 
@@ -139,6 +156,7 @@ def create_server(
     gateway: Gateway,
     metrics: Metrics,
     *,
+    access: Access,
     max_message_bytes: int,
     default_timeout: float,
     max_timeout: float,
@@ -149,14 +167,18 @@ def create_server(
     Args:
         gateway: What answers.
         metrics: Where calls are counted.
+        access: Who may do what.
         max_message_bytes: Largest request that is accepted; a larger one is refused as a picture that is too large.
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
-        services: Further services of Whybox; health and reflection tell of them.
+        services: Further services of Whybox; health and reflection tell of them. What their methods need of callers
+            stands in `access.needs`.
     """
     calls = Calls(metrics, default_timeout=default_timeout, max_timeout=max_timeout)
     decoding = DecodingInterceptor(calls.answering, max_message_bytes)
-    server = grpc.aio.server(interceptors=[decoding], options=server_options(max_message_bytes))
+    server = grpc.aio.server(
+        interceptors=[AccessInterceptor(access, calls), decoding], options=server_options(max_message_bytes)
+    )
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(gateway, calls), server)
     for service in services:
         service.add(server, calls)

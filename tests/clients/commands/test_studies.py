@@ -98,7 +98,7 @@ def test_invitations(run: Callable[..., Result], studies: FakeStudies, folder: P
 )
 def test_where_the_key_comes_from(
     run: Callable[..., Result],
-    studies: FakeStudies,
+    gateway: FakeGateway,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     command: list[str],
@@ -111,7 +111,7 @@ def test_where_the_key_comes_from(
         (folder / "key.txt").write_text(file)
     result = run("study", *command, *(["--key-file", "key.txt"] if file is not None else []))
     assert result.exit_code == 0, result.output
-    assert studies.authorizations == [expected]
+    assert gateway.authorizations == [expected]
     assert KEY not in result.output
 
 
@@ -120,7 +120,7 @@ def test_where_the_key_comes_from(
     [(None, 1, "key.txt"), ("", 2, "key must be one word"), ("two words", 2, "key must be one word")],
 )
 def test_key_files_that_hold_none(
-    run: Callable[..., Result], studies: FakeStudies, folder: Path, content: str | None, code: int, said: str
+    run: Callable[..., Result], gateway: FakeGateway, folder: Path, content: str | None, code: int, said: str
 ) -> None:
     if content is not None:
         (folder / "key.txt").write_text(content)
@@ -128,7 +128,7 @@ def test_key_files_that_hold_none(
     assert result.exit_code == code
     assert said in result.stderr
     assert "two words" not in result.output
-    assert studies.authorizations == []
+    assert gateway.authorizations == []
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

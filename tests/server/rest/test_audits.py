@@ -13,6 +13,7 @@ from google.protobuf import json_format
 from server.audited import AUDIT, BARE, CONTENTS, MODEL, packed, serving
 from server.rest.sockets import Port
 from whybox import v1
+from whybox_server.access.checking import Access
 from whybox_server.gateway import audits as gateway_audits
 from whybox_server.gateway.audits import MAX_DOWNLOADS, AuditFiles
 from whybox_server.gateway.core import Gateway
@@ -22,7 +23,7 @@ from whybox_server.rest.openapi import document
 LIST = f"/v1/models/{MODEL}/audits"
 URL = f"{LIST}/{AUDIT}"
 ETAGS = {name: f'"{hashlib.sha256(content).hexdigest()}"' for name, content in CONTENTS.items()}
-DOCUMENT = document(max_image_bytes=100_000, max_timeout=120)
+DOCUMENT = document(access=Access(None), max_image_bytes=100_000, max_timeout=120)
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 

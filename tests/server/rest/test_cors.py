@@ -7,6 +7,7 @@ import pytest
 
 from server.conftest import LIMITS, MAX_IMAGE_BYTES, FakeGateway
 from server.rest.sending import RAW, URL
+from whybox_server.access.checking import Access
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
 
@@ -21,7 +22,9 @@ def serving(gateway: FakeGateway) -> Http:
     """A client of an application for the pages of some origins."""
 
     def serve(*origins: str) -> httpx.AsyncClient:
-        app = create_app(gateway, Metrics(), max_image_bytes=MAX_IMAGE_BYTES, **LIMITS, cors_origins=origins)
+        app = create_app(
+            gateway, Metrics(), access=Access(None), max_image_bytes=MAX_IMAGE_BYTES, **LIMITS, cors_origins=origins
+        )
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whybox")
 
     return serve

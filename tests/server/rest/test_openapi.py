@@ -15,6 +15,7 @@ from messages import message
 from presence import present
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.access.checking import Access
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest import json_schema
 from whybox_server.rest.actions import ACTIONS
@@ -23,7 +24,7 @@ from whybox_server.rest.openapi import document
 MODEL = "efficientnet-lite0"
 URL = f"/v1/models/{MODEL}"
 PICTURE: dict[str, Any] = {"content": b"picture", "headers": {"Content-Type": "image/png"}}
-DOCUMENT = document(max_image_bytes=100_000, max_timeout=120)
+DOCUMENT = document(access=Access(None), max_image_bytes=100_000, max_timeout=120)
 
 
 def validate(instance, schema):

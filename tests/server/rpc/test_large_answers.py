@@ -12,6 +12,7 @@ from server.backends import Asked, FakeBackend, Outcome
 from whybox import v1
 from whybox.v1 import errors
 from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
+from whybox_server.access.checking import Access
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
@@ -68,7 +69,7 @@ def gateway(backend: Large) -> Iterator[Gateway]:
 @pytest.fixture
 async def address(gateway: Gateway) -> AsyncIterator[str]:
     limits: dict[str, Any] = {"max_message_bytes": 100_000, "default_timeout": 30.0, "max_timeout": 120.0}
-    server = create_server(gateway, Metrics(), **limits)
+    server = create_server(gateway, Metrics(), access=Access(None), **limits)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from server.conftest import LIMITS, FakeGateway
+from whybox_server.access.checking import Access
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc import options
 from whybox_server.rpc.service import create_server
@@ -33,7 +34,7 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, int, bytes]:
 @asynccontextmanager
 async def connected(gateway: FakeGateway) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection without a call."""
-    server: grpc.aio.Server = create_server(gateway, Metrics(), max_message_bytes=1000, **LIMITS)
+    server: grpc.aio.Server = create_server(gateway, Metrics(), access=Access(None), max_message_bytes=1000, **LIMITS)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)

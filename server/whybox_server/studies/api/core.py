@@ -11,8 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, NotFoundError, UnavailableError
-from whybox_server.access.checking import Access
-from whybox_server.access.keys import Scope, utc_now
+from whybox_server.access.keys import utc_now
 from whybox_server.database.errors import DatabaseError
 from whybox_server.studies.api.results import Results
 from whybox_server.studies.errors import StudyClosedError, StudyError, StudyNotFoundError
@@ -37,14 +36,10 @@ INVITATION_OPTIONS = (NUMBER, DAYS)
 
 
 class StudyApi:
-    """The studies, for callers with a key.
-
-    The key of a caller is what it sent as `authorization`, "Bearer KEY", or None. All calls raise
-    `UnauthenticatedError` or `PermissionDeniedError` before they look at anything else.
+    """The studies, for callers whose key the transports have checked.
 
     Args:
         store: Where studies are.
-        access: Who may do what.
         results: Their results.
         pages: The address of the pages, such as "https://studies.example.org/studies".
         clock: Tells the time in UTC.
@@ -53,36 +48,32 @@ class StudyApi:
     def __init__(
         self,
         store: StudyStore,
-        access: Access,
         results: Results,
         pages: Callable[[], str],
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._store, self._access, self._results = store, access, results
+        self._store, self._results = store, results
         self._pages, self._clock = pages, clock
 
-    async def list_studies(self, authorization: str | None) -> v1.ListStudiesResponse:
+    async def list_studies(self) -> v1.ListStudiesResponse:
         """The studies, the one that opened last first."""
-        self._access.require(authorization, Scope.STUDIES_READ)
         with _translated():
             return v1.ListStudiesResponse(studies=[_study(study) for study in await self._store.studies()])
 
-    async def get_study(self, authorization: str | None, study_id: str) -> v1.StudyStatus:
+    async def get_study(self, study_id: str) -> v1.StudyStatus:
         """How far a study is.
 
         Raises:
             NotFoundError: There is no such study.
         """
-        self._access.require(authorization, Scope.STUDIES_READ)
         with _translated():
             study = await self._store.study(study_id, checked=False)
             return _status(study, await self._store.status(study_id))
 
-    async def get_results(self, authorization: str | None, study_id: str, timeout: float) -> v1.StudyResults:
+    async def get_results(self, study_id: str, timeout: float) -> v1.StudyResults:
         """The results of a study.
 
         Args:
-            authorization: The caller's key.
             study_id: The study.
             timeout: Seconds that the caller waits.
 
@@ -91,17 +82,10 @@ class StudyApi:
             FailedPreconditionError: The study has no answers.
             DeadlineExceededError: The results take longer; a later call gets them.
         """
-        self._access.require(authorization, Scope.STUDIES_READ)
         with _translated():
             return await self._results.of(study_id, timeout)
 
-    def check_inviting(self, authorization: str | None) -> None:
-        """Raises unless the caller may invite."""
-        self._access.require(authorization, Scope.STUDIES_INVITE)
-
-    async def invite(
-        self, authorization: str | None, request: v1.InviteAnnotatorsRequest
-    ) -> v1.InviteAnnotatorsResponse:
+    async def invite(self, request: v1.InviteAnnotatorsRequest) -> v1.InviteAnnotatorsResponse:
         """Invites people.
 
         Raises:
@@ -109,7 +93,6 @@ class StudyApi:
             InvalidRequestError: A number is out of range.
             FailedPreconditionError: The study is closed, or its files changed.
         """
-        self.check_inviting(authorization)
         number = request.number if request.HasField("number") else DEFAULT_NUMBER
         days = request.days if request.HasField("days") else DEFAULT_DAYS
         check_kind(NUMBER.name, number, NUMBER.kind)

@@ -38,27 +38,24 @@ def routes(api: StudyApi, *, default_timeout: float, max_timeout: float) -> Sequ
 
     async def list_studies(request: Request) -> Response:
         read_values((), request.query_params.multi_items())
-        return _private(message_response(await api.list_studies(_authorization(request))))
+        return _private(message_response(await api.list_studies()))
 
     async def get_study(request: Request) -> Response:
         read_values((), request.query_params.multi_items())
-        return _private(message_response(await api.get_study(_authorization(request), request.path_params["study"])))
+        return _private(message_response(await api.get_study(request.path_params["study"])))
 
     async def get_results(request: Request) -> Response:
         given = read_values((TIMEOUT,), request.query_params.multi_items())
         timeout = min(given.get(TIMEOUT.name, default_timeout), max_timeout)
-        work = api.get_results(_authorization(request), request.path_params["study"], timeout)
+        work = api.get_results(request.path_params["study"], timeout)
         results = await unless_disconnected(request.receive, work)
         return _private(Response(results.json, media_type="application/json"))
 
     async def invite(request: Request) -> Response:
-        # Before the body is read: only callers with a key may send one.
-        authorization = _authorization(request)
-        api.check_inviting(authorization)
         fields = await read_object(request, _MAX_BODY_BYTES)
         body = [(name, value) for name, value in fields.items() if value is not None]
         given = read_values(INVITATION_OPTIONS, request.query_params.multi_items(), body)
-        answer = await api.invite(authorization, invitation(request.path_params["study"], given))
+        answer = await api.invite(invitation(request.path_params["study"], given))
         return _private(message_response(answer))
 
     # An id with a slash is an unknown study, as over gRPC.
@@ -115,23 +112,14 @@ def described() -> Described:
                     invited,
                     (400, 404, 408, 409, 413, 415),
                     [_STUDY, *(query(option) for option in INVITATION_OPTIONS)],
-                    scope="studies:invite",
                 )
                 | {"requestBody": {"content": {"application/json": {"schema": body}}}}
             },
         },
         answers=tuple(kind.DESCRIPTOR for kind in kinds),
-        security={
-            _SCHEME: {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A key that `whybox-server key new` made. Its scope must be that of the operation.",
-            }
-        },
     )
 
 
-_SCHEME = "Key"
 _STUDY = {"name": "study", "in": "path", "required": True, "description": "Its id.", "schema": STRING}
 
 
@@ -141,20 +129,14 @@ def _operation(
     schema: dict[str, Any],
     statuses: tuple[int, ...],
     parameters: Sequence[dict[str, Any]] = (),
-    scope: str = "studies:read",
 ) -> dict[str, Any]:
     return {
         "operationId": name,
-        "summary": f"{summary} (scope {scope})",
+        "summary": summary,
         "tags": ["studies"],
-        "security": [{_SCHEME: []}],
         "parameters": [*parameters, REQUEST_ID],
-        "responses": responses({"application/json": {"schema": schema}}, (*statuses, 401, 403, 500, 503)),
+        "responses": responses({"application/json": {"schema": schema}}, (*statuses, 500, 503)),
     }
-
-
-def _authorization(request: Request) -> str | None:
-    return request.headers.get("authorization")
 
 
 def _private(response: Response) -> Response:

@@ -5,12 +5,10 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 
-from whybox_server.access.checking import Access
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.monitoring.open_files import connection_shares
@@ -49,23 +47,19 @@ class Beside:
 
 @contextlib.asynccontextmanager
 async def beside(
-    database: str, key_file: Path | None, public_url: str, *, default_timeout: float, max_timeout: float
+    database: str, public_url: str, *, default_timeout: float, max_timeout: float
 ) -> AsyncIterator[Beside]:
     """Pages and API beside the gateway, as long as the context lasts.
 
     Args:
         database: Its URL. Tables are made or upgraded.
-        key_file: Keys of the API's callers; None lets nobody in.
         public_url: Address under which people reach the server; "" for where REST listens.
         default_timeout: Seconds for a request that names no timeout.
         max_timeout: Seconds that no request may exceed.
 
     Raises:
         DatabaseError: The database cannot be used.
-        KeyFileError: The keys cannot be used.
     """
-    access = Access(key_file)
-    access.check_file()
     address = public_url.rstrip("/")
 
     def listens(rest_address: str) -> None:
@@ -73,7 +67,7 @@ async def beside(
         address = address or rest_address
 
     async with _store(database) as store, Results.running(store) as results:
-        api = StudyApi(store, access, results, lambda: f"{address}{PREFIX}")
+        api = StudyApi(store, results, lambda: f"{address}{PREFIX}")
         yield Beside(
             routes=(*rest.routes(api, default_timeout=default_timeout, max_timeout=max_timeout), _pages(store)),
             described=rest.described(),

@@ -71,23 +71,31 @@ def computing() -> Computing:
 
 
 @pytest.fixture
-async def api(
-    store: StudyStore,
+def access(
     key_file: KeyFile,
     keys: dict[str, str],  # noqa: ARG001 (in the file)
+    clock: UtcClock,
+) -> Access:
+    return Access(key_file.path, clock)
+
+
+@pytest.fixture
+async def api(
+    store: StudyStore,
     clock: UtcClock,
     computing: Computing,
 ) -> AsyncIterator[StudyApi]:
     async with Results.running(store, computing) as results:
-        yield StudyApi(store, Access(key_file.path, clock), results, lambda: PAGES, clock)
+        yield StudyApi(store, results, lambda: PAGES, clock)
 
 
 @pytest.fixture
-def app(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> Starlette:
+def app(api: StudyApi, access: Access, gateway: FakeGateway, metrics: Metrics) -> Starlette:
     routes = rest.routes(api, **LIMITS)
     return create_app(
         gateway,
         metrics,
+        access=access,
         max_image_bytes=MAX_IMAGE_BYTES,
         mounts=routes,
         described=rest.described(),
@@ -96,10 +104,11 @@ def app(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> Starlette:
 
 
 @pytest.fixture
-async def grpc_address(api: StudyApi, gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
+async def grpc_address(api: StudyApi, access: Access, gateway: FakeGateway, metrics: Metrics) -> AsyncIterator[str]:
     server = create_server(
         gateway,
         metrics,
+        access=access,
         max_message_bytes=MAX_IMAGE_BYTES,
         services=(rpc.service(api),),
         **LIMITS,

@@ -14,7 +14,6 @@ from studying import UtcClock, protocol
 from whybox.v1.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError, WhyboxError
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFile, Scope
-from whybox_server.studies.api.core import StudyApi
 
 NEEDED = dict.fromkeys(METHODS, "studies:read") | {"InviteAnnotators": "studies:invite"}
 STUDY = "dogs"
@@ -108,8 +107,8 @@ async def test_a_file_that_breaks_lets_nobody_in(
     assert str(key_file.path) in caplog.text
 
 
-async def test_without_a_file_nobody_gets_in(ask: Ask, api: StudyApi, keys: dict[str, str]) -> None:
-    api._access = Access(None)
+async def test_without_a_file_nobody_gets_in(ask: Ask, access: Access, keys: dict[str, str]) -> None:
+    access._file = None
     for method in METHODS:
         with pytest.raises(UnauthenticatedError, match=r"whybox-server key new .* WHYBOX_KEY_FILE") as caught:
             await ask(method, f"Bearer {keys['admin']}", STUDY)

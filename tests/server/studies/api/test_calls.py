@@ -30,6 +30,7 @@ from whybox.v1.errors import (
     WhyboxError,
     error_from_status,
 )
+from whybox_server.access.checking import Access
 from whybox_server.database.errors import DatabaseError
 from whybox_server.rest.openapi import document
 from whybox_server.studies.api import rest
@@ -348,16 +349,16 @@ async def test_callers_share_one_computation_and_the_loop_stays_free(
 
 
 async def test_results_that_come_late_are_there_for_the_next_call(
-    api: StudyApi, reader: str, opened: Open, store: StudyStore, computing: Computing
+    api: StudyApi, opened: Open, store: StudyStore, computing: Computing
 ) -> None:
     await opened(protocol(4))
     await answer_all(store, await person(store))
     go = threading.Event()
     computing.before = lambda: go.wait(60)
     with pytest.raises(DeadlineExceededError, match="ask again"):
-        await api.get_results(reader, "dogs", 0.01)
+        await api.get_results("dogs", 0.01)
     go.set()
-    assert (await api.get_results(reader, "dogs", 60)).study == "dogs"
+    assert (await api.get_results("dogs", 60)).study == "dogs"
     assert computing.times == 1
 
 
@@ -380,33 +381,35 @@ async def test_calls_are_counted_by_their_route(
     assert all('route="/v1/studies/{study}"' in labels or 'route="GetStudy"' in labels for labels in counted)
 
 
-async def test_reflection_and_health_know_the_service(channel: grpc.aio.Channel) -> None:
+async def test_reflection_and_health_know_the_service(channel: grpc.aio.Channel, reader: str) -> None:
     name = "whybox.v1.StudyService"
     reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    [answer] = [answer async for answer in reflection.ServerReflectionInfo(iter([asked]))]
+    [answer] = [
+        answer async for answer in reflection.ServerReflectionInfo(iter([asked]), metadata=(("authorization", reader),))
+    ]
     assert name in {service.name for service in answer.list_services_response.service}
     health: Any = health_pb2_grpc.HealthStub(channel)
     assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status
 
 
 async def test_the_document_tells_of_the_calls(
-    http: httpx.AsyncClient, keys: dict[str, str], opened: Open, store: StudyStore
+    http: httpx.AsyncClient, keys: dict[str, str], access: Access, opened: Open, store: StudyStore
 ) -> None:
     await opened(protocol(4))
     await answer_all(store, await person(store))
-    told = (await http.get("/openapi.json")).json()
+    headers = {"Authorization": f"Bearer {keys['admin']}"}
+    told = (await http.get("/openapi.json", headers=headers)).json()
     assert told["components"]["securitySchemes"]["Key"] | {"description": ""} == {
         "type": "http",
         "scheme": "bearer",
         "description": "",
     }
-    headers = {"Authorization": f"Bearer {keys['admin']}"}
     paths = {path: item for path, item in told["paths"].items() if path.startswith("/v1/studies")}
     assert len(paths) == 4
     for path, item in paths.items():
         [(method, operation)] = item.items()
-        assert operation["security"] == [{"Key": []}]
+        assert operation["security"] == [{"Key": ["studies:invite" if method == "post" else "studies:read"]}]
         response = await http.request(method, path.format(study="dogs"), headers=headers)
         [content] = operation["responses"]["200"]["content"].values()
         jsonschema.Draft202012Validator(content["schema"] | {"components": told["components"]}).validate(
@@ -414,7 +417,6 @@ async def test_the_document_tells_of_the_calls(
         )
         refused = await http.request(method, path.format(study="dogs"))
         assert str(refused.status_code) in operation["responses"]
-    bare = document(max_image_bytes=1, max_timeout=1)
+    bare = document(access=access, max_image_bytes=1, max_timeout=1)
     assert not any(path.startswith("/v1/studies") for path in bare["paths"])
-    assert "securitySchemes" not in bare["components"]
     assert rest.described().answers[0] is v1.ListStudiesResponse.DESCRIPTOR

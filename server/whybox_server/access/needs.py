@@ -1,0 +1,114 @@
+"""What each route, method and part needs of a caller: the one table. What is missing in it is refused."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from whybox.v1.errors import PermissionDeniedError
+from whybox_server.access.keys import Scope
+
+
+class Door(StrEnum):
+    """What is needed where no scope is."""
+
+    OPEN = "open"
+    """Nothing: load balancers have no key, and people of a study have its signed invitations."""
+    ANY_KEY = "any key"
+    """A key with any scope."""
+
+
+Need = Scope | Door
+
+_MODEL = "/v1/models/{model}"
+_STUDY = "/v1/studies/{study}"
+
+ROUTES: Mapping[str, Need] = {
+    "/healthz": Door.OPEN,
+    "/readyz": Door.OPEN,
+    "/studies/{path}": Door.OPEN,
+    "/docs": Door.ANY_KEY,
+    "/docs/start.js": Door.ANY_KEY,
+    "/docs/assets/{path}": Door.ANY_KEY,
+    "/openapi.json": Door.ANY_KEY,
+    "/metrics": Scope.METRICS,
+    "/v1/models": Scope.PREDICT,
+    _MODEL: Scope.PREDICT,
+    f"{_MODEL}/audits": Scope.PREDICT,
+    f"{_MODEL}/audits/{{audit}}": Scope.PREDICT,
+    f"{_MODEL}:predict": Scope.PREDICT,
+    f"{_MODEL}:bias": Scope.PREDICT,
+    f"{_MODEL}:explain": Scope.ANALYZE,
+    f"{_MODEL}:robustness": Scope.ANALYZE,
+    f"{_MODEL}:certify": Scope.ANALYZE,
+    # Its parts may need more; see `PARTS`.
+    f"{_MODEL}:analyze": Scope.PREDICT,
+    "/v1/studies": Scope.STUDIES_READ,
+    _STUDY: Scope.STUDIES_READ,
+    f"{_STUDY}/results": Scope.STUDIES_READ,
+    f"{_STUDY}/invitations": Scope.STUDIES_INVITE,
+}
+"""By the template of a route of REST."""
+
+_ANALYSIS_SERVICE = "/whybox.v1.AnalysisService"
+_STUDY_SERVICE = "/whybox.v1.StudyService"
+
+METHODS: Mapping[str, Need] = {
+    # Their parts may need more; see `PARTS`.
+    f"{_ANALYSIS_SERVICE}/Analyze": Scope.PREDICT,
+    f"{_ANALYSIS_SERVICE}/StreamAnalysis": Scope.PREDICT,
+    f"{_ANALYSIS_SERVICE}/ListModels": Scope.PREDICT,
+    f"{_ANALYSIS_SERVICE}/GetModel": Scope.PREDICT,
+    f"{_ANALYSIS_SERVICE}/ListAudits": Scope.PREDICT,
+    f"{_ANALYSIS_SERVICE}/GetAudit": Scope.PREDICT,
+    f"{_STUDY_SERVICE}/ListStudies": Scope.STUDIES_READ,
+    f"{_STUDY_SERVICE}/GetStudy": Scope.STUDIES_READ,
+    f"{_STUDY_SERVICE}/GetStudyResults": Scope.STUDIES_READ,
+    f"{_STUDY_SERVICE}/InviteAnnotators": Scope.STUDIES_INVITE,
+    "/grpc.health.v1.Health/Check": Door.OPEN,
+    "/grpc.health.v1.Health/Watch": Door.OPEN,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Door.ANY_KEY,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": Door.ANY_KEY,
+}
+"""By the full name of a method of gRPC."""
+
+PARTS: Mapping[str, Scope] = {
+    "prediction": Scope.PREDICT,
+    "bias": Scope.PREDICT,
+    "explanations": Scope.ANALYZE,
+    "robustness": Scope.ANALYZE,
+    "certified": Scope.ANALYZE,
+}
+"""By the field of a request for an analysis; `predict` is enough for what the prediction workers make."""
+
+
+def of_route(template: str) -> Need:
+    """What a route of REST needs.
+
+    Raises:
+        PermissionDeniedError: It is not in the table.
+    """
+    return _listed(ROUTES.get(template), template)
+
+
+def of_method(name: str) -> Need:
+    """What a method of gRPC, "/package.Service/Method", needs.
+
+    Raises:
+        PermissionDeniedError: It is not in the table.
+    """
+    return _listed(METHODS.get(name), name)
+
+
+def of_parts(parts: Iterable[str]) -> Need:
+    """What a request for some parts of an answer needs.
+
+    Raises:
+        PermissionDeniedError: One of them is not in the table.
+    """
+    needs = {_listed(PARTS.get(part), part) for part in parts}
+    return Scope.ANALYZE if Scope.ANALYZE in needs else Scope.PREDICT
+
+
+def _listed(need: Need | None, name: str) -> Need:
+    if need is None:
+        raise PermissionDeniedError(f"{name} takes no key: the server does not know the scope that it needs")
+    return need

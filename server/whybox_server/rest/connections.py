@@ -1,4 +1,4 @@
-"""Connections of REST: HTTP by h11 alone, at most `max_connections` at once, none held in silence."""
+"""Connections of REST: HTTP by h11, plain or over TLS, at most `max_connections` at once, none held in silence."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 
 from whybox.v1.errors import UnavailableError, WhyboxError
 from whybox.v1.request_ids import HEADER, usable_or_new
+from whybox_server.access.certificates import Certificates, ContextOfTheMoment
 from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.rest.bodies.cut_off import CutOffProtocol
 from whybox_server.rest.problems import MEDIA_TYPE, RequestTimeoutError, problem
@@ -22,9 +23,13 @@ _log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the start of a connection, to the end of the headers."""
+HANDSHAKE_SECONDS = 10.0
+"""From the start of a connection with TLS to the end of its handshake; the headers have their own time after it."""
 SILENCE_SECONDS = 30.0
 """A body that has no new byte for this long is given up, and so is an answer of which the caller takes no byte."""
 
+# A caller that keeps its connection idle reads no farewell of TLS, and is not waited for.
+_FAREWELL_SECONDS = 1.0
 # asyncio accepts this many connections at once, before any of them can be closed.
 _LARGEST_BACKLOG, _SMALLEST_BACKLOG = 128, 8
 
@@ -39,10 +44,18 @@ class ConnectionsConfig(uvicorn.Config):
             being answered, it is refused with 503.
         stop_seconds: Seconds that answers in flight have at a stop.
         root_path: Path that a proxy in front takes away.
+        certificates: For TLS; None speaks plain text.
     """
 
     def __init__(
-        self, app: Any, *, keep_alive: int, max_connections: int, stop_seconds: int, root_path: str = ""
+        self,
+        app: Any,
+        *,
+        keep_alive: int,
+        max_connections: int,
+        stop_seconds: int,
+        root_path: str = "",
+        certificates: Certificates | None = None,
     ) -> None:
         super().__init__(
             app,
@@ -58,6 +71,7 @@ class ConnectionsConfig(uvicorn.Config):
             root_path=root_path,
         )
         self.max_connections = max_connections
+        self.certificates = certificates
         self.was_full = False
 
 
@@ -75,7 +89,7 @@ async def serving(config: ConnectionsConfig, host: str, port: int) -> AsyncItera
         port: 0 takes a free one.
 
     Yields:
-        "http://host:port".
+        "http://host:port", or "https://host:port" with certificates.
 
     Raises:
         CannotListenError: See there.
@@ -89,7 +103,8 @@ async def serving(config: ConnectionsConfig, host: str, port: int) -> AsyncItera
     server = _Uvicorn(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield f"http://{authority(host, listener.getsockname()[1])}"
+        scheme = "http" if config.certificates is None else "https"
+        yield f"{scheme}://{authority(host, listener.getsockname()[1])}"
     finally:
         server.should_exit = True
         await running
@@ -109,7 +124,29 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the process, which may have more to stop than one server."""
+    """Leaves the signals to the process, which may have more to stop than one server, and waits less for TLS."""
+
+    config: ConnectionsConfig
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`, which has no limits on the time for handshakes."""
+        loop = asyncio.get_running_loop()
+        certificates = self.config.certificates
+        encrypted: dict[str, Any] = {}
+        if certificates is not None:
+            encrypted = {
+                "ssl": ContextOfTheMoment.of(certificates),
+                "ssl_handshake_timeout": HANDSHAKE_SECONDS,
+                "ssl_shutdown_timeout": _FAREWELL_SECONDS,
+            }
+        self.servers = [
+            await loop.create_server(self._connection, sock=listener, backlog=self.config.backlog, **encrypted)
+            for listener in sockets or ()
+        ]
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        return Connection(self.config, self.server_state, self.lifespan.state)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -6,14 +6,14 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
 import httpx
 import pytest
-from click.testing import Result
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from certificates import Authority, Pair
 from clients.gateways import FakeGateway, Ports, serving
@@ -120,7 +120,7 @@ def test_probes(encrypted: Ports, authority: Authority) -> None:
     assert httpx.get(f"{encrypted.rest}/healthz", verify=context).status_code == 200
     credentials = grpc.ssl_channel_credentials(authority.certificate.read_bytes())
     with grpc.secure_channel(urlsplit(encrypted.grpc).netloc, credentials) as channel:
-        stub: health_pb2_grpc.HealthStub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
     # The gateway of these tests has no workers.
     assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -260,7 +260,14 @@ def test_the_command(
     mutual: Ports, authority: Authority, issued: Pair, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = getattr(mutual, transport)
-    files = ["--ca", authority.certificate, "--certificate", issued.certificate, "--certificate-key", issued.key]
+    files: list[str | Path] = [
+        "--ca",
+        authority.certificate,
+        "--certificate",
+        issued.certificate,
+        "--certificate-key",
+        issued.key,
+    ]
     told = whybox(*files, "models", "--url", url)
     assert (told.exit_code, "lite0" in told.output) == (0, True)
     assert whybox("models", "--url", url).exit_code == 1

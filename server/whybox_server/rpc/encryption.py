@@ -18,7 +18,9 @@ def server_credentials(certificates: Certificates) -> grpc.ServerCredentials:
         return _configuration(now)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(used), renewed, require_client_authentication=used.client_ca is not None
+        _configuration(used),
+        renewed,  # type: ignore[arg-type] # the stub forgets that None is allowed
+        require_client_authentication=used.client_ca is not None,
     )
 
 

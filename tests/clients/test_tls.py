@@ -224,7 +224,7 @@ def test_a_key_leaves_the_machine_over_tls_alone(url: str, options: dict[str, ob
 def test_files_for_tls_need_an_address_with_it(issued: Pair, scheme: str) -> None:
     for options in ({"ca": issued.certificate}, {"certificate": issued.files}):
         with pytest.raises(ValueError, match=rf"ca and certificate are for TLS; begin url with {scheme}s://"):
-            Client(f"{scheme}://127.0.0.1", **options)  # type: ignore[arg-type]
+            Client(f"{scheme}://127.0.0.1", **options)
 
 
 @pytest.mark.parametrize("scheme", ["grpcs", "https"])

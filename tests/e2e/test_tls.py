@@ -1,5 +1,6 @@
 """A server with TLS, keys and studies: both clients, the command, curl, and the links of invitations."""
 
+import os
 import shutil
 import ssl
 import subprocess
@@ -133,13 +134,14 @@ def test_pages_by_themselves(encrypted: Encrypted, tmp_path: Path) -> None:
     command: list[str | Path] = [BIN / "whybox-server", "study", "serve", "--port", "0"]
     command += ["--database", f"sqlite:///{tmp_path}/studies.db"]
     files = {"WHYBOX_TLS_CERTIFICATE": encrypted.pair.certificate, "WHYBOX_TLS_KEY": encrypted.pair.key}
-    environment = {name: str(path) for name, path in files.items()}
+    environment = os.environ | {name: str(path) for name, path in files.items()}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("studies on https://127.0.0.1:")
-            assert httpx.get(line.split()[2].rstrip(";"), verify=encrypted.context).status_code in (404, 200)
+            answer = httpx.get(line.split()[2].rstrip(";"), verify=encrypted.context)
+            assert answer.headers["location"].startswith("https://")
         finally:
             process.terminate()
     broken = subprocess.run(

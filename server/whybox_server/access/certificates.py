@@ -10,7 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from whybox_server.settings import Settings, variable
 
@@ -120,26 +119,6 @@ class Certificates:
                 " -----BEGIN PRIVATE KEY-----"
             ) from None
         return context
-
-
-class ContextOfTheMoment(ssl.SSLContext):
-    """A context for a listener: each connection begins with what the files of the certificate hold then.
-
-    A context cannot forget an authority, so every change of the files makes a new one.
-    """
-
-    certificates: Certificates
-
-    @classmethod
-    def of(cls, certificates: Certificates) -> "ContextOfTheMoment":
-        """The context of these files."""
-        context = cls(ssl.PROTOCOL_TLS_SERVER)
-        context.certificates = certificates
-        return context
-
-    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        """See `ssl.SSLContext`; asyncio calls it once for each connection."""
-        return self.certificates.current().context.wrap_bio(*arguments, **options)
 
 
 def certificates_of(settings: Settings) -> Certificates | None:

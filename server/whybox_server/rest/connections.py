@@ -5,7 +5,8 @@ import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import h11
@@ -14,7 +15,7 @@ from uvicorn.server import ServerState
 
 from whybox.v1.errors import UnavailableError, WhyboxError
 from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox_server.access.certificates import Certificates, ContextOfTheMoment
+from whybox_server.access.certificates import Certificates
 from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.rest.bodies.cut_off import CutOffProtocol
 from whybox_server.rest.problems import MEDIA_TYPE, RequestTimeoutError, problem
@@ -72,7 +73,16 @@ class ConnectionsConfig(uvicorn.Config):
         )
         self.max_connections = max_connections
         self.certificates = certificates
+        self.handshakes: set[_Handshake] = set()
         self.was_full = False
+
+    def tell_full(self) -> None:
+        """Logs that there are as many connections as there may be, once until half of them have gone."""
+        if not self.was_full:
+            self.was_full = True
+            _log.warning(
+                "REST has %d connections, as many as it may; those that wait longest are closed", self.max_connections
+            )
 
 
 class CannotListenError(Exception):
@@ -124,33 +134,111 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the process, which may have more to stop than one server, and waits less for TLS."""
+    """Leaves the signals to the process, which may have more to stop than one server, and speaks TLS in its own way."""
 
     config: ConnectionsConfig
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See `uvicorn.Server`, which has no limits on the time for handshakes."""
+        """See `uvicorn.Server`, whose TLS keeps its certificate, and counts no connection before its handshake."""
         loop = asyncio.get_running_loop()
         certificates = self.config.certificates
-        encrypted: dict[str, Any] = {}
-        if certificates is not None:
-            encrypted = {
-                "ssl": ContextOfTheMoment.of(certificates),
-                "ssl_handshake_timeout": HANDSHAKE_SECONDS,
-                "ssl_shutdown_timeout": _FAREWELL_SECONDS,
-            }
+        accepted = self._connection if certificates is None else partial(self._handshake, certificates)
         self.servers = [
-            await loop.create_server(self._connection, sock=listener, backlog=self.config.backlog, **encrypted)
-            for listener in sockets or ()
+            await loop.create_server(accepted, sock=listener, backlog=self.config.backlog) for listener in sockets or ()
         ]
         self.started = True
 
-    def _connection(self) -> asyncio.Protocol:
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        for handshake in tuple(self.config.handshakes):
+            handshake.abort()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> "Connection":
         return Connection(self.config, self.server_state, self.lifespan.state)
+
+    def _handshake(self, certificates: Certificates) -> "_Handshake":
+        return _Handshake(certificates, self._connection)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Handshake(asyncio.Protocol):
+    """A connection over TLS until its handshake has ended; it counts as one that waits.
+
+    Args:
+        certificates: What they hold when the connection begins is what it uses.
+        encrypted: Makes the protocol that takes over.
+    """
+
+    def __init__(self, certificates: Certificates, encrypted: "Callable[[], Connection]") -> None:
+        self._certificates = certificates
+        self._connection = encrypted()
+        self._config = self._connection.config
+        self._early: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.since = self._connection.since
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"TLS needs a transport that reads and writes, not {type(transport).__name__}")
+        # What comes before the handshake has begun is for the handshake.
+        transport.pause_reading()
+        self._transport = transport
+        self._config.handshakes.add(self)
+        self._make_room()
+        self._task = asyncio.get_running_loop().create_task(self._encrypt(transport))
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`: what the caller sent with the end of the handshake."""
+        self._early.append(data)
+
+    async def _encrypt(self, plain: asyncio.Transport) -> None:
+        try:
+            if plain.is_closing():
+                # There was no room; asyncio would wait for a handshake all the same.
+                return
+            encrypted = await asyncio.get_running_loop().start_tls(
+                plain,
+                self,
+                self._certificates.current().context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_FAREWELL_SECONDS,
+            )
+        except OSError:
+            # The caller has gone, is too slow, speaks no TLS, or does not like the certificate or has none.
+            return
+        finally:
+            self._config.handshakes.discard(self)
+        if encrypted is None or plain.is_closing():
+            # It was closed meanwhile, by the caller or to make room.
+            if encrypted is not None:
+                encrypted.abort()
+            return
+        encrypted.set_protocol(self._connection)
+        self._connection.connection_made(encrypted)
+        for data in self._early:
+            self._connection.data_received(data)
+
+    def _make_room(self) -> None:
+        connections = self._connection.connections
+        if len(connections) + len(self._config.handshakes) <= self._config.max_connections:
+            return
+        self._config.tell_full()
+        waiting: list[_Handshake | Connection] = [each for each in self._config.handshakes if each is not self]
+        waiting += [each for each in connections if isinstance(each, Connection) and each.can_go]
+        # Without TLS there are no words in which to refuse this one.
+        min(waiting, key=lambda each: each.since, default=self).abort()
 
 
 class Connection(CutOffProtocol):
@@ -176,6 +264,15 @@ class Connection(CutOffProtocol):
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def can_go(self) -> bool:
+        """Whether it may be closed to make room."""
+        return self.is_idle and not self.transport.is_closing()
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -292,13 +389,11 @@ class Connection(CutOffProtocol):
 
     def _make_room(self) -> None:
         limit = self.config.max_connections
-        if not self.config.was_full:
-            self.config.was_full = True
-            _log.warning("REST has %d connections, as many as it may; those that wait longest are closed", limit)
+        self.config.tell_full()
         others = (each for each in self.connections if isinstance(each, Connection) and each is not self)
-        idle = [each for each in others if each.is_idle and not each.transport.is_closing()]
+        idle = [each for each in others if each.can_go]
         if idle:
-            min(idle, key=lambda each: each.since).transport.abort()
+            min(idle, key=lambda each: each.since).abort()
         else:
             message = f"the server has {limit} connections already; try again in a moment"
             self._refuse(UnavailableError(message, reason="TOO_MANY_CONNECTIONS", retry_after=1))

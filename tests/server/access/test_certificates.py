@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from certificates import Authority, Pair
-from whybox_server.access.certificates import CertificateError, Certificates, ContextOfTheMoment, certificates_of
+from whybox_server.access.certificates import CertificateError, Certificates, certificates_of
 from whybox_server.settings import Settings
 
 
@@ -148,11 +148,10 @@ def test_new_files_hold_for_new_connections(
 ) -> None:
     caplog.set_level(logging.INFO)
     certificates = Certificates(*pair.files)
-    listening = ContextOfTheMoment.of(certificates)
-    assert common_name(handshake(listening, authority)) == "good"
+    assert common_name(handshake(certificates.current().context, authority)) == "good"
     assert certificates.current() is certificates.current()
     pair.replace(issued["other"])
-    assert common_name(handshake(listening, authority)) == "other"
+    assert common_name(handshake(certificates.current().context, authority)) == "other"
     assert certificates.current().key == issued["other"].key.read_bytes()
     assert [record.levelname for record in caplog.records] == ["INFO"]
 
@@ -193,16 +192,15 @@ def test_an_authority_can_be_taken_away(
     client_ca = tmp_path / "clients.pem"
     client_ca.write_bytes(authority.certificate.read_bytes() + stranger.certificate.read_bytes())
     certificates = Certificates(*pair.files, client_ca)
-    listening = ContextOfTheMoment.of(certificates)
     theirs = stranger.issue("client")
     for own in (theirs, issued["other"]):
-        handshake(listening, authority, own)
+        handshake(certificates.current().context, authority, own)
     with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
-        handshake(listening, authority)
+        handshake(certificates.current().context, authority)
     client_ca.write_bytes(authority.certificate.read_bytes())
-    handshake(listening, authority, issued["other"])
+    handshake(certificates.current().context, authority, issued["other"])
     with pytest.raises(ssl.SSLCertVerificationError):
-        handshake(listening, authority, theirs)
+        handshake(certificates.current().context, authority, theirs)
 
 
 def test_no_key_is_printed(pair: Pair) -> None:

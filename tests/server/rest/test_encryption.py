@@ -1,6 +1,7 @@
 """Connections of REST over TLS: what differs from plain text."""
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -57,9 +58,15 @@ def certificates(authority: Authority) -> Certificates:
 
 
 @asynccontextmanager
-async def port(application: Application, certificates: Certificates) -> AsyncIterator[int]:
+async def port(
+    application: Application, certificates: Certificates, *, max_connections: int = 100
+) -> AsyncIterator[int]:
     config = ConnectionsConfig(
-        application, keep_alive=3600, max_connections=100, stop_seconds=3600, certificates=certificates
+        application,
+        keep_alive=3600,
+        max_connections=max_connections,
+        stop_seconds=3600,
+        certificates=certificates,
     )
     async with asyncio.timeout(PATIENCE), serving(config, "127.0.0.1", 0) as address:
         assert address.startswith("https://127.0.0.1:")
@@ -119,6 +126,45 @@ async def test_a_handshake_that_does_not_end(
         writer.write(sent)
         assert await reader.read() == b""
         writer.close()
+
+
+async def test_connections_before_their_handshake_count(
+    authority: Authority, certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = Application()
+    async with port(application, certificates, max_connections=2) as number:
+        first, idle = await connect(number, authority)
+        silent, opened = await asyncio.open_connection("127.0.0.1", number)
+        # The one that has waited longest goes, with its handshake or without.
+        busy, writer = await connect(number, authority)
+        assert await first.read() == b""
+        last, other = await asyncio.open_connection("127.0.0.1", number)
+        assert await silent.read() == b""
+        writer.write(b"POST / HTTP/1.1\r\nhost: whybox\r\ncontent-length: 5\r\n\r\n")
+        await until(lambda: application.schemes)
+        newest, another = await connect(number, authority)
+        assert await last.read() == b""
+        another.write(b"POST / HTTP/1.1\r\nhost: whybox\r\ncontent-length: 5\r\n\r\n")
+        await until(lambda: len(application.schemes) == 2)
+        # Both are being answered.
+        with pytest.raises(ConnectionError):
+            await connect(number, authority)
+        for reader, each in ((busy, writer), (newest, another)):
+            each.write(b"01234")
+            assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
+        for each in (idle, opened, other, writer, another):
+            each.transport.abort()  # type: ignore[attr-defined] # the type of asyncio is too wide
+    assert {record.getMessage()[:22] for record in caplog.records} == {"REST has 2 connections"}
+
+
+async def test_a_stop_ends_handshakes(certificates: Certificates) -> None:
+    async with port(Application(), certificates) as number:
+        reader, writer = await asyncio.open_connection("127.0.0.1", number)
+        writer.write(b"\x16\x03\x01")
+        await asyncio.sleep(0.05)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_plain_text_ends_its_own_connection_alone(

@@ -153,7 +153,7 @@ async def test_connections_before_their_handshake_count(
             each.write(b"01234")
             assert (await reader.readuntil(b"\r\n\r\nok")).startswith(b"HTTP/1.1 200")
         for each in (idle, opened, other, writer, another):
-            each.transport.abort()  # type: ignore[attr-defined] # the type of asyncio is too wide
+            each.transport.abort()
     assert {record.getMessage()[:22] for record in caplog.records} == {"REST has 2 connections"}
 
 

@@ -24,8 +24,8 @@ class Server:
 
     Attributes:
         process: `whybox-server serve`.
-        rest: "http://host:port".
-        grpc: "grpc://host:port".
+        rest: "http://host:port", or "https://host:port" with TLS.
+        grpc: "grpc://host:port", or "grpcs://host:port" with TLS.
         log_dir: Where TorchServe logs.
     """
 
@@ -69,7 +69,7 @@ def serving(store: Path, log_dir: Path, **settings: str) -> Iterator[Server]:
             else:
                 raise AssertionError("the server ended before it was ready")
             text = "".join(said)
-            rest, grpc = re.search(r"http://\S+", text), re.search(r"grpc://\S+", text)
+            rest, grpc = re.search(r"https?://\S+", text), re.search(r"grpcs?://\S+", text)
             server = Server(process, present(rest)[0], present(grpc)[0], log_dir)
             family = server.family()
             yield server

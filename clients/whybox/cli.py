@@ -10,7 +10,7 @@ from whybox._commands import audits, certify, shared, studies
 from whybox._commands.report import print_analysis, print_models
 from whybox._commands.saving import save_pictures
 from whybox._messages.requests import implied_parts
-from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
+from whybox.client import DEFAULT_SECONDS, DEFAULT_URL
 from whybox.options import ALL_PARTS
 from whybox.v1.vocabulary import (
     BASELINES,
@@ -26,11 +26,11 @@ from whybox.v1.vocabulary import (
 
 app = typer.Typer(
     name="whybox",
-    help="Ask an image classifier what it sees, why, how small a change flips its answer, and for whom it fails.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
 )
+app.callback()(shared.secure)
 
 _ANALYZE_EXAMPLES = """\
 [bold]Examples[/bold]
@@ -229,7 +229,7 @@ def analyze(
         options["contrast"] = _class(contrast)
     if baseline is not None:
         options["baseline"] = _baseline(baseline)
-    with shared.one_line_errors(), Client(url, key=shared.key(key_file)) as client:
+    with shared.connected(url, key_file) as client:
         analysis = client.analyze(shared.content(picture), **options)
         if json:
             typer.echo(analysis.to_json())
@@ -252,5 +252,5 @@ def models(
     url: shared.Url = DEFAULT_URL, key_file: shared.KeyFile = None, timeout: shared.Timeout = DEFAULT_SECONDS
 ) -> None:
     """List the served models with their methods, attacks and corruptions."""
-    with shared.one_line_errors(), Client(url, timeout=timeout, key=shared.key(key_file)) as client:
+    with shared.connected(url, key_file, timeout=timeout) as client:
         print_models(shared.output(), client.models())

@@ -14,6 +14,7 @@ from whybox._messages.requests import analysis_request, known
 from whybox._messages.studies import read_invitations, read_results, read_status, read_study
 from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
+from whybox._transports.trust import FilePath, Trust
 from whybox.arguments import flag, integer, number, text
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, PredictOptions, RobustnessOptions
 from whybox.results import (
@@ -54,16 +55,20 @@ class Client:
     """A connection to one Whybox server; safe to share between threads.
 
     Args:
-        url: "grpc://host:port", "http://host:port" or "https://host:port".
+        url: "grpc://host:port" or "http://host:port", or with TLS "grpcs://host:port" or "https://host:port".
         model: Name of the model to ask, unless a call names another; None for the first model by name.
         timeout: Seconds that a call may take, unless the call has its own timeout.
-        key: Key that the server needs, from the people who run it. It is sent with every call, and as it is: let
-            "grpc://" and "http://" carry it over networks that you trust.
+        key: Key that the server needs, from the people who run it. It is sent with every call.
+        ca: PEM file with the authorities that may vouch for a server with TLS; None for the usual public ones.
+        certificate: PEM files of the client's own certificate and of its key, for servers that ask for one.
+        insecure: Whether the key may go to another machine without TLS, readable on the way.
 
     Raises:
         TypeError: An argument is of another type.
-        ValueError: `url` has no known scheme or no host, `model` is empty, `timeout` is out of range, or `key` is no
-            word of ASCII.
+        ValueError: `url` has no known scheme or no host, `model` is empty, `timeout` is out of range, `key` is no word
+            of ASCII or would go to another machine without TLS, or `ca` or `certificate` hold something else or are
+            given for a `url` without TLS.
+        OSError: `ca` or `certificate` cannot be read.
 
     Example:
         >>> with Client("http://127.0.0.1:8000") as client:
@@ -88,11 +93,15 @@ class Client:
         model: str | None = None,
         timeout: float = DEFAULT_SECONDS,
         key: str | None = None,
+        ca: FilePath | None = None,
+        certificate: tuple[FilePath, FilePath] | None = None,
+        insecure: bool = False,
     ) -> None:
         self._timeout = _seconds(timeout)
         self._key = None if key is None else _key(key)
         self._model = None if model is None else text("model", model)
-        self._transport = connect(url)
+        secret = key is not None and not flag("insecure", insecure)
+        self._transport = connect(url, Trust.read(ca, certificate), secret=secret)
 
     def analyze(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Analysis:
         """Asks for a prediction and its evidence.

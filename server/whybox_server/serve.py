@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whybox import v1
+from whybox_server.access.certificates import CertificateError, Certificates, certificates_of
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
 from whybox_server.archives import read_store
@@ -23,6 +24,7 @@ from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.rest import create_app
 from whybox_server.rest.connections import CannotListenError, ConnectionsConfig, authority, serving
+from whybox_server.rpc.encryption import server_credentials
 from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
@@ -51,8 +53,8 @@ class Addresses:
     """Where the server listens.
 
     Attributes:
-        rest: "http://host:port".
-        grpc: "grpc://host:port".
+        rest: "http://host:port", or "https://host:port" with TLS.
+        grpc: "grpc://host:port", or "grpcs://host:port" with TLS.
     """
 
     rest: str
@@ -71,8 +73,9 @@ async def serve_until_stopped(
 
     Raises:
         ArchiveError: There is no model to serve.
-        ServeError: An address is open to other machines without keys, a port is taken, the logs cannot be written, the
-            keys or the database of studies cannot be used, or TorchServe cannot be started.
+        ServeError: An address is open to other machines without keys or TLS, a port is taken, the logs cannot be
+            written, the keys, the certificate or the database of studies cannot be used, or TorchServe cannot be
+            started.
     """
     _check_exposure(settings)
     stop = asyncio.Event()
@@ -82,15 +85,17 @@ async def serve_until_stopped(
     access = Access(settings.key_file)
     try:
         access.check_file()
+        certificates = certificates_of(settings)
         check_log_folder(settings.log_dir)
-        await _serve(settings, access, archives, stop, listening, ready)
-    except (FolderError, KeyFileError, TorchServeError) as error:
+        await _serve(settings, access, certificates, archives, stop, listening, ready)
+    except (CertificateError, FolderError, KeyFileError, TorchServeError) as error:
         raise ServeError(str(error)) from error
 
 
 async def _serve(
     settings: Settings,
     access: Access,
+    certificates: Certificates | None,
     archives: Mapping[Path, v1.Model],
     stop: asyncio.Event,
     listening: Callable[[Addresses], None],
@@ -114,8 +119,8 @@ async def _serve(
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         studies = await stack.enter_async_context(_studies(settings))
-        grpc = await stack.enter_async_context(_grpc(settings, access, gateway, metrics, studies))
-        rest = await stack.enter_async_context(_rest(settings, access, gateway, metrics, studies))
+        grpc = await stack.enter_async_context(_grpc(settings, access, certificates, gateway, metrics, studies))
+        rest = await stack.enter_async_context(_rest(settings, access, certificates, gateway, metrics, studies))
         if studies is not None:
             studies.listens(rest)
         await stack.enter_async_context(backend.running())
@@ -132,7 +137,12 @@ async def _serve(
 
 @contextlib.asynccontextmanager
 async def _grpc(
-    settings: Settings, access: Access, gateway: Gateway, metrics: Metrics, studies: "Beside | None"
+    settings: Settings,
+    access: Access,
+    certificates: Certificates | None,
+    gateway: Gateway,
+    metrics: Metrics,
+    studies: "Beside | None",
 ) -> AsyncIterator[str]:
     server = create_server(
         gateway,
@@ -144,20 +154,30 @@ async def _grpc(
         max_timeout=settings.max_timeout,
         services=studies.services if studies else (),
     )
+    address = authority(settings.grpc_host, settings.grpc_port)
     try:
-        port = server.add_insecure_port(authority(settings.grpc_host, settings.grpc_port))
+        if certificates is None:
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, server_credentials(certificates))
     except RuntimeError as error:
         raise _cannot_listen("gRPC", settings.grpc_host, settings.grpc_port) from error
     await server.start()
     try:
-        yield f"grpc://{authority(settings.grpc_host, port)}"
+        scheme = "grpc" if certificates is None else "grpcs"
+        yield f"{scheme}://{authority(settings.grpc_host, port)}"
     finally:
         await server.stop(_GRPC_STOP_SECONDS)
 
 
 @contextlib.asynccontextmanager
 async def _rest(
-    settings: Settings, access: Access, gateway: Gateway, metrics: Metrics, studies: "Beside | None"
+    settings: Settings,
+    access: Access,
+    certificates: Certificates | None,
+    gateway: Gateway,
+    metrics: Metrics,
+    studies: "Beside | None",
 ) -> AsyncIterator[str]:
     app = create_app(
         gateway,
@@ -175,6 +195,7 @@ async def _rest(
         keep_alive=settings.rest_keep_alive,
         max_connections=connection_shares().rest,
         stop_seconds=_REST_STOP_SECONDS,
+        certificates=certificates,
     )
     try:
         async with serving(config, settings.rest_host, settings.rest_port) as address:
@@ -208,19 +229,25 @@ async def _studies(settings: Settings) -> AsyncIterator["Beside | None"]:
 
 
 def _check_exposure(settings: Settings) -> None:
-    """Refuses to serve other machines without keys.
+    """Refuses to serve other machines without keys and TLS.
 
     Raises:
-        ServeError: REST or gRPC listens beyond loopback, and neither keys nor `insecure` are set.
+        ServeError: REST or gRPC listens beyond loopback, keys or TLS are missing, and `insecure` is not set.
     """
-    if settings.key_file is not None or settings.insecure:
+    remedies = {}
+    if settings.key_file is None:
+        remedies["keys"] = "make a key (whybox-server key new) and set WHYBOX_KEY_FILE"
+    if settings.tls_certificate is None:
+        remedies["TLS"] = "set WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY"
+    if settings.insecure or not remedies:
         return
+    danger = "open to everybody" if "keys" in remedies else "its keys and pictures readable on the way"
     for name, host in (("REST", settings.rest_host), ("gRPC", settings.grpc_host)):
         if not _is_loopback(host):
             raise ServeError(
-                f"{name} would listen on {host} without keys, open to everybody who reaches it; make a key"
-                " (whybox-server key new), set WHYBOX_KEY_FILE, and put a proxy that ends TLS before the server; or"
-                " listen on 127.0.0.1; or say --insecure (WHYBOX_INSECURE=true) if everybody may do everything"
+                f"{name} would listen on {host} without {' and '.join(remedies)}, {danger};"
+                f" {', and '.join(remedies.values())}; or listen on 127.0.0.1, behind a proxy on this machine that ends"
+                " TLS; or say --insecure (WHYBOX_INSECURE=true) if nobody else reaches this address"
             )
 
 

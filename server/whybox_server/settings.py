@@ -148,8 +148,25 @@ class Settings(BaseSettings):
         description="File of the keys that callers need, over REST and gRPC; whybox-server key new makes it. Unset, the"
         " server is open, and listens on loopback alone; the API of studies lets nobody in then.",
     )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the server's certificate, followed by those between it and its authority. With it"
+        " and its key REST speaks HTTPS, and gRPC TLS; new files hold for new connections.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        description="PEM file with the private key of the certificate, without a passphrase, readable by its owner"
+        " alone.",
+    )
+    tls_client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the authorities of clients: each client then needs a certificate that one of them"
+        " signed, health checks too.",
+    )
     insecure: bool = Field(
-        default=False, description="Whether the server may listen beyond loopback without keys, open to everybody."
+        default=False,
+        description="Whether the server may listen beyond loopback without keys, open to everybody, and without TLS,"
+        " readable on the way.",
     )
 
     @classmethod

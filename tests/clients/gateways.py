@@ -2,24 +2,25 @@
 
 import asyncio
 import math
-import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import Queue
 from typing import Any, cast
-
-import uvicorn
 
 from whybox import v1
 from whybox.v1.errors import NotFoundError, WhyboxError
+from whybox_server.access.certificates import Certificates
 from whybox_server.access.checking import Access, Caller
 from whybox_server.access.keys import Scope
 from whybox_server.access.needs import Need
 from whybox_server.gateway.audits import audit_file, audits_of
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
-from whybox_server.rest import create_app
+from whybox_server.rest import connections, create_app
+from whybox_server.rest.connections import ConnectionsConfig
+from whybox_server.rpc.encryption import server_credentials
 from whybox_server.rpc.service import create_server
 from whybox_server.studies.api import rest, rpc
 from whybox_server.studies.api.core import StudyApi
@@ -163,13 +164,20 @@ class Ports:
 
 
 @contextmanager
-def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20, *, studies: StudyApi | None = None) -> Iterator[Ports]:
+def serving(
+    gateway: FakeGateway,
+    max_bytes: int = 64 * 2**20,
+    *,
+    studies: StudyApi | None = None,
+    certificates: Certificates | None = None,
+) -> Iterator[Ports]:
     """Serves a gateway over gRPC and REST, in a thread of its own.
 
     Args:
         gateway: What answers.
         max_bytes: Largest message of gRPC, and largest picture of REST, that is read.
         studies: What answers about studies; None for a server without them.
+        certificates: For TLS; None speaks plain text.
     """
     # The transports use no more of a gateway than the fake has.
     actual = cast(Gateway, gateway)
@@ -177,28 +185,30 @@ def serving(gateway: FakeGateway, max_bytes: int = 64 * 2**20, *, studies: Study
     services = () if studies is None else (rpc.service(studies),)
     access = _Welcoming(gateway)
     app = create_app(actual, Metrics(), access=access, max_image_bytes=max_bytes, mounts=mounts, **_LIMITS)
-    http = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", ws="none"))
-    started = threading.Event()
-    ports: list[Ports] = []
+    config = ConnectionsConfig(app, keep_alive=5, max_connections=100, stop_seconds=5, certificates=certificates)
+    started: Queue[tuple[Ports, Callable[[], object]]] = Queue()
 
-    async def serve(listener: socket.socket) -> None:
+    async def serve() -> None:
         server = create_server(
             actual, Metrics(), access=access, max_message_bytes=max_bytes, services=services, **_LIMITS
         )
-        grpc_port = server.add_insecure_port("127.0.0.1:0")
+        if certificates is None:
+            grpc = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        else:
+            grpc = f"grpcs://127.0.0.1:{server.add_secure_port('127.0.0.1:0', server_credentials(certificates))}"
         await server.start()
-        ports.append(Ports(gateway, f"grpc://127.0.0.1:{grpc_port}", f"http://127.0.0.1:{listener.getsockname()[1]}"))
-        started.set()
-        await http.serve(sockets=[listener])
+        stop = asyncio.Event()
+        async with connections.serving(config, "127.0.0.1", 0) as http:
+            loop = asyncio.get_running_loop()
+            started.put((Ports(gateway, grpc, http), lambda: loop.call_soon_threadsafe(stop.set)))
+            await stop.wait()
         await server.stop(None)
 
-    # Connections wait in the listener's queue until the server has started.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=lambda: asyncio.run(serve(listener)))
-        thread.start()
-        try:
-            assert started.wait(_START_SECONDS), "the transports did not start"
-            yield ports[0]
-        finally:
-            http.should_exit = True
-            thread.join()
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ports, stop = started.get(timeout=_START_SECONDS)
+    try:
+        yield ports
+    finally:
+        stop()
+        thread.join()

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from certificates import Authority
 from messages import message
 from server.backends import Asked, FakeBackend
 from server.waiting import until
@@ -46,7 +48,7 @@ MODEL = v1.Model(
 )
 
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 (what is bound there needs keys)
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (what is bound there needs keys and TLS)
 
 
 class Serving(FakeBackend):
@@ -306,10 +308,23 @@ async def test_an_address_of_another_machine(backends, settings, what, option):
 
 @pytest.mark.parametrize("option", ["rest_host", "grpc_host"])
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1", "whybox.example.org", ""])
-async def test_other_machines_are_served_with_keys_alone(backends, settings, option, host):
-    exposed = settings.model_copy(update={option: host})
+@pytest.mark.parametrize(
+    ("given", "missing", "remedies"),
+    [
+        ((), "keys and TLS, open to everybody", "WHYBOX_KEY_FILE, and set WHYBOX_TLS_CERTIFICATE"),
+        (("tls_certificate", "tls_key"), "keys, open to everybody", "WHYBOX_KEY_FILE;"),
+        (("key_file",), "TLS, its keys and pictures readable on the way", "set WHYBOX_TLS_CERTIFICATE and"),
+    ],
+)
+async def test_other_machines_are_served_with_keys_and_tls_alone(
+    backends, settings, tmp_path, option, host, given, missing, remedies
+):
+    exposed = settings.model_copy(update={option: host} | {name: tmp_path / name for name in given})
     transport = {"rest_host": "REST", "grpc_host": "gRPC"}[option]
-    with pytest.raises(ServeError, match=rf"^{transport} would listen on .* WHYBOX_KEY_FILE.* TLS .* --insecure"):
+    told = (
+        rf"^{transport} would listen on .* without {missing};.*{remedies}.* 127\.0\.0\.1, behind a proxy .* --insecure"
+    )
+    with pytest.raises(ServeError, match=told):
         await Running(exposed).listens()
     assert backends == []
 
@@ -337,18 +352,33 @@ async def test_a_file_of_keys_that_cannot_be_used(backends, settings, tmp_path, 
     assert backends == []
 
 
-async def test_with_keys_other_machines_are_served(backends, settings, tmp_path):
-    """What the process hands to both transports is the one file of keys."""
+async def test_a_certificate_that_cannot_be_used(backends, settings, tmp_path):
+    files = {"tls_certificate": tmp_path / "server.pem", "tls_key": tmp_path / "server.key"}
+    with pytest.raises(ServeError, match=r"WHYBOX_TLS_CERTIFICATE=.*server\.pem cannot be read"):
+        await Running(settings.model_copy(update=files)).listens()
+    assert backends == []
+
+
+async def test_with_keys_and_tls_other_machines_are_served(backends, settings, tmp_path):
+    """What the process hands to both transports is the one file of keys, and the one certificate."""
     keys = KeyFile(tmp_path / "keys.json")
     _, secret = keys.add("a", [Scope.PREDICT], now=utc_now())
-    hosts = {"rest_host": EVERYWHERE, "grpc_host": EVERYWHERE}
-    server = await Running(settings.model_copy(update=hosts | {"key_file": keys.path})).listens()
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.issue("server").files
+    exposed = {"rest_host": EVERYWHERE, "grpc_host": EVERYWHERE, "key_file": keys.path}
+    exposed |= {"tls_certificate": certificate, "tls_key": key}
+    server = await Running(settings.model_copy(update=exposed)).listens()
+    assert server.addresses.rest.startswith("https://")
+    assert server.addresses.grpc.startswith("grpcs://")
     rest = server.addresses.rest.replace(EVERYWHERE, "127.0.0.1")
-    async with httpx.AsyncClient(base_url=rest) as http:
+    context = ssl.create_default_context(cafile=authority.certificate)
+    async with httpx.AsyncClient(base_url=rest, verify=context) as http:
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/v1/models")).status_code == 401
         assert (await http.get("/v1/models", headers={"Authorization": f"Bearer {secret}"})).status_code == 200
-    async with grpc.aio.insecure_channel(server.addresses.grpc.removeprefix("grpc://")) as channel:
+    target = server.addresses.grpc.removeprefix("grpcs://").replace(EVERYWHERE, "127.0.0.1")
+    credentials = grpc.ssl_channel_credentials(authority.certificate.read_bytes())
+    async with grpc.aio.secure_channel(target, credentials) as channel:
         stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.ListModels(v1.ListModelsRequest())

@@ -64,7 +64,7 @@ def audits(
     """
     if audit is None and (save is not None or html is not None):
         raise typer.BadParameter("name a model and an audit whose files are written.", param_hint="--save, --html")
-    with shared.one_line_errors(), Client(url, model=model, timeout=timeout, key=shared.key(key_file)) as client:
+    with shared.connected(url, key_file, model=model, timeout=timeout) as client:
         if audit is not None:
             report = client.audit(audit, page=save is not None or html is not None)
             if json:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from whybox._commands import shared
 from whybox._commands.report import print_analysis
 from whybox._messages.fields import malformed
-from whybox.client import DEFAULT_URL, Client
+from whybox.client import DEFAULT_URL
 from whybox.results import Analysis
 
 EXAMPLES = """\
@@ -56,7 +56,7 @@ def certify(
     """
     options = shared.given(locals())
     options["parts"] = "certified"
-    with shared.one_line_errors(), Client(url, key=shared.key(key_file)) as client:
+    with shared.connected(url, key_file) as client:
         with closing(client.stream(shared.content(picture), **options)) as analyses:
             analysis = last_of(analyses, Console(stderr=True))
         if analysis is None:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypedDict, Unpack, cast
 
 import typer
 from rich.console import Console
 
+from whybox.client import Client
 from whybox.options import AnalyzeOptions
 from whybox.v1.errors import WhyboxError
 
@@ -29,7 +31,9 @@ def _existing(picture: Path) -> Path:
 Picture = Annotated[Path, typer.Argument(callback=_existing, help="Picture to ask about; - reads standard input.")]
 Url = Annotated[
     str,
-    typer.Option(envvar="WHYBOX_URL", help="Server: grpc://host:port, http://host:port or https://host:port."),
+    typer.Option(
+        envvar="WHYBOX_URL", help="Server: grpc:// or http://host:port, or with TLS grpcs:// or https://host:port."
+    ),
 ]
 KeyFile = Annotated[
     Path | None,
@@ -70,6 +74,72 @@ def given(parameters: Mapping[str, Any]) -> AnalyzeOptions:
 def content(picture: Path) -> bytes | Path:
     """The picture as the client takes it."""
     return typer.get_binary_stream("stdin").read() if picture == STDIN else picture
+
+
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="WHYBOX_CA",
+        metavar="FILE",
+        help="PEM file with the authorities that may vouch for a server with TLS; default: the usual public ones.",
+    ),
+]
+Certificate = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="WHYBOX_CERTIFICATE", metavar="FILE", help="PEM file with your certificate, if the server asks for one."
+    ),
+]
+CertificateKey = Annotated[
+    Path | None,
+    typer.Option(envvar="WHYBOX_CERTIFICATE_KEY", metavar="FILE", help="PEM file with the private key of it."),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        envvar="WHYBOX_INSECURE",
+        help="Send the key to another machine without TLS too, readable on the way.",
+    ),
+]
+
+
+class _Security(TypedDict):
+    """How every command connects, as `whybox.Client` takes it."""
+
+    ca: Path | None
+    certificate: tuple[Path, Path] | None
+    insecure: bool
+
+
+class _Connection(TypedDict, total=False):
+    """What some commands give to `whybox.Client`."""
+
+    model: str | None
+    timeout: float
+
+
+_SECURITY: ContextVar[_Security] = ContextVar("security")
+
+
+def secure(
+    ca: Ca = None, certificate: Certificate = None, certificate_key: CertificateKey = None, insecure: Insecure = False
+) -> None:
+    """Ask an image classifier what it sees, why, how small a change flips its answer, and for whom it fails.
+
+    Options for TLS stand before the command: [cyan]whybox --ca ca.pem analyze dog.jpg --url grpcs://host:8001[/]
+    """
+    if (certificate is None) != (certificate_key is None):
+        raise typer.BadParameter("--certificate and --certificate-key go together")
+    own = None if certificate is None or certificate_key is None else (certificate, certificate_key)
+    _SECURITY.set({"ca": ca, "certificate": own, "insecure": insecure})
+
+
+@contextmanager
+def connected(url: str, key_file: Path | None, **options: Unpack[_Connection]) -> Iterator[Client]:
+    """The client of a command; its errors end the command with one line on standard error."""
+    with one_line_errors(), Client(url, key=key(key_file), **_SECURITY.get(), **options) as client:
+        yield client
 
 
 def key(file: Path | None) -> str | None:

@@ -2,8 +2,6 @@
 
 import json as json_module
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from whybox._commands import shared
-from whybox.client import DEFAULT_SECONDS, DEFAULT_URL, Client
+from whybox.client import DEFAULT_SECONDS, DEFAULT_URL
 from whybox.results import Study, StudyStatus
 
 _BAR_WIDTH = 24
@@ -43,7 +41,7 @@ def list_studies(
     json: shared.Json = False,
 ) -> None:
     """List the studies, the one that opened last first."""
-    with _connected(url, timeout, key_file) as client:
+    with shared.connected(url, key_file, timeout=timeout) as client:
         studies = client.studies()
         if json:
             _print_json([asdict(study) for study in studies])
@@ -64,7 +62,7 @@ def status(
     json: shared.Json = False,
 ) -> None:
     """Show how far a study is: its people, and the answers of each cell."""
-    with _connected(url, timeout, key_file) as client:
+    with shared.connected(url, key_file, timeout=timeout) as client:
         told = client.study(study)
         if json:
             _print_json(asdict(told))
@@ -87,7 +85,7 @@ def results(
 
     [cyan]whybox study results photos --save results[/]
     """
-    with _connected(url, timeout, key_file) as client:
+    with shared.connected(url, key_file, timeout=timeout) as client:
         found = client.study_results(study)
         if json:
             typer.echo(found.json, nl=False)
@@ -117,7 +115,7 @@ def invite(
 
     [cyan]whybox study invite photos --number 30 --save links.txt[/]
     """
-    with _connected(url, timeout, key_file) as client:
+    with shared.connected(url, key_file, timeout=timeout) as client:
         invitations = client.invite(study, number, days=days)
         if save is not None:
             with os.fdopen(os.open(save, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -128,12 +126,6 @@ def invite(
             _print_json(asdict(invitations))
         elif save is None:
             typer.echo(str(invitations))
-
-
-@contextmanager
-def _connected(url: str, timeout: float, key_file: Path | None) -> Iterator[Client]:
-    with shared.one_line_errors(), Client(url, timeout=timeout, key=shared.key(key_file)) as client:
-        yield client
 
 
 def _print_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from grpc_status import rpc_status
 from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
+from whybox._transports.trust import Trust
 from whybox.options import MAX_MESSAGE_BYTES
 from whybox.v1 import (
     AnalyzeRequest,
@@ -44,19 +45,26 @@ _FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
 
 
 class GrpcTransport:
-    """Calls `whybox.v1.AnalysisService` and `whybox.v1.StudyService` over one HTTP/2 connection without encryption.
+    """Calls `whybox.v1.AnalysisService` and `whybox.v1.StudyService` over one HTTP/2 connection.
 
     Args:
         url: The server's address as the caller wrote it; errors name it.
         target: "host:port".
+        trust: Files for TLS; None speaks plain text.
+
+    Raises:
+        OSError, ValueError: A file of `trust` cannot be used.
     """
 
-    def __init__(self, url: str, target: str) -> None:
+    def __init__(self, url: str, target: str, trust: Trust | None = None) -> None:
         self._url = url
         host = urlsplit(f"//{target}").hostname or ""
         # gRPC reads the environment's proxies itself, but knows neither loopback nor `*` as exceptions.
         options = (*_OPTIONS, ("grpc.enable_http_proxy", 0)) if is_direct(host) else _OPTIONS
-        self._channel = grpc.insecure_channel(target, options=options)
+        if trust is None:
+            self._channel = grpc.insecure_channel(target, options=options)
+        else:
+            self._channel = grpc.secure_channel(target, trust.credentials(), options=options)
         self._stub = AnalysisServiceStub(self._channel)
         self._studies = StudyServiceStub(self._channel)
 

@@ -1,4 +1,4 @@
-"""Which servers are reached without the proxy that the environment names."""
+"""Which servers are this machine, and which are reached without the proxy that the environment names."""
 
 import ipaddress
 import os
@@ -12,11 +12,25 @@ def is_direct(host: str) -> bool:
         host: Name or address without port and brackets. `no_proxy` and `NO_PROXY` list names with all their subdomains,
             addresses, networks such as 10.0.0.0/8, or * for every host.
     """
+    if is_loopback(host):
+        return True
+    address = _address(host)
+    if address is None:
+        return bool(proxy_bypass(host.lower().rstrip(".")))
+    return _is_listed(address) or bool(proxy_bypass(host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: what is sent to it crosses no network.
+
+    Args:
+        host: Name or address without port and brackets.
+    """
     address = _address(host)
     if address is None:
         name = host.lower().rstrip(".")
-        return name == "localhost" or name.endswith(".localhost") or bool(proxy_bypass(name))
-    return address.is_loopback or address.is_unspecified or _is_listed(address) or bool(proxy_bypass(host))
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -14,6 +14,7 @@ from google.rpc import code_pb2
 from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
+from whybox._transports.trust import Trust
 from whybox.v1 import (
     AnalyzeRequest,
     AnalyzeResponse,
@@ -65,15 +66,19 @@ class RestTransport:
     Args:
         url: The server's address as the caller wrote it, with the path under which it is mounted.
         transport: What carries the requests instead of the network.
+        trust: Files for TLS.
+
+    Raises:
+        OSError, ValueError: A file of `trust` cannot be used.
     """
 
-    def __init__(self, url: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, transport: httpx.BaseTransport | None = None, trust: Trust | None = None) -> None:
         self._url = url
         parts = urlsplit(url)
         direct = is_direct(parts.hostname or "")
-        # Without the environment there is no proxy; its certificates still count.
-        certificates = httpx.create_ssl_context() if direct and parts.scheme == "https" else True
-        self._http = httpx.Client(base_url=url, transport=transport, trust_env=not direct, verify=certificates)
+        # Without the environment there is no proxy; its certificates still count. Loading them takes a while.
+        context = (trust or Trust()).context() if parts.scheme == "https" else True
+        self._http = httpx.Client(base_url=url, transport=transport, trust_env=not direct, verify=context)
 
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
         """See `Transport`."""

@@ -211,15 +211,16 @@ def serve(
         bool | None,
         typer.Option(
             "--insecure",
-            help="Serve other machines without keys, open to everybody. Default: WHYBOX_INSECURE, or not.",
+            help="Serve other machines without keys, open to everybody, or without TLS. Default: WHYBOX_INSECURE, or"
+            " not.",
         ),
     ] = None,
 ) -> None:
     """Serve packed models over REST and gRPC until Ctrl-C.
 
     With WHYBOX_KEY_FILE every caller needs a key (whybox-server key new). Without it the server is open, except for the
-    API of studies, and listens on loopback alone. Keys travel as they are: beyond loopback, put a proxy with TLS before
-    the server.
+    API of studies. With WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY, both transports speak TLS. The server listens on
+    loopback alone unless it has both keys and TLS.
     """
     from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 

@@ -1,11 +1,12 @@
-"""Connections of REST: HTTP by h11 alone, at most `max_connections` at once, none held in silence."""
+"""Connections of REST: HTTP by h11, plain or over TLS, at most `max_connections` at once, none held in silence."""
 
 import asyncio
 import contextlib
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import h11
@@ -14,6 +15,7 @@ from uvicorn.server import ServerState
 
 from whybox.v1.errors import UnavailableError, WhyboxError
 from whybox.v1.request_ids import HEADER, usable_or_new
+from whybox_server.access.certificates import Certificates
 from whybox_server.monitoring.readiness import SERVER_STOPPING
 from whybox_server.rest.bodies.cut_off import CutOffProtocol
 from whybox_server.rest.problems import MEDIA_TYPE, RequestTimeoutError, problem
@@ -22,9 +24,13 @@ _log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the start of a connection, to the end of the headers."""
+HANDSHAKE_SECONDS = 10.0
+"""From the start of a connection with TLS to the end of its handshake; the headers have their own time after it."""
 SILENCE_SECONDS = 30.0
 """A body that has no new byte for this long is given up, and so is an answer of which the caller takes no byte."""
 
+# A caller that keeps its connection idle reads no farewell of TLS, and is not waited for.
+_FAREWELL_SECONDS = 1.0
 # asyncio accepts this many connections at once, before any of them can be closed.
 _LARGEST_BACKLOG, _SMALLEST_BACKLOG = 128, 8
 
@@ -39,10 +45,18 @@ class ConnectionsConfig(uvicorn.Config):
             being answered, it is refused with 503.
         stop_seconds: Seconds that answers in flight have at a stop.
         root_path: Path that a proxy in front takes away.
+        certificates: For TLS; None speaks plain text.
     """
 
     def __init__(
-        self, app: Any, *, keep_alive: int, max_connections: int, stop_seconds: int, root_path: str = ""
+        self,
+        app: Any,
+        *,
+        keep_alive: int,
+        max_connections: int,
+        stop_seconds: int,
+        root_path: str = "",
+        certificates: Certificates | None = None,
     ) -> None:
         super().__init__(
             app,
@@ -58,7 +72,17 @@ class ConnectionsConfig(uvicorn.Config):
             root_path=root_path,
         )
         self.max_connections = max_connections
+        self.certificates = certificates
+        self.handshakes: set[_Handshake] = set()
         self.was_full = False
+
+    def tell_full(self) -> None:
+        """Logs that there are as many connections as there may be, once until half of them have gone."""
+        if not self.was_full:
+            self.was_full = True
+            _log.warning(
+                "REST has %d connections, as many as it may; those that wait longest are closed", self.max_connections
+            )
 
 
 class CannotListenError(Exception):
@@ -75,7 +99,7 @@ async def serving(config: ConnectionsConfig, host: str, port: int) -> AsyncItera
         port: 0 takes a free one.
 
     Yields:
-        "http://host:port".
+        "http://host:port", or "https://host:port" with certificates.
 
     Raises:
         CannotListenError: See there.
@@ -89,7 +113,8 @@ async def serving(config: ConnectionsConfig, host: str, port: int) -> AsyncItera
     server = _Uvicorn(config)
     running = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        yield f"http://{authority(host, listener.getsockname()[1])}"
+        scheme = "http" if config.certificates is None else "https"
+        yield f"{scheme}://{authority(host, listener.getsockname()[1])}"
     finally:
         server.should_exit = True
         await running
@@ -109,11 +134,111 @@ def _listener(host: str, port: int) -> socket.socket:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves the signals to the process, which may have more to stop than one server."""
+    """Leaves the signals to the process, which may have more to stop than one server, and speaks TLS in its own way."""
+
+    config: ConnectionsConfig
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`, whose TLS keeps its certificate, and counts no connection before its handshake."""
+        loop = asyncio.get_running_loop()
+        certificates = self.config.certificates
+        accepted = self._connection if certificates is None else partial(self._handshake, certificates)
+        self.servers = [
+            await loop.create_server(accepted, sock=listener, backlog=self.config.backlog) for listener in sockets or ()
+        ]
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        for handshake in tuple(self.config.handshakes):
+            handshake.abort()
+        await super().shutdown(sockets)
+
+    def _connection(self) -> "Connection":
+        return Connection(self.config, self.server_state, self.lifespan.state)
+
+    def _handshake(self, certificates: Certificates) -> "_Handshake":
+        return _Handshake(certificates, self._connection)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+class _Handshake(asyncio.Protocol):
+    """A connection over TLS until its handshake has ended; it counts as one that waits.
+
+    Args:
+        certificates: What they hold when the connection begins is what it uses.
+        encrypted: Makes the protocol that takes over.
+    """
+
+    def __init__(self, certificates: Certificates, encrypted: "Callable[[], Connection]") -> None:
+        self._certificates = certificates
+        self._connection = encrypted()
+        self._config = self._connection.config
+        self._early: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.since = self._connection.since
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError(f"TLS needs a transport that reads and writes, not {type(transport).__name__}")
+        # What comes before the handshake has begun is for the handshake.
+        transport.pause_reading()
+        self._transport = transport
+        self._config.handshakes.add(self)
+        self._make_room()
+        self._task = asyncio.get_running_loop().create_task(self._encrypt(transport))
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`: what the caller sent with the end of the handshake."""
+        self._early.append(data)
+
+    async def _encrypt(self, plain: asyncio.Transport) -> None:
+        try:
+            if plain.is_closing():
+                # There was no room; asyncio would wait for a handshake all the same.
+                return
+            encrypted = await asyncio.get_running_loop().start_tls(
+                plain,
+                self,
+                self._certificates.current().context,
+                server_side=True,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_FAREWELL_SECONDS,
+            )
+        except OSError:
+            # The caller has gone, is too slow, speaks no TLS, or does not like the certificate or has none.
+            return
+        finally:
+            self._config.handshakes.discard(self)
+        if encrypted is None or plain.is_closing():
+            # It was closed meanwhile, by the caller or to make room.
+            if encrypted is not None:
+                encrypted.abort()
+            return
+        encrypted.set_protocol(self._connection)
+        self._connection.connection_made(encrypted)
+        for data in self._early:
+            self._connection.data_received(data)
+
+    def _make_room(self) -> None:
+        connections = self._connection.connections
+        if len(connections) + len(self._config.handshakes) <= self._config.max_connections:
+            return
+        self._config.tell_full()
+        waiting: list[_Handshake | Connection] = [each for each in self._config.handshakes if each is not self]
+        waiting += [each for each in connections if isinstance(each, Connection) and each.can_go]
+        # Without TLS there are no words in which to refuse this one.
+        min(waiting, key=lambda each: each.since, default=self).abort()
 
 
 class Connection(CutOffProtocol):
@@ -139,6 +264,15 @@ class Connection(CutOffProtocol):
     def is_idle(self) -> bool:
         """Whether no request is being read or answered."""
         return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def can_go(self) -> bool:
+        """Whether it may be closed to make room."""
+        return self.is_idle and not self.transport.is_closing()
+
+    def abort(self) -> None:
+        """Ends it without a word."""
+        self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -255,13 +389,11 @@ class Connection(CutOffProtocol):
 
     def _make_room(self) -> None:
         limit = self.config.max_connections
-        if not self.config.was_full:
-            self.config.was_full = True
-            _log.warning("REST has %d connections, as many as it may; those that wait longest are closed", limit)
+        self.config.tell_full()
         others = (each for each in self.connections if isinstance(each, Connection) and each is not self)
-        idle = [each for each in others if each.is_idle and not each.transport.is_closing()]
+        idle = [each for each in others if each.can_go]
         if idle:
-            min(idle, key=lambda each: each.since).transport.abort()
+            min(idle, key=lambda each: each.since).abort()
         else:
             message = f"the server has {limit} connections already; try again in a moment"
             self._refuse(UnavailableError(message, reason="TOO_MANY_CONNECTIONS", retry_after=1))

@@ -12,14 +12,15 @@ class CutOffProtocol(H11Protocol):
     """HTTP/1.1 that lets the application answer a body which ends early.
 
     The protocol of uvicorn closes the connection as soon as the caller has sent its last byte, so that a caller who
-    has closed its half of the connection never learns what was wrong. The application asks `is_cut_off`.
+    has closed its half of the connection never learns what was wrong. The application asks `is_cut_off`. TLS has no
+    halves: what ends there ends whole.
     """
 
     def eof_received(self) -> bool | None:  # type: ignore[override] # uvicorn narrows what asyncio allows
         """See `asyncio.Protocol`: true keeps the connection until the answer is sent."""
         cycle = self.cycle
         # A whole request is left to uvicorn: the end of its connection is how a caller hangs up.
-        if cycle is None or cycle.response_complete or not cycle.more_body:
+        if cycle is None or cycle.response_complete or not cycle.more_body or self.scheme == "https":
             return None
         cycle.scope.setdefault("state", {})[_CUT_OFF] = True
         cycle.more_body = False

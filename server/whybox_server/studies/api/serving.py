@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount
 
+from whybox_server.access.certificates import Certificates
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.monitoring.open_files import connection_shares
@@ -36,7 +37,7 @@ class Beside:
         routes: Of REST: the API, and the pages.
         described: What the OpenAPI document says of the API.
         services: Of gRPC.
-        listens: To be told where REST listens, "http://host:port", before anyone is invited.
+        listens: To be told where REST listens, "http://host:port" or "https://host:port", before anyone is invited.
     """
 
     routes: Sequence[BaseRoute]
@@ -90,15 +91,24 @@ def _pages(store: StudyStore) -> Mount:
     return Mount(PREFIX, create_pages(store))
 
 
-async def serve_pages(database: str, host: str, port: int, listens: Callable[[str], None], prefix: str = "") -> None:
+async def serve_pages(
+    database: str,
+    host: str,
+    port: int,
+    listens: Callable[[str], None],
+    *,
+    prefix: str = "",
+    certificates: Certificates | None = None,
+) -> None:
     """Serves the pages until SIGINT or SIGTERM.
 
     Args:
         database: Its URL.
         host: Address to listen on.
         port: 0 takes a free one.
-        listens: Called with "http://host:port" once people can come.
+        listens: Called with "http://host:port", or "https://host:port", once people can come.
         prefix: Path that a proxy takes away, such as "/research"; "" for none.
+        certificates: For TLS; None speaks plain text.
 
     Raises:
         CannotListenError: The port is taken, or the address is not of this machine.
@@ -114,6 +124,7 @@ async def serve_pages(database: str, host: str, port: int, listens: Callable[[st
             max_connections=connection_shares().rest,
             stop_seconds=_STOP_SECONDS,
             root_path=prefix,
+            certificates=certificates,
         )
         async with serving(config, host, port) as address:
             listens(address)

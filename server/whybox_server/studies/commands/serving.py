@@ -30,10 +30,12 @@ def serve(
 ) -> None:
     """Show the pages on which people answer, until Ctrl-C. No model is needed.
 
-    whybox-server serve shows them too, beside the models, if WHYBOX_DATABASE is set. Put either behind a proxy with
-    TLS: an invitation lets in whoever reads it on the way. The server believes X-Forwarded-Proto from 127.0.0.1.
+    whybox-server serve shows them too, beside the models, if WHYBOX_DATABASE is set. Let either speak TLS
+    (WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY), or put it behind a proxy that does: an invitation lets in whoever reads
+    it on the way. The server believes X-Forwarded-Proto from 127.0.0.1.
     """
     # Imported here: no other command serves pages.
+    from whybox_server.access.certificates import CertificateError, certificates_of
     from whybox_server.rest.connections import CannotListenError, authority
     from whybox_server.studies.api.serving import PREFIX, serve_pages
 
@@ -45,9 +47,15 @@ def serve(
     with told(Console(stderr=True, highlight=False)):
         if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", prefix):
             raise StudyError(f"--prefix {prefix!r}: give a path such as /research, without a slash at its end")
-        url = read_settings(database=database).database or DATABASE
+        settings = read_settings(database=database)
         try:
-            asyncio.run(serve_pages(url, host, port, listens, prefix))
+            certificates = certificates_of(settings)
+            pages = serve_pages(
+                settings.database or DATABASE, host, port, listens, prefix=prefix, certificates=certificates
+            )
+            asyncio.run(pages)
+        except CertificateError as error:
+            raise StudyError(str(error)) from error
         except CannotListenError as error:
             remedy = "choose another with --port (0 takes a free one) or --host"
             raise StudyError(f"cannot listen on {authority(host, port)} ({error}); {remedy}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whybox import v1
+from whybox_server import oip
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
 from whybox_server.archives import read_store
@@ -142,7 +143,7 @@ async def _grpc(
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
-        services=studies.services if studies else (),
+        services=(oip.service(gateway), *(studies.services if studies else ())),
     )
     try:
         port = server.add_insecure_port(authority(settings.grpc_host, settings.grpc_port))
@@ -159,6 +160,12 @@ async def _grpc(
 async def _rest(
     settings: Settings, access: Access, gateway: Gateway, metrics: Metrics, studies: "Beside | None"
 ) -> AsyncIterator[str]:
+    inference = oip.routes(
+        gateway,
+        max_image_bytes=settings.max_image_bytes,
+        default_timeout=settings.default_timeout,
+        max_timeout=settings.max_timeout,
+    )
     app = create_app(
         gateway,
         metrics,
@@ -167,8 +174,8 @@ async def _rest(
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
-        mounts=studies.routes if studies else (),
-        described=studies.described if studies else None,
+        mounts=(*inference, *(studies.routes if studies else ())),
+        described=(oip.described(), *((studies.described,) if studies else ())),
     )
     config = ConnectionsConfig(
         app,

@@ -78,4 +78,4 @@ protos: $(VENV)/dev ## Regenerate the code of protos/
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto protos/rpc/*.proto protos/oip/*.proto
 
 clean: ## Remove the environment, the archives and the caches
-	rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

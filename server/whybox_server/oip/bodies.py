@@ -20,7 +20,7 @@ from whybox_server.oip.inference import (
     number_of_classes,
     wanted,
 )
-from whybox_server.oip.tensors import BYTES, OUTPUTS, InputHead, Tensor, raw
+from whybox_server.oip.tensors import BYTES, OUTPUTS, RAW_SIZE, InputHead, Tensor, raw
 from whybox_server.rest.bodies.base64_text import decoded
 from whybox_server.rest.bodies.reading import media_type_of, parsed, read_bytes
 from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
@@ -30,7 +30,6 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 """The header that says how many bytes of the body are JSON, if others follow."""
 JSON, RAW = "application/json", "application/octet-stream"
 
-_SIZE = "binary_data_size"
 _BINARY = "binary_data"
 _ALL_BINARY = "binary_data_output"
 _ROOM_FOR_JSON = 2**20
@@ -87,7 +86,7 @@ def response(model: v1.Model, asked: Body, tensors: Sequence[Tensor]) -> Respons
         output: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
         if tensor.name in asked.raw:
             behind.append(raw(tensor))
-            output["parameters"] = {_SIZE: len(behind[-1])}
+            output["parameters"] = {RAW_SIZE: len(behind[-1])}
         else:
             output["data"] = _listed(tensor)
         outputs.append(output)
@@ -110,7 +109,11 @@ def _json_length(header: str | None, size: int) -> int:
 
 
 def _question(fields: dict[str, Any], behind: memoryview, model: v1.Model) -> Body:
-    _check_fields(fields, ("id", "parameters", "inputs", "outputs"), "the body")
+    _check_fields(fields, ("model_name", "model_version", "id", "parameters", "inputs", "outputs"), "the body")
+    # KServe's client repeats them.
+    for name, right in (("model_name", model.name), ("model_version", model.version)):
+        if fields.get(name) not in (None, "", right):
+            raise InvalidRequestError(f"{name} differs from the one in the path, {right}", field=name)
     parameters = _object(fields, "parameters", "the body")
     check_known(parameters, (TOP_K, _ALL_BINARY), "parameters")
     all_raw = _value(parameters, _ALL_BINARY, BOOLEAN)
@@ -145,15 +148,15 @@ def _input(inputs: list[dict[str, Any]], behind: memoryview) -> Tensor:
         _text(given, "name", where), _text(given, "datatype", where), shape if isinstance(shape, list) else [None]
     )
     parameters = _object(given, "parameters", where)
-    check_known(parameters, (_SIZE,), f"{where}.parameters")
-    if (_SIZE in parameters) == ("data" in given):
-        message = f"{head.name} must have its values either as data, or behind the JSON with the parameter {_SIZE}"
+    check_known(parameters, (RAW_SIZE,), f"{where}.parameters")
+    if (RAW_SIZE in parameters) == ("data" in given):
+        message = f"{head.name} must have its values either as data, or behind the JSON with the parameter {RAW_SIZE}"
         raise InvalidRequestError(message, field=head.name)
-    size = parameters.get(_SIZE, 0)
+    size = parameters.get(RAW_SIZE, 0)
     if isinstance(size, bool) or size != len(behind):
-        message = f"{_SIZE} of {head.name} is {size!r:.40}, but {len(behind)} bytes follow the JSON ({JSON_LENGTH})"
+        message = f"{RAW_SIZE} of {head.name} is {size!r:.40}, but {len(behind)} bytes follow the JSON ({JSON_LENGTH})"
         raise InvalidRequestError(message, field=head.name)
-    if _SIZE in parameters:
+    if RAW_SIZE in parameters:
         return head.of_raw(behind)
     if head.datatype == BYTES:
         data = given["data"]

@@ -310,7 +310,7 @@ class ModelInferRequest(_message.Message):
 
         @_builtins.property
         def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-            """None is known."""
+            """"binary_data_size": number of bytes in `raw_input_contents`. It may be left out."""
 
         @_builtins.property
         def contents(self) -> Global___InferTensorContents:
@@ -572,21 +572,27 @@ class InferParameter(_message.Message):
     BOOL_PARAM_FIELD_NUMBER: _builtins.int
     INT64_PARAM_FIELD_NUMBER: _builtins.int
     STRING_PARAM_FIELD_NUMBER: _builtins.int
+    DOUBLE_PARAM_FIELD_NUMBER: _builtins.int
+    UINT64_PARAM_FIELD_NUMBER: _builtins.int
     bool_param: _builtins.bool
     int64_param: _builtins.int
     string_param: _builtins.str
+    double_param: _builtins.float
+    uint64_param: _builtins.int
     def __init__(
         self,
         *,
         bool_param: _builtins.bool = ...,
         int64_param: _builtins.int = ...,
         string_param: _builtins.str = ...,
+        double_param: _builtins.float = ...,
+        uint64_param: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bool_param", b"bool_param", "int64_param", b"int64_param", "parameter_choice", b"parameter_choice", "string_param", b"string_param"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bool_param", b"bool_param", "double_param", b"double_param", "int64_param", b"int64_param", "parameter_choice", b"parameter_choice", "string_param", b"string_param", "uint64_param", b"uint64_param"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_param", b"bool_param", "int64_param", b"int64_param", "parameter_choice", b"parameter_choice", "string_param", b"string_param"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bool_param", b"bool_param", "double_param", b"double_param", "int64_param", b"int64_param", "parameter_choice", b"parameter_choice", "string_param", b"string_param", "uint64_param", b"uint64_param"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_parameter_choice: _TypeAlias = _typing.Literal["bool_param", "int64_param", "string_param"]  # noqa: Y015
+    _WhichOneofReturnType_parameter_choice: _TypeAlias = _typing.Literal["bool_param", "int64_param", "string_param", "double_param", "uint64_param"]  # noqa: Y015
     _WhichOneofArgType_parameter_choice: _TypeAlias = _typing.Literal["parameter_choice", b"parameter_choice"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_parameter_choice) -> _WhichOneofReturnType_parameter_choice | None: ...
 

@@ -83,6 +83,8 @@ def _inference(name: str, parameters: Sequence[dict[str, Any]]) -> dict[str, Any
     ) | {"required": ["name"]}
     body = _closed(
         {
+            "model_name": STRING | {"description": "That of the path; it may be left out."},
+            "model_version": STRING | {"description": "The served version; it may be left out."},
             "id": STRING,
             "parameters": _closed({"top_k": count, "binary_data_output": binary}),
             "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": given},

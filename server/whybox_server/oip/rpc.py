@@ -27,7 +27,7 @@ from whybox_server.oip.inference import (
     server_version,
     wanted,
 )
-from whybox_server.oip.tensors import BYTES, InputHead, Tensor, raw
+from whybox_server.oip.tensors import BYTES, RAW_SIZE, InputHead, Tensor, raw
 from whybox_server.rpc.access import CALLER
 from whybox_server.rpc.calls import Calls, Context, Service
 
@@ -150,19 +150,25 @@ def _input(request: pb.ModelInferRequest) -> Tensor:
         raise InvalidRequestError(f"{ONE_INPUT}, not {len(request.inputs)}", field="inputs")
     [given] = request.inputs
     head = InputHead.checked(given.name, given.datatype, list(given.shape))
-    check_known(given.parameters, (), "inputs[0].parameters")
+    parameters = _values(given.parameters)
+    check_known(parameters, (RAW_SIZE,), "inputs[0].parameters")
     filled = [field.name for field, _ in given.contents.ListFields()]
     if not request.raw_input_contents:
         place = _CONTENTS[head.datatype]
         if any(name != place for name in filled):
             message = f"the values of {head.name} stand in {place}, or in raw_input_contents"
             raise InvalidRequestError(message, field=head.name)
-        values: Sequence[Any] = getattr(given.contents, place)
-        return head.of_elements(list(values)) if head.datatype == BYTES else head.of_numbers(values)
+        contents: Sequence[Any] = getattr(given.contents, place)
+        return head.of_elements(list(contents)) if head.datatype == BYTES else head.of_numbers(contents)
     if filled or len(request.raw_input_contents) != 1:
         message = "raw_input_contents has one entry for each input, and contents are empty then"
         raise InvalidRequestError(message, field="raw_input_contents")
-    return head.of_raw(request.raw_input_contents[0])
+    [values] = request.raw_input_contents
+    # KServe's client says it here too.
+    if parameters.get(RAW_SIZE, len(values)) != len(values):
+        message = f"{RAW_SIZE} of {head.name} differs from the {len(values)} bytes of its raw contents"
+        raise InvalidRequestError(message, field=head.name)
+    return head.of_raw(values)
 
 
 def _response(request: pb.ModelInferRequest, model: v1.Model, outputs: Iterable[Tensor]) -> pb.ModelInferResponse:

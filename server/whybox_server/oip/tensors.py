@@ -28,6 +28,9 @@ INPUTS: Mapping[str, str] = {"image": BYTES, "pixels": "UINT8", "view": "FP32"}
 OUTPUTS: Mapping[str, str] = {"classes": "INT64", "labels": BYTES, "probabilities": "FP64"}
 """The tensors that an answer may have, and their datatypes."""
 
+RAW_SIZE = "binary_data_size"
+"""Parameter of a tensor whose values are raw bytes: how many."""
+
 # An element of BYTES stands after its length.
 _LENGTH_BYTES = 4
 _MOST_DIMENSIONS = 8

@@ -24,7 +24,7 @@ _CONTENTS = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An error of the server: its status over REST or its code over gRPC, and its message."""
 
     def __init__(self, status: int | str, message: str, field_: str | None = None) -> None:
@@ -101,7 +101,7 @@ class Ask:
         if response.status_code != 200:
             assert response.headers["content-type"] == "application/json"
             assert list(response.json()) == ["error"]
-            raise Refused(response.status_code, response.json()["error"])
+            raise RefusedError(response.status_code, response.json()["error"])
         length = int(response.headers.get("inference-header-content-length", len(response.content)))
         assert (length < len(response.content)) is raw
         answer, place = json.loads(response.content[:length]), length
@@ -148,7 +148,7 @@ class Ask:
         except grpc.aio.AioRpcError as error:
             details: Any = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
             told = error_from_status(status_pb2.Status.FromString(details))
-            raise Refused(told.code_name, told.message, told.field) from None
+            raise RefusedError(told.code_name, told.message, told.field) from None
         found = {}
         for place, output in enumerate(answer.outputs):
             assert bool(answer.raw_output_contents) is raw

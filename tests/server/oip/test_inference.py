@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from server.conftest import MAX_IMAGE_BYTES, FakeGateway
-from server.oip.asking import FORMS, Ask, Refused
+from server.oip.asking import FORMS, Ask, RefusedError
 from server.oip.conftest import CROP, scores
 from whybox.v1.errors import InvalidRequestError, OverloadedError, PictureError
 from whybox_server.oip.pictures import MAX_PICTURES
@@ -44,7 +44,12 @@ async def test_all_outputs(ask: Ask, gateway: FakeGateway) -> None:
     ("parameters", "outputs", "asked", "heads"),
     [
         ({"top_k": 2}, {"labels": {}}, 2, {"labels": ("BYTES", [1, 2])}),
-        ({}, {"probabilities": {}, "classes": {}}, 5, {"probabilities": ("FP64", [1, 5]), "classes": ("INT64", [1, 5])}),
+        (
+            {},
+            {"probabilities": {}, "classes": {}},
+            5,
+            {"probabilities": ("FP64", [1, 5]), "classes": ("INT64", [1, 5])},
+        ),
         ({}, {"probabilities": {"classification": 3}}, 3, {"probabilities": ("BYTES", [1, 3])}),
         (
             {"top_k": 1},
@@ -95,7 +100,7 @@ async def test_a_view_between_the_levels_is_refused(ask: Ask, gateway: FakeGatew
         pytest.skip("JSON has no such number")
     view = np.zeros((1, 3, CROP, CROP), np.float32)
     view[0, 2, 1, 0] = value
-    with pytest.raises(Refused, match=r"view\[0, 2, 1, 0\] is .*no level of 8 bits"):
+    with pytest.raises(RefusedError, match=r"view\[0, 2, 1, 0\] is .*no level of 8 bits"):
         await ask("view", view)
     assert gateway.requests == []
 
@@ -116,8 +121,8 @@ WRONG = {
     "many": ("image", 17 * [b"one"], {}, "at most 16 pictures, not 17"),
     "many pixels": ("pixels", np.zeros((17, 1, 1, 3), np.uint8), {}, "at most 16 pictures, not 17"),
     "output": ("image", [b"one"], {"outputs": {"scores": {}}}, "no output 'scores'; the outputs are classes, labels"),
-    "parameter": ("image", [b"one"], {"parameters": {"seed": 1}}, "unknown parameter 'seed' in parameters; known: top_k"),
-    "of output": ("image", [b"one"], {"outputs": {"labels": {"top": 1}}}, r"unknown parameter 'top' in outputs\[labels"),
+    "parameter": ("image", [b"one"], {"parameters": {"seed": 1}}, "parameter 'seed' in parameters; known: top_k"),
+    "of output": ("image", [b"one"], {"outputs": {"labels": {"top": 1}}}, r"parameter 'top' in outputs\[labels"),
     "classification": ("image", [b"one"], {"outputs": {"labels": {"classification": 1}}}, "is a parameter of prob"),
     "top_k": ("image", [b"one"], {"parameters": {"top_k": 1001}}, "top_k must be an integer from 1 to 1000"),
     "top_k 0": ("image", [b"one"], {"parameters": {"top_k": 0}}, "top_k must be an integer from 1 to 1000"),
@@ -130,7 +135,7 @@ WRONG = {
 async def test_what_is_wrong_is_named(ask: Ask, gateway: FakeGateway, case: str) -> None:
     assert MAX_PICTURES == 16
     name, values, more, message = WRONG[case]
-    with pytest.raises(Refused, match=message) as refused:
+    with pytest.raises(RefusedError, match=message) as refused:
         await ask(name, values, **more)
     assert refused.value.status == (400 if ask.over_rest else "INVALID_ARGUMENT")
     assert gateway.requests == []
@@ -138,7 +143,7 @@ async def test_what_is_wrong_is_named(ask: Ask, gateway: FakeGateway, case: str)
 
 @pytest.mark.parametrize("given", [{"model": "other"}, {"version": "2"}])
 async def test_an_unknown_model(ask: Ask, given: dict[str, str]) -> None:
-    with pytest.raises(Refused, match="There is no model") as refused:
+    with pytest.raises(RefusedError, match="There is no model") as refused:
         await ask("image", [b"one"], **given)
     assert refused.value.status == (404 if ask.over_rest else "NOT_FOUND")
 
@@ -153,7 +158,7 @@ async def test_an_unknown_model(ask: Ask, given: dict[str, str]) -> None:
 async def test_one_picture_that_fails_is_named(ask: Ask, gateway: FakeGateway, error, status, code) -> None:
     gateway.error = error
     for pictures, place in (([b"one"], ""), ([b"one", b"two"], r"image\[0\]: ")):
-        with pytest.raises(Refused, match=f"^{place}{error.message}$") as refused:
+        with pytest.raises(RefusedError, match=f"^{place}{error.message}$") as refused:
             await ask("image", pictures)
         assert refused.value.status == (status if ask.over_rest else code)
 
@@ -171,7 +176,7 @@ async def test_the_first_error_ends_the_others(ask: Ask, gateway: FakeGateway, m
             ended.append(request.image)
 
     monkeypatch.setattr(gateway, "analyze", analyze)
-    with pytest.raises(Refused, match=r"image\[1\]: bad"):
+    with pytest.raises(RefusedError, match=r"image\[1\]: bad"):
         await ask("image", [b"one", b"bad", b"two"])
     assert sorted(ended) == [b"one", b"two"]
 
@@ -180,8 +185,10 @@ async def test_all_pictures_are_asked_at_once_under_the_id_of_the_call(ask: Ask,
     gateway.waits = True
     call = asyncio.ensure_future(ask("image", PICTURES))
     async with asyncio.timeout(10):
-        while len(gateway.requests) < 3:
-            await asyncio.sleep(0)
+        await gateway.started.wait()
+        # The others have started in the same turn of the loop.
+        await asyncio.sleep(0)
+    assert len(gateway.requests) == 3
     assert len(set(gateway.request_ids)) == 1
     assert all(0 < seconds <= 30 for seconds in gateway.timeouts)
     call.cancel()

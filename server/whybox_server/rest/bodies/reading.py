@@ -78,7 +78,7 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
     return body
 
 
-async def readparsed(request: Request, limit: int) -> dict[str, Any]:
+async def read_object(request: Request, limit: int) -> dict[str, Any]:
     """Reads a body that is an object of JSON; without a body the object is empty.
 
     Args:

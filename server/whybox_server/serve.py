@@ -15,7 +15,6 @@ from whybox import v1
 from whybox_server import oip
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
-from whybox_server.archives import read_store
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
@@ -28,6 +27,7 @@ from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
+from whybox_server.validation.archives import read_store
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 if TYPE_CHECKING:

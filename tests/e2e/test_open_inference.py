@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def views(photographs: list[bytes], classifier: Classifier) -> Any:
 @pytest.fixture(scope="module", params=CLIENTS)
 def answers(
     request: pytest.FixtureRequest, server: Server, photographs: list[bytes], pixels: Any, views: Any
-) -> Iterator[dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, Any]]:
     """What a client gets, by transport and question."""
     python = python_with(*CLIENTS[request.param])
     asked = {
@@ -76,7 +75,7 @@ def answers(
         command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, env=apart(), check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    yield json.loads(done.stdout)
+    return json.loads(done.stdout)
 
 
 def told(predictions: list[Prediction]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from whybox_server.rest import docs
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import get_audit, list_audits
-from whybox_server.rest.compression import CompressionMiddleware
+from whybox_server.rest.bodies.compression import CompressionMiddleware
 from whybox_server.rest.middleware import AccessMiddleware, ApiRoute, CallMiddleware, routing_problem
 from whybox_server.rest.openapi import Described, document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response

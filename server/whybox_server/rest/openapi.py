@@ -168,9 +168,11 @@ def _guarded(path: str, operation: dict[str, Any], access: Access) -> dict[str, 
     if not access.asks(need):
         return operation
     scopes = [need.value] if isinstance(need, Scope) else []
-    # An operation with a default tells all of its errors in a form of its own.
-    statuses = () if "default" in operation["responses"] else (401, 403, 503)
-    refusals = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in statuses}
+    # An operation with a default tells its errors in a form of its own.
+    default = operation["responses"].get("default")
+    refusals = {
+        str(status): default or {"$ref": f"#/components/responses/Problem{status}"} for status in (401, 403, 503)
+    }
     return operation | {
         "summary": f"{operation['summary']} (scope {need})",
         "security": [{_KEY: scopes}],

@@ -38,7 +38,8 @@ class CompressionMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        accepted = Headers(scope=scope).getlist("accept-encoding")
+        # An empty value takes nothing compressed, and who says nothing may be unable to unpack it.
+        accepted = [value for value in Headers(scope=scope).getlist("accept-encoding") if value.strip()]
         start: Message | None = None
 
         async def send_compressed(message: Message) -> None:
@@ -53,7 +54,6 @@ class CompressionMiddleware:
                 if not message.get("more_body", False) and len(body) >= LEAST_BYTES:
                     headers = MutableHeaders(scope=begun)
                     headers.add_vary_header("Accept-Encoding")
-                    # Who says nothing takes every kind, but may be unable to unpack it.
                     if accepted and accepts(accepted, _GZIP):
                         body = await _compressed(body)
                         headers["Content-Encoding"] = _GZIP

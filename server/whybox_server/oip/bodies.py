@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from starlette.requests import Request
@@ -167,7 +167,7 @@ def _input(inputs: list[dict[str, Any]], behind: memoryview) -> Tensor:
 
 def _listed(tensor: Tensor) -> list[Any]:
     if isinstance(tensor.values, np.ndarray):
-        return cast("list[Any]", tensor.values.ravel().tolist())
+        return tensor.values.ravel().tolist()
     return [each.decode() for each in tensor.values]
 
 

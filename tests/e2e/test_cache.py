@@ -76,7 +76,7 @@ def test_a_second_call_is_cached(client: Client, dalmatian: bytes, request: pyte
         ({"norms": "l2"}, {"robustness"}),
         ({"methods": ["saliency", "grad_cam"]}, {"explanations[0]"}),
     ],
-    ids=str,
+    ids=["seed", "picture", "top_k", "norm", "another map"],
 )
 def test_whatever_differs_is_computed(
     client: Client, dalmatian: bytes, changed: dict[str, Any], missed: set[str], request: pytest.FixtureRequest

@@ -41,8 +41,24 @@ def guarded(
     keys: dict[str, str],  # noqa: ARG001 (in the file)
 ) -> Iterator[Server]:
     logs = tmp_path_factory.mktemp("logs")
-    with serving(archive.parent, logs, WHYBOX_KEY_FILE=str(key_file)) as server:
+    with serving(archive.parent, logs, WHYBOX_KEY_FILE=str(key_file), WHYBOX_CACHE_BYTES="64000000") as server:
         yield server
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_the_cache_tells_no_caller_what_another_asked(
+    guarded: Server, keys: dict[str, str], dalmatian: bytes, transport: str
+) -> None:
+    # Another picture file for each transport: both share the cache.
+    picture = dalmatian + transport.encode()
+
+    def cached(scope: str) -> bool:
+        with Client(getattr(guarded, transport), key=keys[scope], timeout=120) as client:
+            timings = client.analyze(picture, parts="prediction").timings
+            assert timings is not None
+            return timings.parts[0].cached
+
+    assert [cached(scope) for scope in ("predict", "analyze", "predict", "analyze")] == [False, False, True, True]
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])

@@ -106,7 +106,7 @@ class FakeGateway(Gateway):
         request_ids: Their ids.
         timeouts: The seconds that their callers wait.
         max_message_bytes: The largest messages that they take; infinite over REST.
-        callers: The names of their keys.
+        callers: The digests of their keys.
         started: Set when the first call has come.
         cancelled: Set when a call was cancelled while it waited or sent a message.
     """

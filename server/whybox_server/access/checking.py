@@ -24,11 +24,12 @@ class Caller:
     """Who calls.
 
     Attributes:
-        name: Name of the key; "" for a call without one.
+        key: SHA-256 of the key, by which callers are told apart, because a name may be used again after a key was
+            revoked; "" for a call without one.
         scopes: What the caller may do.
     """
 
-    name: str
+    key: str
     scopes: tuple[Scope, ...]
 
     def require(self, need: Need) -> None:
@@ -90,7 +91,7 @@ class Access:
                 reason="NO_KEY_FILE",
             )
         key = self._known(self._file, _presented(authorization, need, basic=basic))
-        caller = Caller(key.name, key.scopes)
+        caller = Caller(key.sha256, key.scopes)
         caller.require(need)
         return caller
 

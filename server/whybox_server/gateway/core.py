@@ -101,7 +101,7 @@ class Gateway:
             request_id: Id of the call.
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
-            caller: Name of the caller's key; empty for callers without one, who are one caller to the cache.
+            caller: Digest of the caller's key; empty for callers without one, who are one caller to the cache.
 
         Raises:
             WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.

@@ -143,11 +143,11 @@ def _analysis(
         timeout = min(asked or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
-            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller.name)
+            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
             return PartsResponse(parts, request)
         if kind == PNG:
             ask_for_picture(message, model)
-        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller.name)
+        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
         response = picture_response(answer) if kind == PNG else message_response(answer)

@@ -114,14 +114,14 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
 
 
 def _caller_of(request: v1.AnalyzeRequest) -> str:
-    """The name of the caller, who may have every part that the request asks for.
+    """The digest of the key of a caller who may have every part that the request asks for.
 
     Raises:
         PermissionDeniedError: The caller may have less.
     """
     caller = CALLER.get()
     caller.require(of_parts(asked_parts(request)))
-    return caller.name
+    return caller.key
 
 
 def _max_message_bytes(context: Context) -> int:

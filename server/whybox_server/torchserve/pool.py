@@ -125,7 +125,7 @@ class Pool:
 
     async def _once_more(self, work: v1.Work, death: _WorkerDiedError) -> v1.WorkResult:
         """Has work done whose worker died, as soon as there is another; without time for that, raises the death."""
-        async with self._one_suspect:
+        async with self._one_suspect if death.by_itself else contextlib.nullcontext():
             while time.time() + _PAUSE_AGAIN < _deadline(work):
                 await asyncio.sleep(_PAUSE_AGAIN)
                 try:

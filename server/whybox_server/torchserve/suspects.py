@@ -12,7 +12,6 @@ from pathlib import Path
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
 
-REASON = "KILLED_WORKERS"
 _DEATHS = 2
 _SECONDS = 600.0
 
@@ -44,7 +43,7 @@ class Suspects:
             raise FailedPreconditionError(
                 f"this work ended {deaths} worker processes, so it is refused for {minutes} more minutes; ask for less,"
                 " or send another picture, and tell the people who run the server",
-                reason=REASON,
+                reason="KILLED_WORKERS",
             )
 
     def accuse(self, work: v1.Work) -> None:

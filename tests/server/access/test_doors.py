@@ -25,7 +25,7 @@ from whybox.v1 import analysis_pb2, studies_pb2
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox_server import oip
 from whybox_server.access.checking import Access
-from whybox_server.access.keys import KeyFile, Scope
+from whybox_server.access.keys import KeyFile, Scope, digest
 from whybox_server.access.needs import METHODS, PARTS, ROUTES, Door, Need
 from whybox_server.gateway import parts
 from whybox_server.gateway.pools import PoolKind
@@ -299,13 +299,13 @@ def _options(part: str) -> Any:
 async def test_the_parts_of_an_analysis(
     ask: Ask, keys: dict[str, str], gateway: FakeGateway, asked: list[str], scope: Scope
 ) -> None:
-    """Whoever is let in reaches the gateway under the name of the key."""
+    """Whoever is let in reaches the gateway under the digest of the key."""
     gateway.parts = 1
     let_in = []
     for own in ("predict", "analyze", "admin"):
         if Scope(own).allows(scope):
             await ask(keys[own], asked)
-            let_in.append(own)
+            let_in.append(digest(keys[own]))
         else:
             with pytest.raises(WhyboxError, match=r"allows predict; .* the scope analyze") as caught:
                 await ask(keys[own], asked)

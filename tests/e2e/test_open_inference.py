@@ -75,7 +75,8 @@ def answers(
         command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, env=apart(), check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
 def told(predictions: list[Prediction]) -> dict[str, Any]:

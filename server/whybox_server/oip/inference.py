@@ -174,7 +174,7 @@ async def infer(
         )
         request.prediction.top_k = most
         try:
-            answer = await gateway.analyze(request, request_id=request_id, timeout=seconds, caller=caller.name)
+            answer = await gateway.analyze(request, request_id=request_id, timeout=seconds, caller=caller.key)
         except WhyboxError as error:
             if len(pictures) == 1:
                 raise

@@ -313,6 +313,27 @@ async def test_the_parts_of_an_analysis(
     assert gateway.callers == let_in
 
 
+async def test_predictions_of_the_open_inference_protocol(
+    http: httpx.AsyncClient, channel: grpc.aio.Channel, keys: dict[str, str], gateway: FakeGateway
+) -> None:
+    """They reach the gateway under the digest of the key, and a refusal has the form of the protocol."""
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(b"picture").decode()]}
+    path, body = f"/v2/models/{MODEL}/infer", {"inputs": [tensor]}
+    assert (await http.post(path, json=body, headers=bearer(keys["predict"]))).status_code == 200
+    request = inference_pb2.ModelInferRequest(model_name=MODEL, raw_input_contents=[b"\7\0\0\0picture"])
+    request.inputs.add(name="image", datatype="BYTES", shape=[1])
+    send: Any = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer", inference_pb2.ModelInferRequest.SerializeToString
+    )
+    await send(request, metadata=tuple(bearer(keys["analyze"]).items()))
+    assert gateway.callers == [digest(keys["predict"]), digest(keys["analyze"])]
+    for headers, status in ((bearer(keys["metrics"]), 403), ({}, 401)):
+        refused = await http.post(path, json=body, headers=headers)
+        assert (refused.status_code, list(refused.json())) == (status, ["error"])
+    assert refused.headers["www-authenticate"] == 'Bearer realm="whybox"'
+    assert len(gateway.callers) == 2
+
+
 async def test_without_keys_all_but_studies_is_open(gateway: FakeGateway, metrics: Metrics, studies: Beside) -> None:
     app = create_app(
         gateway,

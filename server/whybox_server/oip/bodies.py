@@ -22,12 +22,10 @@ from whybox_server.oip.inference import (
 )
 from whybox_server.oip.tensors import BYTES, OUTPUTS, RAW_SIZE, InputHead, Tensor, raw
 from whybox_server.rest.bodies.base64_text import decoded
-from whybox_server.rest.bodies.reading import media_type_of, parsed, read_bytes
+from whybox_server.rest.bodies.reading import JSON_LENGTH, media_type_of, parsed, read_bytes
 from whybox_server.rest.problems import BodyTooLargeError, UnsupportedMediaTypeError
 from whybox_server.validation.kinds import BOOLEAN, TEXT, Kind
 
-JSON_LENGTH = "Inference-Header-Content-Length"
-"""The header that says how many bytes of the body are JSON, if others follow."""
 JSON, RAW = "application/json", "application/octet-stream"
 
 _BINARY = "binary_data"

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from whybox_server.oip.bodies import JSON, JSON_LENGTH, RAW
+from whybox_server.oip.bodies import JSON, RAW
 from whybox_server.oip.pictures import MAX_PICTURES
 from whybox_server.oip.rest import LIVE, MODEL, PATH, READY, VERSION
 from whybox_server.oip.tensors import INPUTS, OUTPUTS
 from whybox_server.rest import openapi
+from whybox_server.rest.bodies.reading import JSON_LENGTH
 from whybox_server.rest.json_schema import Schema
 from whybox_server.rest.openapi import CONTENT_ENCODING, REQUEST_ID, STRING, Described, query
 from whybox_server.validation.request import TIMEOUT

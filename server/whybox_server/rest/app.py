@@ -26,6 +26,7 @@ from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import get_audit, list_audits
 from whybox_server.rest.bodies.compression import CompressionMiddleware
+from whybox_server.rest.bodies.reading import JSON_LENGTH
 from whybox_server.rest.middleware import AccessMiddleware, ApiRoute, CallMiddleware, routing_problem
 from whybox_server.rest.openapi import Described, document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
@@ -124,8 +125,8 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             # Browsers send an origin without a slash at its end.
             allow_origins=[origin.rstrip("/") for origin in origins],
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER),
-            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate"),
+            allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER, JSON_LENGTH),
+            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate", JSON_LENGTH),
         )
     ]
 

@@ -20,6 +20,9 @@ from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, 
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large
 
+JSON_LENGTH = "Inference-Header-Content-Length"
+"""The header of the Open Inference Protocol that says how many bytes of a body are JSON, if others follow."""
+
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20

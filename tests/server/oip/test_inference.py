@@ -2,6 +2,7 @@
 
 import asyncio
 from io import BytesIO
+from typing import Any
 
 import grpc
 import httpx
@@ -106,7 +107,7 @@ async def test_a_view_between_the_levels_is_refused(ask: Ask, gateway: FakeGatew
 
 
 PIXELS = np.zeros((1, 20, 20, 3), np.uint8)
-WRONG = {
+WRONG: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "unknown input": ("picture", [b"one"], {}, "there is no input 'picture'; the inputs are image, pixels, view"),
     "datatype": ("pixels", [b"one"], {}, "pixels has the datatype UINT8, not 'BYTES'"),
     "shape": ("image", [b"one"], {"shape": [1, 1]}, r"image has the shape \[1, 1\], which must be \[-1\]"),
@@ -142,7 +143,7 @@ async def test_what_is_wrong_is_named(ask: Ask, gateway: FakeGateway, case: str)
 
 
 @pytest.mark.parametrize("given", [{"model": "other"}, {"version": "2"}])
-async def test_an_unknown_model(ask: Ask, given: dict[str, str]) -> None:
+async def test_an_unknown_model(ask: Ask, given: dict[str, Any]) -> None:
     with pytest.raises(RefusedError, match="There is no model") as refused:
         await ask("image", [b"one"], **given)
     assert refused.value.status == (404 if ask.over_rest else "NOT_FOUND")

@@ -7,6 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from messages import message
 from server.conftest import MODEL, FakeGateway
 from server.oip.asking import call
 from server.oip.test_rest import TENSORS
@@ -46,8 +47,8 @@ async def test_an_unknown_model(channel: grpc.aio.Channel, method: str) -> None:
 
 
 def asked(**more: Any) -> pb.ModelInferRequest:
-    kind: Any = pb.ModelInferRequest
-    return kind(**{"model_name": MODEL, "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}], **more})
+    fields = {"model_name": MODEL, "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}]} | more
+    return message(pb.ModelInferRequest, **fields)
 
 
 CONTENTS = {"name": "image", "datatype": "BYTES", "shape": [1], "contents": {"bytes_contents": [b"one"]}}
@@ -56,7 +57,7 @@ RAW = b"\3\0\0\0one"
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("more", "words"),
     [
         ({}, r"image has 0 elements, but its shape \[1\] takes 1"),
         ({"inputs": []}, "exactly one of the inputs image, pixels, view, not 0"),
@@ -83,10 +84,8 @@ RAW = b"\3\0\0\0one"
         ({"inputs": [CONTENTS], "parameters": {"top_k": {"string_param": "many"}}}, "top_k must be an integer"),
     ],
 )
-async def test_what_is_wrong(
-    channel: grpc.aio.Channel, gateway: FakeGateway, more: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(grpc.aio.AioRpcError, match=message) as error:
+async def test_what_is_wrong(channel: grpc.aio.Channel, gateway: FakeGateway, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match=words) as error:
         await call(channel, "ModelInfer", asked(**more))
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert gateway.requests == []
@@ -104,7 +103,7 @@ async def test_the_service_is_told_of(channel: grpc.aio.Channel, gateway: FakeGa
     symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
     answers = [answer async for answer in stub.ServerReflectionInfo(iter([symbol]))]
     assert answers[0].file_descriptor_response.file_descriptor_proto[0] == pb.DESCRIPTOR.serialized_pb
-    health: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[arg-type]
+    health: Any = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service=SERVICE)
     assert (await health.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
     gateway.pools[MODEL]["predict"] = "loading"

@@ -49,7 +49,7 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/mypy
 	$(BIN)/mypy --allow-untyped-defs --allow-untyped-calls --allow-incomplete-defs tests
 	$(BIN)/lint-imports
-	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc
+	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc server/whybox_server/oip
 
 bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
@@ -75,7 +75,7 @@ protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(CLIENTS) --mypy_out=quiet:$(CLIENTS) protos/whybox/v1/*.proto
 	PATH=$(BIN):$$PATH $(PROTOC) --grpc_python_out=$(CLIENTS) --mypy_grpc_out=quiet:$(CLIENTS) protos/whybox/v1/analysis.proto protos/whybox/v1/studies.proto
-	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto protos/rpc/*.proto
+	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto protos/rpc/*.proto protos/oip/*.proto
 
 clean: ## Remove the environment, the archives and the caches
-	rm -rf $(VENV) model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .venv-clients model_store/*.mar .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

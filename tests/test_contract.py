@@ -31,7 +31,10 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
     fresh = {path.relative_to(tmp_path): path for path in tmp_path.rglob("*_pb2*.py*")}
     committed = {
         path.relative_to(REPOSITORY)
-        for folder in ("clients/whybox/v1", "server/whybox_server/torchserve", "server/whybox_server/rpc")
+        for folder in (
+            "clients/whybox/v1",
+            *(f"server/whybox_server/{room}" for room in ("oip", "rpc", "torchserve")),
+        )
         for path in (REPOSITORY / folder).glob("*_pb2*.py*")
     }
     assert set(fresh) == committed

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whybox import v1
+from whybox_server import oip
 from whybox_server.access.certificates import CertificateError, Certificates, certificates_of
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
-from whybox_server.archives import read_store
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
@@ -29,6 +29,7 @@ from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
+from whybox_server.validation.archives import read_store
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ async def _grpc(
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
-        services=studies.services if studies else (),
+        services=(oip.service(gateway), *(studies.services if studies else ())),
     )
     address = authority(settings.grpc_host, settings.grpc_port)
     try:
@@ -179,6 +180,12 @@ async def _rest(
     metrics: Metrics,
     studies: "Beside | None",
 ) -> AsyncIterator[str]:
+    inference = oip.routes(
+        gateway,
+        max_image_bytes=settings.max_image_bytes,
+        default_timeout=settings.default_timeout,
+        max_timeout=settings.max_timeout,
+    )
     app = create_app(
         gateway,
         metrics,
@@ -187,8 +194,8 @@ async def _rest(
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
-        mounts=studies.routes if studies else (),
-        described=studies.described if studies else None,
+        mounts=(*inference, *(studies.routes if studies else ())),
+        described=(oip.described(), *((studies.described,) if studies else ())),
     )
     config = ConnectionsConfig(
         app,

@@ -19,13 +19,13 @@ from rich.console import Console
 from whybox import v1
 from whybox_handlers.audits.measuring import measure
 from whybox_handlers.models.archives import load_archive
-from whybox_server.archives import read_store
 from whybox_server.audits.data.dataset import Choice
 from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.journal import JOURNAL, Journal, Record
 from whybox_server.audits.passes.pool import Progress, Workers, measure_pictures
 from whybox_server.audits.passes.workers import Work
 from whybox_server.packing.pack import pack_model
+from whybox_server.validation.archives import read_store
 from whybox_server.validation.robustness import fill_robustness
 
 REPOSITORY = Path(__file__).parents[2]

@@ -29,10 +29,10 @@ from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox_server import serve as serve_module
 from whybox_server.access.keys import KeyFile, Scope, utc_now
-from whybox_server.archives import ArchiveError
 from whybox_server.serve import Addresses, ServeError, serve_until_stopped
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import TorchServeError
+from whybox_server.validation.archives import ArchiveError
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 
 OCCLUSION = v1.Method(name="occlusion", options=["baseline"], default_baseline="grey")

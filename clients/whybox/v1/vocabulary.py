@@ -5,6 +5,9 @@ from typing import Final
 TIMEOUT_KEY = "x-whybox-timeout"
 """Metadata of a gRPC call: seconds that the caller waits, where its own deadline allows for the way as well."""
 
+COMPRESSION_KEY = "x-whybox-compression"
+"""Metadata of a gRPC call: "gzip" or "deflate" asks for answers compressed like this; gRPC itself has no way to ask."""
+
 RESPONSE_BYTES_KEY = "x-whybox-max-response-bytes"
 """Metadata of a gRPC call: the largest message that the caller takes, in bytes."""
 

@@ -20,6 +20,7 @@ Need = Scope | Door
 
 _MODEL = "/v1/models/{model}"
 _STUDY = "/v1/studies/{study}"
+_OIP_MODEL = "/v2/models/{model}"
 
 ROUTES: Mapping[str, Need] = {
     "/healthz": Door.OPEN,
@@ -41,6 +42,16 @@ ROUTES: Mapping[str, Need] = {
     f"{_MODEL}:certify": Scope.ANALYZE,
     # Its parts may need more; see `PARTS`.
     f"{_MODEL}:analyze": Scope.PREDICT,
+    "/v2": Scope.PREDICT,
+    "/v2/health/live": Door.OPEN,
+    "/v2/health/ready": Door.OPEN,
+    _OIP_MODEL: Scope.PREDICT,
+    # It tells which models there are, unlike the readiness of the server.
+    f"{_OIP_MODEL}/ready": Scope.PREDICT,
+    f"{_OIP_MODEL}/infer": Scope.PREDICT,
+    f"{_OIP_MODEL}/versions/{{version}}": Scope.PREDICT,
+    f"{_OIP_MODEL}/versions/{{version}}/ready": Scope.PREDICT,
+    f"{_OIP_MODEL}/versions/{{version}}/infer": Scope.PREDICT,
     "/v1/studies": Scope.STUDIES_READ,
     _STUDY: Scope.STUDIES_READ,
     f"{_STUDY}/results": Scope.STUDIES_READ,
@@ -50,6 +61,7 @@ ROUTES: Mapping[str, Need] = {
 
 _ANALYSIS_SERVICE = "/whybox.v1.AnalysisService"
 _STUDY_SERVICE = "/whybox.v1.StudyService"
+_OIP_SERVICE = "/inference.GRPCInferenceService"
 
 METHODS: Mapping[str, Need] = {
     # Their parts may need more; see `PARTS`.
@@ -63,6 +75,12 @@ METHODS: Mapping[str, Need] = {
     f"{_STUDY_SERVICE}/GetStudy": Scope.STUDIES_READ,
     f"{_STUDY_SERVICE}/GetStudyResults": Scope.STUDIES_READ,
     f"{_STUDY_SERVICE}/InviteAnnotators": Scope.STUDIES_INVITE,
+    f"{_OIP_SERVICE}/ServerLive": Door.OPEN,
+    f"{_OIP_SERVICE}/ServerReady": Door.OPEN,
+    f"{_OIP_SERVICE}/ServerMetadata": Scope.PREDICT,
+    f"{_OIP_SERVICE}/ModelReady": Scope.PREDICT,
+    f"{_OIP_SERVICE}/ModelMetadata": Scope.PREDICT,
+    f"{_OIP_SERVICE}/ModelInfer": Scope.PREDICT,
     "/grpc.health.v1.Health/Check": Door.OPEN,
     "/grpc.health.v1.Health/Watch": Door.OPEN,
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": Door.ANY_KEY,

@@ -10,7 +10,6 @@ from google.protobuf import json_format
 
 from whybox import v1
 from whybox.v1.vocabulary import AUDIT_FORMATS
-from whybox_server.archives import audit_member
 from whybox_server.audits.calibration.thresholds import read_calibration, read_thresholds
 from whybox_server.audits.criticism.pictures import Measurements
 from whybox_server.audits.data.columns import TRAINED_ON
@@ -19,6 +18,7 @@ from whybox_server.audits.measurements import PictureTable
 from whybox_server.audits.notes import Note, by_flag, read_notes
 from whybox_server.audits.passes.pictures import PICTURES, digest_of
 from whybox_server.audits.report.manifest import MANIFEST, read_manifest
+from whybox_server.validation.archives import audit_member
 
 # What a cell of the column `trained_on` holds for a picture that the model was not trained on, or that is not known.
 _NOT_TRAINED_ON = ("", "0", "false", "no", "unknown")

@@ -15,12 +15,12 @@ from typer.core import TyperGroup
 
 from whybox import v1
 from whybox_server.access.cli import app as key
-from whybox_server.archives import ArchiveError
 from whybox_server.audits.commands.audit import audit
 from whybox_server.audits.commands.findings import audit_compare, audit_note
 from whybox_server.audits.commands.robustness import robustness
 from whybox_server.settings import Settings, SettingsError, read_settings, variable
 from whybox_server.studies.cli import app as study
+from whybox_server.validation.archives import ArchiveError
 
 if TYPE_CHECKING:
     from whybox_server.packing.pack import Packed

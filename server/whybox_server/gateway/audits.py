@@ -11,7 +11,7 @@ from typing import Self
 
 from whybox import v1
 from whybox.v1.errors import DeadlineExceededError, NotFoundError, OverloadedError
-from whybox_server.archives import audit_member
+from whybox_server.validation.archives import audit_member
 from whybox_server.validation.checks import quoted
 
 PIECE_BYTES = 256 * 2**10

@@ -46,7 +46,7 @@ from whybox_handlers.packing.trials import try_methods
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_handlers.robustness.verdict import objections_to_attacks
-from whybox_server.archives import ArchiveError, audit_member, read_manifest
+from whybox_server.validation.archives import ArchiveError, audit_member, read_manifest
 
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 

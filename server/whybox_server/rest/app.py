@@ -25,6 +25,8 @@ from whybox_server.rest import docs
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.actions import ACTIONS, Action
 from whybox_server.rest.audits import get_audit, list_audits
+from whybox_server.rest.bodies.compression import CompressionMiddleware
+from whybox_server.rest.bodies.reading import JSON_LENGTH
 from whybox_server.rest.middleware import AccessMiddleware, ApiRoute, CallMiddleware, routing_problem
 from whybox_server.rest.openapi import Described, document
 from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
@@ -55,7 +57,7 @@ def create_app(
     max_timeout: float,
     cors_origins: Sequence[str] = (),
     mounts: Sequence[BaseRoute] = (),
-    described: Described | None = None,
+    described: Sequence[Described] = (),
 ) -> Starlette:
     """The application.
 
@@ -69,7 +71,7 @@ def create_app(
         cors_origins: Origins of web pages whose scripts may read answers; "*" stands for every page.
         mounts: Routes of other rooms, and further applications, each under its own prefix; the latter answer their own
             errors. What each needs of its callers stands in `access.needs`.
-        described: What the document says of those routes.
+        described: What the document says of those routes, room by room.
     """
     description = json.dumps(
         document(access=access, max_image_bytes=max_image_bytes, max_timeout=max_timeout, further=described)
@@ -103,6 +105,7 @@ def create_app(
         # CORS comes first: it asks for no key, and scripts can read errors too.
         middleware=[
             *_cors(cors_origins),
+            Middleware(CompressionMiddleware),
             Middleware(CallMiddleware, metrics=metrics),
             Middleware(AccessMiddleware, access=access),
         ],
@@ -122,8 +125,8 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             # Browsers send an origin without a slash at its end.
             allow_origins=[origin.rstrip("/") for origin in origins],
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER),
-            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate"),
+            allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER, JSON_LENGTH),
+            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate", JSON_LENGTH),
         )
     ]
 

@@ -1,6 +1,6 @@
 """What surrounds every request: its id, its metrics, its key, and the place where its errors become an answer."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,9 +24,30 @@ _HTML = "text/html"
 _BASIC = 'Basic realm="whybox", charset="UTF-8"'
 _READING = ("GET", "HEAD")
 
+Refusal = Callable[[WhyboxError, str, Mapping[str, str] | None], Response]
+"""The answer to a request that failed: its error, its id, and further headers."""
+
 
 class ApiRoute(Route):
-    """Tells the middleware which route a request took: its template is a label of metrics."""
+    """Tells the middleware which route a request took: its template is a label of metrics.
+
+    Args:
+        path: As of `Route`.
+        endpoint: As of `Route`.
+        methods: As of `Route`.
+        refusal: How its errors are told.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response] | Response],
+        *,
+        methods: Sequence[str] = ("GET",),
+        refusal: Refusal = problem_response,
+    ) -> None:
+        super().__init__(path, endpoint, methods=list(methods))
+        self.refusal = refusal
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """See `BaseRoute`."""
@@ -81,13 +102,14 @@ class CallMiddleware:
                     raise
                 error = as_whybox_error(exc, call_id)
                 call.code = error.code_name
-                await problem_response(error, call_id)(scope, receive, send_with_id)
+                await _refused(scope, error)(scope, receive, send_with_id)
             finally:
                 call.route = getattr(scope.get("route"), "path_format", UNKNOWN)
 
     def _count(self, path: str) -> AbstractContextManager[Call]:
         # Only the API is counted: probes and scrapes would drown its calls, and count themselves as in flight.
-        return self._metrics.request("rest") if path.startswith("/v1/") else nullcontext(Call())
+        counted = path.startswith("/v1/") or (path.startswith("/v2/models/") and not path.endswith("/ready"))
+        return self._metrics.request("rest") if counted else nullcontext(Call())
 
 
 class AccessMiddleware:
@@ -119,10 +141,8 @@ class AccessMiddleware:
             except UnauthenticatedError as error:
                 if not reads or preferred(headers.getlist("accept"), [_HTML]) != _HTML:
                     raise
-                state = scope["state"]
-                state["call"].code = error.code_name
-                answer = problem_response(error, state["request_id"], {"WWW-Authenticate": _BASIC})
-                await answer(scope, receive, send)
+                scope["state"]["call"].code = error.code_name
+                await _refused(scope, error, {"WWW-Authenticate": _BASIC})(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -156,4 +176,10 @@ async def routing_problem(request: Request, exc: Exception) -> Response:
         case _:
             raise exc
     request.state.call.code = error.code_name
-    return problem_response(error, request.state.request_id, exc.headers)
+    return _refused(request.scope, error, exc.headers)
+
+
+def _refused(scope: Scope, error: WhyboxError, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request that failed, in the words of the route that it took."""
+    refusal: Refusal = getattr(scope.get("route"), "refusal", problem_response)
+    return refusal(error, scope["state"]["request_id"], headers)

@@ -54,7 +54,7 @@ _PROBLEM: Schema = {
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
-_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
+MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:]+$"}}
 _AUDIT = {"name": "audit", "in": "path", "required": True, "description": "Its id.", "schema": STRING}
 _IF_NONE_MATCH = {
     "name": "If-None-Match",
@@ -62,14 +62,14 @@ _IF_NONE_MATCH = {
     "description": "ETags of what the caller has already; 304 answers if it has not changed.",
     "schema": STRING,
 }
-_CONTENT_ENCODING = {
+CONTENT_ENCODING = {
     "name": "Content-Encoding",
     "in": "header",
     "description": "How the body is compressed. The limits of size hold for what it unpacks to.",
     "schema": {"type": "string", "enum": [*problems.ENCODINGS]},
 }
 REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
-"""The parameter that every call takes."""
+"""The parameter that every call takes; `MODEL` and `CONTENT_ENCODING` are those of calls about a model, with a body."""
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
 # What may be refused for the want of a key says so in `_guarded`; what has two formats alone may have none that is
@@ -92,7 +92,7 @@ class Described:
 
 
 def document(
-    *, access: Access, max_image_bytes: int, max_timeout: float, further: Described | None = None
+    *, access: Access, max_image_bytes: int, max_timeout: float, further: Sequence[Described] = ()
 ) -> dict[str, Any]:
     """The document, in OpenAPI 3.1.
 
@@ -100,11 +100,12 @@ def document(
         access: Who may do what: operations that need a key say its scope.
         max_image_bytes: Largest encoded picture that is read, for the description.
         max_timeout: Seconds that no request may exceed, for the description.
-        further: The routes of other rooms.
+        further: The routes of other rooms, room by room.
     """
-    further = further or Described()
     paths = {f"/v1/models/{{model}}:{name}": {"post": _analysis(action)} for name, action in ACTIONS.items()}
-    paths |= _reading_paths() | {**further.paths}
+    paths |= _reading_paths()
+    for room in further:
+        paths |= room.paths
     return {
         "openapi": "3.1.0",
         "info": {
@@ -126,7 +127,7 @@ def document(
                         v1.AnalyzeResponse.DESCRIPTOR,
                         v1.ListModelsResponse.DESCRIPTOR,
                         v1.ListAuditsResponse.DESCRIPTOR,
-                        *further.answers,
+                        *(answer for room in further for answer in room.answers),
                     )
                 ),
                 **request_schemas((v1.AnalyzeRequest.DESCRIPTOR,)),
@@ -167,7 +168,11 @@ def _guarded(path: str, operation: dict[str, Any], access: Access) -> dict[str, 
     if not access.asks(need):
         return operation
     scopes = [need.value] if isinstance(need, Scope) else []
-    refusals = {str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in (401, 403, 503)}
+    # An operation with a default tells its errors in a form of its own.
+    default = operation["responses"].get("default")
+    refusals = {
+        str(status): default or {"$ref": f"#/components/responses/Problem{status}"} for status in (401, 403, 503)
+    }
     return operation | {
         "summary": f"{operation['summary']} (scope {need})",
         "security": [{_KEY: scopes}],
@@ -200,7 +205,7 @@ def _analysis(action: Action) -> dict[str, Any]:
         "operationId": action.name,
         "summary": action.summary,
         "tags": ["analysis"],
-        "parameters": [_MODEL, REQUEST_ID, _CONTENT_ENCODING, *(query(option) for option in action.options)],
+        "parameters": [MODEL, REQUEST_ID, CONTENT_ENCODING, *(query(option) for option in action.options)],
         "requestBody": {
             "required": True,
             "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
@@ -230,11 +235,11 @@ def _reading_paths() -> dict[str, Any]:
         "/v1/models": {"get": _reading("list_models", "The served models, without their labels", models, (400, 500))},
         "/v1/models/{model}": {
             "get": _reading("get_model", "One model with its labels", model, (400, 404, 500))
-            | {"parameters": [_MODEL, REQUEST_ID, query(VERSION)]}
+            | {"parameters": [MODEL, REQUEST_ID, query(VERSION)]}
         },
         "/v1/models/{model}/audits": {
             "get": _reading("list_audits", "The audits of a model", audits, (400, 404, 500))
-            | {"parameters": [_MODEL, REQUEST_ID, query(VERSION)]}
+            | {"parameters": [MODEL, REQUEST_ID, query(VERSION)]}
         },
         "/v1/models/{model}/audits/{audit}": {"get": _audit()},
         "/healthz": {"get": _operating("healthz", "Whether the server is alive", {"200": alive})},
@@ -264,7 +269,7 @@ def _audit() -> dict[str, Any]:
         "operationId": "get_audit",
         "summary": "An audit: its findings as JSON, or its page as HTML",
         "tags": ["models"],
-        "parameters": [_MODEL, _AUDIT, REQUEST_ID, _IF_NONE_MATCH, *(query(option) for option in AUDIT_OPTIONS)],
+        "parameters": [MODEL, _AUDIT, REQUEST_ID, _IF_NONE_MATCH, *(query(option) for option in AUDIT_OPTIONS)],
         "responses": answers,
     }
 

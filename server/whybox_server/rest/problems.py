@@ -132,12 +132,17 @@ def problem_response(error: WhyboxError, request_id: str, headers: Mapping[str, 
         headers: Further headers of the answer.
     """
     details = problem(error, request_id)
-    headers = dict(headers or {})
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(math.ceil(error.retry_after))
-    if isinstance(error, UnauthenticatedError):
-        headers.setdefault("WWW-Authenticate", 'Bearer realm="whybox"')
-    if isinstance(error, UnsupportedEncodingError):
-        headers["Accept-Encoding"] = ", ".join(ENCODINGS)
     # ASCII, because a message may quote what was sent, and JSON can carry half of a surrogate pair.
-    return Response(json.dumps(details), details["status"], headers, MEDIA_TYPE)
+    return Response(json.dumps(details), details["status"], headers_of(error, headers), MEDIA_TYPE)
+
+
+def headers_of(error: WhyboxError, headers: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The headers of the answer to a request that failed, beside those that are given."""
+    all_headers = dict(headers or {})
+    if error.retry_after is not None:
+        all_headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, UnauthenticatedError):
+        all_headers.setdefault("WWW-Authenticate", 'Bearer realm="whybox"')
+    if isinstance(error, UnsupportedEncodingError):
+        all_headers["Accept-Encoding"] = ", ".join(ENCODINGS)
+    return all_headers

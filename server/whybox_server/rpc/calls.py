@@ -10,11 +10,13 @@ from grpc_status import rpc_status
 
 from whybox.v1.errors import InvalidRequestError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox.v1.vocabulary import TIMEOUT_KEY
+from whybox.v1.vocabulary import COMPRESSION_KEY, TIMEOUT_KEY
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.validation.request import TIMEOUT
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
 class Calls:
@@ -74,6 +76,9 @@ class Answering:
         self._request_id = usable_or_new(dict(context.invocation_metadata() or ()).get(HEADER))
 
     async def __aenter__(self) -> str:
+        # As with Accept-Encoding, an unknown name asks for nothing.
+        if (compression := _COMPRESSIONS.get(sent_by(self._context, COMPRESSION_KEY) or "")) is not None:
+            self._context.set_compression(compression)
         await self._context.send_initial_metadata(((HEADER, self._request_id),))
         self._counting.__enter__().model = self._model
         return self._request_id

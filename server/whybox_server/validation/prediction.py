@@ -6,7 +6,8 @@ from whybox.v1.vocabulary import DEFAULT_SET_ALPHA, MAX_SET_ALPHA, SET_METHODS
 from whybox_server.validation.kinds import Kind, integer, name_of, number
 from whybox_server.validation.options import Option, PartOptions
 
-_DEFAULT_TOP_K = 5
+DEFAULT_TOP_K = 5
+"""Number of classes of a prediction that names none, if the model has as many."""
 
 
 def _number_of_classes(model: v1.Model) -> Kind:
@@ -21,11 +22,11 @@ class PredictionOptions(PartOptions):
         Option[v1.Model](
             "top_k",
             integer(),
-            f"Number of classes to return, most probable first. Default: {_DEFAULT_TOP_K}, or all classes of a model "
+            f"Number of classes to return, most probable first. Default: {DEFAULT_TOP_K}, or all classes of a model "
             "that has fewer.",
             narrow=_number_of_classes,
             ranged=_number_of_classes,
-            default=lambda model: min(_DEFAULT_TOP_K, model.num_classes),
+            default=lambda model: min(DEFAULT_TOP_K, model.num_classes),
         ),
         Option[v1.Model](
             "set_method",

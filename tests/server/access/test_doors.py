@@ -23,12 +23,14 @@ from studying import UtcClock
 from whybox import v1
 from whybox.v1 import analysis_pb2, studies_pb2
 from whybox.v1.errors import WhyboxError, error_for, error_from_status
+from whybox_server import oip
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFile, Scope, digest
 from whybox_server.access.needs import METHODS, PARTS, ROUTES, Door, Need
 from whybox_server.gateway import parts
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.oip import inference_pb2
 from whybox_server.rest import create_app
 from whybox_server.rest.middleware import ApiRoute
 from whybox_server.rpc import reflection_pb2 as reflection_v1_pb2
@@ -71,16 +73,17 @@ def app(access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside)
         access=access,
         max_image_bytes=MAX_IMAGE_BYTES,
         cors_origins=["https://app.example.com"],
-        mounts=studies.routes,
-        described=studies.described,
+        mounts=(*oip.routes(gateway, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS), *studies.routes),
+        described=(oip.described(), studies.described),
         **LIMITS,
     )
 
 
 @pytest.fixture
 async def grpc_address(access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside) -> AsyncIterator[str]:
+    services = (oip.service(gateway), *studies.services)
     server = create_server(
-        gateway, metrics, access=access, max_message_bytes=MAX_IMAGE_BYTES, services=studies.services, **LIMITS
+        gateway, metrics, access=access, max_message_bytes=MAX_IMAGE_BYTES, services=services, **LIMITS
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -94,9 +97,12 @@ def bearer(key: str) -> dict[str, str]:
 
 async def over_rest(http: httpx.AsyncClient, template: str, headers: dict[str, str]) -> str:
     """The code of the answer: "OK" for what is no problem."""
-    names = {"model": MODEL, "audit": "a", "study": "s", "path": "swagger-ui.css"}
-    method = "POST" if ":" in template or template.endswith("invitations") else "GET"
+    names = {"model": MODEL, "version": "1", "audit": "a", "study": "s", "path": "swagger-ui.css"}
+    method = "POST" if ":" in template or template.endswith(("invitations", "infer")) else "GET"
     response = await http.request(method, template.format(**names), headers=headers)
+    if template.startswith("/v2"):
+        # These tell their errors in a form of their own.
+        return {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED"}.get(response.status_code, "OK")
     if response.headers.get("content-type") != "application/problem+json":
         return "OK"
     return str(response.json()["code"])
@@ -136,7 +142,7 @@ async def test_every_method_is_in_the_table(channel: grpc.aio.Channel, keys: dic
     call = stub.ServerReflectionInfo(iter([asked]), metadata=tuple(bearer(keys["metrics"]).items()))
     [answer] = [answer async for answer in call]
     told = {service.name for service in answer.list_services_response.service}
-    files = (analysis_pb2, studies_pb2, health_pb2, reflection_pb2, reflection_v1_pb2)
+    files = (analysis_pb2, inference_pb2, studies_pb2, health_pb2, reflection_pb2, reflection_v1_pb2)
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     assert {service.full_name for service in services} == told
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
@@ -177,7 +183,11 @@ def test_what_is_open() -> None:
     assert {
         "/healthz",
         "/readyz",
+        "/v2/health/live",
+        "/v2/health/ready",
         "/studies/{path}",
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/Watch",
     } == OPEN
@@ -303,9 +313,35 @@ async def test_the_parts_of_an_analysis(
     assert gateway.callers == let_in
 
 
+async def test_predictions_of_the_open_inference_protocol(
+    http: httpx.AsyncClient, channel: grpc.aio.Channel, keys: dict[str, str], gateway: FakeGateway
+) -> None:
+    """They reach the gateway under the digest of the key, and a refusal has the form of the protocol."""
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(b"picture").decode()]}
+    path, body = f"/v2/models/{MODEL}/infer", {"inputs": [tensor]}
+    assert (await http.post(path, json=body, headers=bearer(keys["predict"]))).status_code == 200
+    request = inference_pb2.ModelInferRequest(model_name=MODEL, raw_input_contents=[b"\7\0\0\0picture"])
+    request.inputs.add(name="image", datatype="BYTES", shape=[1])
+    send: Any = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer", inference_pb2.ModelInferRequest.SerializeToString
+    )
+    await send(request, metadata=tuple(bearer(keys["analyze"]).items()))
+    assert gateway.callers == [digest(keys["predict"]), digest(keys["analyze"])]
+    for headers, status in ((bearer(keys["metrics"]), 403), ({}, 401)):
+        refused = await http.post(path, json=body, headers=headers)
+        assert (refused.status_code, list(refused.json())) == (status, ["error"])
+    assert refused.headers["www-authenticate"] == 'Bearer realm="whybox"'
+    assert len(gateway.callers) == 2
+
+
 async def test_without_keys_all_but_studies_is_open(gateway: FakeGateway, metrics: Metrics, studies: Beside) -> None:
     app = create_app(
-        gateway, metrics, access=Access(None), max_image_bytes=MAX_IMAGE_BYTES, mounts=studies.routes, **LIMITS
+        gateway,
+        metrics,
+        access=Access(None),
+        max_image_bytes=MAX_IMAGE_BYTES,
+        mounts=(*oip.routes(gateway, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS), *studies.routes),
+        **LIMITS,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whybox") as http:
         refused = {template for template in ROUTES if await over_rest(http, template, {}) in REFUSED}
@@ -456,8 +492,8 @@ async def test_the_document_tells_the_scope_of_each_operation(
         Metrics(),
         access=access if keyed else Access(None),
         max_image_bytes=MAX_IMAGE_BYTES,
-        mounts=studies.routes,
-        described=studies.described,
+        mounts=(*oip.routes(gateway, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS), *studies.routes),
+        described=(oip.described(), studies.described),
         **LIMITS,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whybox") as http:

@@ -26,9 +26,9 @@ from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.references import FILES, INDEX, ORDINARY, ReferenceWriter
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
-from whybox_server.archives import read_manifest
 from whybox_server.packing import pack
 from whybox_server.packing.pack import PackError, SpecError, pack_model
+from whybox_server.validation.archives import read_manifest
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,10 @@ from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
 
 PAGE = "https://app.example.com"
-PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type, x-request-id"}
+PREFLIGHT = {
+    "Access-Control-Request-Method": "POST",
+    "Access-Control-Request-Headers": "content-type, inference-header-content-length, x-request-id",
+}
 
 Http = Callable[..., httpx.AsyncClient]
 
@@ -62,4 +65,5 @@ async def test_named_pages_are_let_in(serving: Http, origins: list[str], page: s
         assert response.headers.get("access-control-allow-origin") == allowed
         assert "access-control-allow-credentials" not in response.headers
     for response in (answer, problem):
-        assert "x-request-id" in response.headers["access-control-expose-headers"].lower()
+        exposed = response.headers["access-control-expose-headers"].lower().split(", ")
+        assert {"x-request-id", "inference-header-content-length"} <= {*exposed}

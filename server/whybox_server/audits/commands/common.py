@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from whybox.v1.errors import WhyboxError
-from whybox_server.archives import ArchiveError
 from whybox_server.settings import SettingsError
+from whybox_server.validation.archives import ArchiveError
 from whybox_server.validation.checks import printable
 
 if TYPE_CHECKING:

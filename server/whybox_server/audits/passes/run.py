@@ -12,7 +12,6 @@ from rich.console import Console
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEADLINE
-from whybox_server.archives import ArchiveError, read_store
 from whybox_server.audits.data.dataset import Choice, DataSet
 from whybox_server.audits.data.reading import read_data_set
 from whybox_server.audits.passes.errors import AuditError
@@ -20,6 +19,7 @@ from whybox_server.audits.passes.journal import JOURNAL, Journal
 from whybox_server.audits.passes.pool import Pictures, Workers, measure_pictures
 from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.workers import Work, libraries
+from whybox_server.validation.archives import ArchiveError, read_store
 from whybox_server.validation.robustness import check_possible, fill_robustness
 
 CALIBRATION = "calibration"

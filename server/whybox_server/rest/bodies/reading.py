@@ -20,6 +20,9 @@ from whybox_server.rest.problems import BodyTooLargeError, IncompleteBodyError, 
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.request import NO_PICTURE, check_picture, picture_too_large
 
+JSON_LENGTH = "Inference-Header-Content-Length"
+"""The header of the Open Inference Protocol that says how many bytes of a body are JSON, if others follow."""
+
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20
@@ -60,7 +63,7 @@ async def read_body(request: Request, max_image_bytes: int) -> Body:
         InvalidRequestError: The form or the JSON is malformed.
         CancelledError: The caller went away while sending.
     """
-    media_type = _media_type(request)
+    media_type = media_type_of(request)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
         body = Body(await _picture(request, max_image_bytes))
     elif media_type == "multipart/form-data":
@@ -93,19 +96,32 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
         InvalidRequestError: It is no object of JSON.
         CancelledError: The caller went away while sending.
     """
-    text = await _read(request, limit, BodyTooLargeError(f"the body may have at most {limit:,} bytes"))
-    media_type = _media_type(request)
+    text = await read_bytes(request, limit, BodyTooLargeError(f"the body may have at most {limit:,} bytes"))
+    media_type = media_type_of(request)
     if text and media_type != "application/json":
         what = f"Content-Type {media_type}" if media_type else "a body without a Content-Type"
         raise UnsupportedMediaTypeError(f"{what} is not understood; send an object as application/json")
-    return _object(text)
+    return parsed(text)
 
 
 async def _picture(request: Request, max_image_bytes: int) -> bytes:
-    return await _read(request, max_image_bytes, picture_too_large(max_image_bytes))
+    return await read_bytes(request, max_image_bytes, picture_too_large(max_image_bytes))
 
 
-async def _read(request: Request, limit: int, too_large: WhyboxError) -> bytes:
+async def read_bytes(request: Request, limit: int, too_large: WhyboxError) -> bytes:
+    """Reads a body, unpacked if it is compressed.
+
+    Args:
+        request: What brings it.
+        limit: Bytes that it may have.
+        too_large: Raised if it has more.
+
+    Raises:
+        UnsupportedEncodingError: The Content-Encoding is none that is unpacked.
+        IncompleteBodyError: The body ended early.
+        InvalidRequestError: It is not compressed as it says.
+        CancelledError: The caller went away while sending.
+    """
     async with aclosing(_chunks(request, limit, too_large)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
@@ -170,15 +186,21 @@ async def _form(request: Request, max_image_bytes: int) -> Body:
 
 async def _json(request: Request, max_image_bytes: int) -> Body:
     limit = _in_base64(max_image_bytes) + MAX_EXPLANATIONS * _in_base64(MAX_BASELINE_BYTES) + _ROOM_FOR_OPTIONS
-    fields = _object(await _read(request, limit, _body_too_large(limit, max_image_bytes)))
+    fields = parsed(await read_bytes(request, limit, _body_too_large(limit, max_image_bytes)))
     return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
 
 
-def _media_type(request: Request) -> str:
+def media_type_of(request: Request) -> str:
+    """The media type of a body, in lower case; "" if the request does not say."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def parsed(text: bytes) -> dict[str, Any]:
+    """The object of JSON that a body is; empty if the body is.
+
+    Raises:
+        InvalidRequestError: It is no JSON, no object, or an object in it has a name twice.
+    """
     if not text:
         return {}
     try:

@@ -98,7 +98,7 @@ def app(api: StudyApi, access: Access, gateway: FakeGateway, metrics: Metrics) -
         access=access,
         max_image_bytes=MAX_IMAGE_BYTES,
         mounts=routes,
-        described=rest.described(),
+        described=(rest.described(),),
         **LIMITS,
     )
 

@@ -47,7 +47,7 @@ async def test_links_lead_to_where_people_reach_the_pages(
             access=Access(key_file.path),
             max_image_bytes=MAX_IMAGE_BYTES,
             mounts=studies.routes,
-            described=studies.described,
+            described=(studies.described,),
             **LIMITS,
         )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://whybox") as http:

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from whybox import v1
-from whybox_server.archives import ArchiveError, read_manifest, read_store
+from whybox_server.validation.archives import ArchiveError, read_manifest, read_store
 
 MODEL = v1.Model(name="a", version="1", title="Größe", num_classes=2, labels=["cat", "dog"], norms=["linf"])
 

@@ -20,6 +20,8 @@ from whybox_server.torchserve.workers import Workers
 
 _log = logging.getLogger(__name__)
 
+# What TorchServe says of a worker that ended alone, with the codes INTERNAL and RESOURCE_EXHAUSTED.
+_WORKER_DIED = "Worker died"
 _METHOD = "/org.pytorch.serve.grpc.inference.InferenceAPIsService/Predictions"
 # A probe of a pool that is not busy and does not answer within this time has found it dead.
 _PROBE_SECONDS = 10.0
@@ -234,8 +236,7 @@ class Pool:
             # that the worker or TorchServe itself has died.
             self._lost(f"{error.code().name} {error.details()}")
             died = self._died()
-            # Without TorchServe itself there is no connection.
-            died.by_itself = error.code() is grpc.StatusCode.INTERNAL
+            died.by_itself = _WORKER_DIED in (error.details() or "")
             raise died from None
         self._workers.note(result.worker)
         return result

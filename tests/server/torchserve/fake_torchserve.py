@@ -30,6 +30,12 @@ async def dies(_work: v1.Work, context: Context) -> bytes:
     await context.abort(grpc.StatusCode.INTERNAL, "InternalServerException\nWorker died.")
 
 
+async def dies_exhausted(_work: v1.Work, context: Context) -> bytes:
+    """What it says of one that died in the middle of its answer."""
+    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "Worker died.\nInternalServerException")
+    raise AssertionError
+
+
 async def babbles(_work: v1.Work, _context: Context) -> bytes:
     """What TorchServe says, as if all were well, where a handler has set an error status."""
     return b'{"code": 500, "message": "Prediction failed"}'

@@ -135,7 +135,8 @@ async def _nothing_remains(launcher):
 
 
 def work():
-    return message(v1.Work, request={"model": "a", "prediction": {}})
+    """Its deadline has passed, so that it is not tried again when its worker has died."""
+    return message(v1.Work, deadline={"seconds": 1}, request={"model": "a", "prediction": {}})
 
 
 async def becomes(backend, state):

@@ -9,7 +9,7 @@ import pytest
 
 from messages import message
 from presence import present
-from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, dies_exhausted, hangs
 from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
@@ -85,11 +85,11 @@ def submit(pool, *, seconds=None, **changes):
     return asyncio.create_task(pool.submit(work))
 
 
-def dying(*images):
+def dying(*images, death=dies):
     """Workers that die of some pictures."""
 
     async def behaviour(work, context):
-        return await (dies if work.request.image in images else answers)(work, context)
+        return await (death if work.request.image in images else answers)(work, context)
 
     return behaviour
 
@@ -252,9 +252,10 @@ async def test_work_whose_worker_died_is_tried_once_more(watched, torchserve):
     assert await submit(watched, seconds=60) == RESULT
 
 
-async def test_work_that_ended_two_workers_is_refused(watched, torchserve):
+@pytest.mark.parametrize("death", [dies, dies_exhausted])
+async def test_work_that_ended_two_workers_is_refused(watched, torchserve, death):
     await reaches(watched, PoolState.READY)
-    torchserve.behaviour = dying(b"picture")
+    torchserve.behaviour = dying(b"picture", death=death)
     with pytest.raises(errors.FailedPreconditionError, match="ended 2 worker processes, so it is refused") as caught:
         await submit(watched, seconds=60)
     assert caught.value.reason == "KILLED_WORKERS"

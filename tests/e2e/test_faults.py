@@ -31,9 +31,9 @@ def wait_until_ready(server: Server) -> None:
         time.sleep(0.2)
 
 
-def explain_slowly(url: str, image: bytes) -> None:
+def explain_slowly(url: str, image: bytes, evaluations: int = 500) -> None:
     with Client(url) as client:
-        client.explain(image, "rise", max_evaluations=500, tolerance=0)
+        client.explain(image, "rise", max_evaluations=evaluations, tolerance=0)
 
 
 def predict_often(url: str, image: bytes) -> None:
@@ -101,7 +101,8 @@ def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
 
 def test_what_ends_two_workers_is_refused_and_all_else_goes_on(mortal: Server, dalmatian: bytes) -> None:
     with ThreadPoolExecutor(1) as caller:
-        asking = caller.submit(explain_slowly, mortal.grpc, dalmatian)
+        # More than any worker does before it is killed.
+        asking = caller.submit(explain_slowly, mortal.grpc, dalmatian, 5000)
         for _ in range(2):
             wait_until_ready(mortal)
             time.sleep(2)
@@ -115,7 +116,7 @@ def test_what_ends_two_workers_is_refused_and_all_else_goes_on(mortal: Server, d
     assert error.reason == "KILLED_WORKERS"
     wait_until_ready(mortal)
     with pytest.raises(FailedPreconditionError, match="refused for 10 more minutes"):
-        explain_slowly(mortal.rest, dalmatian)
+        explain_slowly(mortal.rest, dalmatian, 5000)
     with Client(mortal.rest) as client:
         assert client.explain(dalmatian)[0].target_class == 251
 

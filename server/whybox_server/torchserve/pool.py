@@ -29,7 +29,7 @@ _PAUSE_READY, _PAUSE_NOT_READY = 5.0, 0.5
 _RETRY_AFTER = 2.0
 # Pause before work is tried again whose worker died; another takes seconds to start.
 _PAUSE_AGAIN = 0.5
-# A worker that is so much later than the deadline of its work hangs.
+# A worker hangs that has not answered for so long after it took its work and after the work's deadline.
 _HANGS_SECONDS = 30.0
 _GUARD_SECONDS = 1.0
 
@@ -73,8 +73,11 @@ class Pool:
         self._suspects = Suspects()
         # Of two suspects at once nobody could tell which one ended the worker.
         self._one_suspect = asyncio.Lock()
-        # With the time by which each is overdue, in seconds since the epoch; None once its worker was ended for that.
-        self._held: dict[asyncio.Task[v1.WorkResult], float | None] = {}
+        # The oldest first, each with its deadline, in seconds since the epoch.
+        self._held: dict[asyncio.Task[v1.WorkResult], float] = {}
+        # The oldest, and since when it is, or since a worker was ended because of it.
+        self._oldest: asyncio.Task[v1.WorkResult] | None = None
+        self._oldest_since = 0.0
         self._call: grpc.aio.UnaryUnaryMultiCallable[PredictionsRequest, PredictionResponse] | None = None
         self._metadata: Sequence[tuple[str, str]] = ()
         self._was_lost = asyncio.Event()
@@ -158,7 +161,7 @@ class Pool:
                 retry_after=_RETRY_AFTER,
             )
         sending = asyncio.create_task(self._send(work))
-        self._held[sending] = _deadline(work) + _HANGS_SECONDS
+        self._held[sending] = _deadline(work)
         sending.add_done_callback(self._release)
         # TorchServe keeps a job whose caller has gone: it counts until it is answered.
         await asyncio.wait([sending])
@@ -191,10 +194,17 @@ class Pool:
         while True:
             await asyncio.sleep(_GUARD_SECONDS)
             self._workers.end_large()
-            for sending, overdue in self._held.items():
-                if overdue is not None and overdue < time.time():
-                    self._held[sending] = None
-                    self._workers.end_silent()
+            self._end_hanging()
+
+    def _end_hanging(self) -> None:
+        # The oldest is in a worker's hands; what is late behind it may only wait for work that has more time.
+        oldest, now = next(iter(self._held), None), time.time()
+        if oldest is not self._oldest:
+            self._oldest, self._oldest_since = oldest, now
+        if oldest is not None and max(self._held[oldest], self._oldest_since) + _HANGS_SECONDS < now:
+            # If it was another worker that hangs, that one is ended the next time.
+            self._oldest_since = now
+            self._workers.end_silent()
 
     async def _probe(self) -> None:
         sending = asyncio.create_task(self._send(v1.Work()))

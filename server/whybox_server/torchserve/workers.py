@@ -12,6 +12,9 @@ from whybox import v1
 
 _log = logging.getLogger(__name__)
 
+# Two processes compute the start of a third one apart while the clock is being set.
+_SAME_MS = 5000
+
 
 @dataclass(frozen=True)
 class _Process:
@@ -41,7 +44,11 @@ class Workers:
     def end_large(self) -> None:
         """Ends each process that holds too much memory."""
         for known, process in self._living():
-            resident = process.memory_info().rss
+            try:
+                resident = process.memory_info().rss
+            except psutil.NoSuchProcess:
+                # It ended just now.
+                continue
             if resident > self._memory_bytes:
                 self._end(
                     known,
@@ -62,7 +69,7 @@ class Workers:
             try:
                 process = psutil.Process(known.pid)
                 # Another process may have the same id by now.
-                if round(1000 * process.create_time()) == known.generation:
+                if abs(1000 * process.create_time() - known.generation) < _SAME_MS:
                     yield known, process
                     continue
             except psutil.NoSuchProcess:

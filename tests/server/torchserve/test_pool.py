@@ -303,19 +303,42 @@ async def test_the_end_of_torchserve_is_nobodys_fault(watched, torchserve):
     assert await submit(watched) == RESULT
 
 
-async def test_a_worker_that_hangs_is_ended_once(ready, torchserve, monkeypatch):
+@pytest.mark.parametrize(
+    ("deadlines", "ends"),
+    [([0], True), ([3600], False), ([0, 3600], True), ([3600, 0], False)],
+    ids=["overdue", "patient", "overdue first", "overdue behind what has more time"],
+)
+async def test_a_worker_that_hangs_is_ended(ready, torchserve, monkeypatch, deadlines, ends):
     ended = []
     monkeypatch.setattr(ready._workers, "end_silent", lambda: ended.append(1))
-    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", 0.1)
+    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", 0)
     torchserve.behaviour = hangs
+    works = []
+    for seconds in deadlines:
+        works.append(submit(ready, seconds=seconds))
+        await until(lambda: len(torchserve.calls) == len(works))
     guarding = asyncio.create_task(ready.guard())
-    works = [submit(ready, seconds=seconds) for seconds in (0, 3600)]
-    await until(lambda: ended)
-    await asyncio.sleep(0.05)
-    assert ended == [1]
+    await (until(lambda: ended) if ends else asyncio.sleep(0.1))
+    assert bool(ended) == ends
     for task in (*works, guarding):
         task.cancel()
     await asyncio.gather(*works, guarding, return_exceptions=True)
+
+
+async def test_late_work_that_waited_for_other_work_gets_its_time(ready, torchserve, monkeypatch):
+    """Its deadline passed long ago, but its worker has only just taken it."""
+    ended = []
+    monkeypatch.setattr(ready._workers, "end_silent", lambda: ended.append(1))
+    torchserve.behaviour = hangs
+    work = submit(ready)
+    await until(lambda: torchserve.calls)
+    ready._end_hanging()
+    assert not ended
+    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", -1)
+    ready._end_hanging()
+    assert ended == [1]
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
 
 
 async def test_a_dead_torchserve():

@@ -82,10 +82,34 @@ def test_who_was_silent_for_longest_is_ended(small: Started, large: Started, mon
 
 def test_another_process_of_the_same_id_is_left_alone(large: Started) -> None:
     workers = Workers("m-predict", MIB)
-    workers.note(large.seen(generation=-1))
+    workers.note(large.seen(generation=-60_000))
     workers.end_large()
     workers.end_silent()
     assert not large.ended
+
+
+def test_who_ends_while_it_is_looked_at_is_passed_over(
+    small: Started, large: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers, memory_info = Workers("m-predict", 150 * MIB), psutil.Process.memory_info
+    for each in (small, large):
+        workers.note(each.seen())
+
+    def ended(process: psutil.Process) -> object:
+        if process.pid == small.process.pid:
+            raise psutil.NoSuchProcess(process.pid)
+        return memory_info(process)
+
+    monkeypatch.setattr(psutil.Process, "memory_info", ended)
+    workers.end_large()
+    assert large.ended
+
+
+def test_a_clock_that_is_set_makes_no_other_process(large: Started) -> None:
+    workers = Workers("m-predict", MIB)
+    workers.note(large.seen(generation=1000))
+    workers.end_large()
+    assert large.ended
 
 
 def test_who_is_gone_or_unknown_is_forgotten(small: Started) -> None:

@@ -52,7 +52,7 @@ def test_no_folder_holds_more_than_16_modules_and_folders() -> None:
         ("whybox.cli", "torch torchvision onnxruntime starlette whybox_handlers whybox_server"),
         ("whybox_handlers.handler", "whybox_server starlette ts httpx typer whybox.client whybox.results"),
         (
-            "whybox_server.serve",
+            "whybox_server.cli.serving",
             "torch torchvision onnxruntime captum matplotlib whybox_handlers ts httpx whybox.client",
         ),
         ("whybox_server.cli.app", "torch torchvision onnxruntime captum matplotlib whybox_handlers ts"),

@@ -17,8 +17,8 @@ from typer.main import get_group
 from typer.testing import CliRunner, Result
 
 from whybox import v1
-from whybox_server import serve as serve_module
 from whybox_server.cli import demo as demo_module
+from whybox_server.cli import serving as serve_module
 from whybox_server.cli.app import app
 from whybox_server.settings import Settings
 
@@ -171,14 +171,14 @@ def test_a_taken_port(store: Path, option: str, other: str) -> None:
 # Serves nothing, but logs.
 LOGS = """
 import logging
-from whybox_server import serve
+from whybox_server.cli import serving
 from whybox_server.cli.app import app
 
 async def log(*_: object) -> None:
     for number in range(3):
         logging.getLogger("whybox_server").warning("%s of %s [red] " + "x" * 200, number, 3)
 
-serve.serve_until_stopped = log
+serving.serve_until_stopped = log
 app(["serve"])
 """
 

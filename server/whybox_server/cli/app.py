@@ -222,7 +222,7 @@ def serve(
     API of studies. With WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY, both transports speak TLS. The server listens on
     loopback alone unless it has both keys and TLS.
     """
-    from whybox_server.serve import Addresses, ServeError, serve_until_stopped
+    from whybox_server.cli.serving import Addresses, ServeError, serve_until_stopped
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_log_handler()])
     try:

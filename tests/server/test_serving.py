@@ -27,9 +27,9 @@ from server.backends import Asked, FakeBackend
 from server.waiting import until
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
-from whybox_server import serve as serve_module
 from whybox_server.access.keys import KeyFile, Scope, utc_now
-from whybox_server.serve import Addresses, ServeError, serve_until_stopped
+from whybox_server.cli import serving as serve_module
+from whybox_server.cli.serving import Addresses, ServeError, serve_until_stopped
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import TorchServeError
 from whybox_server.validation.archives import ArchiveError

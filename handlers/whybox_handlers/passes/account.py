@@ -39,6 +39,7 @@ class Limits:
         aim: Time by which methods that can end at any time plan to be done; None for the deadline itself.
         cut_short: Whether time has ended or shortened anything so far. Everything that depends on time asks `check`,
             `Passes.grant` or `Passes.fit`, which note it.
+        paused: Seconds during which the work lay still, for other work to have its turn.
     """
 
     deadline: float | None = None
@@ -46,6 +47,11 @@ class Limits:
     clock: Clock = time.time
     aim: float | None = None
     cut_short: bool = False
+    paused: float = 0.0
+
+    def working_clock(self) -> float:
+        """Seconds on the clock without those during which the work lay still."""
+        return self.clock() - self.paused
 
     def check(self) -> None:
         """Raises if the work must stop.
@@ -111,7 +117,7 @@ class Passes:
 
     Attributes:
         unit: The evaluations that the budget counts.
-        clock: That of the limits.
+        clock: That of the limits, which stands still while the work does; for durations.
         forward_evaluations: Passes of one picture forward, those with a gradient included.
         gradient_evaluations: Passes of one picture forward and back.
     """
@@ -137,7 +143,7 @@ class Passes:
     @property
     def clock(self) -> Clock:
         """See above."""
-        return self._limits.clock
+        return self._limits.working_clock
 
     @property
     def spent(self) -> int:

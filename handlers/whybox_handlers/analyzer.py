@@ -33,16 +33,48 @@ T = TypeVar("T")
 
 
 @dataclass
-class _Item:
-    """One unit of work on its way to its result."""
+class Unit:
+    """One unit of work on its way to its result.
+
+    Attributes:
+        work: What is asked.
+        limits: When it must stop.
+        result: As far as it is known.
+        image_sha256: Of the picture, if a part needs it.
+        parts: What still has to be computed after the first look.
+    """
 
     work: v1.Work
     limits: Limits
     result: v1.WorkResult = field(default_factory=lambda: v1.WorkResult(final=True))
     image_sha256: str = ""
+    parts: "list[_PartTask]" = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        """Whether all its parts have ended."""
+        return all(part.task.ended for part in self.parts)
+
+    @property
+    def compute_ms(self) -> float:
+        """Milliseconds that it has taken so far."""
+        return self.result.compute_ms + sum(1000 * part.task.seconds for part in self.parts)
+
+    def answer(self) -> v1.WorkResult:
+        """The result; all parts have ended."""
+        for part in self.parts:
+            part.close()
+        self.result.cut_short = self.limits.cut_short
+        return self.result
+
+    def drop(self) -> None:
+        """Gives it up."""
+        for part in self.parts:
+            part.task.coroutine.close()
 
     @classmethod
-    def of(cls, work: v1.Work, clock: Clock) -> "_Item":
+    def of(cls, work: v1.Work, clock: Clock) -> "Unit":
+        """Work that has not begun."""
         deadline, aim = (
             getattr(work, name).ToNanoseconds() / 1e9 if work.HasField(name) else None for name in ("deadline", "aim")
         )
@@ -54,15 +86,15 @@ class _PartTask:
     """A part of an answer on its way: `finish` puts the task's outcome into the result, `status` takes an error."""
 
     task: Task[Any]
-    item: _Item
+    unit: Unit
     status: Status
     finish: Callable[[Any], None]
 
     def close(self) -> None:
         """Charges the time, and adds the part to the result; a part that failed is only a status."""
-        self.item.result.compute_ms += 1000 * self.task.seconds
+        self.unit.result.compute_ms += 1000 * self.task.seconds
         if isinstance(self.task.outcome, Exception):
-            note(self.status, self.task.outcome, self.item.work.request_id)
+            note(self.status, self.task.outcome, self.unit.work.request_id)
         else:
             self.finish(self.task.outcome)
 
@@ -87,76 +119,82 @@ class Analyzer:
         that cannot be read, work whose deadline has passed or whose caller is gone, and a part that fails do not affect
         the others.
         """
-        items = [_Item.of(work, self._clock) for work in batch]
-        tasks = [task for item, subject in self._subjects(items) for task in self._begun(item, subject)]
-        run(self._classifier, [each.task for each in tasks])
-        for each in tasks:
-            each.close()
-        for item in items:
-            item.result.cut_short = item.limits.cut_short
-        return [item.result for item in items]
+        units = self.begin(batch)
+        self.proceed(units)
+        return [unit.answer() for unit in units]
 
-    def _subjects(self, items: Sequence[_Item]) -> list[tuple[_Item, Subject]]:
+    def begin(self, batch: Sequence[v1.Work]) -> list[Unit]:
+        """Looks at the pictures, and makes ready what is to be computed; errors as in `answer`."""
+        units = [Unit.of(work, self._clock) for work in batch]
+        for unit, subject in self._subjects(units):
+            unit.parts.extend(self._begun(unit, subject))
+        return units
+
+    def proceed(self, units: Sequence[Unit], pauses: Callable[[], bool] = lambda: False) -> None:
+        """Computes until all units are done, or until `pauses`, asked after each pass, says so."""
+        run(self._classifier, [part.task for unit in units for part in unit.parts], pauses=pauses)
+
+    def _subjects(self, units: Sequence[Unit]) -> list[tuple[Unit, Subject]]:
         """Decodes and classifies; leaves out pictures that fail (the result says why) and probes."""
-        subjects: list[tuple[_Item, Subject]] = []
+        subjects: list[tuple[Unit, Subject]] = []
 
-        def add(item: _Item, picture: Tensor, view: v1.View, served: Served) -> None:
-            subjects.append((item, Subject(picture, view, *served)))
+        def add(unit: Unit, picture: Tensor, view: v1.View, served: Served) -> None:
+            subjects.append((unit, Subject(picture, view, *served)))
 
-        seen: list[tuple[_Item, Tensor, v1.View]] = []
-        for item in items:
-            if item.work.HasField("request"):
-                _attempt(item, item.result.status, self._see, item, seen)
+        seen: list[tuple[Unit, Tensor, v1.View]] = []
+        for unit in units:
+            if unit.work.HasField("request"):
+                _attempt(unit, unit.result.status, self._see, unit, seen)
         if not seen:
             return []
         started = time.perf_counter()
         served = self._classifier.look(torch.stack([picture for _, picture, _ in seen]))
-        for item, _, _ in seen:
+        for unit, _, _ in seen:
             # The members of the batch are charged equal parts of what they share.
-            item.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
-        for row, (item, picture, view) in enumerate(seen):
-            _attempt(item, item.result.status, add, item, picture, view, served.row(row))
+            unit.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
+        for row, (unit, picture, view) in enumerate(seen):
+            _attempt(unit, unit.result.status, add, unit, picture, view, served.row(row))
         return subjects
 
-    def _see(self, item: _Item, seen: list[tuple[_Item, Tensor, v1.View]]) -> None:
+    def _see(self, unit: Unit, seen: list[tuple[Unit, Tensor, v1.View]]) -> None:
         try:
-            path = item.limits.lease
-            image = path.read_bytes() if path is not None else item.work.request.image
+            path = unit.limits.lease
+            image = path.read_bytes() if path is not None else unit.work.request.image
         except FileNotFoundError:
             raise errors.CancelledError("the caller went away before the work began") from None
-        if any(options.method == EXAMPLE for options in item.work.request.explanations):
-            item.image_sha256 = sha256(image)
-        seen.append((item, *self._classifier.see(image, view=item.work.request.view)))
+        if any(options.method == EXAMPLE for options in unit.work.request.explanations):
+            unit.image_sha256 = sha256(image)
+        seen.append((unit, *self._classifier.see(image, view=unit.work.request.view)))
 
-    def _begun(self, item: _Item, subject: Subject) -> Iterator[_PartTask]:
+    def _begun(self, unit: Unit, subject: Subject) -> Iterator[_PartTask]:
         """Answers the parts that need only the first look, and begins the others."""
-        request, result, response = item.work.request, item.result, item.result.response
+        request, result, response = unit.work.request, unit.result, unit.result.response
         response.receipt.runtime.update(self._runtime)
         if request.HasField("prediction"):
             prediction = response.prediction
-            _attempt(item, prediction.status, self._predict, prediction, request.prediction, subject)
+            _attempt(unit, prediction.status, self._predict, prediction, request.prediction, subject)
         if request.HasField("bias"):
             bias = response.bias
-            _attempt(item, bias.status, self._flag, bias, request.bias, subject)
-        case = Case(self._classifier, subject, request.seed, item.work.request_id, item.image_sha256)
+            _attempt(unit, bias.status, self._flag, bias, request.bias, subject)
+        case = Case(self._classifier, subject, request.seed, unit.work.request_id, unit.image_sha256)
 
         def begun(work: Coroutine[Any, Any, T], status: Status, finish: Callable[[T], None]) -> _PartTask:
-            return _PartTask(Task(work, item.limits), item, status, finish)
+            return _PartTask(Task(work, unit.limits), unit, status, finish)
 
         for index, options in enumerate(request.explanations):
             part = response.explanations.add(index=index, method=options.method)
-            yield begun(_explained(case, options, Passes(item.limits)), part.status, part.MergeFrom)
+            yield begun(_explained(case, options, Passes(unit.limits)), part.status, part.MergeFrom)
         if request.HasField("robustness"):
-            twin = item.work.twin if item.work.HasField("twin") else None
+            twin = unit.work.twin if unit.work.HasField("twin") else None
             yield begun(
-                measure_robustness(case, request.robustness, Passes(item.limits), twin),
+                measure_robustness(case, request.robustness, Passes(unit.limits), twin),
                 response.robustness.status,
-                partial(_add_robustness, item, subject),
+                partial(_add_robustness, unit, subject),
             )
         if request.HasField("certified"):
-            draws = Draws.from_bytes(item.work.resume)
+            draws = Draws.from_bytes(unit.work.resume)
             yield begun(
-                certify(case, request.certified, Passes(item.limits), draws),
+                certify(case, request.certified, Passes(unit.limits), draws),
                 response.certified.status,
                 partial(_add_piece, result),
             )
@@ -179,11 +217,11 @@ async def _explained(case: Case, options: v1.ExplanationOptions, passes: Passes)
     return (await explain(case, options, passes)).part
 
 
-def _add_robustness(item: _Item, subject: Subject, measured: Measured) -> None:
-    item.result.response.robustness.CopyFrom(measured.part)
-    if item.work.request.robustness.transfer:
-        item.result.view_picture = view_picture(subject)
-        item.result.adversarial_pictures.extend(measured.pictures)
+def _add_robustness(unit: Unit, subject: Subject, measured: Measured) -> None:
+    unit.result.response.robustness.CopyFrom(measured.part)
+    if unit.work.request.robustness.transfer:
+        unit.result.view_picture = view_picture(subject)
+        unit.result.adversarial_pictures.extend(measured.pictures)
 
 
 def _add_piece(result: v1.WorkResult, piece: Piece) -> None:
@@ -196,13 +234,13 @@ def _add_piece(result: v1.WorkResult, piece: Piece) -> None:
         result.so_far.certified.CopyFrom(piece.so_far)
 
 
-def _attempt(item: _Item, status: Status, compute: Callable[..., None], *arguments: object) -> None:
-    """Computes something within the item's limits; if that fails, `status` says why. It is set in any case."""
+def _attempt(unit: Unit, status: Status, compute: Callable[..., None], *arguments: object) -> None:
+    """Computes something within the unit's limits; if that fails, `status` says why. It is set in any case."""
     status.SetInParent()
     started = time.perf_counter()
     try:
-        item.limits.check()
+        unit.limits.check()
         compute(*arguments)
     except Exception as error:  # noqa: BLE001 (the batch goes on without this one)
-        note(status, error, item.work.request_id)
-    item.result.compute_ms += 1000 * (time.perf_counter() - started)
+        note(status, error, unit.work.request_id)
+    unit.result.compute_ms += 1000 * (time.perf_counter() - started)

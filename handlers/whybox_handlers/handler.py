@@ -1,5 +1,6 @@
 """The TorchServe handler: bytes in, bytes out, one result per request of a batch."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from whybox import v1
 from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.batch_sizes import ensure_measured
+from whybox_handlers.slices import Slices
 
 
 class Handler:
@@ -28,12 +30,12 @@ class Handler:
         # Loaded here, so that the first readiness probe already meets a loaded model.
         classifier = Classifier.load(Path(properties["model_dir"]), device)
         ensure_measured(classifier)
-        self._analyzer = Analyzer(classifier)
+        self._slices = Slices(Analyzer(classifier), time.time)
 
     def handle(self, data: Sequence[Mapping[str, bytes | bytearray]], _context: Any) -> list[bytes]:
         """Serialized `Work` under "request" in, serialized `WorkResult` out."""
         works = [v1.Work.FromString(bytes(item["request"])) for item in data]
-        results = self._analyzer.answer(works)
+        results = self._slices.answer(works)
         worker = _worker()
         for result in results:
             result.worker.CopyFrom(worker)

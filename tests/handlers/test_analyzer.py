@@ -1,6 +1,7 @@
 """Batches of work: every item gets its own result, whatever its neighbours are."""
 
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.pictures import png as drawing
 from whybox_handlers.robustness import smoothing
 from whybox_handlers.robustness.draws import Draws
+from whybox_handlers.slices import Slices
 
 
 def request(image: bytes, **parts: Any) -> v1.AnalyzeRequest:
@@ -440,7 +442,7 @@ def test_a_certificate_that_fails_leaves_nothing_half_done(
 
 def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:
     handler = Handler()
-    handler._analyzer = analyzer
+    handler._slices = Slices(analyzer, time.time)
     works = [v1.Work(request=request(dalmatian, prediction=v1.PredictionOptions(top_k=2))), v1.Work()]
     answers = handler.handle([{"request": bytearray(work.SerializeToString())} for work in works], None)
     first, probe = (v1.WorkResult.FromString(answer) for answer in answers)

@@ -30,7 +30,7 @@ from whybox.v1 import explanation_pb2 as whybox_dot_v1_dot_explanation__pb2
 from whybox.v1 import model_pb2 as whybox_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\x1a\x14whybox/v1/bias.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\"\xf0\x01\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpicture_path\x18\x04 \x01(\t\x12+\n\x04twin\x18\x05 \x01(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x0e\n\x06resume\x18\x06 \x01(\x0c\x12\'\n\x03\x61im\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa7\x02\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x0c\x12*\n\x06so_far\x18\x06 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x14\n\x0cview_picture\x18\x07 \x01(\x0c\x12\x1c\n\x14\x61\x64versarial_pictures\x18\x08 \x03(\x0c\x12!\n\x06worker\x18\t \x01(\x0b\x32\x11.whybox.v1.Worker\x12\x11\n\tcut_short\x18\n \x01(\x08\"A\n\x06Worker\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x16\n\x0eresident_bytes\x18\x02 \x01(\x03\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x7f\n\x04\x42\x61nk\x12\x1f\n\x05\x61udit\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Audit\x12(\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x17.whybox.v1.AuditedClass\x12,\n\nthresholds\x18\x03 \x03(\x0b\x32\x18.whybox.v1.SetThresholds\"D\n\rSetThresholds\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\nthresholds\x18\x02 \x03(\x01\x12\x0f\n\x07\x63overed\x18\x03 \x03(\x05\"\x8c\x01\n\x0c\x41uditedClass\x12\x13\n\x0b\x63lass_index\x18\x01 \x01(\x05\x12!\n\x08\x66indings\x18\x02 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12\x30\n\tdistances\x18\x03 \x03(\x0b\x32\x1d.whybox.v1.ReferenceDistances\x12\x12\n\ntrained_on\x18\x04 \x01(\x05\"5\n\x12ReferenceDistances\x12\x0c\n\x04norm\x18\x01 \x01(\t\x12\x11\n\tdistances\x18\x02 \x03(\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14whybox/v1/work.proto\x12\twhybox.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18whybox/v1/analysis.proto\x1a\x14whybox/v1/bias.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\"\xa3\x02\n\x04Work\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.whybox.v1.AnalyzeRequest\x12,\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpicture_path\x18\x04 \x01(\t\x12+\n\x04twin\x18\x05 \x01(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x0e\n\x06resume\x18\x06 \x01(\x0c\x12\'\n\x03\x61im\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06ticket\x18\x08 \x01(\t\x12\x12\n\npause_path\x18\t \x01(\t\x12\r\n\x05go_on\x18\n \x01(\x08\"\xcd\x02\n\nWorkResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12,\n\x08response\x18\x02 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\r\n\x05\x66inal\x18\x04 \x01(\x08\x12\x0e\n\x06resume\x18\x05 \x01(\x0c\x12*\n\x06so_far\x18\x06 \x01(\x0b\x32\x1a.whybox.v1.AnalyzeResponse\x12\x14\n\x0cview_picture\x18\x07 \x01(\x0c\x12\x1c\n\x14\x61\x64versarial_pictures\x18\x08 \x03(\x0c\x12!\n\x06worker\x18\t \x01(\x0b\x32\x11.whybox.v1.Worker\x12\x11\n\tcut_short\x18\n \x01(\x08\x12\x0c\n\x04kept\x18\x0b \x01(\x08\x12\x16\n\x0eunknown_ticket\x18\x0c \x01(\x08\"A\n\x06Worker\x12\x0b\n\x03pid\x18\x01 \x01(\x03\x12\x16\n\x0eresident_bytes\x18\x02 \x01(\x03\x12\x12\n\ngeneration\x18\x03 \x01(\x03\"\x7f\n\x04\x42\x61nk\x12\x1f\n\x05\x61udit\x18\x01 \x01(\x0b\x32\x10.whybox.v1.Audit\x12(\n\x07\x63lasses\x18\x02 \x03(\x0b\x32\x17.whybox.v1.AuditedClass\x12,\n\nthresholds\x18\x03 \x03(\x0b\x32\x18.whybox.v1.SetThresholds\"D\n\rSetThresholds\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x12\n\nthresholds\x18\x02 \x03(\x01\x12\x0f\n\x07\x63overed\x18\x03 \x03(\x05\"\x8c\x01\n\x0c\x41uditedClass\x12\x13\n\x0b\x63lass_index\x18\x01 \x01(\x05\x12!\n\x08\x66indings\x18\x02 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12\x30\n\tdistances\x18\x03 \x03(\x0b\x32\x1d.whybox.v1.ReferenceDistances\x12\x12\n\ntrained_on\x18\x04 \x01(\x05\"5\n\x12ReferenceDistances\x12\x0c\n\x04norm\x18\x01 \x01(\t\x12\x11\n\tdistances\x18\x02 \x03(\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,17 +39,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
   _globals['_WORK']._serialized_start=194
-  _globals['_WORK']._serialized_end=434
-  _globals['_WORKRESULT']._serialized_start=437
-  _globals['_WORKRESULT']._serialized_end=732
-  _globals['_WORKER']._serialized_start=734
-  _globals['_WORKER']._serialized_end=799
-  _globals['_BANK']._serialized_start=801
-  _globals['_BANK']._serialized_end=928
-  _globals['_SETTHRESHOLDS']._serialized_start=930
-  _globals['_SETTHRESHOLDS']._serialized_end=998
-  _globals['_AUDITEDCLASS']._serialized_start=1001
-  _globals['_AUDITEDCLASS']._serialized_end=1141
-  _globals['_REFERENCEDISTANCES']._serialized_start=1143
-  _globals['_REFERENCEDISTANCES']._serialized_end=1196
+  _globals['_WORK']._serialized_end=485
+  _globals['_WORKRESULT']._serialized_start=488
+  _globals['_WORKRESULT']._serialized_end=821
+  _globals['_WORKER']._serialized_start=823
+  _globals['_WORKER']._serialized_end=888
+  _globals['_BANK']._serialized_start=890
+  _globals['_BANK']._serialized_end=1017
+  _globals['_SETTHRESHOLDS']._serialized_start=1019
+  _globals['_SETTHRESHOLDS']._serialized_end=1087
+  _globals['_AUDITEDCLASS']._serialized_start=1090
+  _globals['_AUDITEDCLASS']._serialized_end=1230
+  _globals['_REFERENCEDISTANCES']._serialized_start=1232
+  _globals['_REFERENCEDISTANCES']._serialized_end=1285
 # @@protoc_insertion_point(module_scope)

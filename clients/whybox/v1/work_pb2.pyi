@@ -40,6 +40,9 @@ class Work(_message.Message):
     TWIN_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     AIM_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    PAUSE_PATH_FIELD_NUMBER: _builtins.int
+    GO_ON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id of the request, for the worker's log."""
     picture_path: _builtins.str
@@ -51,6 +54,14 @@ class Work(_message.Message):
     """For work in pieces: WorkResult.resume of the previous piece. Empty for the first piece. A worker
     computes for about a second per piece, so that other work gets its turn and the caller sees progress.
     """
+    ticket: _builtins.str
+    """Names the work, which is then done in slices: the worker answers after about a second, or at the next pass once
+    there is a file at `pause_path`, and keeps unfinished work under this name. Empty for work that is done in one go.
+    """
+    pause_path: _builtins.str
+    """Path at which a file appears when the worker is wanted for other work."""
+    go_on: _builtins.bool
+    """Whether to go on with the work that is kept under `ticket`. The work is in no other field then."""
     @_builtins.property
     def request(self) -> _analysis_pb2.AnalyzeRequest:
         """The validated request with every default filled in. It asks for the parts that this worker computes. If it is
@@ -83,10 +94,13 @@ class Work(_message.Message):
         twin: _explanation_pb2.ExplanationOptions | None = ...,
         resume: _builtins.bytes = ...,
         aim: _timestamp_pb2.Timestamp | None = ...,
+        ticket: _builtins.str = ...,
+        pause_path: _builtins.str = ...,
+        go_on: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["aim", b"aim", "deadline", b"deadline", "request", b"request", "twin", b"twin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aim", b"aim", "deadline", b"deadline", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "twin", b"twin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aim", b"aim", "deadline", b"deadline", "go_on", b"go_on", "pause_path", b"pause_path", "picture_path", b"picture_path", "request", b"request", "request_id", b"request_id", "resume", b"resume", "ticket", b"ticket", "twin", b"twin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -106,11 +120,13 @@ class WorkResult(_message.Message):
     ADVERSARIAL_PICTURES_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     CUT_SHORT_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_TICKET_FIELD_NUMBER: _builtins.int
     compute_ms: _builtins.float
-    """Milliseconds that the worker spent."""
+    """Milliseconds that the worker spent, all slices together."""
     final: _builtins.bool
     """Whether the work is done. If it is not, `response` is an interim answer for the caller, and the next piece of work
-    carries `resume`.
+    carries `resume`, or the work is kept under its ticket.
     """
     resume: _builtins.bytes
     """If the work is not done: the state with which the next piece begins. Only the worker reads it."""
@@ -118,6 +134,10 @@ class WorkResult(_message.Message):
     """If RobustnessOptions.transfer is set: the view in 8 bits as a PNG, for other models to predict."""
     cut_short: _builtins.bool
     """Whether the deadline ended or shortened anything: with more time `response` might be another."""
+    kept: _builtins.bool
+    """Whether a slice has ended and the worker keeps the work under its ticket; there is no response yet."""
+    unknown_ticket: _builtins.bool
+    """Whether the worker does not know the ticket: it is another process than the one that kept the work."""
     @_builtins.property
     def status(self) -> _status_pb2.Status:
         """OK (code 0), or why nothing was computed, for example because the picture cannot be decoded."""
@@ -153,10 +173,12 @@ class WorkResult(_message.Message):
         adversarial_pictures: _abc.Iterable[_builtins.bytes] | None = ...,
         worker: Global___Worker | None = ...,
         cut_short: _builtins.bool = ...,
+        kept: _builtins.bool = ...,
+        unknown_ticket: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "so_far", b"so_far", "status", b"status", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "cut_short", b"cut_short", "final", b"final", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "view_picture", b"view_picture", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adversarial_pictures", b"adversarial_pictures", "compute_ms", b"compute_ms", "cut_short", b"cut_short", "final", b"final", "kept", b"kept", "response", b"response", "resume", b"resume", "so_far", b"so_far", "status", b"status", "unknown_ticket", b"unknown_ticket", "view_picture", b"view_picture", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

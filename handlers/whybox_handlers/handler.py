@@ -9,10 +9,10 @@ import psutil
 import torch
 
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.batch_sizes import ensure_measured
-from whybox_handlers.slices import Slices
+from whybox_handlers.work.analyzer import Analyzer
+from whybox_handlers.work.slices import Slices
 
 
 class Handler:

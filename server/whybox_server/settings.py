@@ -100,8 +100,31 @@ class Settings(BaseSettings):
         description="Largest number of analyses that a worker computes in one batch. All of a batch are answered when"
         " the slowest is done, so keep 1 on a CPU; set 8 or more on a GPU.",
     )
-    queue_size: int = Field(
-        default=64, ge=1, description="Requests that may wait per worker pool; REST refuses more with status 503."
+    predict_queue_seconds: float = Field(
+        default=2,
+        gt=0,
+        le=3600,
+        description="Seconds of computing, per worker, that may come before a prediction; more is refused with"
+        " UNAVAILABLE (REST: status 503).",
+    )
+    analyze_queue_seconds: float = Field(
+        default=10,
+        gt=0,
+        le=3600,
+        description="The same for explanations, attacks and certificates. What is cheaper comes first, so that a cheap"
+        " request is taken while dear ones are refused.",
+    )
+    quota_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="Seconds of computing that one caller, told by key or else by address, may use per minute; more is"
+        " refused with RESOURCE_EXHAUSTED (REST: status 429). 0 sets no quota.",
+    )
+    bodies_bytes: ByteSize = Field(
+        default=ByteSize(256 * 2**20),
+        ge=2**20,
+        description="Memory for the bodies of all requests in flight, such as 256MiB, at least 1MiB; more is refused"
+        " with UNAVAILABLE (REST: status 503).",
     )
     default_timeout: float = Field(
         default=60, gt=0, le=86_400, description="Seconds for a request that gives no timeout, at most 86400 (a day)."

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import track
 
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.spec import load_spec
+from whybox_handlers.work.analyzer import Analyzer
 from whybox_server.packing.pack import pack_model
 
 REPOSITORY = Path(__file__).parents[2]

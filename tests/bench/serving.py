@@ -22,8 +22,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from servers import serving
 from whybox import Client, v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.archives import load_archive
+from whybox_handlers.work.analyzer import Analyzer
 from whybox_server.packing.pack import pack_model
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ from presence import present
 from servers import Server
 from whybox import Client, InvalidRequestError, v1
 from whybox.results import Certified
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.work.analyzer import Analyzer
 
 OPTIONS: dict[str, Any] = {"sigma": 0.05, "samples": 100, "alpha": 0.01}
 

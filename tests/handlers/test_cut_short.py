@@ -7,7 +7,7 @@ from google.rpc import code_pb2
 from clocks import Clock, slowed
 from handlers.asked import ASKED, DIFFERENTIATED, SERVED, classifier, work_of
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
+from whybox_handlers.work.analyzer import Analyzer
 
 # From no time at all to more than anything here takes.
 SECONDS = (0.0, 0.02, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0, 100.0)

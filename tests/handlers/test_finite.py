@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from architectures import network_of
 from whybox import v1
 from whybox.v1.vocabulary import MEASUREMENTS
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.robustness.attacks import ATTACKS
+from whybox_handlers.work.analyzer import Analyzer
 
 SIDE = 16
 CLASSES = 4

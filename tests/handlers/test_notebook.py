@@ -14,9 +14,9 @@ from linear import LABELS, linear, picture, slope
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError, InvalidRequestError, PictureError
 from whybox_handlers import notebook
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.work.analyzer import Analyzer
 
 
 def answered(classifier: Classifier, encoded: bytes, **parts: Any) -> v1.AnalyzeResponse:

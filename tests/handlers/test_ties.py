@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from architectures import network_of
 from explaining import subject_of
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.models.subject import predicted_class, ranking
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.robustness.attacks import ATTACKS
+from whybox_handlers.work.analyzer import Analyzer
 
 SIDE = 16
 CLASSES = 10

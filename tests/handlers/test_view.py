@@ -13,12 +13,12 @@ from messages import message
 from whybox import v1
 from whybox.v1.errors import PictureError, error_from_status
 from whybox_handlers import notebook, replay
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.audits.measuring import Measured, measure
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.pictures.decoding import as_view, decode
 from whybox_handlers.pictures.levels import rounded
+from whybox_handlers.work.analyzer import Analyzer
 
 SIDE = 16
 NORMS = ["linf", "l2"]

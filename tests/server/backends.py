@@ -23,6 +23,7 @@ class Asked:
         work: A copy of the work.
         seconds: Until the worker must stop.
         aim: The same, until work that can end at any time plans to be done.
+        caller: Who asks.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Asked:
     work: v1.Work
     seconds: float
     aim: float
+    caller: str
 
 
 class FakeBackend(ABC):
@@ -75,13 +77,13 @@ class _FakePool:
     def __init__(self, backend: FakeBackend, model: str, kind: PoolKind) -> None:
         self._backend, self._model, self._kind = backend, model, kind
 
-    async def submit(self, work: v1.Work) -> v1.WorkResult:
+    async def submit(self, work: v1.Work, caller: str) -> v1.WorkResult:
         kept = v1.Work()
         kept.CopyFrom(work)
         seconds, aim = (each.ToNanoseconds() / 1e9 - time.time() for each in (kept.deadline, kept.aim))
         kept.ClearField("deadline")
         kept.ClearField("aim")
-        return await self._backend.submit(Asked(self._model, self._kind, kept, seconds, aim))
+        return await self._backend.submit(Asked(self._model, self._kind, kept, seconds, aim, caller))
 
 
 class InTurn(FakeBackend):

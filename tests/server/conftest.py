@@ -26,10 +26,11 @@ from messages import message
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
-from whybox_server.access.checking import Access
+from whybox_server.access.checking import Access, Caller
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
 from whybox_server.rpc.service import create_server
@@ -101,12 +102,13 @@ class FakeGateway(Gateway):
         error: What it raises instead; in a stream after the messages.
         parts: Number of messages in a stream.
         waits: Whether a call waits until it is cancelled; in a stream after the messages.
+        bodies: As of the real one.
         pools: State of each pool, by model and kind.
         requests: The requests so far.
         request_ids: Their ids.
         timeouts: The seconds that their callers wait.
         max_message_bytes: The largest messages that they take; infinite over REST.
-        callers: The digests of their keys.
+        callers: Who makes them.
         started: Set when the first call has come.
         cancelled: Set when a call was cancelled while it waited or sent a message.
     """
@@ -115,17 +117,18 @@ class FakeGateway(Gateway):
     error: BaseException | None = None
     parts: int = 0
     waits: bool = False
+    bodies: Bodies = field(default_factory=lambda: Bodies(256 * 2**20))
     pools: dict[str, dict[str, str]] = field(default_factory=lambda: {MODEL: {"predict": "ready", "analyze": "ready"}})
     requests: list[v1.AnalyzeRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
     max_message_bytes: list[float] = field(default_factory=list)
-    callers: list[str] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def _note(
-        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, caller: str
+        self, request: v1.AnalyzeRequest, request_id: str, timeout: float, max_message_bytes: float, caller: Caller
     ) -> None:
         self.requests.append(request)
         self.request_ids.append(request_id)
@@ -148,7 +151,7 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",
+        caller: Caller = Caller(),  # noqa: B008 (frozen)
     ) -> v1.AnalyzeResponse:
         self._note(request, request_id, timeout, max_message_bytes, caller)
         if self.waits:
@@ -164,7 +167,7 @@ class FakeGateway(Gateway):
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",
+        caller: Caller = Caller(),  # noqa: B008 (frozen)
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         self._note(request, request_id, timeout, max_message_bytes, caller)
         async with asyncio.timeout(10):

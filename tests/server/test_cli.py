@@ -110,7 +110,7 @@ def test_help_of_serve_lists_every_setting() -> None:
     ("environment", "options", "words"),
     [
         ({"WHYBOX_REST_PORT": "http"}, [], ["rest_port", "WHYBOX_REST_PORT='http'", "integer"]),
-        ({"WHYBOX_QUEUE_SIZE": "0"}, [], ["queue_size", "greater than or equal to 1"]),
+        ({"WHYBOX_ANALYZE_QUEUE_SECONDS": "0"}, [], ["analyze_queue_seconds", "greater than 0"]),
         ({"WHYBOX_MAX_TIMEOUT": "inf"}, [], ["max_timeout", "86400"]),
         ({"WHYBOX_REST_PORT": "-1", "WHYBOX_GRPC_PORT": "x"}, [], ["rest_port", "grpc_port"]),
         ({}, ["--grpc-port", "65536"], ["grpc_port", "65535"]),

@@ -27,10 +27,17 @@ class Caller:
         key: SHA-256 of the key, by which callers are told apart, because a name may be used again after a key was
             revoked; "" for a call without one.
         scopes: What the caller may do.
+        address: From where it calls, as far as that is known.
     """
 
-    key: str
-    scopes: tuple[Scope, ...]
+    key: str = ""
+    scopes: tuple[Scope, ...] = ()
+    address: str = ""
+
+    @property
+    def account(self) -> str:
+        """Whom queues and quotas tell apart: keys, and addresses of callers without one."""
+        return self.key or self.address
 
     def require(self, need: Need) -> None:
         """Returns if the caller may do what needs `need`.

@@ -116,6 +116,8 @@ async def _serve(
             audits,
             max_image_bytes=settings.max_image_bytes,
             cache_bytes=settings.cache_bytes,
+            quota_seconds=settings.quota_seconds,
+            bodies_bytes=settings.bodies_bytes,
         )
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.

@@ -12,6 +12,7 @@ from google.rpc import code_pb2
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox_server.access.checking import Caller
 from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
 from whybox_server.gateway.cache.cache import Cache, Result, Results
 from whybox_server.gateway.cache.keys import Source
@@ -21,8 +22,10 @@ from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.pieces import pieces
 from whybox_server.gateway.pools import Backend, PoolKind
+from whybox_server.gateway.queueing.bodies import Bodies
+from whybox_server.gateway.queueing.quotas import Quotas
 from whybox_server.gateway.receipts import receipt
-from whybox_server.gateway.room import bound, check_room
+from whybox_server.gateway.sizes.room import bound, check_room
 from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.gateway.units import Unit, units
@@ -30,6 +33,8 @@ from whybox_server.monitoring.metrics import Metrics
 from whybox_server.validation.audits import audit_format
 from whybox_server.validation.checks import quoted
 from whybox_server.validation.request import validated
+
+_ANYBODY = Caller()
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class _Call:
         path: Where it lies for the analysis pool; None if that has nothing to do.
         request_id: Id of the call.
         deadline: Of the call.
+        account: Who asks, as queues and quotas tell callers apart: by key or else by address.
     """
 
     source: Source
@@ -58,10 +64,15 @@ class _Call:
     path: Path | None
     request_id: str
     deadline: Deadline
+    account: str
 
 
 class Gateway:
-    """Answers requests; knows nothing of HTTP or gRPC."""
+    """Answers requests; knows nothing of HTTP or gRPC.
+
+    Attributes:
+        bodies: The memory for bodies of requests, which transports ask for room.
+    """
 
     def __init__(
         self,
@@ -73,6 +84,8 @@ class Gateway:
         *,
         max_image_bytes: int,
         cache_bytes: int = 0,
+        quota_seconds: float = 0,
+        bodies_bytes: int = 256 * 2**20,
     ) -> None:
         self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
         self._served = {name: Served.of(model) for name, model in self._models.items()}
@@ -83,6 +96,8 @@ class Gateway:
         self._max_image_bytes = max_image_bytes
         self._reserve = Reserve()
         self._cache = Cache(cache_bytes, metrics) if cache_bytes else None
+        self.bodies = Bodies(bodies_bytes)
+        self._quotas = Quotas(quota_seconds) if quota_seconds else None
         metrics.watch_pools(self.readiness)
 
     async def analyze(
@@ -92,7 +107,7 @@ class Gateway:
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",
+        caller: Caller = _ANYBODY,
     ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
@@ -101,10 +116,11 @@ class Gateway:
             request_id: Id of the call.
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
-            caller: Digest of the caller's key; empty for callers without one, who are one caller to the cache.
+            caller: Who asks. Callers without a key are one caller to the cache.
 
         Raises:
-            WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.
+            WhyboxError: The request is wrong, the caller has used its quota, no part could be answered, or the answer
+                might be too large.
         """
         whole = v1.AnalyzeResponse()
         answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=False)
@@ -123,7 +139,7 @@ class Gateway:
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",
+        caller: Caller = _ANYBODY,
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
@@ -142,11 +158,13 @@ class Gateway:
         request_id: str,
         timeout: float,
         max_message_bytes: float,
-        caller: str,
+        caller: Caller,
         *,
         streamed: bool,
     ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
+        if self._quotas is not None:
+            self._quotas.check(caller.account)
         deadline = self._reserve.deadline(timeout)
         model = self.get_model(request.model, request.version)
         picture, asked = detached(request)
@@ -157,11 +175,11 @@ class Gateway:
         others = self._others(model)
         sizes = [self._served[other.name] for other in others]
         check_room(bound(asked, self._served[model.name], sizes, common), max_message_bytes, streamed=streamed)
-        source = Source(caller, model, others, common.receipt.image_sha256)
+        source = Source(caller.key, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:
-            call = _Call(source, picture, path, request_id, deadline)
+            call = _Call(source, picture, path, request_id, deadline, caller.account)
             sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
             async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
@@ -285,12 +303,19 @@ class Gateway:
             part.options.check_possible(unit.request, model, others)
         work = unit.work(call.picture, call.path, model, call.request_id)
         pool = self._backend.pool(model.name, unit.pool)
-        async with aclosing(in_instalments(pool, work, call.deadline)) as results:
+        async with aclosing(in_instalments(pool, work, call.deadline, call.account)) as results:
             async for result in results:
+                if self._quotas is not None:
+                    self._quotas.charge(call.account, result.compute_ms / 1000)
                 if result.final:
                     for part in unit.parts:
                         await part.finish(
-                            result, others, self._backend, request_id=call.request_id, deadline=call.deadline
+                            result,
+                            others,
+                            self._backend,
+                            request_id=call.request_id,
+                            deadline=call.deadline,
+                            caller=call.account,
                         )
                 yield Result(result)
 

@@ -16,7 +16,9 @@ _LATE = "the deadline passed before the work was done; allow more time, or ask f
 _PAUSE_SECONDS = 0.5
 
 
-async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> AsyncGenerator[v1.WorkResult, None]:
+async def in_instalments(
+    pool: Pool, work: v1.Work, deadline: Deadline, caller: str
+) -> AsyncGenerator[v1.WorkResult, None]:
     """Has work done, piece after piece until a result is final.
 
     Most work is done in one piece. The deadline ends other work with what `WorkResult.so_far` tells by then, also where
@@ -27,6 +29,7 @@ async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> Async
         pool: Where the pieces are made.
         work: The first piece.
         deadline: Of the call.
+        caller: Who asks.
 
     Yields:
         The result of each piece, with its own computing time; the last one is final.
@@ -35,7 +38,7 @@ async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> Async
         WhyboxError: A piece failed, or time was over before there was anything to answer.
     """
     async with deadline.awaited(_LATE):
-        result = await _submitted(pool, work, deadline)
+        result = await _submitted(pool, work, deadline, caller)
     so_far: v1.AnalyzeResponse | None = None
     while not result.final:
         if result.HasField("so_far"):
@@ -43,7 +46,7 @@ async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> Async
         work = _next(work, result.resume)
         yield result
         try:
-            result = await _piece(pool, work, deadline)
+            result = await _piece(pool, work, deadline, caller)
         except DeadlineExceededError:
             if so_far is None:
                 raise
@@ -51,12 +54,12 @@ async def in_instalments(pool: Pool, work: v1.Work, deadline: Deadline) -> Async
     yield result
 
 
-async def _piece(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult:
+async def _piece(pool: Pool, work: v1.Work, deadline: Deadline, caller: str) -> v1.WorkResult:
     """What a worker answers, asked as often as it takes until one can."""
     async with deadline.awaited(_LATE):
         while True:
             try:
-                result = await _submitted(pool, work, deadline)
+                result = await _submitted(pool, work, deadline, caller)
                 for status in part_statuses(result.response):
                     _check(status)
                 return result
@@ -64,9 +67,9 @@ async def _piece(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult
                 await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _submitted(pool: Pool, work: v1.Work, deadline: Deadline) -> v1.WorkResult:
+async def _submitted(pool: Pool, work: v1.Work, deadline: Deadline, caller: str) -> v1.WorkResult:
     deadline.stamp(work)
-    result = await pool.submit(work)
+    result = await pool.submit(work, caller)
     _check(result.status)
     return result
 

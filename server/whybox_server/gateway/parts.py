@@ -56,7 +56,13 @@ def _with_twin(work: v1.Work, model: v1.Model) -> None:
 
 
 async def _done(
-    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, deadline: Deadline
+    result: v1.WorkResult,
+    others: Sequence[v1.Model],
+    backend: Backend,
+    *,
+    request_id: str,
+    deadline: Deadline,
+    caller: str,
 ) -> None:
     """Leaves the result as the worker made it."""
 

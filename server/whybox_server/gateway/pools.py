@@ -15,10 +15,10 @@ class PoolKind(StrEnum):
 
 
 class Pool(Protocol):
-    """Workers that do one kind of work for one model; see `torchserve.pool.Pool`."""
+    """Workers that do one kind of work for one model; see `queueing.dispatcher.Dispatcher`."""
 
-    async def submit(self, work: v1.Work) -> v1.WorkResult:
-        """Has one unit of work done."""
+    async def submit(self, work: v1.Work, caller: str) -> v1.WorkResult:
+        """Has one unit of work done, for whom `caller` names."""
 
 
 class Backend(Protocol):

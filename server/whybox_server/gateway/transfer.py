@@ -13,7 +13,13 @@ from whybox_server.gateway.pools import Backend, PoolKind
 
 
 async def fill_transfers(
-    result: v1.WorkResult, others: Sequence[v1.Model], backend: Backend, *, request_id: str, deadline: Deadline
+    result: v1.WorkResult,
+    others: Sequence[v1.Model],
+    backend: Backend,
+    *,
+    request_id: str,
+    deadline: Deadline,
+    caller: str,
 ) -> None:
     """Fills in what every other model makes of each adversarial picture; a distance without one gets nothing.
 
@@ -29,6 +35,7 @@ async def fill_transfers(
         backend: Their pools of predictions are asked, all at once.
         request_id: Id of the call, for the logs.
         deadline: Of the call. Without time left no model is asked.
+        caller: Who asks.
     """
     if not result.adversarial_pictures:
         return
@@ -46,7 +53,7 @@ async def fill_transfers(
         deadline.stamp(work)
         try:
             async with deadline.awaited(f"{model.name} did not answer before the deadline; allow more time"):
-                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work))
+                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, caller))
         except Exception as error:  # noqa: BLE001 (what was found so far is not lost by a bug)
             return as_whybox_error(error, request_id).to_status()
 

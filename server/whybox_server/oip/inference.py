@@ -174,7 +174,7 @@ async def infer(
         )
         request.prediction.top_k = most
         try:
-            answer = await gateway.analyze(request, request_id=request_id, timeout=seconds, caller=caller.key)
+            answer = await gateway.analyze(request, request_id=request_id, timeout=seconds, caller=caller)
         except WhyboxError as error:
             if len(pictures) == 1:
                 raise

@@ -28,7 +28,7 @@ from whybox_server.oip.inference import (
     wanted,
 )
 from whybox_server.oip.tensors import BYTES, RAW_SIZE, InputHead, Tensor, raw
-from whybox_server.rpc.access import CALLER
+from whybox_server.rpc.access import caller_of
 from whybox_server.rpc.calls import Calls, Context, Service
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
@@ -96,7 +96,7 @@ class InferenceService:
                 _question(request, model),
                 request_id=call_id,
                 timeout=timeout,
-                caller=CALLER.get(),
+                caller=caller_of(context),
             )
             return _response(request, model, outputs)
 

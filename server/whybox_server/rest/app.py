@@ -106,7 +106,7 @@ def create_app(
         middleware=[
             *_cors(cors_origins),
             Middleware(CompressionMiddleware),
-            Middleware(CallMiddleware, metrics=metrics),
+            Middleware(CallMiddleware, metrics=metrics, bodies=gateway.bodies),
             Middleware(AccessMiddleware, access=access),
         ],
         exception_handlers={HTTPException: routing_problem},
@@ -139,16 +139,16 @@ def _analysis(
         name = state.call.model = request.path_params["model"]
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
         model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
-        message, asked = await read_request(request, action, model, max_image_bytes)
+        message, seconds = await read_request(request, action, model, max_image_bytes)
         state.caller.require(of_parts(asked_parts(message)))
-        timeout = min(asked or default_timeout, max_timeout)
+        timeout = min(seconds or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
-            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
+            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller)
             return PartsResponse(parts, request)
         if kind == PNG:
             ask_for_picture(message, model)
-        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
+        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller)
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
         response = picture_response(answer) if kind == PNG else message_response(answer)

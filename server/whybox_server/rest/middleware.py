@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from whybox.v1.errors import UnauthenticatedError, WhyboxError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
 from whybox_server.access.checking import Access
 from whybox_server.access.needs import Door, of_route
+from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.monitoring.metrics import UNKNOWN, Call, Metrics
 from whybox_server.rest.accept import preferred
 from whybox_server.rest.problems import MethodNotAllowedError, UnknownPathError, problem_response
@@ -62,9 +64,10 @@ class CallMiddleware:
     raise what goes wrong.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, bodies: Bodies) -> None:
         self._app = app
         self._metrics = metrics
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lets the application answer one request."""
@@ -80,7 +83,9 @@ class CallMiddleware:
         async def receive_body() -> Message:
             nonlocal holds_back
             holds_back = False
-            return await receive()
+            message = await receive()
+            arrived(len(message.get("body", b"")))
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
@@ -93,7 +98,8 @@ class CallMiddleware:
                     sent["Connection"] = "close"
             await send(message)
 
-        with self._count(scope["path"].removeprefix(scope.get("root_path", ""))) as call:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        with self._bodies.arriving() as arrived, self._count(path) as call:
             scope.setdefault("state", {}).update(request_id=call_id, call=call)
             try:
                 await self._app(scope, receive_body, send_with_id)
@@ -137,7 +143,8 @@ class AccessMiddleware:
             headers = Headers(scope=scope)
             reads = scope["method"] in _READING
             try:
-                scope["state"]["caller"] = self._access.admit(headers.get("authorization"), need, basic=reads)
+                caller = self._access.admit(headers.get("authorization"), need, basic=reads)
+                scope["state"]["caller"] = replace(caller, address=(scope["client"] or [""])[0])
             except UnauthenticatedError as error:
                 if not reads or preferred(headers.getlist("accept"), [_HTML]) != _HTML:
                     raise

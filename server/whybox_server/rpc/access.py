@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,14 +13,18 @@ from whybox_server.access.needs import METHODS, Door, of_method
 from whybox_server.monitoring.metrics import UNKNOWN
 from whybox_server.rpc.calls import Calls, Context
 
-CALLER: ContextVar[Caller] = ContextVar("caller")
-"""Who makes the call that is being answered."""
-
+_CALLER: ContextVar[Caller] = ContextVar("caller")
 _AUTHORIZATION = "authorization"
 
 
+def caller_of(context: Context) -> Caller:
+    """Who makes the call that is being answered."""
+    # "ipv4:127.0.0.1:1234": each connection has another port.
+    return replace(_CALLER.get(), address=str(context.peer()).rpartition(":")[0])
+
+
 class AccessInterceptor(grpc.aio.ServerInterceptor):
-    """Lets calls through whose key allows them; services find who calls in `CALLER`.
+    """Lets calls through whose key allows them; services ask `caller_of` who calls.
 
     Args:
         access: Who may do what.
@@ -42,7 +47,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         try:
             # Without a handler the call ends in UNIMPLEMENTED, which is told to callers with a key.
             need = Door.ANY_KEY if handler is None and method not in METHODS else of_method(method)
-            CALLER.set(self._access.admit(sent.decode(errors="replace") if isinstance(sent, bytes) else sent, need))
+            _CALLER.set(self._access.admit(sent.decode(errors="replace") if isinstance(sent, bytes) else sent, need))
         except WhyboxError as error:
             return self._refusal(method.rpartition("/")[2] if method in METHODS else UNKNOWN, error)
         return handler

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from whybox.v1.errors import InvalidRequestError, PictureTooLargeError, WhyboxError
+from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.rpc.options import MAX_METADATA_BYTES
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,10 +33,12 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
     Args:
         answering: Around the answer to a call that is refused.
         max_message_bytes: Largest message that is decoded.
+        bodies: Have room for the messages of calls with one.
     """
 
-    def __init__(self, answering: Answering, max_message_bytes: int) -> None:
+    def __init__(self, answering: Answering, max_message_bytes: int, bodies: Bodies) -> None:
         self._answering = answering
+        self._bodies = bodies
         self._max_message_bytes = max_message_bytes
 
     async def intercept_service(
@@ -74,21 +77,23 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Any) -> Any:
         async def handle(request: Any, context: Context) -> Any:
-            if (error := _fault(request, context)) is not None:
-                async with self._answering(method, "", context):
-                    raise error
-            return await behaviour(request, context)
+            with self._bodies.arriving() as arrived:
+                if (error := _fault(request, context, arrived)) is not None:
+                    async with self._answering(method, "", context):
+                        raise error
+                return await behaviour(request, context)
 
         return handle
 
     def _stream(self, method: str, behaviour: Any) -> Any:
         async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
-            if (error := _fault(request, context)) is not None:
-                async with self._answering(method, "", context):
-                    raise error
-            async with aclosing(behaviour(request, context)) as answers:
-                async for answer in answers:
-                    yield answer
+            with self._bodies.arriving() as arrived:
+                if (error := _fault(request, context, arrived)) is not None:
+                    async with self._answering(method, "", context):
+                        raise error
+                async with aclosing(behaviour(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
 
         return handle
 
@@ -112,9 +117,13 @@ async def _readable(requests: AsyncIterator[Any], context: Context) -> AsyncIter
         yield request
 
 
-def _fault(request: Any, context: Context) -> WhyboxError | None:
+def _fault(request: Any, context: Context, arrived: Callable[[int], None] = lambda _: None) -> WhyboxError | None:
     if isinstance(request, _Unreadable):
         return request.error
+    try:
+        arrived(request.ByteSize())
+    except WhyboxError as error:
+        return error
     metadata = context.invocation_metadata() or ()
     size = sum(len(str(key)) + len(value) + _ENTRY_BYTES for key, value in metadata)
     if size > MAX_METADATA_BYTES:

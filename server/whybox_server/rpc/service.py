@@ -12,13 +12,13 @@ from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
 from whybox.v1.errors import InvalidRequestError
 from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY
-from whybox_server.access.checking import Access
+from whybox_server.access.checking import Access, Caller
 from whybox_server.access.needs import of_parts
 from whybox_server.gateway.audits import PIECE_BYTES
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
-from whybox_server.rpc.access import CALLER, AccessInterceptor
+from whybox_server.rpc.access import AccessInterceptor, caller_of
 from whybox_server.rpc.calls import Calls, Context, Service, sent_by
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
@@ -50,7 +50,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
-                caller=_caller_of(request),
+                caller=_caller_of(request, context),
             )
             self._learn_sending(context)
             return answer
@@ -65,7 +65,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
                 max_message_bytes=_max_message_bytes(context),
-                caller=_caller_of(request),
+                caller=_caller_of(request, context),
             )
             async with aclosing(parts):
                 async for part in parts:
@@ -113,15 +113,15 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         context.add_done_callback(cast("Any", done))  # its stub names no type that a function has
 
 
-def _caller_of(request: v1.AnalyzeRequest) -> str:
-    """The digest of the key of a caller who may have every part that the request asks for.
+def _caller_of(request: v1.AnalyzeRequest, context: Context) -> Caller:
+    """The caller, who may have every part that the request asks for.
 
     Raises:
         PermissionDeniedError: The caller may have less.
     """
-    caller = CALLER.get()
+    caller = caller_of(context)
     caller.require(of_parts(asked_parts(request)))
-    return caller.key
+    return caller
 
 
 def _max_message_bytes(context: Context) -> int:
@@ -175,7 +175,7 @@ def create_server(
             stands in `access.needs`.
     """
     calls = Calls(metrics, default_timeout=default_timeout, max_timeout=max_timeout)
-    decoding = DecodingInterceptor(calls.answering, max_message_bytes)
+    decoding = DecodingInterceptor(calls.answering, max_message_bytes, gateway.bodies)
     server = grpc.aio.server(
         interceptors=[AccessInterceptor(access, calls), decoding], options=server_options(max_message_bytes)
     )

@@ -4,20 +4,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import grpc
 
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
+from whybox_server.gateway.queueing.dispatcher import Dispatcher
 from whybox_server.monitoring.readiness import STOPPING
 from whybox_server.settings import Settings
-from whybox_server.torchserve.config import max_message_bytes, registered_name
+from whybox_server.torchserve.config import max_message_bytes, registered
 from whybox_server.torchserve.folders import FolderError
-from whybox_server.torchserve.pool import Pool, PoolState
 from whybox_server.torchserve.process import TorchServeProcess
 from whybox_server.torchserve.reasons import failure_reason
+from whybox_server.torchserve.station import Station, StationState
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ _BACKOFF_SECONDS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
 # A TorchServe that was never ready and failed this often in a row will not get ready.
 _FIRST_STARTS = 3
 _POLL_SECONDS = 0.1
+# Seconds that work is taken for before anything ran.
+_FIRST_GUESS = {PoolKind.PREDICT: 0.05, PoolKind.ANALYZE: 1.0}
 _WATCH_SECONDS = 1.0
 
 
@@ -51,32 +54,40 @@ class Backend:
         self._settings = settings
         self._restarting = restarting
         self._stopping = False
-        self._pools = {
+        self._stations = {
             model.name: {
-                kind: Pool(registered_name(model.name, kind), settings.queue_size, settings.worker_memory)
+                kind: [
+                    Station(each.name, each.workers, each.places, settings.worker_memory)
+                    for each in registered(model.name, kind, settings)
+                ]
                 for kind in PoolKind
             }
             for model in archives.values()
         }
+        self._pools = {
+            model: {kind: _pool(model, kind, stations, settings) for kind, stations in kinds.items()}
+            for model, kinds in self._stations.items()
+        }
 
-    def pool(self, model: str, kind: PoolKind) -> Pool:
+    def pool(self, model: str, kind: PoolKind) -> Dispatcher:
         """One pool of a served model."""
         return self._pools[model][kind]
 
     async def drained(self, timeout: float) -> None:
         """Tells that the server is stopping, and waits at most `timeout` seconds until no work is in flight."""
         self._stopping = True
-        for pool in self._all():
-            pool.stop()
+        for station in self._all():
+            station.stop()
+        pools = [pool for kinds in self._pools.values() for pool in kinds.values()]
         deadline = time.monotonic() + timeout
-        while any(pool.in_flight for pool in self._all()) and time.monotonic() < deadline:  # noqa: ASYNC110
+        while any(pool.in_flight for pool in pools) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
     def readiness(self) -> dict[str, dict[str, str]]:
         """State of each pool, by model and kind; all are "stopping" once the server is."""
         return {
-            model: {kind: STOPPING if self._stopping else pool.state for kind, pool in kinds.items()}
-            for model, kinds in self._pools.items()
+            model: {kind: STOPPING if self._stopping else _state(stations) for kind, stations in kinds.items()}
+            for model, kinds in self._stations.items()
         }
 
     @contextlib.asynccontextmanager
@@ -90,8 +101,8 @@ class Backend:
             async with asyncio.TaskGroup() as tasks:
                 watchers = [
                     tasks.create_task(self._supervise()),
-                    *(tasks.create_task(pool.watch()) for pool in self._all()),
-                    *(tasks.create_task(pool.guard()) for pool in self._all()),
+                    *(tasks.create_task(station.watch()) for station in self._all()),
+                    *(tasks.create_task(station.guard()) for station in self._all()),
                 ]
                 try:
                     yield
@@ -105,8 +116,8 @@ class Backend:
                 raise
             raise error from error.__cause__
 
-    def _all(self) -> list[Pool]:
-        return [pool for kinds in self._pools.values() for pool in kinds.values()]
+    def _all(self) -> list[Station]:
+        return [station for kinds in self._stations.values() for stations in kinds.values() for station in stations]
 
     async def _supervise(self) -> None:
         failures, ever_ready, reason = 0, False, ""
@@ -156,26 +167,41 @@ class Backend:
                     return False
                 await asyncio.sleep(_POLL_SECONDS)
             async with grpc.aio.insecure_channel(process.address, options) as channel:
-                for pool in self._all():
-                    pool.connect(channel, token)
+                for station in self._all():
+                    station.connect(channel, token)
                 try:
                     await self._until_gone(ended)
                 finally:
-                    # Before the channel closes: no pool must call on a closed one.
-                    for pool in self._all():
-                        pool.disconnect()
+                    # Before the channel closes: no station must call on a closed one.
+                    for station in self._all():
+                        station.disconnect()
         finally:
             ended.cancel()
-        return all(pool.was_ready for pool in self._all())
+        return all(station.was_ready for station in self._all())
 
     async def _until_gone(self, ended: asyncio.Task[int]) -> None:
         while not ended.done():
-            if stuck := [pool for pool in self._all() if _stuck(pool)]:
-                _log.error("%d worker pools gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
+            if stuck := [station for station in self._all() if _stuck(station)]:
+                _log.error("%d stations gave no answer for %.0f s", len(stuck), _STUCK_SECONDS)
                 return
             await asyncio.wait([ended], timeout=_WATCH_SECONDS)
         _log.error("TorchServe ended with status %s", ended.result())
 
 
-def _stuck(pool: Pool) -> bool:
-    return pool.state is not PoolState.READY and time.monotonic() - pool.since > _STUCK_SECONDS
+def _pool(model: str, kind: PoolKind, stations: Sequence[Station], settings: Settings) -> Dispatcher:
+    predict = kind is PoolKind.PREDICT
+    return Dispatcher(
+        f"{model}-{kind}",
+        stations,
+        first_guess=_FIRST_GUESS[kind],
+        queue_seconds=settings.predict_queue_seconds if predict else settings.analyze_queue_seconds,
+    )
+
+
+def _state(stations: Sequence[Station]) -> StationState:
+    """Of a pool: ready if any of its workers is."""
+    return StationState.READY if any(station.is_ready for station in stations) else stations[0].state
+
+
+def _stuck(station: Station) -> bool:
+    return not station.is_ready and time.monotonic() - station.since > _STUCK_SECONDS

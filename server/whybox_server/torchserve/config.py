@@ -24,9 +24,37 @@ class Ports:
     management: int
 
 
-def registered_name(model: str, kind: PoolKind) -> str:
-    """Name under which TorchServe knows one pool of one model."""
-    return f"{model}-{kind}"
+@dataclass(frozen=True)
+class Registered:
+    """Workers that TorchServe knows under one name.
+
+    Attributes:
+        name: The name.
+        kind: What they do.
+        workers: Number of processes.
+        batch: Units of work that one takes at once, at most.
+    """
+
+    name: str
+    kind: PoolKind
+    workers: int
+    batch: int
+
+    @property
+    def places(self) -> int:
+        """Units of work that TorchServe may hold.
+
+        The next batch of predictions forms while one is computed. What the gateway can put aside it keeps itself.
+        """
+        return (2 if self.kind is PoolKind.PREDICT else 1) * self.workers * self.batch
+
+
+def registered(model: str, kind: PoolKind, settings: Settings) -> list[Registered]:
+    """How TorchServe knows the workers of a model: each of analyses by itself, so that the gateway chooses it."""
+    if kind is PoolKind.PREDICT:
+        return [Registered(f"{model}-{kind}", kind, settings.predict_workers, settings.predict_batch)]
+    numbers = range(1, settings.analyze_workers + 1)
+    return [Registered(f"{model}-{kind}-{number}", kind, 1, settings.analyze_batch) for number in numbers]
 
 
 def max_message_bytes(settings: Settings) -> int:
@@ -43,11 +71,12 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         ports: Free loopback ports.
         settings: Sizes of pools, batches and queues.
     """
-    registered: dict[str, tuple[Path, v1.Model, PoolKind]] = {
-        registered_name(model.name, kind): (archive, model, kind)
+    entered = [
+        (each, archive, model)
         for archive, model in archives.items()
         for kind in PoolKind
-    }
+        for each in registered(model.name, kind, settings)
+    ]
     entries = {
         # The HTTP interfaces cannot be switched off; as Unix sockets in a private folder they cannot be reached.
         "inference_address": f"unix:{folder}/inference.sock",
@@ -67,30 +96,25 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         "allowed_urls": "file://.*",
         "max_request_size": max_message_bytes(settings),
         "max_response_size": max_message_bytes(settings),
-        # The gateway refuses at `queue_size`; TorchServe, which cannot say "queue full", must never come to that.
-        "job_queue_size": 2 * settings.queue_size + 16,
+        # The gateway keeps the queue; TorchServe, which cannot say "queue full", must never come to that.
+        "job_queue_size": 2 * max(each.places for each, _, _ in entered) + 16,
         "model_store": next(iter(archives)).parent.resolve(),
-        "load_models": ",".join(f"{name}={archive.name}" for name, (archive, _, _) in registered.items()),
+        "load_models": ",".join(f"{each.name}={archive.name}" for each, archive, _ in entered),
         "models": json.dumps(
-            {
-                name: {model.version: _pool(archive, kind, settings)}
-                for name, (archive, model, kind) in registered.items()
-            }
+            {each.name: {model.version: _entry(each, archive, settings)} for each, archive, model in entered}
         ),
     }
     # Java reads such files as Latin-1, with the escapes that JSON strings have.
     return "".join(f"{name}={json.dumps(str(value))[1:-1]}\n" for name, value in entries.items())
 
 
-def _pool(archive: Path, kind: PoolKind, settings: Settings) -> dict[str, object]:
-    predict = kind is PoolKind.PREDICT
-    workers = settings.predict_workers if predict else settings.analyze_workers
+def _entry(registered: Registered, archive: Path, settings: Settings) -> dict[str, object]:
     return {
         "defaultVersion": True,
         "marName": archive.name,
-        "minWorkers": workers,
-        "maxWorkers": workers,
-        "batchSize": settings.predict_batch if predict else settings.analyze_batch,
+        "minWorkers": registered.workers,
+        "maxWorkers": registered.workers,
+        "batchSize": registered.batch,
         "maxBatchDelay": settings.predict_delay_ms,
         # TorchServe kills a worker that takes longer: only one that hangs shall.
         "responseTimeout": math.ceil(2 * settings.max_timeout),

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from architectures import CONVOLUTIONAL, classifier_of, network_of, random_classifier, random_pictures, side_of
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.explanations.propagation.rules import guided_gradients, rescaled_multipliers
@@ -31,6 +30,7 @@ from whybox_handlers.passes.computations import (
 from whybox_handlers.passes.occluded import Occluded
 from whybox_handlers.passes.scheduler import Task, run
 from whybox_handlers.pictures.levels import image
+from whybox_handlers.work.analyzer import Analyzer
 
 LITE0 = "efficientnet_lite/efficientnet-lite0"
 TRANSFORMER = "torchvision/vit_b_32"

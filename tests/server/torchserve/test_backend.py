@@ -14,7 +14,7 @@ from whybox_server.gateway.pools import PoolKind
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.settings import Settings
 from whybox_server.torchserve import backend as backend_module
-from whybox_server.torchserve import pool as pool_module
+from whybox_server.torchserve import station as station_module
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError
 
@@ -104,7 +104,7 @@ def launcher(torchserve, monkeypatch):
     for name in ("_POLL_SECONDS", "_WATCH_SECONDS"):
         monkeypatch.setattr(backend_module, name, 0.01)
     for name in ("_PAUSE_READY", "_PAUSE_NOT_READY"):
-        monkeypatch.setattr(pool_module, name, 0.02)
+        monkeypatch.setattr(station_module, name, 0.02)
     sleep = asyncio.sleep
 
     async def noted(seconds: float) -> None:
@@ -149,13 +149,13 @@ async def test_every_model_has_its_pools(backend, launcher, torchserve):
         await becomes(backend, READY)
         for name in ("a", "b"):
             for kind in PoolKind:
-                assert await backend.pool(name, kind).submit(work()) == RESULT
-    assert [name for name, *_ in torchserve.calls] == ["a-predict", "a-analyze", "b-predict", "b-analyze"]
+                assert await backend.pool(name, kind).submit(work(), "somebody") == RESULT
+    assert [name for name, *_ in torchserve.calls] == ["a-predict", "a-analyze-1", "b-predict", "b-analyze-1"]
     assert {metadata["authorization"] for *_, metadata in torchserve.calls} == {"Bearer token 0"}
     assert len(launcher.processes) == 1
     assert backend.readiness() == RECOVERING
     with pytest.raises(errors.UnavailableError):
-        await backend.pool("a", PoolKind.PREDICT).submit(work())
+        await backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody")
 
 
 async def stopped(process):
@@ -172,7 +172,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             assert restarts == list(range(1, life + 1))
             process = launcher.processes[-1]
             torchserve.behaviour = hangs
-            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work()))
+            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody"))
             await called(life + 1)
             process.die()
             with pytest.raises(errors.UnavailableError) as caught:
@@ -181,7 +181,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             await stopped(process)
         await becomes(backend, READY)
         torchserve.behaviour = answers
-        assert await backend.pool("a", PoolKind.PREDICT).submit(work()) == RESULT
+        assert await backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody") == RESULT
     assert [metadata["authorization"] for *_, metadata in torchserve.calls] == [f"Bearer token {i}" for i in range(4)]
     assert caplog.messages.count("TorchServe ended with status 137") == 3
 
@@ -255,8 +255,8 @@ async def test_no_place_for_the_sockets_ends_the_server_at_once(backend, launche
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        ("mute", "4 worker pools gave no answer for 0 s"),
-        ("babbles", "4 worker pools gave no answer for 0 s"),
+        ("mute", "4 stations gave no answer for 0 s"),
+        ("babbles", "4 stations gave no answer for 0 s"),
         ("never begins", "TorchServe did not start within 0 s"),
     ],
 )
@@ -348,7 +348,7 @@ async def test_a_planned_stop_is_told(backend, torchserve):
     async with backend.running():
         await becomes(backend, READY)
         torchserve.behaviour = hangs
-        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work()))
+        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody"))
         await until(lambda: torchserve.calls)
         await backend.drained(0.01)
         assert backend.readiness() == STOPPING

@@ -13,7 +13,7 @@ from whybox_server.torchserve.config import (
     Ports,
     max_message_bytes,
     properties,
-    registered_name,
+    registered,
 )
 
 FOLDER = Path("/tmp/whybox-x")  # noqa: S108 (named, not used)
@@ -23,7 +23,6 @@ SETTINGS = Settings(
     predict_batch=4,
     analyze_batch=5,
     predict_delay_ms=6,
-    queue_size=100,
     max_timeout=90,
 )
 
@@ -57,14 +56,14 @@ def test_only_this_machine_is_listened_to():
 
 def test_every_model_has_two_pools_of_its_own():
     entries = configured()
-    assert entries["load_models"] == "a-predict=a.mar,a-analyze=a.mar,b-predict=b.mar,b-analyze=b.mar"
+    names = [f"{model}-{end}" for model in "ab" for end in ("predict", "analyze-1", "analyze-2", "analyze-3")]
+    assert entries["load_models"] == ",".join(f"{name}={name[0]}.mar" for name in names)
     common = {"defaultVersion": True, "maxBatchDelay": 6, "responseTimeout": 180}
     predict = {"minWorkers": 2, "maxWorkers": 2, "batchSize": 4, **common}
-    analyze = {"minWorkers": 3, "maxWorkers": 3, "batchSize": 5, **common}
+    # The gateway chooses the worker of an analysis.
+    analyze = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 5, **common}
     assert json.loads(entries["models"]) == {
-        registered_name(model, kind): {"1.5": {"marName": f"{model}.mar", **pool}}
-        for model in ("a", "b")
-        for kind, pool in ((PoolKind.PREDICT, predict), (PoolKind.ANALYZE, analyze))
+        name: {"1.5": {"marName": f"{name[0]}.mar", **(predict if "predict" in name else analyze)}} for name in names
     }
 
 
@@ -80,10 +79,13 @@ def test_the_store_is_absolute(monkeypatch, tmp_path):
     assert configured(store=Path("store"))["model_store"] == str(tmp_path / "store")
 
 
-@pytest.mark.parametrize("size", [1, 64, 10_000])
-def test_the_gateway_refuses_before_the_queue_of_torchserve_is_full(size):
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (4, 8), (64, 64)])
+def test_the_queue_of_torchserve_is_never_full(workers, batch):
+    settings = Settings(predict_workers=workers, predict_batch=batch, analyze_batch=batch)
+    places = max(each.places for kind in PoolKind for each in registered("m", kind, settings))
+    assert places == 2 * workers * batch
     # Probes wait in the same queue.
-    assert int(configured(settings=Settings(queue_size=size))["job_queue_size"]) > size + 1
+    assert int(configured(settings=settings)["job_queue_size"]) > places + 1
 
 
 @pytest.mark.parametrize("limit", [1024, 20 * 2**20, 2**30])

@@ -18,6 +18,7 @@ from server.gateway.calls import LIMIT, MODEL
 from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.access.checking import Caller
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 
@@ -105,12 +106,14 @@ def gateway_of(backend, metrics, spool, cache_bytes=2**20):
 
 async def ask(gateway, request_id="id-1", timeout=30.0, caller="", **parts):
     asked = calls.request(**parts)
-    return await gateway.analyze(asked, request_id=request_id, timeout=timeout, caller=caller)
+    return await gateway.analyze(asked, request_id=request_id, timeout=timeout, caller=Caller(caller))
 
 
 async def stream(gateway, request_id="id-1", timeout=30.0, caller="", **parts):
     asked = calls.request(**parts)
-    async with aclosing(gateway.stream(asked, request_id=request_id, timeout=timeout, caller=caller)) as messages:
+    async with aclosing(
+        gateway.stream(asked, request_id=request_id, timeout=timeout, caller=Caller(caller))
+    ) as messages:
         return [message async for message in messages]
 
 

@@ -20,18 +20,18 @@ from messages import message
 from server.backends import Asked, FakeBackend, Outcome
 from whybox import v1
 from whybox.v1.vocabulary import MAP_PICTURES, NUMBERS, SET_METHODS
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations.examples import example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
 from whybox_handlers.references import References, ReferenceWriter
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
+from whybox_handlers.work.analyzer import Analyzer
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway, detached
 from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.receipts import receipt
-from whybox_server.gateway.room import Bound, bound
+from whybox_server.gateway.sizes.room import Bound, bound
 from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics

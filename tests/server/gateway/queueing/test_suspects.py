@@ -7,7 +7,7 @@ import pytest
 from messages import message
 from whybox import v1
 from whybox.v1.errors import FailedPreconditionError
-from whybox_server.torchserve.suspects import Suspects
+from whybox_server.gateway.queueing.suspects import Suspects
 
 
 class Clock:

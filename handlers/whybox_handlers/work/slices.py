@@ -1,14 +1,14 @@
 """Work in slices: a worker that holds long work is free for other work again within a second, or at the next pass.
 
-Unfinished work stays here, in the memory of the worker, under the ticket that the gateway gave it, until its next slice.
+Unfinished work stays here, in the worker's memory, under the ticket that the gateway gave it, until its next slice.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer, Unit
 from whybox_handlers.passes.account import Clock
+from whybox_handlers.work.analyzer import Analyzer, Unit
 
 SLICE_SECONDS = 1.0
 """How long a slice lasts at the most, up to the pass that is under way then."""

@@ -31,7 +31,6 @@ from whybox.v1.errors import (
     PictureError,
     error_from_status,
 )
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.explanations import explaining as explaining_module
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Explainer
 from whybox_handlers.handler import Handler
@@ -39,7 +38,8 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.pictures import png as drawing
 from whybox_handlers.robustness import smoothing
 from whybox_handlers.robustness.draws import Draws
-from whybox_handlers.slices import Slices
+from whybox_handlers.work.analyzer import Analyzer
+from whybox_handlers.work.slices import Slices
 
 
 def request(image: bytes, **parts: Any) -> v1.AnalyzeRequest:

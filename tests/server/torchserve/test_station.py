@@ -1,4 +1,4 @@
-"""One pool over a TorchServe that answers, hangs, dies or babbles."""
+"""One station over a TorchServe that answers, hangs, dies or babbles."""
 
 import asyncio
 import time
@@ -9,14 +9,15 @@ import pytest
 
 from messages import message
 from presence import present
-from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, dies_exhausted, hangs
+from server.torchserve.fake_torchserve import RESULT, FakeTorchServe, answers, babbles, dies, hangs
 from server.waiting import until
 from whybox import v1
 from whybox.v1 import errors
-from whybox_server.torchserve import pool as pool_module
-from whybox_server.torchserve.pool import Pool, PoolState
+from whybox_server.gateway.queueing.stations import WorkerDiedError
+from whybox_server.torchserve import station as station_module
+from whybox_server.torchserve.station import Station, StationState
 
-LIMIT, MEMORY = 3, 2**40
+MEMORY = 2**40
 # Its deadline has passed, so that nothing waits for another worker.
 WORK = message(
     v1.Work,
@@ -32,10 +33,9 @@ def _quick(monkeypatch):
         "_PROBE_SECONDS": 0.1,
         "_PAUSE_READY": 0.02,
         "_PAUSE_NOT_READY": 0.02,
-        "_PAUSE_AGAIN": 0.01,
         "_GUARD_SECONDS": 0.01,
     }.items():
-        monkeypatch.setattr(pool_module, name, seconds)
+        monkeypatch.setattr(station_module, name, seconds)
 
 
 @pytest.fixture
@@ -52,55 +52,46 @@ async def channel(torchserve):
 
 
 @pytest.fixture
-def pool(channel):
-    pool = Pool("m-predict", LIMIT, MEMORY)
-    pool.connect(channel, "secret")
-    return pool
+def station(channel):
+    station = Station("m-predict", 1, 3, MEMORY)
+    station.connect(channel, "secret")
+    return station
 
 
 @pytest.fixture
-async def ready(pool):
+async def ready(station):
     # On a busy machine a probe may take longer than its time here.
-    while pool.state is not PoolState.READY:
-        await pool._probe()
-    return pool
+    while station.state is not StationState.READY:
+        await station._probe()
+    return station
 
 
 @pytest.fixture
-async def watched(pool):
-    watching = asyncio.create_task(pool.watch())
-    yield pool
+async def watched(station):
+    watching = asyncio.create_task(station.watch())
+    yield station
     assert not watching.done()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
 
 
-def submit(pool, *, seconds=None, **changes):
+def submit(station, *, seconds=None, **changes):
     """Of `WORK`; with `seconds` until its deadline, there is time to try it again."""
     work = v1.Work()
     work.CopyFrom(WORK)
     work.MergeFrom(message(v1.Work, **changes))
     if seconds is not None:
         work.deadline.FromMilliseconds(round(1000 * (time.time() + seconds)))
-    return asyncio.create_task(pool.submit(work))
+    return asyncio.create_task(station.do(work))
 
 
-def dying(*images, death=dies):
-    """Workers that die of some pictures."""
-
-    async def behaviour(work, context):
-        return await (death if work.request.image in images else answers)(work, context)
-
-    return behaviour
-
-
-def state_of(pool: Pool) -> PoolState:
+def state_of(station: Station) -> StationState:
     """For a state that a call changes unseen by mypy."""
-    return pool.state
+    return station.state
 
 
-async def reaches(pool, state):
-    await until(lambda: pool.state is state)
+async def reaches(station, state):
+    await until(lambda: station.state is state)
 
 
 async def test_work_and_result_travel_whole(ready, torchserve):
@@ -120,28 +111,28 @@ async def test_a_result_that_is_an_error_is_no_death(ready, torchserve):
 
     torchserve.behaviour = fails
     assert await submit(ready) == failed
-    assert ready.state is PoolState.READY
+    assert ready.state is StationState.READY
 
 
 async def test_starting_ready_recovering_ready(watched, torchserve):
-    assert watched.state is PoolState.STARTING
-    await reaches(watched, PoolState.READY)
+    assert watched.state is StationState.STARTING
+    await reaches(watched, StationState.READY)
     for behaviour in (dies, hangs):
         torchserve.probes = behaviour
-        await reaches(watched, PoolState.RECOVERING)
+        await reaches(watched, StationState.RECOVERING)
         torchserve.probes = answers
-        await reaches(watched, PoolState.READY)
+        await reaches(watched, StationState.READY)
 
 
 async def test_a_restarted_torchserve_has_another_address_and_token(watched, torchserve):
-    await reaches(watched, PoolState.READY)
+    await reaches(watched, StationState.READY)
     watched.disconnect()
-    assert state_of(watched) is PoolState.RECOVERING
+    assert state_of(watched) is StationState.RECOVERING
     second = FakeTorchServe()
     async with second.running(), grpc.aio.insecure_channel(second.address) as channel:
         watched.connect(channel, "another")
-        assert state_of(watched) is PoolState.STARTING
-        await reaches(watched, PoolState.READY)
+        assert state_of(watched) is StationState.STARTING
+        await reaches(watched, StationState.READY)
         assert await submit(watched) == RESULT
         assert second.calls[0][2]["authorization"] == "Bearer another"
         assert {metadata["authorization"] for metadata in second.probed} == {"Bearer another"}
@@ -152,41 +143,32 @@ async def test_a_restarted_torchserve_has_another_address_and_token(watched, tor
 async def test_a_pool_that_never_answered_stays_starting(watched, torchserve):
     torchserve.probes = dies
     await until(lambda: len(torchserve.probed) > 3)
-    assert watched.state is PoolState.STARTING
+    assert watched.state is StationState.STARTING
 
 
 async def test_since_is_the_last_change(watched, torchserve, monkeypatch):
     seconds = 100.0
-    monkeypatch.setattr(pool_module, "time", SimpleNamespace(monotonic=lambda: seconds))
-    await reaches(watched, PoolState.READY)
+    monkeypatch.setattr(station_module, "time", SimpleNamespace(monotonic=lambda: seconds))
+    await reaches(watched, StationState.READY)
     assert watched.since == 100
     seconds = 200
     probed = len(torchserve.probed)
     await until(lambda: len(torchserve.probed) > probed + 3)
     assert watched.since == 100
     torchserve.probes = dies
-    await reaches(watched, PoolState.RECOVERING)
+    await reaches(watched, StationState.RECOVERING)
     assert watched.since == 200
 
 
-@pytest.mark.parametrize("state", [PoolState.STARTING, PoolState.RECOVERING])
-async def test_what_is_not_ready_is_sent_nothing(pool, torchserve, state):
-    pool.state = state
-    with pytest.raises(errors.UnavailableError, match=f"m-predict are {state}; try again") as caught:
-        await submit(pool)
-    assert present(caught.value.retry_after) > 0
-    assert torchserve.calls == []
-
-
-async def test_a_pool_without_torchserve_is_unavailable():
-    pool = Pool("m-predict", LIMIT, MEMORY)
-    pool.state = PoolState.READY
+async def test_a_station_without_torchserve_is_unavailable():
+    station = Station("m-predict", 1, 3, MEMORY)
+    station.state = StationState.READY
     with pytest.raises(errors.UnavailableError) as caught:
-        await submit(pool)
+        await submit(station)
     assert present(caught.value.retry_after) > 0
 
 
-async def test_the_limit_counts_what_torchserve_holds(ready, torchserve):
+async def test_what_torchserve_holds_counts(ready, torchserve):
     """A caller that goes away takes nothing out of TorchServe's queue."""
     answer, answer_probe = asyncio.Event(), asyncio.Event()
 
@@ -195,110 +177,57 @@ async def test_the_limit_counts_what_torchserve_holds(ready, torchserve):
         return await answers(work, context)
 
     torchserve.behaviour = torchserve.probes = busy
-    waiting = [submit(ready) for _ in range(LIMIT)]
-    await until(lambda: len(torchserve.calls) == LIMIT)
+    waiting = [submit(ready) for _ in range(3)]
+    await until(lambda: len(torchserve.calls) == 3)
     for work in waiting:
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
-    with pytest.raises(errors.OverloadedError, match=f"{LIMIT} requests wait") as caught:
-        await submit(ready)
-    assert present(caught.value.retry_after) > 0
+    assert ready.in_flight == 3
     # Silence behind work without a caller is not death.
     probing = asyncio.create_task(ready._probe())
     await asyncio.sleep(0.3)
-    assert (ready.state, probing.done(), torchserve.cancelled) == (PoolState.READY, False, 0)
+    assert (ready.state, probing.done(), torchserve.cancelled) == (StationState.READY, False, 0)
     # The probe first: once nothing is in flight, its silence would count.
     answer_probe.set()
     await probing
     answer.set()
     await until(lambda: ready.in_flight == 0)
-    assert await asyncio.gather(*(submit(ready) for _ in range(LIMIT))) == [RESULT] * LIMIT
+    assert await asyncio.gather(*(submit(ready) for _ in range(3))) == [RESULT] * 3
 
 
 async def test_an_idle_pool_without_an_answer_is_lost(ready, torchserve):
     torchserve.probes = hangs
     await ready._probe()
-    assert ready.state is PoolState.RECOVERING
+    assert ready.state is StationState.RECOVERING
 
 
 async def test_a_dead_worker(ready, torchserve):
     torchserve.behaviour = dies
-    with pytest.raises(errors.UnavailableError, match="that had this request died") as caught:
+    with pytest.raises(WorkerDiedError, match="that had this request died") as caught:
         await submit(ready)
-    assert (caught.value.reason, ready.state) == ("WORKER_DIED", PoolState.RECOVERING)
+    assert (caught.value.reason, ready.state) == ("WORKER_DIED", StationState.RECOVERING)
     assert present(caught.value.retry_after) > 0
+    assert caught.value.by_itself
     # What TorchServe says is for the log.
     assert "InternalServerException" not in caught.value.message
     torchserve.behaviour = answers
-    with pytest.raises(errors.UnavailableError):
-        await submit(ready)
     await ready._probe()
     assert await submit(ready) == RESULT
 
 
-async def test_work_whose_worker_died_is_tried_once_more(watched, torchserve):
-    await reaches(watched, PoolState.READY)
-
-    async def dies_once(work, context):
-        torchserve.behaviour = answers
-        return await dies(work, context)
-
-    torchserve.behaviour = dies_once
-    assert await submit(watched, seconds=60) == RESULT
-    assert len(torchserve.calls) == 2
-    # It was done, so that it is not to blame.
-    torchserve.behaviour = dies_once
-    assert await submit(watched, seconds=60) == RESULT
-
-
-@pytest.mark.parametrize("death", [dies, dies_exhausted])
-async def test_work_that_ended_two_workers_is_refused(watched, torchserve, death):
-    await reaches(watched, PoolState.READY)
-    torchserve.behaviour = dying(b"picture", death=death)
-    with pytest.raises(errors.FailedPreconditionError, match="ended 2 worker processes, so it is refused") as caught:
-        await submit(watched, seconds=60)
-    assert caught.value.reason == "KILLED_WORKERS"
-    await reaches(watched, PoolState.READY)
-    asked = len(torchserve.calls)
-    # Whoever asks, and whatever piece it is.
-    for changes in ({"request_id": "another"}, {"resume": b"state"}):
-        with pytest.raises(errors.FailedPreconditionError):
-            await submit(watched, **changes)
-    assert len(torchserve.calls) == asked == 2
-    assert await submit(watched, request={"image": b"another"}) == RESULT
-
-
-async def test_a_neighbour_of_what_ends_workers_is_done(watched, torchserve):
-    """Both had the worker that died; each is tried again without the other."""
-    await reaches(watched, PoolState.READY)
-    both, together = asyncio.Event(), []
-
-    async def batch(work, context):
-        together.append(work)
-        if len(together) == 2:
-            both.set()
-        await both.wait()
-        return await (dies if len(together) == 2 else dying(b"poison"))(work, context)
-
-    torchserve.behaviour = batch
-    harmless, poison = submit(watched, seconds=60), submit(watched, seconds=60, request={"image": b"poison"})
-    outcomes = await asyncio.gather(harmless, poison, return_exceptions=True)
-    assert outcomes[0] == RESULT
-    assert isinstance(outcomes[1], errors.FailedPreconditionError)
-
-
 async def test_the_end_of_torchserve_is_nobodys_fault(watched, torchserve):
-    await reaches(watched, PoolState.READY)
+    await reaches(watched, StationState.READY)
 
     async def gone(_work, context):
         await context.abort(grpc.StatusCode.UNAVAILABLE, "connection refused")
 
     torchserve.behaviour = gone
     for _ in range(3):
-        with pytest.raises(errors.UnavailableError, match="died"):
+        with pytest.raises(WorkerDiedError, match="died") as caught:
             await submit(watched)
-        await reaches(watched, PoolState.READY)
+        assert not caught.value.by_itself
+        await reaches(watched, StationState.READY)
     torchserve.behaviour = answers
     assert await submit(watched) == RESULT
 
@@ -310,8 +239,8 @@ async def test_the_end_of_torchserve_is_nobodys_fault(watched, torchserve):
 )
 async def test_a_worker_that_hangs_is_ended(ready, torchserve, monkeypatch, deadlines, ends):
     ended = []
-    monkeypatch.setattr(ready._workers, "end_silent", lambda: ended.append(1))
-    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", 0)
+    monkeypatch.setattr(ready._processes, "end_silent", lambda: ended.append(1))
+    monkeypatch.setattr(station_module, "_HANGS_SECONDS", 0)
     torchserve.behaviour = hangs
     works = []
     for seconds in deadlines:
@@ -328,13 +257,13 @@ async def test_a_worker_that_hangs_is_ended(ready, torchserve, monkeypatch, dead
 async def test_late_work_that_waited_for_other_work_gets_its_time(ready, torchserve, monkeypatch):
     """Its deadline passed long ago, but its worker has only just taken it."""
     ended = []
-    monkeypatch.setattr(ready._workers, "end_silent", lambda: ended.append(1))
+    monkeypatch.setattr(ready._processes, "end_silent", lambda: ended.append(1))
     torchserve.behaviour = hangs
     work = submit(ready)
     await until(lambda: torchserve.calls)
     ready._end_hanging()
     assert not ended
-    monkeypatch.setattr(pool_module, "_HANGS_SECONDS", -1)
+    monkeypatch.setattr(station_module, "_HANGS_SECONDS", -1)
     ready._end_hanging()
     assert ended == [1]
     work.cancel()
@@ -343,24 +272,24 @@ async def test_late_work_that_waited_for_other_work_gets_its_time(ready, torchse
 
 async def test_a_dead_torchserve():
     torchserve = FakeTorchServe()
-    pool = Pool("m-predict", LIMIT, MEMORY)
+    station = Station("m-predict", 1, 3, MEMORY)
     async with torchserve.running():
         channel = grpc.aio.insecure_channel(torchserve.address)
-        pool.connect(channel, "secret")
-        await pool._probe()
+        station.connect(channel, "secret")
+        await station._probe()
         torchserve.behaviour = hangs
-        work = submit(pool)
+        work = submit(station)
         await until(lambda: torchserve.calls)
     with pytest.raises(errors.UnavailableError) as caught:
         await work
-    assert (caught.value.reason, pool.state) == ("WORKER_DIED", PoolState.RECOVERING)
-    await pool._probe()
-    assert pool.state is PoolState.RECOVERING
+    assert (caught.value.reason, station.state) == ("WORKER_DIED", StationState.RECOVERING)
+    await station._probe()
+    assert station.state is StationState.RECOVERING
     await channel.close()
 
 
 async def test_an_answer_that_cannot_be_read_is_our_bug(watched, torchserve, caplog):
-    await reaches(watched, PoolState.READY)
+    await reaches(watched, StationState.READY)
     torchserve.behaviour = torchserve.probes = babbles
     with pytest.raises(errors.InternalError, match="cannot be read"):
         await submit(watched)
@@ -372,7 +301,7 @@ async def test_an_answer_that_cannot_be_read_is_our_bug(watched, torchserve, cap
 
 async def test_a_channel_that_closes_looks_like_a_dead_worker(watched, torchserve, channel):
     """grpc.aio says "cancelled", although neither the caller nor the watch was cancelled."""
-    await reaches(watched, PoolState.READY)
+    await reaches(watched, StationState.READY)
     torchserve.behaviour = torchserve.probes = hangs
     work, probed = submit(watched), len(torchserve.probed)
     await until(lambda: torchserve.calls and len(torchserve.probed) > probed)
@@ -384,50 +313,50 @@ async def test_a_channel_that_closes_looks_like_a_dead_worker(watched, torchserv
     torchserve.probes = answers
     async with grpc.aio.insecure_channel(torchserve.address) as another:
         watched.connect(another, "secret")
-        await reaches(watched, PoolState.READY)
+        await reaches(watched, StationState.READY)
         watched.disconnect()
 
 
-async def test_a_call_that_finds_the_pool_lost_ends_the_pause(pool, torchserve, monkeypatch):
-    """With several workers the others go on: the pool refuses no longer than one probe takes."""
-    monkeypatch.setattr(pool_module, "_PAUSE_READY", 3600)
-    watching = asyncio.create_task(pool.watch())
-    await until(lambda: pool.state is PoolState.READY)
+async def test_a_call_that_finds_the_pool_lost_ends_the_pause(station, torchserve, monkeypatch):
+    """With several workers the others go on: the station refuses no longer than one probe takes."""
+    monkeypatch.setattr(station_module, "_PAUSE_READY", 3600)
+    watching = asyncio.create_task(station.watch())
+    await until(lambda: station.state is StationState.READY)
     torchserve.behaviour = dies
     with pytest.raises(errors.UnavailableError):
-        await submit(pool)
+        await submit(station)
     torchserve.behaviour = answers
-    await until(lambda: pool.state is PoolState.READY)
+    await until(lambda: station.state is StationState.READY)
     watching.cancel()
 
 
 async def test_a_ready_pool_is_probed_after_the_long_pause_and_another_after_the_short_one(
-    pool, torchserve, monkeypatch
+    station, torchserve, monkeypatch
 ):
-    monkeypatch.setattr(pool_module, "_PAUSE_READY", 3600)
+    monkeypatch.setattr(station_module, "_PAUSE_READY", 3600)
     torchserve.probes = dies
-    watching = asyncio.create_task(pool.watch())
+    watching = asyncio.create_task(station.watch())
     await until(lambda: len(torchserve.probed) >= 3)
     torchserve.probes = answers
-    await until(lambda: pool.state is PoolState.READY)
+    await until(lambda: station.state is StationState.READY)
     probed = len(torchserve.probed)
-    await asyncio.sleep(10 * pool_module._PAUSE_NOT_READY)
+    await asyncio.sleep(10 * station_module._PAUSE_NOT_READY)
     assert len(torchserve.probed) == probed
     watching.cancel()
 
 
 async def test_what_a_planned_stop_cuts_off_was_lost_by_no_worker(watched, torchserve, channel, caplog):
-    await reaches(watched, PoolState.READY)
+    await reaches(watched, StationState.READY)
     torchserve.behaviour = hangs
-    waiting = asyncio.create_task(watched.submit(WORK))
+    waiting = asyncio.create_task(watched.do(WORK))
     await until(lambda: torchserve.calls)
     watched.stop()
     torchserve.behaviour = answers
     # What goes on in a request that is in flight is still done.
-    assert await watched.submit(WORK) == RESULT
+    assert await watched.do(WORK) == RESULT
     watched.disconnect()
     await channel.close()
-    for cut_off in (waiting, watched.submit(WORK)):
+    for cut_off in (waiting, watched.do(WORK)):
         with pytest.raises(errors.UnavailableError, match="the server is stopping") as caught:
             await cut_off
         assert caught.value.reason == "SERVER_STOPPING"

@@ -7,9 +7,9 @@ import pytest
 from clocks import Clock, slowed
 from handlers.asked import ASKED, DIFFERENTIATED, SERVED, classifier, png, work_of
 from whybox import v1
-from whybox_handlers.analyzer import Analyzer
 from whybox_handlers.robustness.attacks import ATTACKS
-from whybox_handlers.slices import SLICE_SECONDS, Slices
+from whybox_handlers.work.analyzer import Analyzer
+from whybox_handlers.work.slices import SLICE_SECONDS, Slices
 
 LONG = {*ATTACKS, "twin", "corruptions"}
 # A pass of either network.

@@ -170,6 +170,17 @@ class Gateway:
                     part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
 
+    def check(self, request: v1.AnalyzeRequest) -> v1.Model:
+        """The model that a request names; raises what is wrong with it before any work on it.
+
+        Raises:
+            WhyboxError: The request is wrong.
+        """
+        model = self.get_model(request.model, request.version)
+        picture, asked = detached(request)
+        validated(asked, picture, model, OPTIONS, self._max_image_bytes)
+        return model
+
     def learn_sending(self, seconds: float) -> None:
         """Learns what an answer took to be written and sent: later answers set out as much earlier."""
         self._reserve.learn(seconds)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from whybox._sheets.contact_sheet import contact_sheet
     from whybox.client import Client
+    from whybox.operation import Operation
     from whybox.options import (
         AnalyzeOptions,
         AttackOptions,

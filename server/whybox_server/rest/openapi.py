@@ -53,6 +53,11 @@ _PROBLEM: Schema = {
                 "properties": {"field": STRING, "detail": STRING},
             },
         },
+        "missing": {
+            "type": "array",
+            "items": STRING,
+            "description": "Parts that a stream still owed when it ended in this error, such as `explanations[0]`.",
+        },
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }

@@ -24,7 +24,7 @@ from server.conftest import LIMITS, MAX_IMAGE_BYTES, MODEL, FakeGateway
 from studying import UtcClock
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
-from whybox.v1.errors import error_for, error_from_status
+from whybox.v1.errors import FailedPreconditionError, error_for, error_from_status
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFile, Scope
 from whybox_server.monitoring.metrics import Metrics
@@ -42,6 +42,14 @@ OWNER, OTHER, PREDICTS = "ada", "bob", "cy"
 @pytest.fixture
 def clock() -> UtcClock:
     return UtcClock()
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    """Nothing of its answer may succeed later: an operation is done with it."""
+    gateway = FakeGateway()
+    gateway.answer.explanations[1].status.CopyFrom(FailedPreconditionError("No gradients.").to_status())
+    return gateway
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What callers see of operations: the same on both transports and both databases."""
 
 import asyncio
+import os
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.longrunning import operations_pb2_grpc
+from google.longrunning import operations_proto_pb2 as pb
 from google.rpc import code_pb2
 
 from server.conftest import LIMITS, MAX_IMAGE_BYTES, MODEL, FakeGateway
@@ -54,8 +57,7 @@ async def test_from_start_to_end(
     assert (seen.state, seen.model, seen.version, seen.runs) == ("running", MODEL, "1", 1)
     assert seen.create_time.ToDatetime(clock().tzinfo) == clock()
     [kept] = files(folder)
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (kept, folder)] == [0o600, 0o700]
     assert v1.AnalyzeRequest.FromString(kept.read_bytes()).image == b"picture"
     # The operation is the gateway's call of its caller, with the server's own time.
     assert gateway.callers == [digest(keys[OWNER])]
@@ -227,13 +229,8 @@ async def test_a_stopping_server(ask: Ask, operations: Operations, gateway: Fake
     assert metadata_of(await ask("GetOperation", OWNER, name)).state == "running"
 
 
-async def test_a_caller_of_small_messages(
-    operations: Operations, channel: grpc.aio.Channel, http: httpx.AsyncClient, keys: dict[str, str]
-) -> None:
-    """Over REST answers have no limit."""
-    from google.longrunning import operations_pb2_grpc
-    from google.longrunning import operations_proto_pb2 as pb
-
+async def test_a_caller_of_small_messages(channel: grpc.aio.Channel, keys: dict[str, str]) -> None:
+    """Over gRPC alone do answers have a limit."""
     analysis: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
     stub: Any = operations_pb2_grpc.OperationsStub(channel)
     key = ("authorization", f"Bearer {keys[OWNER]}")

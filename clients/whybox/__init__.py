@@ -163,6 +163,7 @@ __all__ = [
     "NotFoundError",
     "Note",
     "Observation",
+    "Operation",
     "OverloadedError",
     "PackingCheck",
     "PartTiming",
@@ -204,7 +205,14 @@ __all__ = [
 ]
 
 # Where the names are found; a module comes after those that it imports.
-_MODULES = ("whybox.v1.errors", "whybox.options", "whybox.results", "whybox._sheets.contact_sheet", "whybox.client")
+_MODULES = (
+    "whybox.v1.errors",
+    "whybox.options",
+    "whybox.results",
+    "whybox._sheets.contact_sheet",
+    "whybox.client",
+    "whybox.operation",
+)
 _ROOMS = ("options", "results", "v1")
 
 # Type checkers would believe that `__getattr__` finds any name.

@@ -40,7 +40,7 @@ class Operation:
 
     @property
     def state(self) -> str:
-        """ "waiting", "running", "succeeded", "failed" or "cancelled", as the server last said."""
+        """How far it is, as the server last said: "waiting", "running", "succeeded", "failed" or "cancelled"."""
         told = AnalysisMetadata()
         self._message.metadata.Unpack(told)
         return told.state

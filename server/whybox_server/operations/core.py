@@ -289,6 +289,7 @@ class Operations:
                         "the server ended twice while the operation ran; start it again", reason="OPERATION_INTERRUPTED"
                     ).to_status(),
                 )
+                self._requests.forget(row.id)
 
     def _launch(self, row: OperationRow) -> None:
         task = self._tasks[row.id] = asyncio.create_task(self._run(row.id, row.request_id, row.caller))

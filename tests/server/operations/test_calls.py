@@ -1,7 +1,6 @@
 """What callers see of operations: the same on both transports and both databases."""
 
 import asyncio
-import os
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +45,10 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.name != "server"]
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 async def test_from_start_to_end(
     ask: Ask, gateway: FakeGateway, folder: Path, clock: UtcClock, keys: dict[str, str]
 ) -> None:
@@ -57,7 +60,7 @@ async def test_from_start_to_end(
     assert (seen.state, seen.model, seen.version, seen.runs) == ("running", MODEL, "1", 1)
     assert seen.create_time.ToDatetime(clock().tzinfo) == clock()
     [kept] = files(folder)
-    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (kept, folder)] == [0o600, 0o700]
+    assert (mode(kept), mode(folder)) == (0o600, 0o700)
     assert v1.AnalyzeRequest.FromString(kept.read_bytes()).image == b"picture"
     # The operation is the gateway's call of its caller, with the server's own time.
     assert gateway.callers == [digest(keys[OWNER])]

@@ -89,10 +89,13 @@ async def test_it_begins_again_once(life: Life, folder: Path) -> None:
     assert _left(folder) == []
 
 
-async def test_one_that_never_began_is_not_counted(life: Life) -> None:
+async def test_one_that_never_began_is_not_counted(life: Life, clock: UtcClock) -> None:
     first = FakeGateway(waits=True)
     async with life(first) as operations:
-        names = [await begin(operations, f"call-{index}") for index in range(3)]
+        names = []
+        for index in range(3):
+            names.append(await begin(operations, f"call-{index}"))
+            clock.turn(seconds=1)
         await until(lambda: len(first.requests) == 2)
     for _ in range(2):
         gateway = FakeGateway(waits=True)

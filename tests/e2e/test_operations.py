@@ -13,18 +13,18 @@ from whybox import Client, NotFoundError
 @pytest.mark.parametrize("scheme", ["grpc", "rest"])
 def test_from_start_to_end(archive: Path, tmp_path: Path, dalmatian: bytes, scheme: str) -> None:
     settings = {"WHYBOX_DATABASE": f"sqlite:///{tmp_path}/whybox.db"}
-    with serving(archive.parent, tmp_path / "logs", **settings) as server:
-        with Client(getattr(server, scheme), timeout=60) as client:
-            operation = client.start_analysis(dalmatian, parts=("prediction", "explanations"))
-            analysis = operation.result(timeout=120)
-            [explanation] = analysis.explanations
-            assert explanation.error is None
-            assert analysis.prediction is not None
-            assert analysis.prediction.classes[0].label == "dalmatian"
-            assert client.operation(operation.name).state == "succeeded"
-            operation.delete()
-            with pytest.raises(NotFoundError):
-                client.operation(operation.name)
+    store, logs = archive.parent, tmp_path / "logs"
+    with serving(store, logs, **settings) as server, Client(getattr(server, scheme), timeout=60) as client:
+        operation = client.start_analysis(dalmatian, parts=("prediction", "explanations"))
+        analysis = operation.result(timeout=120)
+        [explanation] = analysis.explanations
+        assert explanation.error is None
+        assert analysis.prediction is not None
+        assert analysis.prediction.classes[0].label == "dalmatian"
+        assert client.operation(operation.name).state == "succeeded"
+        operation.delete()
+        with pytest.raises(NotFoundError):
+            client.operation(operation.name)
     assert [path.name for path in (tmp_path / "whybox.db.operations").iterdir()] == ["server"]
 
 

@@ -50,7 +50,7 @@ _FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
 
 
 class GrpcTransport:
-    """Calls `whybox.v1.AnalysisService`, `whybox.v1.StudyService` and `google.longrunning.Operations` over one HTTP/2 connection.
+    """Calls the services of `whybox.v1`, and `google.longrunning.Operations`, over one HTTP/2 connection.
 
     Args:
         url: The server's address as the caller wrote it; errors name it.

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from google.longrunning import operations_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__pb2
 from whybox.v1 import analysis_pb2 as whybox_dot_v1_dot_analysis__pb2
 from whybox.v1 import model_pb2 as whybox_dot_v1_dot_model__pb2
 

@@ -4,7 +4,7 @@ isort:skip_file
 The service: it takes one picture and returns the prediction with its evidence."""
 
 from collections import abc as _abc
-from google.longrunning import operations_pb2 as _operations_pb2
+from google.longrunning import operations_proto_pb2 as _operations_pb2
 from grpc import aio as _aio
 from whybox.v1 import analysis_pb2 as _analysis_pb2
 from whybox.v1 import model_pb2 as _model_pb2

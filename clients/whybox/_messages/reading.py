@@ -36,7 +36,7 @@ def read_stream(
 
     Raises:
         InternalError: A map or a mask of an answer cannot be decoded.
-        WhyboxError: The stream ended early; the error names the parts that are missing, also where the connection broke.
+        WhyboxError: The stream ended early; the error names what is missing, also where the connection broke.
     """
     owed = Owed(request)
     with closing(answers):

@@ -49,7 +49,7 @@ class Operation:
         """Whether it has ended, in whichever way; asks the server until it has."""
         if not self._message.done:
             self._message = self._transport.get_operation(self.name, self._call(None))
-        return self._message.done
+        return bool(self._message.done)
 
     def result(self, timeout: float | None = None) -> Analysis:
         """The analysis, once the operation has ended.

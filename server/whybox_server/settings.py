@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         description="Seconds that an operation may run, at most 86400. Unset: as long as any request, max_timeout.",
     )
     operations_running: int = Field(
-        default=2, ge=1, le=1000, description="Operations that run at once, 1 to 1000; the others wait."
+        default=2, ge=1, le=2000, description="Operations that run at once, 1 to 2000; the others wait."
     )
     operations_stored: int = Field(
         default=32,

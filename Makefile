@@ -75,6 +75,8 @@ protos: $(VENV)/dev ## Regenerate the code of protos/
 	@mkdir -p $(CLIENTS) $(SERVER)
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(CLIENTS) --mypy_out=quiet:$(CLIENTS) protos/whybox/v1/*.proto
 	PATH=$(BIN):$$PATH $(PROTOC) --grpc_python_out=$(CLIENTS) --mypy_grpc_out=quiet:$(CLIENTS) protos/whybox/v1/analysis.proto protos/whybox/v1/studies.proto
+	@# operations_pb2 loads grpc, which workers have no use for; the messages themselves are in operations_proto_pb2.
+	sed -i 's/longrunning import operations_pb2/longrunning import operations_proto_pb2/' $(CLIENTS)/whybox/v1/analysis_pb2*.py*
 	PATH=$(BIN):$$PATH $(PROTOC) --python_out=$(SERVER) --mypy_out=quiet:$(SERVER) protos/torchserve/*.proto protos/rpc/*.proto protos/oip/*.proto
 
 clean: ## Remove the environment, the archives and the caches

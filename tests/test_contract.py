@@ -117,6 +117,7 @@ def test_pinned_methods() -> None:
     assert streams == {
         "Analyze": False,
         "StreamAnalysis": True,
+        "StartAnalysis": False,
         "ListModels": False,
         "GetModel": False,
         "ListAudits": False,

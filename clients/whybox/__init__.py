@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from whybox._sheets.contact_sheet import contact_sheet
     from whybox.client import Client
+    from whybox.operation import Operation
     from whybox.options import (
         AnalyzeOptions,
         AttackOptions,
@@ -162,6 +163,7 @@ __all__ = [
     "NotFoundError",
     "Note",
     "Observation",
+    "Operation",
     "OverloadedError",
     "PackingCheck",
     "PartTiming",
@@ -203,7 +205,14 @@ __all__ = [
 ]
 
 # Where the names are found; a module comes after those that it imports.
-_MODULES = ("whybox.v1.errors", "whybox.options", "whybox.results", "whybox._sheets.contact_sheet", "whybox.client")
+_MODULES = (
+    "whybox.v1.errors",
+    "whybox.options",
+    "whybox.results",
+    "whybox._sheets.contact_sheet",
+    "whybox.client",
+    "whybox.operation",
+)
 _ROOMS = ("options", "results", "v1")
 
 # Type checkers would believe that `__getattr__` finds any name.

@@ -16,6 +16,7 @@ from whybox._transports.addresses import connect
 from whybox._transports.transport import MAX_SECONDS, Call
 from whybox._transports.trust import FilePath, Trust
 from whybox.arguments import flag, integer, number, text
+from whybox.operation import Operation
 from whybox.options import AnalyzeOptions, CallOptions, ExplainOptions, ImageInput, PredictOptions, RobustnessOptions
 from whybox.results import (
     Analysis,
@@ -126,7 +127,46 @@ class Client:
         """
         request = self._request(image, options)
         call = self._address(request, options)
-        return read_stream(self._transport.stream(request, call), request.image)
+        return read_stream(self._transport.stream(request, call), request)
+
+    def start_analysis(self, image: ImageInput, **options: Unpack[AnalyzeOptions]) -> Operation:
+        """Asks as `analyze` does, and returns at once: the analysis goes on at the server, with the server's own time.
+
+        The server needs a database, and the key the scope "analyze". The result is kept there for 24 hours, unless the
+        server is set up otherwise.
+
+        Args:
+            image: The picture.
+            **options: See `analyze`; `timeout` holds for the call that begins the operation.
+
+        Raises:
+            FailedPreconditionError: The server has no database.
+            QuotaExceededError: The server keeps as many operations for the caller as it may.
+
+        Example:
+            >>> operation = client.start_analysis("dog.jpg", norms="l2", budget="thorough")
+            >>> operation.result(timeout=600).robustness.distances[0].distance
+            0.41
+            >>> operation.delete()
+        """
+        request = self._request(image, options)
+        call = self._address(request, options)
+        message = self._transport.start_analysis(request, call)
+        return Operation(message, self._transport, self._later, request.image)
+
+    def operation(self, name: str, *, timeout: float | None = None, request_id: str | None = None) -> Operation:
+        """An operation that this key began, also in another process. Its maps have no picture to lie over.
+
+        Args:
+            name: See `Operation.name`.
+            timeout: See `CallOptions`, also for `request_id`.
+            request_id: Id of the call.
+
+        Raises:
+            NotFoundError: There is no such operation of this key, or no longer.
+        """
+        message = self._transport.get_operation(text("name", name), self._call(timeout, request_id))
+        return Operation(message, self._transport, self._later)
 
     def predict(self, image: ImageInput, *, top_k: int | None = None, **options: Unpack[PredictOptions]) -> Prediction:
         """The most probable classes.
@@ -453,6 +493,10 @@ class Client:
         call = self._call(options.get("timeout"), options.get("request_id"))
         request.model = self._named("model", options.get("model"), call)
         return call
+
+    def _later(self, timeout: float | None) -> Call:
+        """A call of an operation."""
+        return self._call(timeout, None)
 
     def _call(self, timeout: float | None, request_id: str | None) -> Call:
         seconds = self._timeout if timeout is None else _seconds(timeout)

@@ -157,9 +157,33 @@ class Settings(BaseSettings):
 
     database: str = Field(
         default="",
-        description="Database of studies, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
-        " With it the server shows their pages under /studies; empty leaves them out. The commands of studies use"
-        " sqlite:///whybox-studies.db then.",
+        description="Database of studies and operations, such as sqlite:///studies.db or postgresql://user:password@host:5432/name."
+        " With it the server shows the pages of studies under /studies, and keeps operations; empty leaves both out."
+        " The commands of studies use sqlite:///whybox-studies.db then.",
+    )
+    operation_dir: Path | None = Field(
+        default=None,
+        description="Folder in which the pictures of operations are kept until these end, of one server alone. Unset:"
+        " beside the SQLite database, as NAME.operations, or ./operations with PostgreSQL.",
+    )
+    operation_hours: float = Field(
+        default=24, gt=0, le=8760, description="Hours, at most 8760, for which the result of an operation is kept."
+    )
+    operation_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds that an operation may run, at most 86400. Unset: as long as any request, max_timeout.",
+    )
+    operations_running: int = Field(
+        default=2, ge=1, le=2000, description="Operations that run at once, 1 to 2000; the others wait."
+    )
+    operations_stored: int = Field(
+        default=32,
+        ge=1,
+        le=10_000,
+        description="Operations that a caller may have stored, 1 to 10000, those that ended included; each has a result"
+        " of at most 64 MB.",
     )
     public_url: str = Field(
         default="",

@@ -18,12 +18,15 @@ from whybox_server.access.needs import Need
 from whybox_server.gateway.audits import audit_file, audits_of
 from whybox_server.gateway.core import Gateway
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.operations.serving import Beside, beside
 from whybox_server.rest import connections, create_app
 from whybox_server.rest.connections import ConnectionsConfig
 from whybox_server.rpc.encryption import server_credentials
 from whybox_server.rpc.service import create_server
+from whybox_server.settings import Settings
 from whybox_server.studies.api import rest, rpc
 from whybox_server.studies.api.core import StudyApi
+from whybox_server.validation.operations import no_operations
 
 MODELS = ("lite0", "lite2")
 _LIMITS: dict[str, Any] = {"default_timeout": 30.0, "max_timeout": 120.0}
@@ -120,6 +123,9 @@ class FakeGateway:
                 return model
         raise NotFoundError(f"there is no model {name!r} of version {version!r}", field="model")
 
+    def check(self, request: v1.AnalyzeRequest) -> v1.Model:
+        return self.get_model(request.model, request.version)
+
     def list_audits(self, model: str, version: str = "") -> list[v1.Audit]:
         return audits_of(self.get_model(model, version))
 
@@ -169,6 +175,7 @@ def serving(
     max_bytes: int = 64 * 2**20,
     *,
     studies: StudyApi | None = None,
+    database: str = "",
     certificates: Certificates | None = None,
 ) -> Iterator[Ports]:
     """Serves a gateway over gRPC and REST, in a thread of its own.
@@ -177,6 +184,7 @@ def serving(
         gateway: What answers.
         max_bytes: Largest message of gRPC, and largest picture of REST, that is read.
         studies: What answers about studies; None for a server without them.
+        database: URL of the database of operations; empty for a server without them.
         certificates: For TLS; None speaks plain text.
     """
     # The transports use no more of a gateway than the fake has.
@@ -184,13 +192,28 @@ def serving(
     mounts = () if studies is None else rest.routes(studies, **_LIMITS)
     services = () if studies is None else (rpc.service(studies),)
     access = _Welcoming(gateway)
-    app = create_app(actual, Metrics(), access=access, max_image_bytes=max_bytes, mounts=mounts, **_LIMITS)
-    config = ConnectionsConfig(app, keep_alive=5, max_connections=100, stop_seconds=5, certificates=certificates)
     started: Queue[tuple[Ports, Callable[[], object]]] = Queue()
 
-    async def serve() -> None:
+    async def serve(kept: Beside | None = None) -> None:
+        start = kept.operations.start if kept else no_operations
+        app = create_app(
+            actual,
+            Metrics(),
+            access=access,
+            max_image_bytes=max_bytes,
+            mounts=(*mounts, *(kept.routes if kept else ())),
+            start=start,
+            **_LIMITS,
+        )
+        config = ConnectionsConfig(app, keep_alive=5, max_connections=100, stop_seconds=5, certificates=certificates)
         server = create_server(
-            actual, Metrics(), access=access, max_message_bytes=max_bytes, services=services, **_LIMITS
+            actual,
+            Metrics(),
+            access=access,
+            max_message_bytes=max_bytes,
+            services=(*services, *(kept.services if kept else ())),
+            start=start,
+            **_LIMITS,
         )
         if certificates is None:
             grpc = f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
@@ -204,7 +227,14 @@ def serving(
             await stop.wait()
         await server.stop(None)
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    async def serve_all() -> None:
+        if not database:
+            await serve()
+            return
+        async with beside(Settings(database=database), actual) as kept, kept.operations.running():
+            await serve(kept)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve_all()))
     thread.start()
     ports, stop = started.get(timeout=_START_SECONDS)
     try:

@@ -100,6 +100,7 @@ class FakeGateway(Gateway):
     Attributes:
         answer: What it answers.
         error: What it raises instead; in a stream after the messages.
+        refusal: What a check of a request raises.
         parts: Number of messages in a stream.
         waits: Whether a call waits until it is cancelled; in a stream after the messages.
         bodies: As of the real one.
@@ -115,6 +116,7 @@ class FakeGateway(Gateway):
 
     answer: v1.AnalyzeResponse = field(default_factory=full_answer)
     error: BaseException | None = None
+    refusal: BaseException | None = None
     parts: int = 0
     waits: bool = False
     bodies: Bodies = field(default_factory=lambda: Bodies(256 * 2**20))
@@ -182,6 +184,11 @@ class FakeGateway(Gateway):
                 await self._wait()
             if self.error:
                 raise self.error
+
+    def check(self, request: v1.AnalyzeRequest) -> v1.Model:
+        if self.refusal:
+            raise self.refusal
+        return self.get_model(request.model, request.version)
 
     def learn_sending(self, seconds: float) -> None:
         """What an answer took to be sent is of no interest here."""

@@ -34,6 +34,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         bool: (True, "true"),
         int: (1031, "1031"),
         float: (10.5, "10.5"),
+        float | None: (10.5, "10.5"),
         ByteSize: (2**31, "2GiB"),
         Path: (Path("some/folder"), "some/folder"),
         Path | None: (Path("some/file"), "some/file"),
@@ -70,6 +71,7 @@ def test_settings_do_not_change() -> None:
         Settings().rest_port = 1
 
 
+NUMBERS: tuple[object, ...] = (int, float, float | None, ByteSize)
 # The lowest and the highest valid value, and invalid values.
 BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "rest_port": ([0, 65535], [-1, 65536, "http", 80.5]),
@@ -86,6 +88,10 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "cache_bytes": ([0, 1], [-1, "much"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
+    "operation_hours": ([0.001, 8760], [0, -1, 8761, "nan"]),
+    "operations_running": ([1, 2000], [0, 2001, 1.5]),
+    "operations_stored": ([1, 10_000], [0, 10_001, 1.5]),
+    "operation_timeout": ([0.001, 86_400], [0, -1, 86_401, "nan"]),
     "drain_seconds": ([0, 3600], [-1, 3601, "nan"]),
     "worker_memory": ([2**30], ["1023MiB", "much"]),
     "max_image_bytes": ([1024], [1023, "20 MB"]),
@@ -108,7 +114,7 @@ def test_beyond_the_bounds(name: str, value: object, monkeypatch: pytest.MonkeyP
 
 
 def test_every_number_is_bounded() -> None:
-    assert {name for name, field in FIELDS.items() if field.annotation in (int, float, ByteSize)} == set(BOUNDS)
+    assert {name for name, field in FIELDS.items() if field.annotation in NUMBERS} == set(BOUNDS)
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from whybox import results, v1
 from whybox._messages.fields import many, one, plain
 from whybox._messages.parts import PARTS, Part
+from whybox.v1.errors import WhyboxError
+from whybox.v1.streams import Owed
 
 
 def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analysis:
@@ -28,16 +30,27 @@ def read_analysis(message: v1.AnalyzeResponse, picture: bytes) -> results.Analys
 
 
 def read_stream(
-    answers: Generator[v1.AnalyzeResponse, None, None], picture: bytes
+    answers: Generator[v1.AnalyzeResponse, None, None], request: v1.AnalyzeRequest
 ) -> Generator[results.Analysis, None, None]:
-    """The value of each answer of a stream; closing it closes `answers`.
+    """The value of each answer of a stream to a request; closing it closes `answers`.
 
     Raises:
         InternalError: A map or a mask of an answer cannot be decoded.
+        WhyboxError: The stream ended early; the error names what is missing, also where the connection broke.
     """
+    owed = Owed(request)
     with closing(answers):
-        for answer in answers:
-            yield read_analysis(answer, picture)
+        try:
+            for answer in answers:
+                owed.note(answer)
+                yield read_analysis(answer, request.image)
+        except WhyboxError as error:
+            told = owed.told(error)
+            if told is error:
+                raise
+            for note in getattr(error, "__notes__", ()):
+                told.add_note(note)
+            raise told from error
 
 
 def _read(part: Part, message: Message, picture: bytes) -> Any:

@@ -33,6 +33,11 @@ def no_studies(url: str) -> NotFoundError:
     return NotFoundError(f"{url} keeps no studies; start the server with WHYBOX_DATABASE", reason="NO_STUDIES")
 
 
+def no_operations(url: str) -> NotFoundError:
+    """The server answers, but keeps no operations."""
+    return NotFoundError(f"{url} keeps no operations; start the server with WHYBOX_DATABASE", reason="NO_OPERATIONS")
+
+
 def traced(error: _ErrorT, call: Call) -> _ErrorT:
     """The error with the id under which the server's log knows its request, as a note (PEP 678)."""
     error.add_note(f"Request id: {call.request_id}")

@@ -1,13 +1,18 @@
 """The gRPC transport."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
+from google.longrunning import operations_proto_pb2 as operations_pb
+from google.longrunning.operations_pb2_grpc import OperationsStub
+from google.longrunning.operations_proto_pb2 import Operation
+from google.protobuf.message import Message
 from grpc_status import rpc_status
 
-from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.failures import no_operations, no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox._transports.trust import Trust
@@ -45,7 +50,7 @@ _FOREIGN = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN})
 
 
 class GrpcTransport:
-    """Calls `whybox.v1.AnalysisService` and `whybox.v1.StudyService` over one HTTP/2 connection.
+    """Calls the services of `whybox.v1`, and `google.longrunning.Operations`, over one HTTP/2 connection.
 
     Args:
         url: The server's address as the caller wrote it; errors name it.
@@ -67,6 +72,7 @@ class GrpcTransport:
             self._channel = grpc.secure_channel(target, trust.credentials(), options=options)
         self._stub = AnalysisServiceStub(self._channel)
         self._studies = StudyServiceStub(self._channel)
+        self._operations = OperationsStub(self._channel)
 
     def analyze(self, request: AnalyzeRequest, call: Call) -> AnalyzeResponse:
         """See `Transport`."""
@@ -82,6 +88,29 @@ class GrpcTransport:
             finally:
                 # A caller that stops reading frees the server.
                 answers.cancel()
+
+    def start_analysis(self, request: AnalyzeRequest, call: Call) -> Operation:
+        """See `Transport`."""
+        with self._errors(call):
+            return self._stub.StartAnalysis(request, timeout=call.patience, metadata=_metadata(call))
+
+    def get_operation(self, name: str, call: Call) -> Operation:
+        """See `Transport`."""
+        request = operations_pb.GetOperationRequest(name=name)
+        return self._asked(self._operations.GetOperation, request, call)
+
+    def wait_operation(self, name: str, call: Call) -> Operation:
+        """See `Transport`."""
+        request = operations_pb.WaitOperationRequest(name=name)
+        return self._asked(self._operations.WaitOperation, request, call)
+
+    def cancel_operation(self, name: str, call: Call) -> None:
+        """See `Transport`."""
+        self._asked(self._operations.CancelOperation, operations_pb.CancelOperationRequest(name=name), call)
+
+    def delete_operation(self, name: str, call: Call) -> None:
+        """See `Transport`."""
+        self._asked(self._operations.DeleteOperation, operations_pb.DeleteOperationRequest(name=name), call)
 
     def list_models(self, call: Call) -> ListModelsResponse:
         """See `Transport`."""
@@ -135,8 +164,17 @@ class GrpcTransport:
         except grpc.RpcError as error:
             raise traced(self._translated(error, call), call) from error
 
+    def _asked(self, method: Any, request: Message, call: Call) -> Any:
+        """What a method about operations answers."""
+        with self._missing(no_operations, call):
+            return method(request, timeout=call.patience, metadata=_metadata(call))
+
+    def _study_errors(self, call: Call) -> AbstractContextManager[None]:
+        return self._missing(no_studies, call)
+
     @contextmanager
-    def _study_errors(self, call: Call) -> Iterator[None]:
+    def _missing(self, told: Callable[[str], WhyboxError], call: Call) -> Iterator[None]:
+        """As `_errors`, where a server of Whybox may lack the service."""
         with self._errors(call):
             try:
                 yield
@@ -144,7 +182,7 @@ class GrpcTransport:
                 # See `_translated`.
                 if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                     raise
-                raise traced(no_studies(self._url), call) from error
+                raise traced(told(self._url), call) from error
 
     def _translated(self, error: grpc.RpcError, call: Call) -> WhyboxError:
         # Every RpcError that a stub raises is a Call as well; the type system does not say so.

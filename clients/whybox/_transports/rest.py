@@ -1,17 +1,19 @@
 """The REST transport."""
 
 import json
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
+from google.longrunning.operations_proto_pb2 import Operation
 from google.protobuf import json_format
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from whybox._transports.failures import no_studies, not_whybox, too_large, too_late, traced, unreachable
+from whybox._transports.failures import no_operations, no_studies, not_whybox, too_large, too_late, traced, unreachable
 from whybox._transports.proxies import is_direct
 from whybox._transports.transport import Call
 from whybox._transports.trust import Trust
@@ -95,6 +97,29 @@ class RestTransport:
                     raise _problem(answer["error"])
                 yield self._filled(AnalyzeResponse(), answer, response)
 
+    def start_analysis(self, request: AnalyzeRequest, call: Call) -> Operation:
+        """See `Transport`."""
+        params = {"async": "true"}
+        with self._errors(call), self._posted(request, call, accept=_JSON, params=params) as response:
+            return self._read(Operation(), response)
+
+    def get_operation(self, name: str, call: Call) -> Operation:
+        """See `Transport`."""
+        return self._asked(Operation(), "GET", _operation(name), call)
+
+    def wait_operation(self, name: str, call: Call) -> Operation:
+        """See `Transport`."""
+        params = {"timeout": str(call.timeout)}
+        return self._asked(Operation(), "POST", f"{_operation(name)}:wait", call, params=params)
+
+    def cancel_operation(self, name: str, call: Call) -> None:
+        """See `Transport`."""
+        self._asked(Empty(), "POST", f"{_operation(name)}:cancel", call)
+
+    def delete_operation(self, name: str, call: Call) -> None:
+        """See `Transport`."""
+        self._asked(Empty(), "DELETE", _operation(name), call)
+
     def list_models(self, call: Call) -> ListModelsResponse:
         """See `Transport`."""
         with self._errors(call), self._sent("GET", "v1/models", call, accept=_JSON) as response:
@@ -154,13 +179,15 @@ class RestTransport:
         self._http.close()
 
     @contextmanager
-    def _posted(self, request: AnalyzeRequest, call: Call, *, accept: str) -> Iterator[httpx.Response]:
+    def _posted(
+        self, request: AnalyzeRequest, call: Call, *, accept: str, params: dict[str, str] | None = None
+    ) -> Iterator[httpx.Response]:
         path = f"v1/models/{_segment(request.model)}:analyze"
         body = json_format.MessageToDict(request, preserving_proto_field_name=True)
         # The path names the model already.
         body.pop("model", None)
         # The server counts the time too, so that it ends its work when the caller stops waiting.
-        params = {"timeout": str(call.timeout)}
+        params = {"timeout": str(call.timeout)} if params is None else params
         with self._sent("POST", path, call, accept=accept, params=params, json=body) as response:
             yield response
 
@@ -184,15 +211,24 @@ class RestTransport:
         except httpx.RequestError as error:
             raise traced(unreachable(self._url, str(error) or type(error).__name__), call) from error
 
+    def _asked(self, message: _MessageT, method: str, path: str, call: Call, **content: Any) -> _MessageT:
+        """What a path about operations answers."""
+        with self._missing(no_operations, call), self._sent(method, path, call, accept=_JSON, **content) as response:
+            return self._read(message, response)
+
+    def _study_errors(self, call: Call) -> AbstractContextManager[None]:
+        return self._missing(no_studies, call)
+
     @contextmanager
-    def _study_errors(self, call: Call) -> Iterator[None]:
+    def _missing(self, told: Callable[[str], WhyboxError], call: Call) -> Iterator[None]:
+        """As `_errors`, where a server of Whybox may lack the paths."""
         with self._errors(call):
             try:
                 yield
             except NotFoundError as error:
                 if error.reason != _UNKNOWN_PATH:
                     raise
-                raise no_studies(self._url) from error
+                raise told(self._url) from error
 
     def _read(self, message: _MessageT, response: httpx.Response) -> _MessageT:
         self._check(response, _JSON)
@@ -237,6 +273,11 @@ def _segment(name: str) -> str:
     return name.replace(".", "%2E") if name in (".", "..") else quote(name, safe="")
 
 
+def _operation(name: str) -> str:
+    """The path of an operation."""
+    return f"v1/operations/{_segment(name.removeprefix('operations/'))}"
+
+
 def _model(request: GetModelRequest | ListAuditsRequest | GetAuditRequest) -> tuple[str, dict[str, str]]:
     """Path and query of what a request asks about a model."""
     path = f"v1/models/{_segment(request.model)}"
@@ -254,4 +295,5 @@ def _problem(problem: dict[str, Any]) -> WhyboxError:
         reason=reason,
         field=errors[0].get("field"),
         retry_after=problem.get("retry_after"),
+        missing=problem.get("missing") or (),
     )

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from google.longrunning.operations_proto_pb2 import Operation
+
 from whybox.v1 import (
     AnalyzeRequest,
     AnalyzeResponse,
@@ -68,6 +70,21 @@ class Transport(Protocol):
 
     def stream(self, request: AnalyzeRequest, call: Call) -> Generator[AnalyzeResponse, None, None]:
         """One answer per part as soon as that part is ready; closing the generator ends the call."""
+
+    def start_analysis(self, request: AnalyzeRequest, call: Call) -> Operation:
+        """An operation that has begun."""
+
+    def get_operation(self, name: str, call: Call) -> Operation:
+        """How far an operation is, with its result."""
+
+    def wait_operation(self, name: str, call: Call) -> Operation:
+        """As `get_operation`, once the operation or the time of the call has ended."""
+
+    def cancel_operation(self, name: str, call: Call) -> None:
+        """Ends an operation."""
+
+    def delete_operation(self, name: str, call: Call) -> None:
+        """Ends an operation and forgets it."""
 
     def list_models(self, call: Call) -> ListModelsResponse:
         """The served models, without their labels."""

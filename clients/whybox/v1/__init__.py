@@ -1,6 +1,7 @@
 """The wire contract: the messages generated from protos/whybox/v1, and the exceptions that travel in them."""
 
 from whybox.v1.analysis_pb2 import (
+    AnalysisMetadata,
     AnalyzeRequest,
     AnalyzeResponse,
     AuditPiece,
@@ -70,6 +71,7 @@ from whybox.v1.studies_pb2 import (
 from whybox.v1.work_pb2 import AuditedClass, Bank, ReferenceDistances, SetThresholds, Work, Worker, WorkResult
 
 __all__ = [
+    "AnalysisMetadata",
     "AnalyzeRequest",
     "AnalyzeResponse",
     "Attack",

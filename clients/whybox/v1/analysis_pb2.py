@@ -22,6 +22,8 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from whybox.v1 import bias_pb2 as whybox_dot_v1_dot_bias__pb2
 from whybox.v1 import certified_pb2 as whybox_dot_v1_dot_certified__pb2
 from whybox.v1 import explanation_pb2 as whybox_dot_v1_dot_explanation__pb2
@@ -31,7 +33,7 @@ from whybox.v1 import receipt_pb2 as whybox_dot_v1_dot_receipt__pb2
 from whybox.v1 import robustness_pb2 as whybox_dot_v1_dot_robustness__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/analysis.proto\x12\twhybox.v1\x1a\x14whybox/v1/bias.proto\x1a\x19whybox/v1/certified.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\x1a\x1awhybox/v1/prediction.proto\x1a\x17whybox/v1/receipt.proto\x1a\x1awhybox/v1/robustness.proto\"\xca\x02\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x30\n\nprediction\x18\x04 \x01(\x0b\x32\x1c.whybox.v1.PredictionOptions\x12\x33\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x30\n\nrobustness\x18\x06 \x01(\x0b\x32\x1c.whybox.v1.RobustnessOptions\x12$\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x16.whybox.v1.BiasOptions\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12.\n\tcertified\x18\t \x01(\x0b\x32\x1b.whybox.v1.CertifiedOptions\x12\x0c\n\x04view\x18\n \x01(\x08\"\xdb\x02\n\x0f\x41nalyzeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\nprediction\x18\x04 \x01(\x0b\x32\x15.whybox.v1.Prediction\x12,\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x16.whybox.v1.Explanation\x12)\n\nrobustness\x18\x06 \x01(\x0b\x32\x15.whybox.v1.Robustness\x12\x1d\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12#\n\x07timings\x18\x08 \x01(\x0b\x32\x12.whybox.v1.Timings\x12#\n\x07receipt\x18\t \x01(\x0b\x32\x12.whybox.v1.Receipt\x12\'\n\tcertified\x18\n \x01(\x0b\x32\x14.whybox.v1.Certified\"A\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x01\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.whybox.v1.PartTiming\"P\n\nPartTiming\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x10\n\x08total_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x08\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x11ListAuditsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"6\n\x12ListAuditsResponse\x12 \n\x06\x61udits\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Audit\"P\n\x0fGetAuditRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x61udit\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\"\x1a\n\nAuditPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xaf\x03\n\x0f\x41nalysisService\x12@\n\x07\x41nalyze\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse\x12I\n\x0eStreamAnalysis\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse0\x01\x12I\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x10.whybox.v1.Model\x12I\n\nListAudits\x12\x1c.whybox.v1.ListAuditsRequest\x1a\x1d.whybox.v1.ListAuditsResponse\x12?\n\x08GetAudit\x12\x1a.whybox.v1.GetAuditRequest\x1a\x15.whybox.v1.AuditPiece0\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18whybox/v1/analysis.proto\x12\twhybox.v1\x1a#google/longrunning/operations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14whybox/v1/bias.proto\x1a\x19whybox/v1/certified.proto\x1a\x1bwhybox/v1/explanation.proto\x1a\x15whybox/v1/model.proto\x1a\x1awhybox/v1/prediction.proto\x1a\x17whybox/v1/receipt.proto\x1a\x1awhybox/v1/robustness.proto\"\xca\x02\n\x0e\x41nalyzeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05image\x18\x03 \x01(\x0c\x12\x30\n\nprediction\x18\x04 \x01(\x0b\x32\x1c.whybox.v1.PredictionOptions\x12\x33\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x1d.whybox.v1.ExplanationOptions\x12\x30\n\nrobustness\x18\x06 \x01(\x0b\x32\x1c.whybox.v1.RobustnessOptions\x12$\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x16.whybox.v1.BiasOptions\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12.\n\tcertified\x18\t \x01(\x0b\x32\x1b.whybox.v1.CertifiedOptions\x12\x0c\n\x04view\x18\n \x01(\x08\"\xf3\x01\n\x10\x41nalysisMetadata\x12\r\n\x05state\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x0c\n\x04runs\x18\x05 \x01(\x05\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdb\x02\n\x0f\x41nalyzeResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12)\n\nprediction\x18\x04 \x01(\x0b\x32\x15.whybox.v1.Prediction\x12,\n\x0c\x65xplanations\x18\x05 \x03(\x0b\x32\x16.whybox.v1.Explanation\x12)\n\nrobustness\x18\x06 \x01(\x0b\x32\x15.whybox.v1.Robustness\x12\x1d\n\x04\x62ias\x18\x07 \x01(\x0b\x32\x0f.whybox.v1.Bias\x12#\n\x07timings\x18\x08 \x01(\x0b\x32\x12.whybox.v1.Timings\x12#\n\x07receipt\x18\t \x01(\x0b\x32\x12.whybox.v1.Receipt\x12\'\n\tcertified\x18\n \x01(\x0b\x32\x14.whybox.v1.Certified\"A\n\x07Timings\x12\x10\n\x08total_ms\x18\x01 \x01(\x01\x12$\n\x05parts\x18\x02 \x03(\x0b\x32\x15.whybox.v1.PartTiming\"P\n\nPartTiming\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x10\n\x08total_ms\x18\x02 \x01(\x01\x12\x12\n\ncompute_ms\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x61\x63hed\x18\x04 \x01(\x08\"\x13\n\x11ListModelsRequest\"6\n\x12ListModelsResponse\x12 \n\x06models\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Model\"1\n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"3\n\x11ListAuditsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"6\n\x12ListAuditsResponse\x12 \n\x06\x61udits\x18\x01 \x03(\x0b\x32\x10.whybox.v1.Audit\"P\n\x0fGetAuditRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05\x61udit\x18\x03 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x04 \x01(\t\"\x1a\n\nAuditPiece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xa2\x04\n\x0f\x41nalysisService\x12@\n\x07\x41nalyze\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse\x12I\n\x0eStreamAnalysis\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1a.whybox.v1.AnalyzeResponse0\x01\x12q\n\rStartAnalysis\x12\x19.whybox.v1.AnalyzeRequest\x1a\x1d.google.longrunning.Operation\"&\xca\x41#\n\x0f\x41nalyzeResponse\x12\x10\x41nalysisMetadata\x12I\n\nListModels\x12\x1c.whybox.v1.ListModelsRequest\x1a\x1d.whybox.v1.ListModelsResponse\x12\x38\n\x08GetModel\x12\x1a.whybox.v1.GetModelRequest\x1a\x10.whybox.v1.Model\x12I\n\nListAudits\x12\x1c.whybox.v1.ListAuditsRequest\x1a\x1d.whybox.v1.ListAuditsResponse\x12?\n\x08GetAudit\x12\x1a.whybox.v1.GetAuditRequest\x1a\x15.whybox.v1.AuditPiece0\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,28 +41,32 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'whybox.v1.analysis_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\twhybox.v1P\001Z\022whybox/v1;whyboxv1'
-  _globals['_ANALYZEREQUEST']._serialized_start=222
-  _globals['_ANALYZEREQUEST']._serialized_end=552
-  _globals['_ANALYZERESPONSE']._serialized_start=555
-  _globals['_ANALYZERESPONSE']._serialized_end=902
-  _globals['_TIMINGS']._serialized_start=904
-  _globals['_TIMINGS']._serialized_end=969
-  _globals['_PARTTIMING']._serialized_start=971
-  _globals['_PARTTIMING']._serialized_end=1051
-  _globals['_LISTMODELSREQUEST']._serialized_start=1053
-  _globals['_LISTMODELSREQUEST']._serialized_end=1072
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1074
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1128
-  _globals['_GETMODELREQUEST']._serialized_start=1130
-  _globals['_GETMODELREQUEST']._serialized_end=1179
-  _globals['_LISTAUDITSREQUEST']._serialized_start=1181
-  _globals['_LISTAUDITSREQUEST']._serialized_end=1232
-  _globals['_LISTAUDITSRESPONSE']._serialized_start=1234
-  _globals['_LISTAUDITSRESPONSE']._serialized_end=1288
-  _globals['_GETAUDITREQUEST']._serialized_start=1290
-  _globals['_GETAUDITREQUEST']._serialized_end=1370
-  _globals['_AUDITPIECE']._serialized_start=1372
-  _globals['_AUDITPIECE']._serialized_end=1398
-  _globals['_ANALYSISSERVICE']._serialized_start=1401
-  _globals['_ANALYSISSERVICE']._serialized_end=1832
+  _globals['_ANALYSISSERVICE'].methods_by_name['StartAnalysis']._loaded_options = None
+  _globals['_ANALYSISSERVICE'].methods_by_name['StartAnalysis']._serialized_options = b'\312A#\n\017AnalyzeResponse\022\020AnalysisMetadata'
+  _globals['_ANALYZEREQUEST']._serialized_start=292
+  _globals['_ANALYZEREQUEST']._serialized_end=622
+  _globals['_ANALYSISMETADATA']._serialized_start=625
+  _globals['_ANALYSISMETADATA']._serialized_end=868
+  _globals['_ANALYZERESPONSE']._serialized_start=871
+  _globals['_ANALYZERESPONSE']._serialized_end=1218
+  _globals['_TIMINGS']._serialized_start=1220
+  _globals['_TIMINGS']._serialized_end=1285
+  _globals['_PARTTIMING']._serialized_start=1287
+  _globals['_PARTTIMING']._serialized_end=1367
+  _globals['_LISTMODELSREQUEST']._serialized_start=1369
+  _globals['_LISTMODELSREQUEST']._serialized_end=1388
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1390
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1444
+  _globals['_GETMODELREQUEST']._serialized_start=1446
+  _globals['_GETMODELREQUEST']._serialized_end=1495
+  _globals['_LISTAUDITSREQUEST']._serialized_start=1497
+  _globals['_LISTAUDITSREQUEST']._serialized_end=1548
+  _globals['_LISTAUDITSRESPONSE']._serialized_start=1550
+  _globals['_LISTAUDITSRESPONSE']._serialized_end=1604
+  _globals['_GETAUDITREQUEST']._serialized_start=1606
+  _globals['_GETAUDITREQUEST']._serialized_end=1686
+  _globals['_AUDITPIECE']._serialized_start=1688
+  _globals['_AUDITPIECE']._serialized_end=1714
+  _globals['_ANALYSISSERVICE']._serialized_start=1717
+  _globals['_ANALYSISSERVICE']._serialized_end=2263
 # @@protoc_insertion_point(module_scope)

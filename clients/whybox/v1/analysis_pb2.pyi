@@ -6,6 +6,7 @@ The service: it takes one picture and returns the prediction with its evidence."
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from whybox.v1 import bias_pb2 as _bias_pb2
 from whybox.v1 import certified_pb2 as _certified_pb2
@@ -101,6 +102,64 @@ class AnalyzeRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
+
+@_typing.final
+class AnalysisMetadata(_message.Message):
+    """How far an operation of StartAnalysis is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """"waiting", "running", "succeeded", "failed" or "cancelled". A waiting operation has not begun, or begins again."""
+    model: _builtins.str
+    """Name of the model that is asked."""
+    version: _builtins.str
+    """Version of that model."""
+    request_id: _builtins.str
+    """Request id of the call that began the operation; the server's log knows its work by it."""
+    runs: _builtins.int
+    """How often the work began: 0 while the operation waits for the first time, 2 if a restart of the server ended the
+    first run.
+    """
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When StartAnalysis was called."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the operation ended; absent before."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the server forgets the operation."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        model: _builtins.str = ...,
+        version: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        runs: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "model", b"model", "request_id", b"request_id", "runs", b"runs", "state", b"state", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalysisMetadata: _TypeAlias = AnalysisMetadata  # noqa: Y015
 
 @_typing.final
 class AnalyzeResponse(_message.Message):

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.longrunning import operations_proto_pb2 as google_dot_longrunning_dot_operations__pb2
 from whybox.v1 import analysis_pb2 as whybox_dot_v1_dot_analysis__pb2
 from whybox.v1 import model_pb2 as whybox_dot_v1_dot_model__pb2
 
@@ -47,6 +48,11 @@ class AnalysisServiceStub:
                 '/whybox.v1.AnalysisService/StreamAnalysis',
                 request_serializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
+        self.StartAnalysis = channel.unary_unary(
+                '/whybox.v1.AnalysisService/StartAnalysis',
+                request_serializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
+                response_deserializer=google_dot_longrunning_dot_operations__pb2.Operation.FromString,
                 _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/whybox.v1.AnalysisService/ListModels',
@@ -97,6 +103,27 @@ class AnalysisServiceServicer:
         classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
         all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
         entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+
+        If the stream ends in an error after its first message, the error names the parts that are missing: in its message,
+        and as the metadata `missing_parts` of its google.rpc.ErrorInfo, separated by commas.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartAnalysis(self, request, context):
+        """Begins an analysis and returns at once. The caller asks google.longrunning.Operations, on the same port, how far the
+        operation is, waits for it, cancels it, and deletes it. It needs the scope "analyze".
+
+        The request is checked before the operation begins: what Analyze refuses with INVALID_ARGUMENT is refused here. The
+        operation has the server's own time, and goes on without its caller. The server keeps the picture until the
+        operation ends, and the result for 24 hours unless it is set up otherwise. A result has at most 64 MB. If the server
+        is started again, an operation that was running begins again, once. An operation is visible to the key that began it;
+        to others it is NOT_FOUND. A server without a database answers FAILED_PRECONDITION.
+
+        An operation that ended keeps its AnalyzeResponse as `response`, or its `error`. GetOperation and WaitOperation fail
+        with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE if the caller takes smaller messages; see Analyze. Entries of
+        ListOperations are without `response`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +170,11 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
                     servicer.StreamAnalysis,
                     request_deserializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.FromString,
                     response_serializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'StartAnalysis': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartAnalysis,
+                    request_deserializer=whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.FromString,
+                    response_serializer=google_dot_longrunning_dot_operations__pb2.Operation.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -222,6 +254,33 @@ class AnalysisService:
             '/whybox.v1.AnalysisService/StreamAnalysis',
             whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
             whybox_dot_v1_dot_analysis__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartAnalysis(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/whybox.v1.AnalysisService/StartAnalysis',
+            whybox_dot_v1_dot_analysis__pb2.AnalyzeRequest.SerializeToString,
+            google_dot_longrunning_dot_operations__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

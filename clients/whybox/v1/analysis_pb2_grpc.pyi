@@ -4,6 +4,7 @@ isort:skip_file
 The service: it takes one picture and returns the prediction with its evidence."""
 
 from collections import abc as _abc
+from google.longrunning import operations_proto_pb2 as _operations_pb2
 from grpc import aio as _aio
 from whybox.v1 import analysis_pb2 as _analysis_pb2
 from whybox.v1 import model_pb2 as _model_pb2
@@ -54,6 +55,23 @@ class AnalysisServiceStub:
     classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
     all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
     entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+
+    If the stream ends in an error after its first message, the error names the parts that are missing: in its message,
+    and as the metadata `missing_parts` of its google.rpc.ErrorInfo, separated by commas.
+    """
+    StartAnalysis: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.AnalyzeRequest, _operations_pb2.Operation]
+    """Begins an analysis and returns at once. The caller asks google.longrunning.Operations, on the same port, how far the
+    operation is, waits for it, cancels it, and deletes it. It needs the scope "analyze".
+
+    The request is checked before the operation begins: what Analyze refuses with INVALID_ARGUMENT is refused here. The
+    operation has the server's own time, and goes on without its caller. The server keeps the picture until the
+    operation ends, and the result for 24 hours unless it is set up otherwise. A result has at most 64 MB. If the server
+    is started again, an operation that was running begins again, once. An operation is visible to the key that began it;
+    to others it is NOT_FOUND. A server without a database answers FAILED_PRECONDITION.
+
+    An operation that ended keeps its AnalyzeResponse as `response`, or its `error`. GetOperation and WaitOperation fail
+    with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE if the caller takes smaller messages; see Analyze. Entries of
+    ListOperations are without `response`.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_analysis_pb2.ListModelsRequest, _analysis_pb2.ListModelsResponse]
     """Lists the served models, without their labels."""
@@ -91,6 +109,23 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
     classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
     all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
     entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+
+    If the stream ends in an error after its first message, the error names the parts that are missing: in its message,
+    and as the metadata `missing_parts` of its google.rpc.ErrorInfo, separated by commas.
+    """
+    StartAnalysis: _aio.UnaryUnaryMultiCallable[_analysis_pb2.AnalyzeRequest, _operations_pb2.Operation]  # type: ignore[assignment]
+    """Begins an analysis and returns at once. The caller asks google.longrunning.Operations, on the same port, how far the
+    operation is, waits for it, cancels it, and deletes it. It needs the scope "analyze".
+
+    The request is checked before the operation begins: what Analyze refuses with INVALID_ARGUMENT is refused here. The
+    operation has the server's own time, and goes on without its caller. The server keeps the picture until the
+    operation ends, and the result for 24 hours unless it is set up otherwise. A result has at most 64 MB. If the server
+    is started again, an operation that was running begins again, once. An operation is visible to the key that began it;
+    to others it is NOT_FOUND. A server without a database answers FAILED_PRECONDITION.
+
+    An operation that ended keeps its AnalyzeResponse as `response`, or its `error`. GetOperation and WaitOperation fail
+    with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE if the caller takes smaller messages; see Analyze. Entries of
+    ListOperations are without `response`.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_analysis_pb2.ListModelsRequest, _analysis_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the served models, without their labels."""
@@ -137,6 +172,29 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         classes) as fit, the next one continues the lists, and the last one has the timing of the part. Protobuf's merge of
         all messages (MergeFrom) is the answer of Analyze, with the explanations in the order in which they became ready. An
         entry is never divided. If one entry alone may be larger than a message, the call fails as Analyze does.
+
+        If the stream ends in an error after its first message, the error names the parts that are missing: in its message,
+        and as the metadata `missing_parts` of its google.rpc.ErrorInfo, separated by commas.
+        """
+
+    @_abc_1.abstractmethod
+    def StartAnalysis(
+        self,
+        request: _analysis_pb2.AnalyzeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operations_pb2.Operation, _abc.Awaitable[_operations_pb2.Operation]]:
+        """Begins an analysis and returns at once. The caller asks google.longrunning.Operations, on the same port, how far the
+        operation is, waits for it, cancels it, and deletes it. It needs the scope "analyze".
+
+        The request is checked before the operation begins: what Analyze refuses with INVALID_ARGUMENT is refused here. The
+        operation has the server's own time, and goes on without its caller. The server keeps the picture until the
+        operation ends, and the result for 24 hours unless it is set up otherwise. A result has at most 64 MB. If the server
+        is started again, an operation that was running begins again, once. An operation is visible to the key that began it;
+        to others it is NOT_FOUND. A server without a database answers FAILED_PRECONDITION.
+
+        An operation that ended keeps its AnalyzeResponse as `response`, or its `error`. GetOperation and WaitOperation fail
+        with INVALID_ARGUMENT and the reason ANSWER_TOO_LARGE if the caller takes smaller messages; see Analyze. Entries of
+        ListOperations are without `response`.
         """
 
     @_abc_1.abstractmethod

@@ -20,6 +20,7 @@ error travels as a `google.rpc.Status` (`to_status`, `error_from_status`).
 """
 
 import logging
+from collections.abc import Sequence
 from typing import ClassVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -30,6 +31,8 @@ from google.rpc.status_pb2 import Status
 _log = logging.getLogger(__name__)
 
 DOMAIN = "whybox"
+# Key of the parts that a stream still owed, in the metadata of an ErrorInfo.
+_MISSING = "missing_parts"
 
 
 class WhyboxError(Exception):
@@ -41,6 +44,7 @@ class WhyboxError(Exception):
         message: What is wrong and what to do about it, in words for people.
         field: Name of the request field at fault, or None.
         retry_after: Seconds after which the same request may succeed, or None.
+        missing: Parts that a stream still owed when it ended in this error, as in `PartTiming.part`.
     """
 
     code: ClassVar[int] = code_pb2.UNKNOWN
@@ -53,12 +57,14 @@ class WhyboxError(Exception):
         reason: str | None = None,
         field: str | None = None,
         retry_after: float | None = None,
+        missing: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason or self.default_reason
         self.field = field
         self.retry_after = retry_after
+        self.missing = tuple(missing)
 
     @property
     def code_name(self) -> str:
@@ -68,7 +74,10 @@ class WhyboxError(Exception):
     def to_status(self) -> Status:
         """This error for the wire: code and message, with ErrorInfo, BadRequest and RetryInfo as they apply."""
         status = Status(code=self.code, message=self.message)
-        status.details.add().Pack(ErrorInfo(domain=DOMAIN, reason=self.reason))
+        info = ErrorInfo(domain=DOMAIN, reason=self.reason)
+        if self.missing:
+            info.metadata[_MISSING] = ",".join(self.missing)
+        status.details.add().Pack(info)
         if self.field is not None:
             violation = BadRequest.FieldViolation(field=self.field, description=self.message)
             status.details.add().Pack(BadRequest(field_violations=[violation]))
@@ -204,7 +213,11 @@ def error_from_status(status: Status) -> WhyboxError:
     field = bad.field_violations[0].field if bad.field_violations else None
     retry_after = retry.retry_delay.ToMilliseconds() / 1000 if retry.HasField("retry_delay") else None
     return error_for(status.code, info.reason)(
-        status.message, reason=info.reason or None, field=field, retry_after=retry_after
+        status.message,
+        reason=info.reason or None,
+        field=field,
+        retry_after=retry_after,
+        missing=[part for part in info.metadata[_MISSING].split(",") if part],
     )
 
 

@@ -19,6 +19,7 @@ class Door(StrEnum):
 Need = Scope | Door
 
 _MODEL = "/v1/models/{model}"
+_OPERATION = "/v1/operations/{operation}"
 _STUDY = "/v1/studies/{study}"
 _OIP_MODEL = "/v2/models/{model}"
 
@@ -42,6 +43,10 @@ ROUTES: Mapping[str, Need] = {
     f"{_MODEL}:certify": Scope.ANALYZE,
     # Its parts may need more; see `PARTS`.
     f"{_MODEL}:analyze": Scope.PREDICT,
+    "/v1/operations": Scope.ANALYZE,
+    _OPERATION: Scope.ANALYZE,
+    f"{_OPERATION}:wait": Scope.ANALYZE,
+    f"{_OPERATION}:cancel": Scope.ANALYZE,
     "/v2": Scope.PREDICT,
     "/v2/health/live": Door.OPEN,
     "/v2/health/ready": Door.OPEN,
@@ -60,17 +65,26 @@ ROUTES: Mapping[str, Need] = {
 """By the template of a route of REST."""
 
 _ANALYSIS_SERVICE = "/whybox.v1.AnalysisService"
+_OPERATION_SERVICE = "/google.longrunning.Operations"
 _STUDY_SERVICE = "/whybox.v1.StudyService"
 _OIP_SERVICE = "/inference.GRPCInferenceService"
+
+START_ANALYSIS = f"{_ANALYSIS_SERVICE}/StartAnalysis"
 
 METHODS: Mapping[str, Need] = {
     # Their parts may need more; see `PARTS`.
     f"{_ANALYSIS_SERVICE}/Analyze": Scope.PREDICT,
     f"{_ANALYSIS_SERVICE}/StreamAnalysis": Scope.PREDICT,
+    START_ANALYSIS: Scope.ANALYZE,
     f"{_ANALYSIS_SERVICE}/ListModels": Scope.PREDICT,
     f"{_ANALYSIS_SERVICE}/GetModel": Scope.PREDICT,
     f"{_ANALYSIS_SERVICE}/ListAudits": Scope.PREDICT,
     f"{_ANALYSIS_SERVICE}/GetAudit": Scope.PREDICT,
+    f"{_OPERATION_SERVICE}/ListOperations": Scope.ANALYZE,
+    f"{_OPERATION_SERVICE}/GetOperation": Scope.ANALYZE,
+    f"{_OPERATION_SERVICE}/WaitOperation": Scope.ANALYZE,
+    f"{_OPERATION_SERVICE}/CancelOperation": Scope.ANALYZE,
+    f"{_OPERATION_SERVICE}/DeleteOperation": Scope.ANALYZE,
     f"{_STUDY_SERVICE}/ListStudies": Scope.STUDIES_READ,
     f"{_STUDY_SERVICE}/GetStudy": Scope.STUDIES_READ,
     f"{_STUDY_SERVICE}/GetStudyResults": Scope.STUDIES_READ,

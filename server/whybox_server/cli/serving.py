@@ -9,19 +9,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from whybox import v1
 from whybox_server import oip
 from whybox_server.access.certificates import CertificateError, Certificates, certificates_of
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
+from whybox_server.database.errors import DatabaseError
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.monitoring.readiness import is_ready
+from whybox_server.operations.errors import OperationsError
 from whybox_server.rest import create_app
 from whybox_server.rest.connections import CannotListenError, ConnectionsConfig, authority, serving
 from whybox_server.rpc.encryption import server_credentials
@@ -31,9 +33,14 @@ from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.validation.archives import read_store
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
+from whybox_server.validation.operations import no_operations
 
 if TYPE_CHECKING:
-    from whybox_server.studies.api.serving import Beside
+    from whybox_server.operations import serving as operations_serving
+    from whybox_server.studies.api import serving as studies_serving
+
+Studies: TypeAlias = "studies_serving.Beside | None"
+Operations: TypeAlias = "operations_serving.Beside | None"
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +82,8 @@ async def serve_until_stopped(
     Raises:
         ArchiveError: There is no model to serve.
         ServeError: An address is open to other machines without keys or TLS, a port is taken, the logs cannot be
-            written, the keys, the certificate or the database of studies cannot be used, or TorchServe cannot be
-            started.
+            written, the keys, the certificate, the database or the folder of operations cannot be used, or TorchServe
+            cannot be started.
     """
     _check_exposure(settings)
     stop = asyncio.Event()
@@ -89,7 +96,7 @@ async def serve_until_stopped(
         certificates = certificates_of(settings)
         check_log_folder(settings.log_dir)
         await _serve(settings, access, certificates, archives, stop, listening, ready)
-    except (CertificateError, FolderError, KeyFileError, TorchServeError) as error:
+    except (CertificateError, DatabaseError, FolderError, KeyFileError, OperationsError, TorchServeError) as error:
         raise ServeError(str(error)) from error
 
 
@@ -122,11 +129,15 @@ async def _serve(
         # The backend ends first: what is in flight then is refused in our own words, and both transports have nothing
         # left.
         studies = await stack.enter_async_context(_studies(settings))
-        grpc = await stack.enter_async_context(_grpc(settings, access, certificates, gateway, metrics, studies))
-        rest = await stack.enter_async_context(_rest(settings, access, certificates, gateway, metrics, studies))
+        operations = await stack.enter_async_context(_operations(settings, gateway))
+        rooms = (settings, access, certificates, gateway, metrics, studies, operations)
+        grpc = await stack.enter_async_context(_grpc(*rooms))
+        rest = await stack.enter_async_context(_rest(*rooms))
         if studies is not None:
             studies.listens(rest)
         await stack.enter_async_context(backend.running())
+        if operations is not None:
+            await stack.enter_async_context(operations.operations.running())
         listening(Addresses(rest=rest, grpc=grpc))
         stopping = asyncio.create_task(stop.wait())
         while not (is_ready(gateway.readiness()) or stopping.done()):
@@ -135,6 +146,9 @@ async def _serve(
             ready(time.monotonic() - started)
         await stopping
         _log.info("stopping")
+        if operations is not None:
+            # Nobody waits for their answers: the next start makes them.
+            await operations.operations.stop()
         await backend.drained(settings.drain_seconds)
 
 
@@ -145,7 +159,8 @@ async def _grpc(
     certificates: Certificates | None,
     gateway: Gateway,
     metrics: Metrics,
-    studies: "Beside | None",
+    studies: Studies,
+    operations: Operations,
 ) -> AsyncIterator[str]:
     server = create_server(
         gateway,
@@ -155,7 +170,11 @@ async def _grpc(
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
-        services=(oip.service(gateway), *(studies.services if studies else ())),
+        services=(
+            oip.service(gateway),
+            *(service for room in (operations, studies) if room for service in room.services),
+        ),
+        start=operations.operations.start if operations else no_operations,
     )
     address = authority(settings.grpc_host, settings.grpc_port)
     try:
@@ -180,7 +199,8 @@ async def _rest(
     certificates: Certificates | None,
     gateway: Gateway,
     metrics: Metrics,
-    studies: "Beside | None",
+    studies: Studies,
+    operations: Operations,
 ) -> AsyncIterator[str]:
     inference = oip.routes(
         gateway,
@@ -196,8 +216,9 @@ async def _rest(
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
         cors_origins=settings.cors_origins,
-        mounts=(*inference, *(studies.routes if studies else ())),
-        described=(oip.described(), *((studies.described,) if studies else ())),
+        mounts=(*inference, *(route for room in (operations, studies) if room for route in room.routes)),
+        described=(oip.described(), *(room.described for room in (operations, studies) if room)),
+        start=operations.operations.start if operations else no_operations,
     )
     config = ConnectionsConfig(
         app,
@@ -214,27 +235,30 @@ async def _rest(
 
 
 @contextlib.asynccontextmanager
-async def _studies(settings: Settings) -> AsyncIterator["Beside | None"]:
+async def _studies(settings: Settings) -> AsyncIterator[Studies]:
     """The pages and the API of studies; None without a database for them."""
     if not settings.database:
         yield None
         return
     # Loaded here: a server without studies needs no database.
-    from whybox_server.database.errors import DatabaseError
     from whybox_server.studies.api.serving import beside
 
-    async with contextlib.AsyncExitStack() as stack:
-        studies = beside(
-            settings.database,
-            settings.public_url,
-            default_timeout=settings.default_timeout,
-            max_timeout=settings.max_timeout,
-        )
-        try:
-            entered = await stack.enter_async_context(studies)
-        except DatabaseError as error:
-            raise ServeError(str(error)) from error
-        yield entered
+    limits = {"default_timeout": settings.default_timeout, "max_timeout": settings.max_timeout}
+    async with beside(settings.database, settings.public_url, **limits) as studies:
+        yield studies
+
+
+@contextlib.asynccontextmanager
+async def _operations(settings: Settings, gateway: Gateway) -> AsyncIterator[Operations]:
+    """Operations; None without a database for them."""
+    if not settings.database:
+        yield None
+        return
+    # Loaded here, as studies are.
+    from whybox_server.operations.serving import beside
+
+    async with beside(settings, gateway) as operations:
+        yield operations
 
 
 def _check_exposure(settings: Settings) -> None:

@@ -5,6 +5,7 @@ studies
 ├── annotators
 │   └── assignments   what each person is or was asked, and the answer: the present state
 └── events       all that happened, one row each, never changed
+operations       analyses that go on without their caller, and their results
 """
 
 from datetime import UTC, datetime
@@ -172,3 +173,35 @@ class EventRow(Base):
     key: Mapped[str | None] = mapped_column(String(200))
     # Reason of closing.
     note: Mapped[str] = mapped_column(Text)
+
+
+class OperationRow(Base):
+    """An analysis that goes on without its caller. Its request, with the picture, is a file of the server."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'succeeded', 'failed', 'cancelled')", name="state"),
+        CheckConstraint("(state = 'succeeded') = (answer IS NOT NULL)", name="answer"),
+        CheckConstraint("(state IN ('failed', 'cancelled')) = (error IS NOT NULL)", name="error"),
+        Index(None, "caller", "created_at", "id"),
+        Index(None, "expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(22), primary_key=True)
+    # SHA-256 of the key that began it; empty for callers without one.
+    caller: Mapped[str] = mapped_column(String(64))
+    # Id of the server that runs it.
+    server: Mapped[str] = mapped_column(String(22))
+    state: Mapped[str] = mapped_column(String(16))
+    model: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    request_id: Mapped[str] = mapped_column(String(128))
+    # How often it began.
+    runs: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    expires_at: Mapped[datetime] = mapped_column(Instant)
+    # A google.rpc.Status.
+    error: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # An AnalyzeResponse of up to 64 MB.
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from google.rpc import code_pb2
 
 from whybox import v1
-from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
+from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, as_whybox_error, error_from_status
+from whybox.v1.streams import Owed
 from whybox_server.access.checking import Caller
 from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
 from whybox_server.gateway.cache.cache import Cache, Result, Results
@@ -144,13 +145,18 @@ class Gateway:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
         A part that grows is repeated, without a timing until it is complete. Parts that are too large for one message
-        are sent in pieces.
+        are sent in pieces. An error after the first part names those that are missing.
         """
+        owed = Owed(request)
         answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=True)
-        async with aclosing(answers) as parts:
-            async for part in parts:
-                for piece in pieces(part.response, max_message_bytes):
-                    yield piece
+        try:
+            async with aclosing(answers) as parts:
+                async for part in parts:
+                    for piece in pieces(part.response, max_message_bytes):
+                        yield piece
+                        owed.note(piece)
+        except Exception as error:
+            raise owed.told(as_whybox_error(error, request_id)) from error
 
     async def _stream(
         self,
@@ -187,6 +193,17 @@ class Gateway:
                     part.response.MergeFrom(common)
                     part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
+
+    def check(self, request: v1.AnalyzeRequest) -> v1.Model:
+        """The model that a request names; raises what is wrong with it before any work on it.
+
+        Raises:
+            WhyboxError: The request is wrong.
+        """
+        model = self.get_model(request.model, request.version)
+        picture, asked = detached(request)
+        validated(asked, picture, model, OPTIONS, self._max_image_bytes)
+        return model
 
     def learn_sending(self, seconds: float) -> None:
         """Learns what an answer took to be written and sent: later answers set out as much earlier."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from whybox_server.gateway.parts import PARTS, Part
 from whybox_server.validation.kinds import PICTURE
+from whybox_server.validation.operations import ASYNC
 from whybox_server.validation.options import Option
 from whybox_server.validation.request import COMMON
 
@@ -27,7 +28,8 @@ class Action:
     @property
     def options(self) -> list[Option[Any]]:
         """The options that it takes as text, in the order in which they are described."""
-        return [*COMMON, *(option for option in self._of_parts if option.kind is not PICTURE)]
+        asynchronous = (ASYNC,) if self.name == ANALYZE else ()
+        return [*COMMON, *asynchronous, *(option for option in self._of_parts if option.kind is not PICTURE)]
 
     @property
     def pictures(self) -> list[Option[Any]]:

@@ -14,9 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount
 
 from whybox import v1
+from whybox.v1.errors import InvalidRequestError
 from whybox.v1.request_ids import HEADER
 from whybox_server.access.checking import Access
-from whybox_server.access.needs import of_parts
+from whybox_server.access.needs import START_ANALYSIS, of_method, of_parts
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
@@ -33,7 +34,8 @@ from whybox_server.rest.png import DRAWN, PNG, ask_for_picture, picture_response
 from whybox_server.rest.requests import read_request
 from whybox_server.rest.responses import NDJSON, PartsResponse, message_response, unless_disconnected
 from whybox_server.rest.values import read_values
-from whybox_server.validation.request import VERSION
+from whybox_server.validation.operations import ASYNC, Start, no_operations
+from whybox_server.validation.request import TIMEOUT, VERSION
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -58,6 +60,7 @@ def create_app(
     cors_origins: Sequence[str] = (),
     mounts: Sequence[BaseRoute] = (),
     described: Sequence[Described] = (),
+    start: Start = no_operations,
 ) -> Starlette:
     """The application.
 
@@ -72,6 +75,7 @@ def create_app(
         mounts: Routes of other rooms, and further applications, each under its own prefix; the latter answer their own
             errors. What each needs of its callers stands in `access.needs`.
         described: What the document says of those routes, room by room.
+        start: Begins operations.
     """
     description = json.dumps(
         document(access=access, max_image_bytes=max_image_bytes, max_timeout=max_timeout, further=described)
@@ -85,7 +89,7 @@ def create_app(
         return Response(content, headers={"Content-Type": media_type})
 
     def analysis(action: Action) -> BaseRoute:
-        handler = _analysis(gateway, action, max_image_bytes, default_timeout, max_timeout)
+        handler = _analysis(gateway, action, max_image_bytes, default_timeout, max_timeout, start)
         return ApiRoute(f"/v1/models/{{model:model_name}}:{action.name}", handler, methods=["POST"])
 
     routes: list[BaseRoute] = [
@@ -124,23 +128,25 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
             CORSMiddleware,
             # Browsers send an origin without a slash at its end.
             allow_origins=[origin.rstrip("/") for origin in origins],
-            allow_methods=("GET", "POST"),
+            allow_methods=("GET", "POST", "DELETE"),
             allow_headers=("Authorization", "Content-Type", "Content-Encoding", "If-None-Match", HEADER, JSON_LENGTH),
-            expose_headers=(HEADER, "Retry-After", "ETag", "WWW-Authenticate", JSON_LENGTH),
+            expose_headers=(HEADER, "Retry-After", "ETag", "Location", "WWW-Authenticate", JSON_LENGTH),
         )
     ]
 
 
 def _analysis(
-    gateway: Gateway, action: Action, max_image_bytes: int, default_timeout: float, max_timeout: float
+    gateway: Gateway, action: Action, max_image_bytes: int, default_timeout: float, max_timeout: float, start: Start
 ) -> Handler:
     async def handle(request: Request) -> Response:
         state = request.state
         name = state.call.model = request.path_params["model"]
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
         model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
-        message, seconds = await read_request(request, action, model, max_image_bytes)
+        message, seconds, is_operation = await read_request(request, action, model, max_image_bytes)
         state.caller.require(of_parts(asked_parts(message)))
+        if is_operation:
+            return await _started(request, message, seconds, start)
         timeout = min(seconds or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
@@ -156,6 +162,22 @@ def _analysis(
         return response
 
     return handle
+
+
+async def _started(request: Request, message: v1.AnalyzeRequest, timeout: float | None, start: Start) -> Response:
+    """The answer to a request for an operation."""
+    caller = request.state.caller
+    caller.require(of_method(START_ANALYSIS))
+    if timeout is not None:
+        text = (
+            f"{TIMEOUT.name} cannot be combined with {ASYNC.name}: an operation has the server's own time; leave it out"
+        )
+        raise InvalidRequestError(text, field=TIMEOUT.name)
+    operation = await start(message, request_id=request.state.request_id, caller=caller)
+    response = message_response(operation)
+    response.status_code = 202
+    response.headers["Location"] = f"{request.scope.get('root_path', '')}/v1/{operation.name}"
+    return response
 
 
 def _kinds(action: Action) -> list[str]:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
+from google.rpc.status_pb2 import Status
 
 from whybox import v1
 from whybox.v1.errors import UnavailableError
@@ -21,6 +22,7 @@ from whybox_server.rest.bodies.schemas import FILE, body_schemas
 from whybox_server.rest.json_schema import Schema, answer_schemas, reference, request_schemas
 from whybox_server.rest.png import DRAWN, PNG
 from whybox_server.rest.responses import NDJSON
+from whybox_server.validation.operations import ASYNC
 from whybox_server.validation.options import Option
 from whybox_server.validation.request import VERSION
 
@@ -51,6 +53,11 @@ _PROBLEM: Schema = {
                 "properties": {"field": STRING, "detail": STRING},
             },
         },
+        "missing": {
+            "type": "array",
+            "items": STRING,
+            "description": "Parts that a stream still owed when it ended in this error, such as `explanations[0]`.",
+        },
         "retry_after": {"type": "number", "description": "Seconds after which the same request may succeed."},
     },
 }
@@ -70,6 +77,20 @@ CONTENT_ENCODING = {
 }
 REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 """The parameter that every call takes; `MODEL` and `CONTENT_ENCODING` are those of calls about a model, with a body."""
+OPERATION: Schema = {
+    "type": "object",
+    "title": "Operation",
+    "description": "google.longrunning.Operation; one that is done has `response` or `error`.",
+    "required": ["name", "metadata", "done"],
+    "properties": {
+        "name": {"type": "string", "examples": ["operations/x7Qm0v3kT1yBz5wLr8nHdA"]},
+        "metadata": {"$ref": "#/components/schemas/whybox.v1.AnalysisMetadata"},
+        "done": {"type": "boolean"},
+        "error": {"$ref": "#/components/schemas/google.rpc.Status"},
+        "response": {"$ref": "#/components/schemas/whybox.v1.AnalyzeResponse"},
+    },
+}
+"""The schema of an operation. Its `metadata` and `response` have the field `@type` beside those of their messages."""
 # 405 answers what is not in the document; the caller who causes a 499 has hung up.
 _STATUSES = {status: kind for kind, status in problems.STATUSES.items() if status not in {405, 499}}
 # What may be refused for the want of a key says so in `_guarded`; what has two formats alone may have none that is
@@ -125,6 +146,8 @@ def document(
                 **answer_schemas(
                     (
                         v1.AnalyzeResponse.DESCRIPTOR,
+                        v1.AnalysisMetadata.DESCRIPTOR,
+                        Status.DESCRIPTOR,
                         v1.ListModelsResponse.DESCRIPTOR,
                         v1.ListAuditsResponse.DESCRIPTOR,
                         *(answer for room in further for answer in room.answers),
@@ -201,6 +224,14 @@ def _analysis(action: Action) -> dict[str, Any]:
                 "contentSchema": {"oneOf": [response["schema"], failure]},
             }
         }
+    answers = responses(content, _ANALYSIS_STATUSES)
+    if ASYNC in action.options:
+        location = {"description": "The path of the operation.", "schema": STRING}
+        answers["202"] = {
+            "description": f"The operation that `{ASYNC.name}` asks for",
+            "headers": _headers(retryable=False) | {"Location": location},
+            "content": {"application/json": {"schema": OPERATION}},
+        }
     return {
         "operationId": action.name,
         "summary": action.summary,
@@ -210,7 +241,7 @@ def _analysis(action: Action) -> dict[str, Any]:
             "required": True,
             "content": {kind: {"schema": schema} for kind, schema in body_schemas(action).items()},
         },
-        "responses": responses(content, _ANALYSIS_STATUSES),
+        "responses": dict(sorted(answers.items())),
     }
 
 

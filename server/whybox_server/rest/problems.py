@@ -120,6 +120,8 @@ def problem(error: WhyboxError, request_id: str) -> dict[str, Any]:
         details["errors"] = [{"field": error.field, "detail": error.message}]
     if error.retry_after is not None:
         details["retry_after"] = error.retry_after
+    if error.missing:
+        details["missing"] = list(error.missing)
     return details
 
 

@@ -1,7 +1,7 @@
 """From an HTTP request to the gateway's message."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 from starlette.requests import Request
@@ -13,12 +13,25 @@ from whybox_server.rest.actions import ANALYZE, Action
 from whybox_server.rest.bodies.base64_text import of_message
 from whybox_server.rest.bodies.reading import Body, read_body
 from whybox_server.rest.values import read_values
-from whybox_server.validation.request import COMMON
+from whybox_server.validation.operations import ASYNC
+from whybox_server.validation.request import COMMON, TIMEOUT
 
 
-async def read_request(
-    request: Request, action: Action, model: v1.Model, max_image_bytes: int
-) -> tuple[v1.AnalyzeRequest, float | None]:
+class Asked(NamedTuple):
+    """What a request asks for.
+
+    Attributes:
+        message: Unvalidated as to what its values mean for a model.
+        timeout: Seconds that the caller will wait; None if it did not say.
+        is_operation: Whether the work goes on without the caller.
+    """
+
+    message: v1.AnalyzeRequest
+    timeout: float | None
+    is_operation: bool
+
+
+async def read_request(request: Request, action: Action, model: v1.Model, max_image_bytes: int) -> Asked:
     """Reads the picture and the options of `POST /v1/models/{model}:{action}`.
 
     Args:
@@ -26,10 +39,6 @@ async def read_request(
         action: What it asks for.
         model: The model in its path.
         max_image_bytes: Largest encoded picture that is read.
-
-    Returns:
-        The request, unvalidated as to what its values mean for a model, and the seconds that the caller will wait if it
-        said so.
 
     Raises:
         InvalidRequestError: Something in it cannot be understood.
@@ -57,7 +66,7 @@ async def read_request(
         for part in action.parts:
             if not part.costly or len(action.parts) == 1 or _names(part.options.options) & given.keys():
                 part.options.write(message, given | pictures)
-    return message, given.get("timeout")
+    return Asked(message, given.get(TIMEOUT.name), given.get(ASYNC.name, False))
 
 
 def _pictures(action: Action, body: Body) -> dict[str, bytes]:
@@ -97,7 +106,7 @@ def _scalars(action: Action, fields: Mapping[str, Any]) -> Iterator[tuple[str, o
 
 def _check_unmixed(given: Iterable[str], parts: Mapping[str, Any]) -> None:
     """A body that spells out parts says their options inside of them."""
-    if mixed := sorted(set(given) - _names(COMMON)):
+    if mixed := sorted(set(given) - _names((*COMMON, ASYNC))):
         message = f"{mixed[0]} cannot be combined with {', '.join(parts)}: say it inside of the part"
         raise InvalidRequestError(message, field=mixed[0])
 

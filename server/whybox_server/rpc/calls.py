@@ -10,12 +10,15 @@ from grpc_status import rpc_status
 
 from whybox.v1.errors import InvalidRequestError, as_whybox_error
 from whybox.v1.request_ids import HEADER, usable_or_new
-from whybox.v1.vocabulary import COMPRESSION_KEY, TIMEOUT_KEY
+from whybox.v1.vocabulary import COMPRESSION_KEY, DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY, TIMEOUT_KEY
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.validation.kinds import integer
 from whybox_server.validation.request import TIMEOUT
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+# gRPC counts the bytes of a message in 32 bits.
+_MESSAGE_BYTES = integer(1, 2**31 - 1)
 _COMPRESSIONS = {"gzip": grpc.Compression.Gzip, "deflate": grpc.Compression.Deflate}
 
 
@@ -96,6 +99,22 @@ def sent_by(context: Context, key: str) -> str | None:
     """The value of one key of the metadata; None without one."""
     value = dict(context.invocation_metadata() or ()).get(key)
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def max_message_bytes(context: Context) -> int:
+    """The largest message that the caller takes.
+
+    Raises:
+        InvalidRequestError: `x-whybox-max-response-bytes` of the call is not a positive whole number.
+    """
+    sent = sent_by(context, RESPONSE_BYTES_KEY)
+    if sent is None:
+        return DEFAULT_RESPONSE_BYTES
+    try:
+        asked: int = _MESSAGE_BYTES.read(sent)
+    except ValueError as error:
+        raise InvalidRequestError(f"{RESPONSE_BYTES_KEY} {error}", field=RESPONSE_BYTES_KEY) from None
+    return asked
 
 
 def _seconds(sent: str | None, remaining: float | None, default: float) -> float:

@@ -6,12 +6,13 @@ from contextlib import aclosing
 from typing import Any, cast
 
 import grpc
+from google.longrunning.operations_proto_pb2 import Operation
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from whybox import v1
 from whybox.v1 import analysis_pb2, analysis_pb2_grpc
 from whybox.v1.errors import InvalidRequestError
-from whybox.v1.vocabulary import DEFAULT_RESPONSE_BYTES, RESPONSE_BYTES_KEY
+from whybox.v1.vocabulary import RESPONSE_BYTES_KEY
 from whybox_server.access.checking import Access, Caller
 from whybox_server.access.needs import of_parts
 from whybox_server.gateway.audits import PIECE_BYTES
@@ -19,17 +20,15 @@ from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.access import AccessInterceptor, caller_of
-from whybox_server.rpc.calls import Calls, Context, Service, sent_by
+from whybox_server.rpc.calls import Calls, Context, Service, max_message_bytes
 from whybox_server.rpc.decoding import DecodingInterceptor
 from whybox_server.rpc.health import HealthService
 from whybox_server.rpc.options import server_options
 from whybox_server.rpc.reflection import add_reflection
-from whybox_server.validation.kinds import integer
+from whybox_server.validation.operations import Start, no_operations
 
 SERVICE = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 
-# gRPC counts the bytes of a message in 32 bits.
-_MESSAGE_BYTES = integer(1, 2**31 - 1)
 # Messages with pieces of a file, and what a message has beside its piece.
 _LEAST_PIECE_MESSAGE_BYTES = 1024
 _AROUND_PIECE_BYTES = 16
@@ -38,9 +37,10 @@ _AROUND_PIECE_BYTES = 16
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
     """Hands calls to the gateway. A cancelled call cancels the work: its `CancelledError` is never caught here."""
 
-    def __init__(self, gateway: Gateway, calls: Calls) -> None:
+    def __init__(self, gateway: Gateway, calls: Calls, start: Start) -> None:
         self._gateway = gateway
         self._calls = calls
+        self._start = start
 
     async def Analyze(self, request: v1.AnalyzeRequest, context: Context) -> v1.AnalyzeResponse:  # noqa: N802
         """All parts in one answer."""
@@ -49,7 +49,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request,
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
-                max_message_bytes=_max_message_bytes(context),
+                max_message_bytes=max_message_bytes(context),
                 caller=_caller_of(request, context),
             )
             self._learn_sending(context)
@@ -64,12 +64,18 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
                 request,
                 request_id=call_id,
                 timeout=self._calls.timeout(context),
-                max_message_bytes=_max_message_bytes(context),
+                max_message_bytes=max_message_bytes(context),
                 caller=_caller_of(request, context),
             )
             async with aclosing(parts):
                 async for part in parts:
                     yield part
+
+    async def StartAnalysis(self, request: v1.AnalyzeRequest, context: Context) -> Operation:  # noqa: N802
+        """An analysis that goes on without its caller."""
+        async with self._calls.answering("StartAnalysis", request.model, context) as call_id:
+            caller = _caller_of(request, context)
+            return await self._start(request, request_id=call_id, caller=caller)
 
     async def ListModels(  # noqa: N802
         self,
@@ -98,7 +104,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         """A file of an audit, piece by piece."""
         async with self._calls.answering("GetAudit", request.model, context):
             file = self._gateway.get_audit(request)
-            piece_bytes = _piece_bytes(_max_message_bytes(context))
+            piece_bytes = _piece_bytes(max_message_bytes(context))
             pieces = self._gateway.read_audit(request.model, file, self._calls.timeout(context), piece_bytes)
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -124,22 +130,6 @@ def _caller_of(request: v1.AnalyzeRequest, context: Context) -> Caller:
     return caller
 
 
-def _max_message_bytes(context: Context) -> int:
-    """The largest message that the caller takes.
-
-    Raises:
-        InvalidRequestError: `x-whybox-max-response-bytes` of the call is not a positive whole number.
-    """
-    sent = sent_by(context, RESPONSE_BYTES_KEY)
-    if sent is None:
-        return DEFAULT_RESPONSE_BYTES
-    try:
-        asked: int = _MESSAGE_BYTES.read(sent)
-    except ValueError as error:
-        raise InvalidRequestError(f"{RESPONSE_BYTES_KEY} {error}", field=RESPONSE_BYTES_KEY) from None
-    return asked
-
-
 def _piece_bytes(max_message_bytes: int) -> int:
     """The size of the pieces of a file, for a caller who takes messages of at most this size.
 
@@ -161,6 +151,7 @@ def create_server(
     default_timeout: float,
     max_timeout: float,
     services: Sequence[Service] = (),
+    start: Start = no_operations,
 ) -> grpc.aio.Server:
     """A server with the analysis, health and reflection services, not yet bound to a port.
 
@@ -173,13 +164,14 @@ def create_server(
         max_timeout: Seconds that no call may exceed, whatever its deadline.
         services: Further services of Whybox; health and reflection tell of them. What their methods need of callers
             stands in `access.needs`.
+        start: Begins operations.
     """
     calls = Calls(metrics, default_timeout=default_timeout, max_timeout=max_timeout)
     decoding = DecodingInterceptor(calls.answering, max_message_bytes, gateway.bodies)
     server = grpc.aio.server(
         interceptors=[AccessInterceptor(access, calls), decoding], options=server_options(max_message_bytes)
     )
-    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(gateway, calls), server)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(gateway, calls, start), server)
     for service in services:
         service.add(server, calls)
     names = (SERVICE, *(service.name for service in services))

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.longrunning import operations_proto_pb2
 from google.rpc import code_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -31,10 +32,12 @@ from whybox_server.gateway import parts
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.oip import inference_pb2
+from whybox_server.operations import serving as operations_serving
 from whybox_server.rest import create_app
 from whybox_server.rest.middleware import ApiRoute
 from whybox_server.rpc import reflection_pb2 as reflection_v1_pb2
 from whybox_server.rpc.service import create_server
+from whybox_server.settings import Settings
 from whybox_server.studies.api.serving import Beside, beside
 
 CLOCK = UtcClock()
@@ -65,7 +68,15 @@ async def studies(sqlite_url: str) -> AsyncIterator[Beside]:
 
 
 @pytest.fixture
-def app(access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside) -> Starlette:
+async def operations(sqlite_url: str, gateway: FakeGateway) -> AsyncIterator[operations_serving.Beside]:
+    async with operations_serving.beside(Settings(database=sqlite_url), gateway) as operations:
+        yield operations
+
+
+@pytest.fixture
+def app(
+    access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside, operations: operations_serving.Beside
+) -> Starlette:
     """All that a server can have."""
     return create_app(
         gateway,
@@ -73,15 +84,17 @@ def app(access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside)
         access=access,
         max_image_bytes=MAX_IMAGE_BYTES,
         cors_origins=["https://app.example.com"],
-        mounts=(*oip.routes(gateway, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS), *studies.routes),
-        described=(oip.described(), studies.described),
+        mounts=(*oip.routes(gateway, max_image_bytes=MAX_IMAGE_BYTES, **LIMITS), *operations.routes, *studies.routes),
+        described=(oip.described(), operations.described, studies.described),
         **LIMITS,
     )
 
 
 @pytest.fixture
-async def grpc_address(access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside) -> AsyncIterator[str]:
-    services = (oip.service(gateway), *studies.services)
+async def grpc_address(
+    access: Access, gateway: FakeGateway, metrics: Metrics, studies: Beside, operations: operations_serving.Beside
+) -> AsyncIterator[str]:
+    services = (oip.service(gateway), *operations.services, *studies.services)
     server = create_server(
         gateway, metrics, access=access, max_message_bytes=MAX_IMAGE_BYTES, services=services, **LIMITS
     )
@@ -97,7 +110,7 @@ def bearer(key: str) -> dict[str, str]:
 
 async def over_rest(http: httpx.AsyncClient, template: str, headers: dict[str, str]) -> str:
     """The code of the answer: "OK" for what is no problem."""
-    names = {"model": MODEL, "version": "1", "audit": "a", "study": "s", "path": "swagger-ui.css"}
+    names = {"model": MODEL, "version": "1", "audit": "a", "study": "s", "operation": "o", "path": "swagger-ui.css"}
     method = "POST" if ":" in template or template.endswith(("invitations", "infer")) else "GET"
     response = await http.request(method, template.format(**names), headers=headers)
     if template.startswith("/v2"):
@@ -142,7 +155,15 @@ async def test_every_method_is_in_the_table(channel: grpc.aio.Channel, keys: dic
     call = stub.ServerReflectionInfo(iter([asked]), metadata=tuple(bearer(keys["metrics"]).items()))
     [answer] = [answer async for answer in call]
     told = {service.name for service in answer.list_services_response.service}
-    files = (analysis_pb2, inference_pb2, studies_pb2, health_pb2, reflection_pb2, reflection_v1_pb2)
+    files = (
+        analysis_pb2,
+        operations_proto_pb2,
+        inference_pb2,
+        studies_pb2,
+        health_pb2,
+        reflection_pb2,
+        reflection_v1_pb2,
+    )
     services = [service for file in files for service in file.DESCRIPTOR.services_by_name.values()]
     assert {service.full_name for service in services} == told
     methods = {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}

@@ -1,0 +1,1 @@
+"""Analyses that go on without their caller: google.longrunning.Operations, over gRPC and REST."""

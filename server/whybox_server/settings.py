@@ -145,8 +145,8 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = Field(
         default=None,
-        description="File of the keys that callers need, over REST and gRPC; whybox-server key new makes it. Unset, the"
-        " server is open, and listens on loopback alone; the API of studies lets nobody in then.",
+        description="File of the keys that callers need, over REST and gRPC; whybox-server keys add makes it. Unset,"
+        " the server is open, and listens on loopback alone; the API of studies lets nobody in then.",
     )
     tls_certificate: Path | None = Field(
         default=None,

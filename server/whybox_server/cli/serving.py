@@ -243,7 +243,7 @@ def _check_exposure(settings: Settings) -> None:
     """
     remedies = {}
     if settings.key_file is None:
-        remedies["keys"] = "make a key (whybox-server key new) and set WHYBOX_KEY_FILE"
+        remedies["keys"] = "make a key (whybox-server keys add) and set WHYBOX_KEY_FILE"
     if settings.tls_certificate is None:
         remedies["TLS"] = "set WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY"
     if settings.insecure or not remedies:

@@ -79,6 +79,8 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
         ([1], [0, -1, 1.5, "many"]),
     ),
     "rest_keep_alive": ([1, 3600], [0, 3601, 1.5]),
+    "grpc_keep_alive": ([1, 86_400], [0, 86_401, 1.5]),
+    "grpc_upload_seconds": ([0.001, 3600], [0, -1, 3601, "nan"]),
     "queue_size": ([1], [0, "long"]),
     "cache_bytes": ([0, 1], [-1, "much"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),

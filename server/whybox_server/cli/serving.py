@@ -153,6 +153,8 @@ async def _grpc(
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
+        keep_alive=settings.grpc_keep_alive,
+        upload_seconds=settings.grpc_upload_seconds,
         services=(oip.service(gateway), *(studies.services if studies else ())),
     )
     address = authority(settings.grpc_host, settings.grpc_port)

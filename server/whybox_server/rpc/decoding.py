@@ -1,5 +1,6 @@
-"""Messages that cannot be read, and metadata that is too long: refused with details before a service."""
+"""Messages that cannot be read, come too slowly, or with too much metadata: refused before a service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
 
 from whybox.v1.errors import InvalidRequestError, PictureTooLargeError, WhyboxError
 from whybox_server.rpc.options import MAX_METADATA_BYTES
@@ -32,11 +34,13 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
     Args:
         answering: Around the answer to a call that is refused.
         max_message_bytes: Largest message that is decoded.
+        upload_seconds: Seconds that each message has to come, from the start of the call or from the message before.
     """
 
-    def __init__(self, answering: Answering, max_message_bytes: int) -> None:
+    def __init__(self, answering: Answering, max_message_bytes: int, upload_seconds: float) -> None:
         self._answering = answering
         self._max_message_bytes = max_message_bytes
+        self._upload_seconds = upload_seconds
 
     async def intercept_service(
         self,
@@ -48,9 +52,10 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = str(handler_call_details.method).rpartition("/")[2]
+        # All as streams of requests: gRPC itself waits for the one message of a call without an end.
         kinds: dict[tuple[bool, bool], Any] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, self._stream, handler.unary_stream),
+            (False, False): (grpc.stream_unary_rpc_method_handler, self._unary, handler.unary_unary),
+            (False, True): (grpc.stream_stream_rpc_method_handler, self._stream, handler.unary_stream),
             (True, True): (grpc.stream_stream_rpc_method_handler, self._dialogue, handler.stream_stream),
         }
         make, checked, behaviour = kinds[handler.request_streaming, handler.response_streaming]
@@ -73,8 +78,10 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         return decode
 
     def _unary(self, method: str, behaviour: Any) -> Any:
-        async def handle(request: Any, context: Context) -> Any:
-            if (error := _fault(request, context)) is not None:
+        async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
+            try:
+                request = await self._only(requests, context)
+            except WhyboxError as error:
                 async with self._answering(method, "", context):
                     raise error
             return await behaviour(request, context)
@@ -82,8 +89,10 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         return handle
 
     def _stream(self, method: str, behaviour: Any) -> Any:
-        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
-            if (error := _fault(request, context)) is not None:
+        async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            try:
+                request = await self._only(requests, context)
+            except WhyboxError as error:
                 async with self._answering(method, "", context):
                     raise error
             async with aclosing(behaviour(request, context)) as answers:
@@ -94,22 +103,40 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
 
     def _dialogue(self, method: str, behaviour: Any) -> Any:
         async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            answered = False
             try:
-                async with aclosing(behaviour(_readable(requests, context), context)) as answers:
+                async with aclosing(behaviour(self._readable(requests, context), context)) as answers:
                     async for answer in answers:
+                        answered = True
                         yield answer
             except WhyboxError as error:
+                if answered:
+                    # The id of the call would come too late.
+                    status = rpc_status.to_status(error.to_status())
+                    await context.abort(status.code, status.details, status.trailing_metadata)
                 async with self._answering(method, "", context):
                     raise error
 
         return handle
 
+    async def _only(self, requests: AsyncIterator[Any], context: Context) -> Any:
+        async for request in self._readable(requests, context):
+            return request
+        raise InvalidRequestError("the call has no message; send the request of this method", reason="NO_MESSAGE")
 
-async def _readable(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-    async for request in requests:
-        if (error := _fault(request, context)) is not None:
-            raise error
-        yield request
+    async def _readable(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        while True:
+            try:
+                async with asyncio.timeout(self._upload_seconds):
+                    request = await anext(requests)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                message = f"the message did not come within {self._upload_seconds:g} s; send all of it"
+                raise InvalidRequestError(message, reason="REQUEST_TIMEOUT") from None
+            if (error := _fault(request, context)) is not None:
+                raise error
+            yield request
 
 
 def _fault(request: Any, context: Context) -> WhyboxError | None:

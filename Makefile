@@ -12,7 +12,10 @@ CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test test-gpu check bench bench-bias bench-models bench-studies protos clean
+# In an environment of its own: what audits is not audited.
+PIP_AUDIT := .venv-clients/pip-audit
+
+.PHONY: help demo serve pack test test-gpu check audit bench bench-bias bench-models bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +53,10 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/mypy --allow-untyped-defs --allow-untyped-calls --allow-incomplete-defs tests
 	$(BIN)/lint-imports
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc server/whybox_server/oip
+
+audit: $(VENV)/dev ## Look for known vulnerabilities of the installed packages, beside those in accepted-advisories.toml; asks PyPI
+	test -x $(PIP_AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(PIP_AUDIT) && $(PIP_AUDIT)/bin/python -m pip install --quiet pip-audit==2.10.1; }
+	$(BIN)/python tests/advisories.py $(PIP_AUDIT)/bin/pip-audit
 
 bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'

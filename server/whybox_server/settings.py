@@ -75,6 +75,19 @@ class Settings(BaseSettings):
     grpc_port: int = Field(
         default=8001, ge=0, le=65535, description="Port that gRPC listens on, 1 to 65535; 0 takes a free port."
     )
+    grpc_keep_alive: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="Seconds, 1 to 86400, that a gRPC connection without a call stays open; clients connect again by"
+        " themselves.",
+    )
+    grpc_upload_seconds: float = Field(
+        default=120,
+        gt=0,
+        le=3600,
+        description="Seconds, at most 3600, from the start of a gRPC call to the end of its message.",
+    )
     predict_workers: int = Field(
         default=1, ge=1, description="Worker processes per model for predictions and bias flags."
     )
@@ -192,8 +205,8 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = Field(
         default=None,
-        description="File of the keys that callers need, over REST and gRPC; whybox-server key new makes it. Unset, the"
-        " server is open, and listens on loopback alone; the API of studies lets nobody in then.",
+        description="File of the keys that callers need, over REST and gRPC; whybox-server keys add makes it. Unset,"
+        " the server is open, and listens on loopback alone; the API of studies lets nobody in then.",
     )
     tls_certificate: Path | None = Field(
         default=None,

@@ -20,7 +20,7 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(key_file: Path, *arguments: str) -> str:
-    command: list[str | Path] = [BIN / "whybox-server", "key", *arguments, "--file", key_file]
+    command: list[str | Path] = [BIN / "whybox-server", "keys", *arguments, "--file", key_file]
     ended = subprocess.run(command, check=True, capture_output=True, text=True)
     return str(ended.stdout).strip()
 
@@ -29,7 +29,7 @@ def run(key_file: Path, *arguments: str) -> str:
 def keys(key_file: Path) -> dict[str, str]:
     """A key for each scope that the tests need."""
     return {
-        scope: run(key_file, "new", "--name", scope, "--scope", scope) for scope in ("predict", "analyze", "metrics")
+        scope: run(key_file, "add", "--name", scope, "--scope", scope) for scope in ("predict", "analyze", "metrics")
     }
 
 
@@ -84,7 +84,7 @@ def test_scopes_of_the_models(guarded: Server, keys: dict[str, str], dalmatian: 
 def test_a_key_is_revoked_while_the_server_runs(
     guarded: Server, key_file: Path, dalmatian: bytes, transport: str
 ) -> None:
-    key = run(key_file, "new", "--name", f"short {transport}", "--scope", "predict")
+    key = run(key_file, "add", "--name", f"short {transport}", "--scope", "predict")
     with Client(getattr(guarded, transport), key=key) as client:
         client.predict(dalmatian)
         run(key_file, "revoke", f"short {transport}")

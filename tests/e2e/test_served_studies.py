@@ -56,7 +56,7 @@ def studies(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     folder = tmp_path_factory.mktemp("served")
     key_file, database = folder / "keys.json", f"sqlite:///{folder}/studies.db"
     keys = {
-        scope: whybox_server("key", "new", "--name", scope, "--scope", scope, "--file", key_file).split()[-1]
+        scope: whybox_server("keys", "add", "--name", scope, "--scope", scope, "--file", key_file).split()[-1]
         for scope in SCOPES
     }
     for study in (STUDY, ANSWERED):

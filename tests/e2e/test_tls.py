@@ -57,7 +57,7 @@ def encrypted(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     authority = Authority(folder / "authority")
     pair, client = authority.issue("server"), authority.issue("client")
     key_file, database = folder / "keys.json", f"sqlite:///{folder}/studies.db"
-    key = run(BIN / "whybox-server", "key", "new", "--name", "a", "--scope", "admin", "--file", key_file).split()[-1]
+    key = run(BIN / "whybox-server", "keys", "add", "--name", "a", "--scope", "admin", "--file", key_file).split()[-1]
     write_folder(folder / STUDY, study=STUDY, pictures=2, practice=1)
     run(BIN / "whybox-server", "study", "open", folder / STUDY, "--database", database)
     settings = {

@@ -85,6 +85,8 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "analyze_queue_seconds": ([0.1, 3600], [0, 3601, "long"]),
     "quota_seconds": ([0, 0.5], [-1, "much"]),
     "bodies_bytes": ([2**20], ["1023KiB", "much"]),
+    "grpc_keep_alive": ([1, 86_400], [0, 86_401, 1.5]),
+    "grpc_upload_seconds": ([0.001, 3600], [0, -1, 3601, "nan"]),
     "cache_bytes": ([0, 1], [-1, "much"]),
     "default_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),
     "max_timeout": ([0.001, 86_400], [0, -1, 86_401, "inf", "nan"]),

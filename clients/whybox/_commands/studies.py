@@ -28,7 +28,7 @@ StudyId = Annotated[str, typer.Argument(metavar="STUDY", help="Id of the study; 
 def main() -> None:
     """Ask about studies: people judge whether the model's labels are relevant, and its error is rectified.
 
-    Each command needs a key (whybox-server key new): the scope studies:read, and studies:invite for invitations. It is
+    Each command needs a key (whybox-server keys add): the scope studies:read, and studies:invite for invitations. It is
     read from a file or from the environment, so that it stands in no list of processes.
     """
 

@@ -93,7 +93,7 @@ class Access:
             return Caller("", tuple(Scope) if self._file is None else ())
         if self._file is None:
             raise UnauthenticatedError(
-                "this server has no keys, so it lets nobody in here; make one with: whybox-server key new --name NAME"
+                "this server has no keys, so it lets nobody in here; make one with: whybox-server keys add --name NAME"
                 f" --scope {need} --file FILE, and start the server with WHYBOX_KEY_FILE=FILE",
                 reason="NO_KEY_FILE",
             )

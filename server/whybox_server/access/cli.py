@@ -1,4 +1,4 @@
-"""The commands `whybox-server key ...`."""
+"""The commands `whybox-server keys ...`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 @app.command()
-def new(
+def add(
     name: Annotated[str, typer.Option(help="Who or what holds the key, for the list.", metavar="NAME")],
     scope: Annotated[
         list[Scope],
@@ -57,7 +57,7 @@ def new(
 ) -> None:
     """Make a key and print it. It is shown this once: only its hash is kept.
 
-    [cyan]whybox-server key new --name "Ada's notebook" --scope analyze --expires 90[/]
+    [cyan]whybox-server keys add --name "Ada's notebook" --scope analyze --expires 90[/]
     """
     with _told() as err:
         now = utc_now().replace(microsecond=0)

@@ -145,7 +145,7 @@ class KeyFile:
                     self._seen = seen
         except FileNotFoundError:
             raise KeyFileError(
-                f"{self.path}: there is no such file of keys; make it with: whybox-server key new --name NAME --scope"
+                f"{self.path}: there is no such file of keys; make it with: whybox-server keys add --name NAME --scope"
                 f" {Scope.ANALYZE} --file {self.path}"
             ) from None
         except OSError as error:
@@ -190,7 +190,7 @@ class KeyFile:
         def rest(keys: tuple[Key, ...]) -> tuple[Key, ...]:
             left = tuple(key for key in keys if key.name != name)
             if len(left) == len(keys):
-                raise KeyFileError(f"{self.path} has no key named {name!r}; whybox-server key list shows the names")
+                raise KeyFileError(f"{self.path} has no key named {name!r}; whybox-server keys list shows the names")
             return left
 
         self._rewrite(rest, begins=False)
@@ -209,7 +209,7 @@ class KeyFile:
             why = "it is not JSON"
         raise KeyFileError(
             f"{self.path}: malformed file of keys ({why}); mend it, or move it away and make new keys with:"
-            " whybox-server key new"
+            " whybox-server keys add"
         )
 
     def _rewrite(self, change: Callable[[tuple[Key, ...]], tuple[Key, ...]], *, begins: bool) -> None:

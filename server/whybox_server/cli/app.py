@@ -14,7 +14,7 @@ from rich.status import Status
 from typer.core import TyperGroup
 
 from whybox import v1
-from whybox_server.access.cli import app as key
+from whybox_server.access.cli import app as keys
 from whybox_server.audits.commands.audit import audit
 from whybox_server.audits.commands.findings import audit_compare, audit_note
 from whybox_server.audits.commands.robustness import robustness
@@ -218,8 +218,8 @@ def serve(
 ) -> None:
     """Serve packed models over REST and gRPC until Ctrl-C.
 
-    With WHYBOX_KEY_FILE every caller needs a key (whybox-server key new). Without it the server is open, except for the
-    API of studies. With WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY, both transports speak TLS. The server listens on
+    With WHYBOX_KEY_FILE every caller needs a key (whybox-server keys add). Without it the server is open, except for
+    the API of studies. With WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY, both transports speak TLS. The server listens on
     loopback alone unless it has both keys and TLS.
     """
     from whybox_server.cli.serving import Addresses, ServeError, serve_until_stopped
@@ -258,7 +258,7 @@ app.command("audit compare")(audit_compare)
 app.command("audit note")(audit_note)
 app.command()(robustness)
 app.add_typer(study, name="study")
-app.add_typer(key, name="key")
+app.add_typer(keys, name="keys")
 
 
 @app.command()

@@ -170,6 +170,8 @@ async def _grpc(
         max_message_bytes=2 * settings.max_image_bytes + _ENVELOPE_BYTES,
         default_timeout=settings.default_timeout,
         max_timeout=settings.max_timeout,
+        keep_alive=settings.grpc_keep_alive,
+        upload_seconds=settings.grpc_upload_seconds,
         services=(
             oip.service(gateway),
             *(service for room in (operations, studies) if room for service in room.services),
@@ -269,7 +271,7 @@ def _check_exposure(settings: Settings) -> None:
     """
     remedies = {}
     if settings.key_file is None:
-        remedies["keys"] = "make a key (whybox-server key new) and set WHYBOX_KEY_FILE"
+        remedies["keys"] = "make a key (whybox-server keys add) and set WHYBOX_KEY_FILE"
     if settings.tls_certificate is None:
         remedies["TLS"] = "set WHYBOX_TLS_CERTIFICATE and WHYBOX_TLS_KEY"
     if settings.insecure or not remedies:

@@ -169,7 +169,7 @@ def document(
                 _KEY: {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A key that `whybox-server key new` made. Its scope must be that of the operation. "
+                    "description": "A key that `whybox-server keys add` made. Its scope must be that of the operation. "
                     "`analyze` includes `predict`, and `admin` everything. The action `analyze` needs the scope "
                     "`analyze` if it asks for more than prediction and bias.",
                 }

@@ -1,5 +1,6 @@
-"""Messages that cannot be read, and metadata that is too long: refused with details before a service."""
+"""Messages that cannot be read, come too slowly, or with too much metadata: refused before a service."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc_status import rpc_status
 
 from whybox.v1.errors import InvalidRequestError, PictureTooLargeError, WhyboxError
 from whybox_server.gateway.queueing.bodies import Bodies
@@ -34,12 +36,14 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         answering: Around the answer to a call that is refused.
         max_message_bytes: Largest message that is decoded.
         bodies: Have room for the messages of calls with one.
+        upload_seconds: Seconds that each message has to come, from the start of the call or from the message before.
     """
 
-    def __init__(self, answering: Answering, max_message_bytes: int, bodies: Bodies) -> None:
+    def __init__(self, answering: Answering, max_message_bytes: int, bodies: Bodies, upload_seconds: float) -> None:
         self._answering = answering
         self._bodies = bodies
         self._max_message_bytes = max_message_bytes
+        self._upload_seconds = upload_seconds
 
     async def intercept_service(
         self,
@@ -51,9 +55,10 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         if handler is None:
             return None
         method = str(handler_call_details.method).rpartition("/")[2]
+        # All as streams of requests: gRPC itself waits for the one message of a call without an end.
         kinds: dict[tuple[bool, bool], Any] = {
-            (False, False): (grpc.unary_unary_rpc_method_handler, self._unary, handler.unary_unary),
-            (False, True): (grpc.unary_stream_rpc_method_handler, self._stream, handler.unary_stream),
+            (False, False): (grpc.stream_unary_rpc_method_handler, self._unary, handler.unary_unary),
+            (False, True): (grpc.stream_stream_rpc_method_handler, self._stream, handler.unary_stream),
             (True, True): (grpc.stream_stream_rpc_method_handler, self._dialogue, handler.stream_stream),
         }
         make, checked, behaviour = kinds[handler.request_streaming, handler.response_streaming]
@@ -76,9 +81,11 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         return decode
 
     def _unary(self, method: str, behaviour: Any) -> Any:
-        async def handle(request: Any, context: Context) -> Any:
+        async def handle(requests: AsyncIterator[Any], context: Context) -> Any:
             with self._bodies.arriving() as arrived:
-                if (error := _fault(request, context, arrived)) is not None:
+                try:
+                    request = await self._only(requests, context, arrived)
+                except WhyboxError as error:
                     async with self._answering(method, "", context):
                         raise error
                 return await behaviour(request, context)
@@ -86,9 +93,11 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
         return handle
 
     def _stream(self, method: str, behaviour: Any) -> Any:
-        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+        async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             with self._bodies.arriving() as arrived:
-                if (error := _fault(request, context, arrived)) is not None:
+                try:
+                    request = await self._only(requests, context, arrived)
+                except WhyboxError as error:
                     async with self._answering(method, "", context):
                         raise error
                 async with aclosing(behaviour(request, context)) as answers:
@@ -99,31 +108,46 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
 
     def _dialogue(self, method: str, behaviour: Any) -> Any:
         async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            answered = False
             try:
-                async with aclosing(behaviour(_readable(requests, context), context)) as answers:
+                async with aclosing(behaviour(self._readable(requests, context), context)) as answers:
                     async for answer in answers:
+                        answered = True
                         yield answer
             except WhyboxError as error:
+                if answered:
+                    # The id of the call would come too late.
+                    status = rpc_status.to_status(error.to_status())
+                    await context.abort(status.code, status.details, status.trailing_metadata)
                 async with self._answering(method, "", context):
                     raise error
 
         return handle
 
+    async def _only(self, requests: AsyncIterator[Any], context: Context, arrived: Callable[[int], None]) -> Any:
+        async for request in self._readable(requests, context):
+            arrived(request.ByteSize())
+            return request
+        raise InvalidRequestError("the call has no message; send the request of this method", reason="NO_MESSAGE")
 
-async def _readable(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-    async for request in requests:
-        if (error := _fault(request, context)) is not None:
-            raise error
-        yield request
+    async def _readable(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        while True:
+            try:
+                async with asyncio.timeout(self._upload_seconds):
+                    request = await anext(requests)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                message = f"the message did not come within {self._upload_seconds:g} s; send all of it"
+                raise InvalidRequestError(message, reason="REQUEST_TIMEOUT") from None
+            if (error := _fault(request, context)) is not None:
+                raise error
+            yield request
 
 
-def _fault(request: Any, context: Context, arrived: Callable[[int], None] = lambda _: None) -> WhyboxError | None:
+def _fault(request: Any, context: Context) -> WhyboxError | None:
     if isinstance(request, _Unreadable):
         return request.error
-    try:
-        arrived(request.ByteSize())
-    except WhyboxError as error:
-        return error
     metadata = context.invocation_metadata() or ()
     size = sum(len(str(key)) + len(value) + _ENTRY_BYTES for key, value in metadata)
     if size > MAX_METADATA_BYTES:

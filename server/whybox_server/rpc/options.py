@@ -15,11 +15,12 @@ _READ_METADATA_BYTES = 8 * MAX_METADATA_BYTES
 _READ_MESSAGES = 2
 
 
-def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def server_options(max_message_bytes: int, keep_alive: int) -> list[tuple[str, int]]:
     """The options of the server's connections.
 
     Args:
         max_message_bytes: Largest request that is accepted; twice that is read.
+        keep_alive: Seconds that a connection without a call stays open.
     """
     return [
         ("grpc.max_receive_message_length", _READ_MESSAGES * max_message_bytes),
@@ -28,6 +29,7 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", _READ_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", _READ_METADATA_BYTES),
         ("grpc.max_allowed_incoming_connections", connection_shares().grpc),
+        ("grpc.max_connection_idle_ms", 1000 * keep_alive),
         # A connection that does not begin to speak HTTP/2 is closed.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
         # Without this a second server on the same port would take half of the calls instead of failing to start.

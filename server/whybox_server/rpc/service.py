@@ -150,6 +150,8 @@ def create_server(
     max_message_bytes: int,
     default_timeout: float,
     max_timeout: float,
+    keep_alive: int = 300,
+    upload_seconds: float = 120,
     services: Sequence[Service] = (),
     start: Start = no_operations,
 ) -> grpc.aio.Server:
@@ -162,14 +164,17 @@ def create_server(
         max_message_bytes: Largest request that is accepted; a larger one is refused as a picture that is too large.
         default_timeout: Seconds for a call without a deadline.
         max_timeout: Seconds that no call may exceed, whatever its deadline.
+        keep_alive: Seconds that a connection without a call stays open.
+        upload_seconds: Seconds from the start of a call to the end of its message; a call that takes longer is ended.
         services: Further services of Whybox; health and reflection tell of them. What their methods need of callers
             stands in `access.needs`.
         start: Begins operations.
     """
     calls = Calls(metrics, default_timeout=default_timeout, max_timeout=max_timeout)
-    decoding = DecodingInterceptor(calls.answering, max_message_bytes, gateway.bodies)
+    decoding = DecodingInterceptor(calls.answering, max_message_bytes, gateway.bodies, upload_seconds)
     server = grpc.aio.server(
-        interceptors=[AccessInterceptor(access, calls), decoding], options=server_options(max_message_bytes)
+        interceptors=[AccessInterceptor(access, calls), decoding],
+        options=server_options(max_message_bytes, keep_alive),
     )
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(gateway, calls, start), server)
     for service in services:

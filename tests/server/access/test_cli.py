@@ -1,4 +1,4 @@
-"""`whybox-server key`: a key is shown once, and works until it is revoked."""
+"""`whybox-server keys`: a key is shown once, and works until it is revoked."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, ["key", *arguments])
+    done = CliRunner().invoke(app, ["keys", *arguments])
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -33,7 +33,7 @@ def test_a_key_goes_where_option_setting_or_default_say(
     if setting:
         monkeypatch.setenv("WHYBOX_KEY_FILE", setting)
     where = ["--file", option] if option else []
-    code, out, err = run("new", "--name", "Ada's", "--scope", "studies:read", "--scope", "studies:invite", *where)
+    code, out, err = run("add", "--name", "Ada's", "--scope", "studies:read", "--scope", "studies:invite", *where)
     assert (code, out.count("\n")) == (0, 1)
     assert out.startswith(PREFIX)
     assert f'{file} has the hash of "Ada\'s" (studies:read, studies:invite; never expires)' in err
@@ -43,8 +43,8 @@ def test_a_key_goes_where_option_setting_or_default_say(
 
 
 def test_the_list_and_what_is_revoked() -> None:
-    run("new", "--name", "[red]ada", "--scope", "admin")
-    run("new", "--name", "bob", "--scope", "studies:read", "--expires", "3")
+    run("add", "--name", "[red]ada", "--scope", "admin")
+    run("add", "--name", "bob", "--scope", "studies:read", "--expires", "3")
     _, out, _ = run("list")
     header, ada, bob = out.splitlines()
     assert header.split() == ["name", "scopes", "made", "expires"]
@@ -60,11 +60,11 @@ def test_the_list_and_what_is_revoked() -> None:
     [
         (["list"], 1, "there is no such file of keys"),
         (["revoke", "ada"], 1, "there is no such file of keys"),
-        (["new", "--name", "a\nb", "--scope", "admin"], 1, "printable characters"),
-        (["new", "--name", "a", "--scope", "root"], 2, "root"),
-        (["new", "--name", "a", "--scope", "admin", "--expires", "0"], 2, "0"),
-        (["new", "--name", "a"], 2, "--scope"),
-        (["new", "--scope", "admin"], 2, "--name"),
+        (["add", "--name", "a\nb", "--scope", "admin"], 1, "printable characters"),
+        (["add", "--name", "a", "--scope", "root"], 2, "root"),
+        (["add", "--name", "a", "--scope", "admin", "--expires", "0"], 2, "0"),
+        (["add", "--name", "a"], 2, "--scope"),
+        (["add", "--scope", "admin"], 2, "--name"),
     ],
 )
 def test_what_is_wrong_is_said(here: Path, arguments: list[str], code: int, said: str) -> None:

@@ -101,9 +101,9 @@ def test_a_malformed_file_is_refused_and_stays_as_it_is(path: Path, content: obj
 
 
 def test_what_cannot_be_used_says_what_to_do(path: Path) -> None:
-    with pytest.raises(KeyFileError, match="whybox-server key new"):
+    with pytest.raises(KeyFileError, match="whybox-server keys add"):
         KeyFile(path).read()
-    with pytest.raises(KeyFileError, match="whybox-server key new"):
+    with pytest.raises(KeyFileError, match="whybox-server keys add"):
         KeyFile(path).revoke("a")
     with pytest.raises(KeyFileError, match="cannot be written"):
         KeyFile(path.parent / "missing" / "keys.json").add("a", [Scope.ADMIN], now=NOW)

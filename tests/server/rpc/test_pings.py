@@ -73,6 +73,6 @@ async def test_a_flood_of_pings_ends_the_connection(gateway: FakeGateway) -> Non
 
 
 def test_the_pace_of_common_clients_is_allowed_with_a_margin() -> None:
-    given = dict(options.server_options(1000))
+    given = dict(options.server_options(1000, keep_alive=60))
     assert 0 < given["grpc.http2.min_ping_interval_without_data_ms"] <= SHORTEST_MS / 2
     assert given["grpc.keepalive_permit_without_calls"] == 1

@@ -110,7 +110,7 @@ async def test_a_file_that_breaks_lets_nobody_in(
 async def test_without_a_file_nobody_gets_in(ask: Ask, access: Access, keys: dict[str, str]) -> None:
     access._file = None
     for method in METHODS:
-        with pytest.raises(UnauthenticatedError, match=r"whybox-server key new .* WHYBOX_KEY_FILE") as caught:
+        with pytest.raises(UnauthenticatedError, match=r"whybox-server keys add .* WHYBOX_KEY_FILE") as caught:
             await ask(method, f"Bearer {keys['admin']}", STUDY)
         assert caught.value.reason == "NO_KEY_FILE"
 

@@ -25,7 +25,7 @@ SEED = 16
 SCHEMATHESIS = "schemathesis==4.32.5"
 SCRIPT = Path(__file__).parent / "fuzzers" / "with_schemathesis.py"
 CALLS = 600
-CASES = 4
+CASES, COSTLY_CASES = 4, 2
 SECONDS = 180
 LEFT_BYTES = 2**27
 GOOD = 0.8
@@ -84,6 +84,7 @@ def test_requests_by_the_openapi_document(server: Server, before: tuple[set[int]
         "model": model,
         "picture": base64.b64encode(view.getvalue()).decode(),
         "examples": CASES,
+        "costly_examples": COSTLY_CASES,
         "seed": SEED,
     }
     done = subprocess.run(

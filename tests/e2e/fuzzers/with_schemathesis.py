@@ -1,7 +1,8 @@
 """Asks a server all that its OpenAPI document allows, and much that it forbids; prints what was wrong as JSON.
 
 Runs in an environment of its own. Reads from its input: `url`, `model` (as `GET /v1/models/{model}` tells of it),
-`picture` (base64; of the size of the model's view), `examples` (cases for each operation, of each kind) and `seed`.
+`picture` (base64; of the size of the model's view), `examples` (cases for each operation, of each kind),
+`costly_examples` (for valid ones that take seconds) and `seed`.
 
 The document leaves names of models, methods, classes and norms to the server. For valid cases it is narrowed to those
 that the served model has, and to options that go together.
@@ -37,6 +38,8 @@ CHECKS = (
 # A declared refusal for the moment, or for the lack of time, is no server error.
 FOR_NOW = (503, 504)
 SECONDS = 60
+# A valid case takes a worker seconds.
+COSTLY = (":robustness", ":certify", ":analyze")
 # Each needs something that not every model, method or class has: an audit, calibration, a second model, a target.
 LEFT_OUT = {
     "baseline",
@@ -165,15 +168,16 @@ class Run:
     def _all(self, kind: str, mode: GenerationMode, document: Any) -> None:
         schema = schemathesis.openapi.from_dict(document)
         schema.config.update(base_url=self._asked["url"])
-        bounded = settings(
-            max_examples=self._asked["examples"],
-            database=None,
-            deadline=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
         for each in schema.get_all_operations():
             operation = each.ok()
+            costly = kind == "valid" and operation.path.endswith(COSTLY)
+            bounded = settings(
+                max_examples=self._asked["costly_examples" if costly else "examples"],
+                database=None,
+                deadline=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
             statuses: Counter[int] = Counter()
             ask = self._asking(kind, statuses)
             try:

@@ -45,6 +45,11 @@ class Server:
         return [process for process in self.family() if process.pid in pids]
 
 
+def memory(pid: int, name: str) -> int:
+    """Bytes of a process: "VmRSS" now, or "VmHWM", the most so far."""
+    return 1024 * int(re.findall(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0])
+
+
 @contextmanager
 def serving(store: Path, log_dir: Path, **settings: str) -> Iterator[Server]:
     """Starts a server, waits until it is ready, and leaves nothing of it behind.

@@ -6,6 +6,7 @@ settings of the whole process and stay as they are. The Exif data, of which the 
 the picture. WebP keeps its metadata, because libwebp neither unpacks nor reads them.
 """
 
+import re
 import struct
 import zlib
 from typing import NamedTuple
@@ -16,7 +17,11 @@ _ANCILLARY = 0x20  # bit of the first letter of a chunk's name
 _KEYS = {0: 2, 2: 6}
 _PALETTED = 3
 
-_START_OF_SCAN = 0xDA
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+# What ends the data of a scan: a marker that is neither a stuffed zero nor one of the eight that restart the decoder.
+_AFTER_DATA = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")
+_NOT_FILL = re.compile(rb"[^\xff]")
+_MARKERS_PER_SCAN = 10  # a scan has two tables or so before it
 _APPLICATION_OR_COMMENT = (*range(0xE0, 0xF0), 0xFE)
 # What tells libjpeg the colour space: marker, signature and the least length of the data.
 _COLOUR_SPACES = {0xE0: (b"JFIF\0", 14), 0xEE: (b"Adobe", 12)}
@@ -91,7 +96,8 @@ def _jpeg(image: bytes) -> Bare:
     while at + 4 <= len(image) and image[at] == 0xFF:
         marker = image[at + 1]
         if marker == 0xFF:  # padding
-            at += 1
+            after = _NOT_FILL.search(image, at)
+            at = after.start() - 1 if after else len(image)
             continue
         end = at + 2 + int.from_bytes(view[at + 2 : at + 4])
         if marker < 0xC0 or 0xD0 <= marker <= _START_OF_SCAN or end < at + 4 or end > len(image):
@@ -106,6 +112,29 @@ def _jpeg(image: bytes) -> Bare:
         at = end
     kept += view[at:]
     return Bare(bytes(kept), bytes(exif))
+
+
+def scans_exceed(image: bytes, most: int) -> bool:
+    """Whether a JPEG has more than `most` scans, or is so full of other markers that it may as well have.
+
+    The decoder goes over the whole picture for each scan, be the JPEG progressive or not, and be the scan empty.
+
+    Args:
+        image: A JPEG as `without_metadata` leaves it. What follows its end marker does not count.
+        most: At least 1.
+    """
+    scans = at = 0
+    for _ in range(_MARKERS_PER_SCAN * most):
+        found = _AFTER_DATA.search(image, at)
+        if not found or image[found.end() - 1] == _END_OF_IMAGE:
+            return False
+        at, marker = found.end(), image[found.end() - 1]
+        scans += marker == _START_OF_SCAN
+        if scans > most:
+            return True
+        if marker >= 0xC0 and marker != _START_OF_IMAGE:  # the others have no length
+            at += int.from_bytes(image[at : at + 2])
+    return True
 
 
 def _gif(image: bytes) -> Bare:

@@ -15,7 +15,7 @@ from typing import Any
 MAX_CHARACTERS = 1000
 
 _INT32 = (-(2**31), 2**31 - 1)
-_NUMBER = re.compile(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,2})?")
+_NUMBER = re.compile(r"-?[0-9]*\.?[0-9]+([eE][+-]?[0-9]{1,3})?")
 _INTEGER = re.compile(r"(-?[0-9]{1,10})(\.0{1,10})?")
 
 

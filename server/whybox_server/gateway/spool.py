@@ -1,4 +1,6 @@
-"""Pictures on their way to the workers that analyse them: one file for all the work on a request.
+"""Pictures on their way to the workers: one file for all the work on a request.
+
+Inside of a message each step through protobuf, gRPC and Java would copy it.
 
 The file is also the worker's licence to go on: it is removed when the caller has its answer or is gone.
 """

@@ -33,6 +33,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         str: ("::1", "::1"),
         bool: (True, "true"),
         int: (1031, "1031"),
+        int | None: (1031, "1031"),
         float: (10.5, "10.5"),
         ByteSize: (2**31, "2GiB"),
         Path: (Path("some/folder"), "some/folder"),
@@ -105,7 +106,9 @@ def test_beyond_the_bounds(name: str, value: object, monkeypatch: pytest.MonkeyP
 
 
 def test_every_number_is_bounded() -> None:
-    assert {name for name, field in FIELDS.items() if field.annotation in (int, float, ByteSize)} == set(BOUNDS)
+    assert {name for name, field in FIELDS.items() if field.annotation in (int, int | None, float, ByteSize)} == set(
+        BOUNDS
+    )
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -158,6 +158,7 @@ class Gateway:
         source = Source(caller, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
         with self._spool.lent(picture) as path:
+            del picture
             call = _Call(source, path, request_id, deadline)
             sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.

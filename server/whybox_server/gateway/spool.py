@@ -31,6 +31,8 @@ class Spool:
         path = self._folder / str(self._count)
         try:
             path.write_bytes(picture)
+            # The file is enough: the caller's bytes need not outlive the wait for the answer.
+            del picture
             yield path
         finally:
             path.unlink(missing_ok=True)

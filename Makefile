@@ -12,7 +12,7 @@ CLIENTS = $(GENERATED)clients
 SERVER = $(GENERATED)server/whybox_server
 PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
-.PHONY: help demo serve pack test test-gpu check bench bench-bias bench-models bench-studies protos clean
+.PHONY: help demo serve pack test test-gpu check bench bench-bias bench-models bench-serving bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,8 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 	$(BIN)/lint-imports
 	git diff --exit-code --stat -- clients/whybox/v1 server/whybox_server/torchserve server/whybox_server/rpc server/whybox_server/oip
 
-bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
+bench: $(VENV)/dev ## Measure explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
-	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
@@ -66,6 +65,9 @@ bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, f
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py
+
+bench-serving: $(VENV)/dev ## Measure predictions beside the same model in-process and beside TorchServe's own handler
+	$(BIN)/python tests/bench/serving.py
 
 bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often intervals hold it; then 50 people who answer at once
 	$(BIN)/python tests/bench/studies.py

@@ -73,7 +73,7 @@ async def addresses(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
     settings = Settings(model_store=tmp_path, log_dir=tmp_path / "logs", rest_port=0, grpc_port=0)
-    listening = []
+    listening: list[serve_module.Addresses] = []
     serving = asyncio.create_task(serve_until_stopped(settings, listening.append, lambda _: None))
     await until(lambda: listening or serving.done())
     yield listening[0]

@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from whybox import v1
 
-# Read once: `version` parses the metadata of the package, which took a quarter of the gateway's time.
+# Read once: `version` parses the metadata of the package, 14 % of the samples in a profile of the gateway.
 _VERSION = version("whybox")
 
 

@@ -1,13 +1,13 @@
 """How many workers each model gets where the settings leave it to the server.
 
-One thread for each worker: on two cores two workers with a thread each answered more predictions a second than one
-worker with two, which decodes one picture at a time, and threads change the last bits of an answer.
+Workers have one thread each unless a setting says otherwise: a worker decodes one picture at a time, whatever its
+threads, and their number changes the last bits of an answer.
 """
 
 from whybox_server.settings import Settings
 
 _GIB = 2**30
-# What the workers of all models may take together, as shares of the memory, and what one takes when it is busy.
+# What the workers of all models may take together, as shares of the memory, and what is set aside for one.
 _PREDICT_SHARE, _PREDICT_BYTES = 1 / 4, _GIB // 2
 _ANALYZE_SHARE, _ANALYZE_BYTES = 1 / 2, _GIB
 

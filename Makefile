@@ -15,7 +15,7 @@ PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "im
 # In an environment of its own: what audits is not audited.
 PIP_AUDIT := .venv-clients/pip-audit
 
-.PHONY: help demo serve pack test test-gpu check audit bench bench-bias bench-models bench-studies protos clean
+.PHONY: help demo serve pack test test-gpu check audit bench bench-bias bench-models bench-serving bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,9 +58,8 @@ audit: $(VENV)/dev ## Look for known vulnerabilities of the installed packages, 
 	test -x $(PIP_AUDIT)/bin/pip-audit || { $(PYTHON) -m venv $(PIP_AUDIT) && $(PIP_AUDIT)/bin/python -m pip install --quiet pip-audit==2.10.1; }
 	$(BIN)/python tests/advisories.py $(PIP_AUDIT)/bin/pip-audit
 
-bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
+bench: $(VENV)/dev ## Measure explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
-	$(BIN)/python tests/bench/serving.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py
@@ -73,6 +72,9 @@ bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, f
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py
+
+bench-serving: $(VENV)/dev ## Measure predictions beside the same model in-process and beside TorchServe's own handler
+	$(BIN)/python tests/bench/serving.py
 
 bench-studies: $(VENV)/dev ## Simulate crowds with known truth: how often intervals hold it; then 50 people who answer at once
 	$(BIN)/python tests/bench/studies.py

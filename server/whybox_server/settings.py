@@ -88,11 +88,18 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds, at most 3600, from the start of a gRPC call to the end of its message.",
     )
-    predict_workers: int = Field(
-        default=1, ge=1, description="Worker processes per model for predictions and bias flags."
+    predict_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Worker processes per model for predictions and bias flags. Unset, the server chooses: one for each"
+        " core, divided among the models, as far as a quarter of the memory holds them.",
     )
-    analyze_workers: int = Field(
-        default=1, ge=1, description="Worker processes per model for explanations, attacks and certificates."
+    analyze_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Worker processes per model for explanations, attacks and certificates, which leave the cores to"
+        " predictions. Unset, the server chooses: one for each core, divided among the models, as far as half of the"
+        " memory holds them.",
     )
     worker_memory: ByteSize = Field(
         default=ByteSize(4 * 2**30),
@@ -100,7 +107,11 @@ class Settings(BaseSettings):
         description="Memory that a worker process may hold, such as 4GiB, at least 1GiB; one that holds more is"
         " replaced.",
     )
-    worker_threads: int = Field(default=1, ge=1, description="Cores that each worker process uses.")
+    worker_threads: int = Field(
+        default=1,
+        ge=1,
+        description="Cores that each worker process uses; another number changes the last bits of answers.",
+    )
     predict_batch: int = Field(
         default=8, ge=1, description="Largest number of predictions that a worker computes in one batch."
     )

@@ -19,8 +19,9 @@ _RECOVERY_SECONDS = 60
 
 @pytest.fixture
 def mortal(archive: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server of its own for a test that breaks it."""
-    with serving(archive.parent, tmp_path / "logs") as server:
+    """A server of its own for a test that breaks it, with a worker of each kind."""
+    workers = {"WHYBOX_PREDICT_WORKERS": "1", "WHYBOX_ANALYZE_WORKERS": "1"}
+    with serving(archive.parent, tmp_path / "logs", **workers) as server:
         yield server
 
 

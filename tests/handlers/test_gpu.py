@@ -134,7 +134,9 @@ def test_a_worker_answers_on_the_gpu_that_it_was_given(
         content.extractall(tmp_path)
     handler = Handler()
     with caplog.at_level(logging.WARNING):
-        handler.initialize(SimpleNamespace(system_properties={"gpu_id": 0, "model_dir": str(tmp_path)}))
+        handler.initialize(
+            SimpleNamespace(model_name="m-predict", system_properties={"gpu_id": 0, "model_dir": str(tmp_path)})
+        )
     assert not caplog.records
     request = v1.AnalyzeRequest(
         image=dalmatian,

@@ -33,6 +33,7 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         str: ("::1", "::1"),
         bool: (True, "true"),
         int: (1031, "1031"),
+        int | None: (1031, "1031"),
         float: (10.5, "10.5"),
         float | None: (10.5, "10.5"),
         ByteSize: (2**31, "2GiB"),
@@ -71,7 +72,7 @@ def test_settings_do_not_change() -> None:
         Settings().rest_port = 1
 
 
-NUMBERS: tuple[object, ...] = (int, float, float | None, ByteSize)
+NUMBERS: tuple[object, ...] = (int, int | None, float, float | None, ByteSize)
 # The lowest and the highest valid value, and invalid values.
 BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "rest_port": ([0, 65535], [-1, 65536, "http", 80.5]),

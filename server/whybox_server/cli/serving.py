@@ -31,6 +31,8 @@ from whybox_server.rpc.service import create_server
 from whybox_server.settings import Settings
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
+from whybox_server.torchserve.machine import cores, memory_bytes
+from whybox_server.torchserve.numbers import filled_in
 from whybox_server.validation.archives import read_store
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.operations import no_operations
@@ -111,6 +113,14 @@ async def _serve(
 ) -> None:
     started = time.monotonic()
     metrics = Metrics()
+    settings = filled_in(settings, len(archives), cores(), memory_bytes())
+    _log.info(
+        "%d workers for predictions and %d for analyses of each of %d models, each with %d threads",
+        settings.predict_workers,
+        settings.analyze_workers,
+        len(archives),
+        settings.worker_threads,
+    )
     backend = Backend(archives, settings, metrics.torchserve_restarted)
     async with contextlib.AsyncExitStack() as stack:
         spool = stack.enter_context(Spool())

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -53,16 +53,14 @@ class _Call:
 
     Attributes:
         source: What the call's parts rest on.
-        picture: The encoded picture.
-        path: Where it lies for the analysis pool; None if that has nothing to do.
+        path: Where the encoded picture lies for the workers.
         request_id: Id of the call.
         deadline: Of the call.
         account: Who asks, as queues and quotas tell callers apart: by key or else by address.
     """
 
     source: Source
-    picture: bytes
-    path: Path | None
+    path: Path
     request_id: str
     deadline: Deadline
     account: str
@@ -183,9 +181,9 @@ class Gateway:
         check_room(bound(asked, self._served[model.name], sizes, common), max_message_bytes, streamed=streamed)
         source = Source(caller.key, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
-        spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
-        with self._spool.lent(picture) if spooled else nullcontext() as path:
-            call = _Call(source, picture, path, request_id, deadline, caller.account)
+        with self._spool.lent(picture) as path:
+            del picture
+            call = _Call(source, path, request_id, deadline, caller.account)
             sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
             async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
@@ -318,7 +316,7 @@ class Gateway:
         model, others = call.source.model, call.source.others
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
-        work = unit.work(call.picture, call.path, model, call.request_id)
+        work = unit.work(call.path, model, call.request_id)
         pool = self._backend.pool(model.name, unit.pool)
         async with aclosing(in_instalments(pool, work, call.deadline, call.account)) as results:
             async for result in results:

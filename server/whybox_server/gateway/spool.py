@@ -1,4 +1,6 @@
-"""Pictures on their way to the workers that analyse them: one file for all the work on a request.
+"""Pictures on their way to the workers: one file for all the work on a request.
+
+Inside of a message each step through protobuf, gRPC and Java would copy it.
 
 The file is also the worker's licence to go on: it is removed when the caller has its answer or is gone.
 """
@@ -29,6 +31,8 @@ class Spool:
         path = self._folder / str(self._count)
         try:
             path.write_bytes(picture)
+            # The file is enough: the caller's bytes need not outlive the wait for the answer.
+            del picture
             yield path
         finally:
             path.unlink(missing_ok=True)

@@ -47,13 +47,9 @@ class Unit:
         """The pool that does it."""
         return self.parts[0].pool
 
-    def work(self, picture: bytes, path: Path | None, model: v1.Model, request_id: str) -> v1.Work:
-        """What a worker is sent: a prediction with its picture, an analysis with the place of the one for all."""
-        work = v1.Work(request_id=request_id, request=self.request)
-        if self.pool is PoolKind.PREDICT:
-            work.request.image = picture
-        else:
-            work.picture_path = str(path)
+    def work(self, path: Path, model: v1.Model, request_id: str) -> v1.Work:
+        """What a worker is sent: the parts that it makes, and the place of the picture, which all units share."""
+        work = v1.Work(request_id=request_id, request=self.request, picture_path=str(path))
         for part in self.parts:
             part.prepare(work, model)
         return work

@@ -195,6 +195,7 @@ def _pool(model: str, kind: PoolKind, stations: Sequence[Station], settings: Set
         stations,
         first_guess=_FIRST_GUESS[kind],
         queue_seconds=settings.predict_queue_seconds if predict else settings.analyze_queue_seconds,
+        sliced=not predict,
     )
 
 

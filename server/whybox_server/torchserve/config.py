@@ -52,8 +52,8 @@ class Registered:
 def registered(model: str, kind: PoolKind, settings: Settings) -> list[Registered]:
     """How TorchServe knows the workers of a model: each of analyses by itself, so that the gateway chooses it."""
     if kind is PoolKind.PREDICT:
-        return [Registered(f"{model}-{kind}", kind, settings.predict_workers, settings.predict_batch)]
-    numbers = range(1, settings.analyze_workers + 1)
+        return [Registered(f"{model}-{kind}", kind, settings.predict_workers or 1, settings.predict_batch)]
+    numbers = range(1, (settings.analyze_workers or 1) + 1)
     return [Registered(f"{model}-{kind}-{number}", kind, 1, settings.analyze_batch) for number in numbers]
 
 

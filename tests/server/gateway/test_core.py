@@ -110,17 +110,16 @@ async def test_each_pool_is_handed_its_part_and_no_more(gateway, backend, tempor
     await answering
     common = {"model": "m", "version": "2", "seed": 7}
     expected: dict[str, tuple[str, dict[str, Any]]] = {
-        "prediction": ("predict", {"prediction": FILLED.prediction, "image": IMAGE}),
+        "prediction": ("predict", {"prediction": FILLED.prediction}),
         "explanations[0]": ("analyze", {"explanations": FILLED.explanations[:1]}),
         "explanations[1]": ("analyze", {"explanations": FILLED.explanations[1:]}),
         "robustness": ("analyze", {"robustness": FILLED.robustness}),
     }
-    places = {"predict": "", "analyze": path}
     assert {name: (asked.model, asked.kind, asked.work) for name, asked in backend.jobs.items()} == {
         name: (
             "m",
             PoolKind(kind),
-            message(v1.Work, request_id="id-1", request=common | part, picture_path=places[kind]),
+            message(v1.Work, request_id="id-1", request=common | part, picture_path=path),
         )
         for name, (kind, part) in expected.items()
     }

@@ -130,7 +130,13 @@ async def test_if_nothing_else_was_asked_the_call_fails(gateway, backend, call):
     backend.pieces = [piece(50), FAILED]
     with pytest.raises(errors.FailedPreconditionError) as caught:
         await call(gateway, request(certified={"sigma": 0.25}))
-    assert vars(caught.value) == vars(FAILED)
+    told = caught.value
+    assert (told.reason, told.field) == (FAILED.reason, FAILED.field)
+    # A stream had begun, and names what it owes.
+    assert (told.message, told.missing) in [
+        (FAILED.message, ()),
+        (f"{FAILED.message}; the stream ended without certified", ("certified",)),
+    ]
     assert len(backend.works) == 2
 
 

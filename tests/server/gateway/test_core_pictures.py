@@ -1,4 +1,4 @@
-"""A picture lies in the spool as long as an analysis may read it, and no longer."""
+"""A picture lies in the spool as long as a worker may read it, and no longer."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_the_picture_lies_there_until_the_last_analysis(gateway, backend, spooled, call):
+async def test_the_picture_lies_there_until_the_last_answer(gateway, backend, spooled, call):
     calling = call(gateway, EVERYTHING)
     for name in ("explanations[1]", "prediction", "robustness", "explanations[0]"):
         await settle()
@@ -35,14 +35,16 @@ async def test_each_request_has_a_picture_of_its_own(gateway, backend, spooled, 
 
 
 @pytest.mark.parametrize("parts", [{"prediction": {}}, {"bias": {}}, {"prediction": {}, "bias": {}}], ids=" ".join)
-async def test_a_prediction_travels_with_its_picture(gateway, backend, spooled, parts):
+async def test_work_names_the_place_of_the_picture_and_does_not_carry_it(gateway, backend, spooled, temporary, parts):
     answering = analyze(gateway, request(**parts))
     await settle()
-    assert spooled() == []
     [asked] = backend.asked
-    assert (asked.work.request.image, asked.work.picture_path) == (IMAGE, "")
+    assert (asked.work.request.image, spooled()) == (b"", [IMAGE])
+    [place] = temporary.glob("*/*")
+    assert asked.work.picture_path == str(place)
     backend.release(next(iter(parts)))
     await answering
+    assert spooled() == []
 
 
 # How a call can end before its time: what comes of its jobs, and what is done to it.

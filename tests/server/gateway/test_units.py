@@ -143,20 +143,21 @@ MODEL = v1.Model(
 
 
 @pytest.mark.parametrize(
-    ("parts", "sent"),
+    "parts",
     [
-        ({"prediction": PREDICTION, "bias": BIAS}, {"image": b"picture"}),
-        ({"explanations": [CAM]}, {"picture_path": "/spool/1"}),
-        ({"certified": CERTIFIED}, {"picture_path": "/spool/1"}),
-        ({"robustness": ROBUSTNESS}, {"picture_path": "/spool/1"}),
+        {"prediction": PREDICTION, "bias": BIAS},
+        {"explanations": [CAM]},
+        {"certified": CERTIFIED},
+        {"robustness": ROBUSTNESS},
     ],
     ids=" ".join,
 )
-def test_a_prediction_is_sent_its_picture_and_an_analysis_where_it_lies(parts, sent):
+def test_work_says_where_the_picture_lies(parts):
     [unit] = split(parts)
-    asked = message(v1.AnalyzeRequest, **COMMON, **parts, image=sent.get("image", b""))
-    expected = v1.Work(request_id="id-1", request=asked, picture_path=sent.get("picture_path", ""))
-    assert unit.work(b"picture", Path("/spool/1"), MODEL, "id-1") == expected
+    expected = v1.Work(
+        request_id="id-1", request=message(v1.AnalyzeRequest, **COMMON, **parts), picture_path="/spool/1"
+    )
+    assert unit.work(Path("/spool/1"), MODEL, "id-1") == expected
 
 
 @pytest.mark.parametrize(
@@ -165,7 +166,7 @@ def test_a_prediction_is_sent_its_picture_and_an_analysis_where_it_lies(parts, s
 )
 def test_a_twin_has_the_defaults_of_any_map(method, defaults):
     [unit] = split({"robustness": {"twin": method}})
-    work = unit.work(b"picture", Path("/spool/1"), MODEL, "id-1")
+    work = unit.work(Path("/spool/1"), MODEL, "id-1")
     assert work.twin == v1.ExplanationOptions(method=method, encodings=["uint8"], channels="sum", **defaults)
     asked = message(v1.AnalyzeRequest, explanations=[{"method": method}])
     ExplanationOptions().fill(asked, MODEL)

@@ -83,15 +83,19 @@ class Dispatcher:
         stations: Where it is done.
         first_guess: Seconds that work is expected to take before anything ran.
         queue_seconds: Computing time, per worker, that work may have before it when it comes.
+        sliced: Whether work is done in slices. Else it is done in one go, by stations that may hold several.
     """
 
-    def __init__(self, name: str, stations: Sequence[Station], *, first_guess: float, queue_seconds: float) -> None:
+    def __init__(
+        self, name: str, stations: Sequence[Station], *, first_guess: float, queue_seconds: float, sliced: bool
+    ) -> None:
         self._name = name
         self._stations = stations
         self._costs = Costs(first_guess)
         self._usage = Usage()
         self._suspects = Suspects()
         self._queue_seconds = queue_seconds
+        self._sliced = sliced
         self._jobs: dict[_Job, None] = {}
         self._tickets = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,8 +111,7 @@ class Dispatcher:
         """Has one unit of work done. If its worker dies, it is begun once more, if there is time.
 
         Args:
-            work: The worker stops at its `deadline`. It is for the caller not to wait any longer. Work on a picture in
-                a file is done in slices.
+            work: The worker stops at its `deadline`. It is for the caller not to wait any longer.
             caller: Who asks; the work of a caller counts together.
 
         Raises:
@@ -143,7 +146,7 @@ class Dispatcher:
         answer: asyncio.Future[v1.WorkResult] = asyncio.get_running_loop().create_future()
         aim = now() + _seconds_until(work, "aim")
         job = _Job(caller, self._costs.expected(work), now(), aim, work=work, answer=answer)
-        if work.picture_path:
+        if self._sliced:
             job.ticket = str(next(self._tickets))
         nobody_waits = all(other.at is not None for other in self._jobs)
         if nobody_waits and any(self._held(station) < station.places for station in ready):

@@ -16,7 +16,7 @@ def decoded(name: str, text: object) -> bytes:
 
     Args:
         name: The field that holds it, for errors.
-        text: Base64, padded; None stands for no picture.
+        text: Base64, padded, perhaps a view of the body; None stands for no picture.
 
     Raises:
         PictureError: It is no base64.
@@ -24,6 +24,8 @@ def decoded(name: str, text: object) -> bytes:
     if text is None:
         return b""
     try:
+        if isinstance(text, memoryview):
+            return binascii.a2b_base64(text, strict_mode=True)
         return base64.b64decode(_without_whitespace(name, text), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _wrong(name, str(error)) from None

@@ -2,9 +2,10 @@
 
 import json
 import re
+import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,9 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 # What a form or JSON may weigh beside its pictures: more than options need, so that a picture which is somewhat too
 # large is read, and named.
 _ROOM_FOR_OPTIONS = 2**20
+
+# Between two strings of JSON there is a comma, a colon or a bracket, so that all of this is one string.
+_LONG_BASE64 = re.compile(rb'"([A-Za-z0-9+/=]{65536,})"')
 
 _WAYS = (
     "as the body (Content-Type image/* or application/octet-stream), as the part `image` of a "
@@ -186,8 +190,30 @@ async def _form(request: Request, max_image_bytes: int) -> Body:
 
 async def _json(request: Request, max_image_bytes: int) -> Body:
     limit = _in_base64(max_image_bytes) + MAX_EXPLANATIONS * _in_base64(MAX_BASELINE_BYTES) + _ROOM_FOR_OPTIONS
-    fields = parsed(await read_bytes(request, limit, _body_too_large(limit, max_image_bytes)))
+    text = bytearray()
+    async with aclosing(_chunks(request, limit, _body_too_large(limit, max_image_bytes))) as chunks:
+        async for chunk in chunks:
+            text += chunk
+    fields = _parsed_in_place(text)
     return _body({name: decoded(name, fields.pop(name, None)) for name in PICTURE_FILES}, json=fields)
+
+
+def _parsed_in_place(text: bytearray) -> dict[str, Any]:
+    """As `parsed`, but a long base64 of `image` stays where it is: the field is a view of the text.
+
+    A parser would copy it twice: when it decodes the text, and when it makes the string.
+    """
+    longest = max(_LONG_BASE64.finditer(text), key=lambda found: found.end() - found.start(), default=None)
+    if longest is not None:
+        start, end = longest.span(1)
+        mark = secrets.token_hex(16)
+        around = b"".join((memoryview(text)[:start], mark.encode(), memoryview(text)[end:]))
+        # What is wrong is told of the whole text.
+        with suppress(InvalidRequestError):
+            fields = parsed(around)
+            if fields.get("image") == mark:
+                return fields | {"image": memoryview(text)[start:end]}
+    return parsed(text)
 
 
 def media_type_of(request: Request) -> str:
@@ -195,7 +221,7 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def parsed(text: bytes) -> dict[str, Any]:
+def parsed(text: bytes | bytearray) -> dict[str, Any]:
     """The object of JSON that a body is; empty if the body is.
 
     Raises:

@@ -25,9 +25,11 @@ class Clients:
         done: Request ids in the order of their answers, with the seconds that they took.
     """
 
-    def __init__(self, stations: Sequence[FakeStation], folder: Path, queue_seconds: float = 1000) -> None:
+    def __init__(
+        self, stations: Sequence[FakeStation], folder: Path, queue_seconds: float = 1000, *, sliced: bool = True
+    ) -> None:
         self.stations = stations
-        self.pool = Dispatcher("m-analyze", stations, first_guess=1, queue_seconds=queue_seconds)
+        self.pool = Dispatcher("m-analyze", stations, first_guess=1, queue_seconds=queue_seconds, sliced=sliced)
         self.done: list[tuple[str, float]] = []
         self._folder = folder
 
@@ -37,18 +39,15 @@ class Clients:
         method: str = DEAR,
         caller: str = "somebody",
         timeout: float = 1000,
-        *,
-        sliced: bool = True,
     ) -> "asyncio.Task[v1.WorkResult]":
-        """Begins a call; a picture lies in a file for work in slices."""
+        """Begins a call; the picture lies in a file."""
         work = v1.Work(request_id=request_id, request=v1.AnalyzeRequest(model="m"))
         work.request.explanations.add(method=method)
         work.deadline.FromNanoseconds(round(1e9 * (time.time() + timeout)))
         work.aim.CopyFrom(work.deadline)
-        if sliced:
-            path = self._folder / request_id
-            path.write_bytes(request_id.encode())
-            work.picture_path = str(path)
+        path = self._folder / request_id
+        path.write_bytes(request_id.encode())
+        work.picture_path = str(path)
         return asyncio.create_task(self._asked(work, caller))
 
     async def _asked(self, work: v1.Work, caller: str) -> v1.WorkResult:
@@ -272,16 +271,17 @@ async def test_work_whose_worker_died_begins_anew_once(clients, station):
 
 @pytest.mark.parametrize("sliced", [True, False])
 @in_virtual_time
-async def test_work_that_ended_two_workers_is_refused(clients, station, sliced):
+async def test_work_that_ended_two_workers_is_refused(station, tmp_path, sliced):
+    clients = Clients([station], tmp_path, sliced=sliced)
     station.errors["poison"] = [by_itself(), by_itself()]
     with pytest.raises(errors.FailedPreconditionError, match="ended 2 worker processes, so it is refused") as caught:
-        await clients.ask("poison", sliced=sliced)
+        await clients.ask("poison")
     assert caught.value.reason == "KILLED_WORKERS"
     asked = len(station.spans)
     with pytest.raises(errors.FailedPreconditionError):
-        await clients.ask("poison", sliced=sliced)
+        await clients.ask("poison")
     assert len(station.spans) == asked
-    await clients.ask("another", CHEAP, sliced=sliced)
+    await clients.ask("another", CHEAP)
 
 
 @in_virtual_time

@@ -2,33 +2,33 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from google.rpc import code_pb2
 
 from whybox import v1
-from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, error_from_status
-from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
+from whybox.v1.errors import InvalidRequestError, WhyboxError, error_from_status
+from whybox_server.gateway.audits import PIECE_BYTES, audit_file, audits_of
 from whybox_server.gateway.cache.cache import Cache, Result, Results
 from whybox_server.gateway.cache.keys import Source
 from whybox_server.gateway.deadlines import Deadline, Reserve
+from whybox_server.gateway.deployment import Choice, Deployment
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.pieces import pieces
-from whybox_server.gateway.pools import Backend, PoolKind
+from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.receipts import receipt
 from whybox_server.gateway.room import bound, check_room
-from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.monitoring.readiness import Readiness
 from whybox_server.validation.audits import audit_format
-from whybox_server.validation.checks import quoted
 from whybox_server.validation.request import validated
 
 
@@ -46,6 +46,7 @@ class _Call:
     """What all units of a call have in common.
 
     Attributes:
+        deployment: Whose workers answer.
         source: What the call's parts rest on.
         picture: The encoded picture.
         path: Where it lies for the analysis pool; None if that has nothing to do.
@@ -53,6 +54,7 @@ class _Call:
         deadline: Of the call.
     """
 
+    deployment: Deployment
     source: Source
     picture: bytes
     path: Path | None
@@ -65,25 +67,35 @@ class Gateway:
 
     def __init__(
         self,
-        models: Iterable[v1.Model],
-        backend: Backend,
+        deployment: Deployment,
         metrics: Metrics,
         spool: Spool,
-        audits: AuditFiles,
         *,
         max_image_bytes: int,
         cache_bytes: int = 0,
     ) -> None:
-        self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
-        self._served = {name: Served.of(model) for name, model in self._models.items()}
-        self._backend = backend
+        self._deployment = deployment
         self._metrics = metrics
         self._spool = spool
-        self._audits = audits
         self._max_image_bytes = max_image_bytes
         self._reserve = Reserve()
         self._cache = Cache(cache_bytes, metrics) if cache_bytes else None
         metrics.watch_pools(self.readiness)
+
+    def switch(self, deployment: Deployment) -> None:
+        """Serves another deployment; calls in flight end on the one that they began with."""
+        self._deployment = deployment
+
+    @contextmanager
+    def chosen(self, name: str, version: str = "") -> Iterator[Choice]:
+        """What answers a call, for as long as the block lasts.
+
+        Raises:
+            NotFoundError: There is no such model or version.
+        """
+        deployment = self._deployment
+        with deployment.held():
+            yield Choice(deployment, deployment.drawn(name, version))
 
     async def analyze(
         self,
@@ -93,6 +105,7 @@ class Gateway:
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: str = "",
+        choice: Choice | None = None,
     ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
@@ -102,12 +115,13 @@ class Gateway:
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
             caller: Digest of the caller's key; empty for callers without one, who are one caller to the cache.
+            choice: From `chosen`, for a caller that needed the model before the request was whole.
 
         Raises:
             WhyboxError: The request is wrong, no part could be answered, or the answer might be too large.
         """
         whole = v1.AnalyzeResponse()
-        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=False)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, choice, streamed=False)
         async with aclosing(answers) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
@@ -124,13 +138,14 @@ class Gateway:
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: str = "",
+        choice: Choice | None = None,
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
         A part that grows is repeated, without a timing until it is complete. Parts that are too large for one message
         are sent in pieces.
         """
-        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=True)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, choice, streamed=True)
         async with aclosing(answers) as parts:
             async for part in parts:
                 for piece in pieces(part.response, max_message_bytes):
@@ -143,31 +158,61 @@ class Gateway:
         timeout: float,
         max_message_bytes: float,
         caller: str,
+        choice: Choice | None,
         *,
         streamed: bool,
     ) -> AsyncGenerator[_Answered, None]:
         started = time.perf_counter()
         deadline = self._reserve.deadline(timeout)
-        model = self.get_model(request.model, request.version)
+        with self._held(request, choice) as chosen:
+            answers = self._parts(request, request_id, deadline, max_message_bytes, caller, chosen, streamed=streamed)
+            async with aclosing(answers) as parts:
+                async for part in parts:
+                    part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
+                    yield part
+
+    @contextmanager
+    def _held(self, request: v1.AnalyzeRequest, choice: Choice | None) -> Iterator[Choice]:
+        if choice is None:
+            with self.chosen(request.model, request.version) as chosen:
+                yield chosen
+        else:
+            # An answer that is streamed outlives the block of its choice.
+            with choice.deployment.held():
+                yield replace(
+                    choice, model=choice.deployment.model(request.model, request.version or choice.model.version)
+                )
+
+    async def _parts(
+        self,
+        request: v1.AnalyzeRequest,
+        request_id: str,
+        deadline: Deadline,
+        max_message_bytes: float,
+        caller: str,
+        choice: Choice,
+        *,
+        streamed: bool,
+    ) -> AsyncGenerator[_Answered, None]:
+        deployment, model = choice.deployment, choice.model
         picture, asked = detached(request)
         asked = validated(asked, picture, model, OPTIONS, self._max_image_bytes)
         common = v1.AnalyzeResponse(
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
-        others = self._others(model)
-        sizes = [self._served[other.name] for other in others]
-        check_room(bound(asked, self._served[model.name], sizes, common), max_message_bytes, streamed=streamed)
+        others = deployment.others(model)
+        sizes = [deployment.served(other) for other in others]
+        check_room(bound(asked, deployment.served(model), sizes, common), max_message_bytes, streamed=streamed)
         source = Source(caller, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
         spooled = any(unit.pool is PoolKind.ANALYZE for unit in planned)
         with self._spool.lent(picture) if spooled else nullcontext() as path:
-            call = _Call(source, picture, path, request_id, deadline)
+            call = _Call(deployment, source, picture, path, request_id, deadline)
             sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
             async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
                 async for part in parts:
                     part.response.MergeFrom(common)
-                    part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
 
     def learn_sending(self, seconds: float) -> None:
@@ -175,9 +220,9 @@ class Gateway:
         self._reserve.learn(seconds)
 
     def list_models(self) -> list[v1.Model]:
-        """The served models without their labels, by name."""
+        """The served models without their labels, by name, the newest version of each first."""
         models = []
-        for model in self._models.values():
+        for model in self._deployment.models:
             brief = v1.Model()
             brief.CopyFrom(model)
             brief.ClearField("labels")
@@ -185,24 +230,16 @@ class Gateway:
         return models
 
     def get_model(self, name: str, version: str = "") -> v1.Model:
-        """One model with its labels.
+        """One model with its labels; without a version the one that most requests take.
 
         Raises:
             NotFoundError: There is no such model or version.
         """
-        model = self._models.get(name)
-        if model is None:
-            served = ", ".join(self._models)
-            raise NotFoundError(
-                f"there is no model {quoted(name)} here; served: {served}", reason="UNKNOWN_MODEL", field="model"
-            )
-        if version not in ("", model.version):
-            message = (
-                f"{name} is served in version {model.version!r}, not {quoted(version)}; "
-                "leave the version out to take it"
-            )
-            raise NotFoundError(message, reason="UNKNOWN_VERSION", field="version")
-        return model
+        return self._deployment.model(name, version)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a served model, the newest first."""
+        return self._deployment.versions(name)
 
     def list_audits(self, model: str, version: str = "") -> list[v1.Audit]:
         """The audits of a model.
@@ -223,18 +260,16 @@ class Gateway:
         return audit_file(model, request.audit, audit_format(request.format))
 
     def read_audit(
-        self, model: str, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
+        self, request: v1.GetAuditRequest, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
     ) -> AsyncGenerator[bytes, None]:
-        """The content of a file from `get_audit`; arguments and errors as in `AuditFiles.read`."""
-        return self._audits.read(model, file.format, seconds, piece_bytes)
+        """The content of the file that `get_audit` gave; arguments and errors as in `AuditFiles.read`."""
+        deployment = self._deployment
+        model = deployment.model(request.model, request.version)
+        return _read_audit(deployment, model, file, seconds, piece_bytes)
 
-    def readiness(self) -> Mapping[str, Mapping[str, str]]:
-        """State of each worker pool, by model and pool; "ready" or what it waits for."""
-        return self._backend.readiness()
-
-    def _others(self, model: v1.Model) -> list[v1.Model]:
-        """The other served models, by name."""
-        return [other for other in self._models.values() if other.name != model.name]
+    def readiness(self) -> Readiness:
+        """State of each worker pool."""
+        return self._deployment.readiness()
 
     def _answers(self, unit: Unit, call: _Call) -> AsyncGenerator[_Answered, None]:
         """Has one unit answered, by what is known or by workers."""
@@ -273,7 +308,7 @@ class Gateway:
         parts = unit.answered(response)
         for part in parts:
             response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms, cached=cached)
-            self._metrics.part(model.name, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
+            self._metrics.part(model, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
         if error is None and all(part.status.code != code_pb2.OK for part in parts):
             error = error_from_status(parts[0].status)
         yield _Answered(response, error)
@@ -284,15 +319,28 @@ class Gateway:
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
         work = unit.work(call.picture, call.path, model, call.request_id)
-        pool = self._backend.pool(model.name, unit.pool)
+        pool = call.deployment.backend.pool(model, unit.pool)
         async with aclosing(in_instalments(pool, work, call.deadline)) as results:
             async for result in results:
                 if result.final:
                     for part in unit.parts:
                         await part.finish(
-                            result, others, self._backend, request_id=call.request_id, deadline=call.deadline
+                            result,
+                            others,
+                            call.deployment.backend,
+                            request_id=call.request_id,
+                            deadline=call.deadline,
                         )
                 yield Result(result)
+
+
+async def _read_audit(
+    deployment: Deployment, model: v1.Model, file: v1.AuditFile, seconds: float, piece_bytes: int
+) -> AsyncGenerator[bytes, None]:
+    with deployment.held():
+        async with aclosing(deployment.audits.read(model, file.format, seconds, piece_bytes)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _first(unit: Unit) -> int:

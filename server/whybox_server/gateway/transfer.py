@@ -46,7 +46,7 @@ async def fill_transfers(
         deadline.stamp(work)
         try:
             async with deadline.awaited(f"{model.name} did not answer before the deadline; allow more time"):
-                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work))
+                return _best(await backend.pool(model, PoolKind.PREDICT).submit(work))
         except Exception as error:  # noqa: BLE001 (what was found so far is not lost by a bug)
             return as_whybox_error(error, request_id).to_status()
 

@@ -18,6 +18,7 @@ from whybox.v1.request_ids import HEADER
 from whybox_server.access.checking import Access
 from whybox_server.access.needs import of_parts
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice
 from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
@@ -138,17 +139,26 @@ def _analysis(
         state = request.state
         name = state.call.model = request.path_params["model"]
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
-        model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
-        message, asked = await read_request(request, action, model, max_image_bytes)
+        with gateway.chosen(name, request.query_params.get(VERSION.name, "")) as choice:
+            return await answered(request, choice)
+
+    async def answered(request: Request, choice: Choice) -> Response:
+        state = request.state
+        message, asked = await read_request(request, action, choice, max_image_bytes)
         state.caller.require(of_parts(asked_parts(message)))
         timeout = min(asked or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
-            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
+            parts = gateway.stream(
+                message, request_id=state.request_id, timeout=timeout, caller=state.caller.key, choice=choice
+            )
             return PartsResponse(parts, request)
         if kind == PNG:
-            ask_for_picture(message, model)
-        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller.key)
+            version = message.version or choice.model.version
+            ask_for_picture(message, choice.deployment.model(choice.model.name, version))
+        work = gateway.analyze(
+            message, request_id=state.request_id, timeout=timeout, caller=state.caller.key, choice=choice
+        )
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
         response = picture_response(answer) if kind == PNG else message_response(answer)

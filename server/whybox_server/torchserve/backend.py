@@ -36,7 +36,7 @@ class TorchServeError(Exception):
 
 
 class Backend:
-    """The worker pools of all models, by model name and kind.
+    """The worker pools of all models, by name, version and kind.
 
     Args:
         archives: Packed models by the path of their archive; all in one folder.
@@ -52,16 +52,16 @@ class Backend:
         self._restarting = restarting
         self._stopping = False
         self._pools = {
-            model.name: {
-                kind: Pool(registered_name(model.name, kind), settings.queue_size, settings.worker_memory)
+            (model.name, model.version): {
+                kind: Pool(registered_name(model, kind), settings.queue_size, settings.worker_memory)
                 for kind in PoolKind
             }
             for model in archives.values()
         }
 
-    def pool(self, model: str, kind: PoolKind) -> Pool:
+    def pool(self, model: v1.Model, kind: PoolKind) -> Pool:
         """One pool of a served model."""
-        return self._pools[model][kind]
+        return self._pools[model.name, model.version][kind]
 
     async def drained(self, timeout: float) -> None:
         """Tells that the server is stopping, and waits at most `timeout` seconds until no work is in flight."""
@@ -72,12 +72,14 @@ class Backend:
         while any(pool.in_flight for pool in self._all()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
-    def readiness(self) -> dict[str, dict[str, str]]:
-        """State of each pool, by model and kind; all are "stopping" once the server is."""
-        return {
-            model: {kind: STOPPING if self._stopping else pool.state for kind, pool in kinds.items()}
-            for model, kinds in self._pools.items()
-        }
+    def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
+        """State of each pool, by model, version and kind; all are "stopping" once the server is."""
+        states: dict[str, dict[str, dict[str, str]]] = {}
+        for (name, version), kinds in self._pools.items():
+            states.setdefault(name, {})[version] = {
+                kind: STOPPING if self._stopping else pool.state for kind, pool in kinds.items()
+            }
+        return states
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

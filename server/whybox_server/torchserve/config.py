@@ -24,9 +24,9 @@ class Ports:
     management: int
 
 
-def registered_name(model: str, kind: PoolKind) -> str:
-    """Name under which TorchServe knows one pool of one model."""
-    return f"{model}-{kind}"
+def registered_name(model: v1.Model, kind: PoolKind) -> str:
+    """Name under which TorchServe knows one pool of one model; unique, as the names of archives are."""
+    return f"{model.name}-{model.version}-{kind}"
 
 
 def max_message_bytes(settings: Settings) -> int:
@@ -44,9 +44,7 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         settings: Sizes of pools, batches and queues.
     """
     registered: dict[str, tuple[Path, v1.Model, PoolKind]] = {
-        registered_name(model.name, kind): (archive, model, kind)
-        for archive, model in archives.items()
-        for kind in PoolKind
+        registered_name(model, kind): (archive, model, kind) for archive, model in archives.items() for kind in PoolKind
     }
     entries = {
         # The HTTP interfaces cannot be switched off; as Unix sockets in a private folder they cannot be reached.

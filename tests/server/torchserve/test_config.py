@@ -41,7 +41,7 @@ def java_properties(text):
 
 
 def configured(store=Path("/store"), settings=SETTINGS, names=("a", "b")):
-    archives = {store / f"{name}.mar": v1.Model(name=name, version="1.5") for name in names}
+    archives = {store / f"{name}-1.5.mar": v1.Model(name=name, version="1.5") for name in names}
     return java_properties(properties(archives, FOLDER, Ports(inference=7070, management=7071), settings))
 
 
@@ -57,12 +57,14 @@ def test_only_this_machine_is_listened_to():
 
 def test_every_model_has_two_pools_of_its_own():
     entries = configured()
-    assert entries["load_models"] == "a-predict=a.mar,a-analyze=a.mar,b-predict=b.mar,b-analyze=b.mar"
+    assert entries["load_models"] == ",".join(
+        f"{name}-1.5-{kind}={name}-1.5.mar" for name in ("a", "b") for kind in ("predict", "analyze")
+    )
     common = {"defaultVersion": True, "maxBatchDelay": 6, "responseTimeout": 180}
     predict = {"minWorkers": 2, "maxWorkers": 2, "batchSize": 4, **common}
     analyze = {"minWorkers": 3, "maxWorkers": 3, "batchSize": 5, **common}
     assert json.loads(entries["models"]) == {
-        registered_name(model, kind): {"1.5": {"marName": f"{model}.mar", **pool}}
+        registered_name(v1.Model(name=model, version="1.5"), kind): {"1.5": {"marName": f"{model}-1.5.mar", **pool}}
         for model in ("a", "b")
         for kind, pool in ((PoolKind.PREDICT, predict), (PoolKind.ANALYZE, analyze))
     }
@@ -72,7 +74,7 @@ def test_every_model_has_two_pools_of_its_own():
 def test_any_folder_survives_java(folder, tmp_path):
     entries = configured(store=tmp_path / folder, names=("größe",))
     assert entries["model_store"].encode("utf-16", "surrogatepass").decode("utf-16") == str(tmp_path / folder)
-    assert json.loads(entries["models"])["größe-predict"]["1.5"]["marName"] == "größe.mar"
+    assert json.loads(entries["models"])["größe-1.5-predict"]["1.5"]["marName"] == "größe-1.5.mar"
 
 
 def test_the_store_is_absolute(monkeypatch, tmp_path):

@@ -54,6 +54,7 @@ check: $(VENV)/dev protos ## Lint, types, import rules, and that the generated c
 bench: $(VENV)/dev ## Measure serving beside the same model in-process, explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
 	$(BIN)/python tests/bench/serving.py
+	$(BIN)/python tests/bench/reloads.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py
 	$(BIN)/python tests/bench/memory.py

@@ -18,13 +18,13 @@ from whybox_server.gateway.cache.keys import Source
 from whybox_server.gateway.deadlines import Deadline, Reserve
 from whybox_server.gateway.deployment import Choice, Deployment
 from whybox_server.gateway.instalments import in_instalments
-from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
-from whybox_server.gateway.pieces import pieces
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.receipts import receipt
 from whybox_server.gateway.room import bound, check_room
 from whybox_server.gateway.spool import Spool
+from whybox_server.gateway.streaming.merging import merged
+from whybox_server.gateway.streaming.pieces import pieces
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import Readiness

@@ -299,7 +299,7 @@ class Client:
 
         Args:
             name: Name of the model; None for the model that this client asks.
-            version: Version of the model; None for the served version.
+            version: Version of the model; None for the one that most requests without a version take.
             timeout: See `CallOptions`, also for `request_id`.
             request_id: Id of the call.
         """
@@ -320,7 +320,7 @@ class Client:
 
         Args:
             model: Name of the model; None for the model that this client asks.
-            version: Version of the model; None for the served version.
+            version: Version of the model; None for the one that most requests without a version take.
             timeout: See `CallOptions`, also for `request_id`.
             request_id: Id of the call.
         """
@@ -345,7 +345,7 @@ class Client:
             id: Id of the audit; see `audits`, and `BiasFlag.audit_id`.
             model: Name of the model; None for the model that this client asks.
             page: Whether the page for people is fetched too, which may have megabytes.
-            version: Version of the model; None for the served version.
+            version: Version of the model; None for the one that most requests without a version take.
             timeout: Seconds that each of the calls may take: one for each file, and one for the list of audits.
             request_id: Id of these calls.
 

@@ -26,7 +26,7 @@ class CallOptions(TypedDict, total=False):
 
     Attributes:
         model: Name of the model to ask. Default: the client's model.
-        version: Version of that model. Default: the served version.
+        version: Version of that model. Default: the newest one, or one that the server draws by its weights.
         seed: Seed of every method that samples, 0 to 2**32 - 1. The same seed gives the same answer. Default: 0.
         view: Whether the picture is the model's view itself, as `Distance.adversarial_png` is: it has exactly
             `Preprocessing.crop` pixels on each side, and is neither resized nor cropped. Default: False.

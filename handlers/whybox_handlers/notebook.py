@@ -5,7 +5,7 @@ number of threads.
 
     from whybox_handlers import notebook
 
-    classifier = notebook.load("model_store/efficientnet-lite0.mar")
+    classifier = notebook.load("model_store/efficientnet-lite0-1.0.mar")
     found = notebook.attack(classifier, "dalmatian.jpg", norm="l2")
     attribution = notebook.explain(classifier, "dalmatian.jpg", "integrated_gradients", target="dalmatian")
 """
@@ -58,7 +58,7 @@ def load(archive: Path | str, device: torch.device | str = "cpu") -> Classifier:
         ValueError: A file in the archive is not the one that was packed.
 
     Example:
-        >>> classifier = load("model_store/efficientnet-lite0.mar")
+        >>> classifier = load("model_store/efficientnet-lite0-1.0.mar")
         >>> classifier.model.title
         'EfficientNet-Lite0, ImageNet-1k'
     """

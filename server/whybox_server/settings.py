@@ -55,9 +55,17 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="WHYBOX_", frozen=True)
 
-    model_store: Path = Field(default=Path("model_store"), description="Folder with the packed models (.mar).")
+    model_store: Path = Field(
+        default=Path("model_store"), description="Folder with the packed models (NAME-VERSION.mar)."
+    )
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Names of the models to serve, separated by commas; empty serves every packed model."
+    )
+    traffic: str = Field(
+        default="",
+        description="Weights by which requests that name no version are shared out, such as"
+        " efficientnet-lite0:1.0=90,1.1=10, with a semicolon between models; @FILE reads them from a file, anew at each"
+        " reload. Empty: the newest version takes all.",
     )
     log_dir: Path = Field(default=Path("logs"), description="Folder for the logs of TorchServe and its workers.")
     rest_host: str = Field(default="127.0.0.1", description="Address that REST listens on; :: takes IPv6 and IPv4.")

@@ -67,7 +67,7 @@ def write_data_set(folder: Path, number: int) -> None:
     labels = [f"class {index}" for index in range(CLASSES)]
     model = v1.Model(name="m", version="1", num_classes=CLASSES, labels=labels, norms=["linf"], default_attack="fmn")
     model.attacks.add(name="fmn", norms=["linf"])
-    with zipfile.ZipFile(folder / "m.mar", "w") as archive:
+    with zipfile.ZipFile(folder / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(model))
     with (folder / "table.csv").open("w", newline="") as file:
         table = csv.writer(file)

@@ -200,7 +200,7 @@ def two_models(archive: Path, tmp_path: Path) -> Iterator[Server]:
     store = tmp_path / "store"
     store.mkdir()
     shutil.copy(archive, store)
-    with zipfile.ZipFile(archive) as content, zipfile.ZipFile(store / f"{COPY}.mar", "w") as copied:
+    with zipfile.ZipFile(archive) as content, zipfile.ZipFile(store / f"{COPY}-1.0.mar", "w") as copied:
         for name in content.namelist():
             text = content.read(name)
             copied.writestr(name, text.replace(f'"{MODEL}"'.encode(), f'"{COPY}"'.encode()) if "json" in name else text)

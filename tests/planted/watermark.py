@@ -116,7 +116,7 @@ def watermarked(
         console: For the progress.
         pictures: How many pictures are used; None for all.
     """
-    classifier = load_archive(store / f"{MODEL}.mar")
+    classifier = load_archive(store / f"{MODEL}-1.0.mar")
     label = CLASSES[name]
     views = _views(classifier, label)[:pictures]
     opacities = [

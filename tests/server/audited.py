@@ -12,6 +12,7 @@ from server.backends import InTurn
 from whybox import v1
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 
@@ -36,7 +37,7 @@ def packed(folder: Path, contents: Mapping[str, bytes] = CONTENTS) -> dict[Path,
     ]
     audit = v1.Audit(id=AUDIT, data_set="chairs", pictures=9, flags={"flagged": 1, "not_detected": 2}, files=files)
     models = [v1.Model(name=MODEL, version="1", labels=["cat"], audit=audit), v1.Model(name=BARE, version="1")]
-    archives = {folder / f"{model.name}.mar": model for model in models}
+    archives = {folder / f"{model.name}-1.mar": model for model in models}
     for path, model in archives.items():
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("manifest.json", json_format.MessageToJson(model))
@@ -47,4 +48,4 @@ def packed(folder: Path, contents: Mapping[str, bytes] = CONTENTS) -> dict[Path,
 
 def serving(archives: Mapping[Path, v1.Model], audits: AuditFiles, spool: Spool) -> Gateway:
     """A gateway that answers questions about models and audits alone."""
-    return Gateway(archives.values(), InTurn([]), Metrics(), spool, audits, max_image_bytes=1000)
+    return Gateway(Deployment(archives.values(), InTurn([]), audits), Metrics(), spool, max_image_bytes=1000)

@@ -19,6 +19,7 @@ class Asked:
 
     Attributes:
         model: Name of the pool's model.
+        version: Its version.
         kind: Kind of the pool.
         work: A copy of the work.
         seconds: Until the worker must stop.
@@ -27,6 +28,7 @@ class Asked:
     """
 
     model: str
+    version: str
     kind: PoolKind
     work: v1.Work
     seconds: float
@@ -40,22 +42,22 @@ class FakeBackend(ABC):
     Attributes:
         asked: All work so far, in order.
         cancelled: The work that was given up.
-        states: State of each pool, by model and kind.
+        states: State of each pool, by model, version and kind.
     """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.cancelled: list[Asked] = []
-        self.states: dict[str, dict[str, str]] = {"m": {"predict": "ready", "analyze": "ready"}}
+        self.states: dict[str, dict[str, dict[str, str]]] = {"m": {"1": {"predict": "ready", "analyze": "ready"}}}
 
     @abstractmethod
     async def outcome(self, asked: Asked) -> Outcome:
         """What becomes of a unit of work."""
 
-    def pool(self, model: str, kind: PoolKind) -> Pool:
+    def pool(self, model: v1.Model, kind: PoolKind) -> Pool:
         return _FakePool(self, model, kind)
 
-    def readiness(self) -> dict[str, dict[str, str]]:
+    def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
         return self.states
 
     async def submit(self, asked: Asked) -> v1.WorkResult:
@@ -74,7 +76,7 @@ class FakeBackend(ABC):
 
 
 class _FakePool:
-    def __init__(self, backend: FakeBackend, model: str, kind: PoolKind) -> None:
+    def __init__(self, backend: FakeBackend, model: v1.Model, kind: PoolKind) -> None:
         self._backend, self._model, self._kind = backend, model, kind
 
     async def submit(self, work: v1.Work, caller: str) -> v1.WorkResult:
@@ -83,7 +85,9 @@ class _FakePool:
         seconds, aim = (each.ToNanoseconds() / 1e9 - time.time() for each in (kept.deadline, kept.aim))
         kept.ClearField("deadline")
         kept.ClearField("aim")
-        return await self._backend.submit(Asked(self._model, self._kind, kept, seconds, aim, caller))
+        return await self._backend.submit(
+            Asked(self._model.name, self._model.version, self._kind, kept, seconds, aim, caller)
+        )
 
 
 class InTurn(FakeBackend):

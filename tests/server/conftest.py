@@ -10,6 +10,7 @@ import asyncio
 import math
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,16 @@ from starlette.applications import Starlette
 
 import postgres as postgres_server
 from messages import message
+from server.backends import InTurn
 from whybox import v1
 from whybox.v1 import analysis_pb2_grpc
 from whybox.v1.errors import NotFoundError, UnavailableError
 from whybox_server.access.checking import Access, Caller
 from whybox_server.database.engine import create_engine
 from whybox_server.database.upgrade import upgrade
+from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice, Deployment
 from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rest import create_app
@@ -104,7 +108,7 @@ class FakeGateway(Gateway):
         parts: Number of messages in a stream.
         waits: Whether a call waits until it is cancelled; in a stream after the messages.
         bodies: As of the real one.
-        pools: State of each pool, by model and kind.
+        pools: State of each pool, by model, version and kind.
         requests: The requests so far.
         request_ids: Their ids.
         timeouts: The seconds that their callers wait.
@@ -120,7 +124,9 @@ class FakeGateway(Gateway):
     parts: int = 0
     waits: bool = False
     bodies: Bodies = field(default_factory=lambda: Bodies(256 * 2**20))
-    pools: dict[str, dict[str, str]] = field(default_factory=lambda: {MODEL: {"predict": "ready", "analyze": "ready"}})
+    pools: dict[str, dict[str, dict[str, str]]] = field(
+        default_factory=lambda: {MODEL: {"1": {"predict": "ready", "analyze": "ready"}}}
+    )
     requests: list[v1.AnalyzeRequest] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     timeouts: list[float] = field(default_factory=list)
@@ -154,6 +160,7 @@ class FakeGateway(Gateway):
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: Caller = Caller(),  # noqa: B008 (frozen)
+        choice: Choice | None = None,  # noqa: ARG002 (there is one model)
     ) -> v1.AnalyzeResponse:
         self._note(request, request_id, timeout, max_message_bytes, caller)
         if self.waits:
@@ -170,6 +177,7 @@ class FakeGateway(Gateway):
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: Caller = Caller(),  # noqa: B008 (frozen)
+        choice: Choice | None = None,  # noqa: ARG002 (there is one model)
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         self._note(request, request_id, timeout, max_message_bytes, caller)
         async with asyncio.timeout(10):
@@ -205,7 +213,15 @@ class FakeGateway(Gateway):
             raise NotFoundError(f"There is no model {name!r} of version {version!r}.", field="model")
         return full_model()
 
-    def readiness(self) -> dict[str, dict[str, str]]:
+    def versions(self, name: str) -> list[str]:
+        return [self.get_model(name).version]
+
+    @contextmanager
+    def chosen(self, name: str, version: str = "") -> Iterator[Choice]:
+        model = self.get_model(name, version)
+        yield Choice(Deployment([model], InTurn([]), AuditFiles({})), model)
+
+    def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
         return self.pools
 
 

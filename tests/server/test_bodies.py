@@ -51,7 +51,7 @@ async def test_over_grpc(grpc_address: str, gateway: FakeGateway) -> None:
     gateway.bodies.limit = 1500
     gateway.waits = True
     async with grpc.aio.insecure_channel(grpc_address) as channel:
-        stub: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
         request = v1.AnalyzeRequest(model=MODEL, image=PICTURE, prediction=v1.PredictionOptions())
         first = stub.Analyze(request)
         await until(lambda: gateway.requests)

@@ -44,7 +44,7 @@ def _wide_and_plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def store(tmp_path: Path) -> Path:
     store = tmp_path / "store"
     store.mkdir()
-    with zipfile.ZipFile(store / "m.mar", "w") as archive:
+    with zipfile.ZipFile(store / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(v1.Model(name="m", version="1")))
     return store
 
@@ -136,7 +136,7 @@ def test_a_model_that_is_not_in_the_store(store: Path, monkeypatch: pytest.Monke
     if way == "environment":
         monkeypatch.setenv("WHYBOX_MODELS", "n,m")
     options = ["--model", "n", "--model", "m"] if way == "option" else []
-    assert f"{store} holds no n; it holds m" in told(run("serve", "--model-store", store, *options))
+    assert f"{store} holds no n; it holds m-1" in told(run("serve", "--model-store", store, *options))
 
 
 @pytest.mark.parametrize("command", [["serve"], ["robustness", "."]], ids=lambda command: command[0])
@@ -144,7 +144,7 @@ def test_the_environment_names_the_store_unless_an_option_does(
     store: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
     monkeypatch.setenv("WHYBOX_MODEL_STORE", str(store))
-    assert f"{store} holds no n; it holds m" in told(run(*command, "--model", "n"))
+    assert f"{store} holds no n; it holds m-1" in told(run(*command, "--model", "n"))
     assert "no packed model in other" in told(run(*command, "--model-store", "other"))
 
 
@@ -154,8 +154,8 @@ def test_an_audit_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_broken_model(store: Path) -> None:
-    (store / "n.mar").write_bytes(b"")
-    assert f"{store / 'n.mar'} was not packed by this version" in told(run("serve", "--model-store", store))
+    (store / "n-1.mar").write_bytes(b"")
+    assert f"{store / 'n-1.mar'} was not packed by this version" in told(run("serve", "--model-store", store))
 
 
 @pytest.mark.usefixtures("_no_torchserve")

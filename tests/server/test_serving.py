@@ -68,7 +68,7 @@ class Serving(FakeBackend):
         self.runs = False
 
     async def drained(self, timeout: float) -> None:
-        self.states = {"m": {"predict": "stopping", "analyze": "stopping"}}
+        self.states = {"m": {"1": {"predict": "stopping", "analyze": "stopping"}}}
         with contextlib.suppress(TimeoutError):
             await until(lambda: not self.waiting, timeout)
 
@@ -107,7 +107,7 @@ def backends(monkeypatch):
 
 @pytest.fixture
 def settings(tmp_path):
-    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
     return Settings(model_store=tmp_path, log_dir=tmp_path / "logs", rest_port=0, grpc_port=0)
 
@@ -206,10 +206,10 @@ async def test_a_signal_stops_everything(backends, settings, number):
 
 async def test_it_is_ready_when_every_pool_is(backends, settings):
     server = await Running(settings).listens()
-    backends[0].states = {"m": {"predict": "starting", "analyze": "starting"}}
+    backends[0].states = {"m": {"1": {"predict": "starting", "analyze": "starting"}}}
     async with httpx.AsyncClient(base_url=server.addresses.rest) as client:
         assert (await client.get("/readyz")).status_code == 503
-        backends[0].states = {"m": {"predict": "ready", "analyze": "ready"}}
+        backends[0].states = {"m": {"1": {"predict": "ready", "analyze": "ready"}}}
         assert (await client.get("/readyz")).status_code == 200
     await until(lambda: server.ready)
     server.stop()
@@ -217,7 +217,7 @@ async def test_it_is_ready_when_every_pool_is(backends, settings):
 
 
 async def test_a_signal_before_it_is_ready(backends, settings, monkeypatch):
-    monkeypatch.setattr(Serving, "readiness", lambda _: {"m": {"predict": "starting"}})
+    monkeypatch.setattr(Serving, "readiness", lambda _: {"m": {"1": {"predict": "starting"}}})
     server = await Running(settings).listens()
     server.stop()
     await server.ends()
@@ -546,7 +546,7 @@ async def test_a_database_that_cannot_be_used(backends, settings, database):
 
 
 def test_the_serving_process_loads_no_tensors():
-    modules = {f"whybox_server.{name}" for name in ("cli", "serve", "gateway", "rest", "rpc", "torchserve.backend")}
+    modules = {f"whybox_server.{name}" for name in ("cli.serving", "gateway", "rest", "rpc", "torchserve.backend")}
     code = f"import sys, {', '.join(modules)}; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert modules <= set(loaded)

@@ -45,7 +45,9 @@ class AnalyzeRequest(_message.Message):
     model: _builtins.str
     """Name of a served model, for example "efficientnet-lite0"."""
     version: _builtins.str
-    """Version of that model. Default: the served one."""
+    """Version of that model. Default: the newest one that is served, or one that is drawn by the weights of
+    WHYBOX_TRAFFIC; the answer names it.
+    """
     image: _builtins.bytes
     """One encoded picture: JPEG, PNG, WebP or GIF (only the first frame is used). Each side has at least 16 pixels, the
     longer side is at most 20 times the shorter one, and the picture has at most 50 million pixels.
@@ -341,7 +343,7 @@ class GetModelRequest(_message.Message):
     model: _builtins.str
     """Name of a served model."""
     version: _builtins.str
-    """Version of that model. Default: the served one."""
+    """Version of that model. Default: the one that most requests without a version take."""
     def __init__(
         self,
         *,
@@ -365,7 +367,7 @@ class ListAuditsRequest(_message.Message):
     model: _builtins.str
     """Name of a served model."""
     version: _builtins.str
-    """Version of that model. Default: the served one."""
+    """Version of that model. Default: the one that most requests without a version take."""
     def __init__(
         self,
         *,
@@ -413,7 +415,7 @@ class GetAuditRequest(_message.Message):
     model: _builtins.str
     """Name of a served model."""
     version: _builtins.str
-    """Version of that model. Default: the served one."""
+    """Version of that model. Default: the one that most requests without a version take."""
     audit: _builtins.str
     """Id of one of its audits."""
     format: _builtins.str

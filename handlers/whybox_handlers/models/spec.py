@@ -177,7 +177,11 @@ class _Spec(_Section):
         pattern=r"\A[a-z0-9]+([.-][a-z0-9]+)*\z",
         description="lower-case letters and digits, with single dots or hyphens between them",
     )
-    version: _Text
+    version: str = Field(
+        pattern=r"\A[A-Za-z0-9]+([.+_-][A-Za-z0-9]+)*\z",
+        description="letters and digits, with single dots, hyphens, underscores or plus signs between them (quote "
+        "numbers)",
+    )
     title: _Text
     architecture: _Text
     weights: _Weights

@@ -253,6 +253,34 @@ def serve(
         _fail(error)
 
 
+@app.command()
+def reload(
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(help="The server's folder for logs, by which it is found. Default: WHYBOX_LOG_DIR, or logs."),
+    ] = None,
+) -> None:
+    """Have the running server serve what its model store holds now, without downtime.
+
+    The server starts a second TorchServe with the models and versions that are in the store, and with the weights of
+    WHYBOX_TRAFFIC=@FILE. When all can answer, new requests go to them; those in flight end on the old ones. If they do
+    not get ready, the server goes on as before, and this command fails with the reason. SIGHUP does the same.
+
+    Other settings hold until a restart. Keys and certificates need no reload. Until the old ones have ended, both take
+    memory.
+    """
+    from whybox_server.cli.notes import ReloadError
+    from whybox_server.cli.notes import reload as reload_server
+
+    try:
+        folder = read_settings(log_dir=log_dir).log_dir
+        with _out.status("reloading"):
+            pid = reload_server(folder)
+    except (ReloadError, SettingsError) as error:
+        _fail(error)
+    _out.print(f"process {pid} serves what its store holds now")
+
+
 app.command()(audit)
 app.command("audit compare")(audit_compare)
 app.command("audit note")(audit_note)

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,13 +17,13 @@ from whybox_server import oip
 from whybox_server.access.certificates import CertificateError, Certificates, certificates_of
 from whybox_server.access.checking import Access
 from whybox_server.access.keys import KeyFileError
+from whybox_server.cli.notes import Notes
+from whybox_server.cli.upgrades import Launch, Running, Upgrades
 from whybox_server.database.errors import DatabaseError
-from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.open_files import connection_shares
-from whybox_server.monitoring.readiness import is_ready
 from whybox_server.operations.errors import OperationsError
 from whybox_server.rest import create_app
 from whybox_server.rest.connections import CannotListenError, ConnectionsConfig, authority, serving
@@ -33,9 +34,9 @@ from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError, check_log_folder
 from whybox_server.torchserve.machine import cores, memory_bytes
 from whybox_server.torchserve.numbers import filled_in
-from whybox_server.validation.archives import read_store
 from whybox_server.validation.explanations import MAX_BASELINE_BYTES, MAX_EXPLANATIONS
 from whybox_server.validation.operations import no_operations
+from whybox_server.validation.traffic import TrafficError
 
 if TYPE_CHECKING:
     from whybox_server.operations import serving as operations_serving
@@ -76,6 +77,8 @@ async def serve_until_stopped(
 ) -> None:
     """Serves until SIGINT or SIGTERM, then lets requests in flight end and stops all that it started.
 
+    SIGHUP has the store read anew, and what it holds served in the place of what is served; see `cli.upgrades`.
+
     Args:
         settings: What to serve and where.
         listening: Called once both interfaces take calls; the models may still be loading.
@@ -84,21 +87,45 @@ async def serve_until_stopped(
     Raises:
         ArchiveError: There is no model to serve.
         ServeError: An address is open to other machines without keys or TLS, a port is taken, the logs cannot be
-            written, the keys, the certificate, the database or the folder of operations cannot be used, or TorchServe
-            cannot be started.
+            written, the keys, the certificate, the database, the folder of operations or the weights of versions cannot
+            be used, or TorchServe cannot be started.
     """
     _check_exposure(settings)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    archives = read_store(settings.model_store, settings.models)
+    metrics = Metrics()
+
+    def launch(archives: Mapping[Path, v1.Model], settings: Settings) -> Backend:
+        settings = filled_in(settings, len(archives), cores(), memory_bytes())
+        _log.info(
+            "%d workers for predictions and %d for analyses of each of %d models, each with %d threads",
+            settings.predict_workers,
+            settings.analyze_workers,
+            len(archives),
+            settings.worker_threads,
+        )
+        return Backend(archives, settings, metrics.torchserve_restarted)
+
     access = Access(settings.key_file)
     try:
         access.check_file()
         certificates = certificates_of(settings)
         check_log_folder(settings.log_dir)
-        await _serve(settings, access, certificates, archives, stop, listening, ready)
-    except (CertificateError, DatabaseError, FolderError, KeyFileError, OperationsError, TorchServeError) as error:
+        first = Running(settings, launch)
+        try:
+            await _serve(settings, access, certificates, metrics, launch, first, stop, listening, ready)
+        finally:
+            await first.end()
+    except (
+        CertificateError,
+        DatabaseError,
+        FolderError,
+        KeyFileError,
+        OperationsError,
+        TorchServeError,
+        TrafficError,
+    ) as error:
         raise ServeError(str(error)) from error
 
 
@@ -106,31 +133,20 @@ async def _serve(
     settings: Settings,
     access: Access,
     certificates: Certificates | None,
-    archives: Mapping[Path, v1.Model],
+    metrics: Metrics,
+    launch: Launch,
+    first: Running,
     stop: asyncio.Event,
     listening: Callable[[Addresses], None],
     ready: Callable[[float], None],
 ) -> None:
     started = time.monotonic()
-    metrics = Metrics()
-    settings = filled_in(settings, len(archives), cores(), memory_bytes())
-    _log.info(
-        "%d workers for predictions and %d for analyses of each of %d models, each with %d threads",
-        settings.predict_workers,
-        settings.analyze_workers,
-        len(archives),
-        settings.worker_threads,
-    )
-    backend = Backend(archives, settings, metrics.torchserve_restarted)
     async with contextlib.AsyncExitStack() as stack:
         spool = stack.enter_context(Spool())
-        audits = stack.enter_context(AuditFiles(archives))
         gateway = Gateway(
-            archives.values(),
-            backend,
+            first.deployment,
             metrics,
             spool,
-            audits,
             max_image_bytes=settings.max_image_bytes,
             cache_bytes=settings.cache_bytes,
             quota_seconds=settings.quota_seconds,
@@ -145,21 +161,43 @@ async def _serve(
         rest = await stack.enter_async_context(_rest(*rooms))
         if studies is not None:
             studies.listens(rest)
-        await stack.enter_async_context(backend.running())
         if operations is not None:
             await stack.enter_async_context(operations.operations.running())
+        notes = stack.enter_context(_notes(settings))
+        upgrades = Upgrades(settings, launch, gateway, first, notes)
+        _on_hang_up(upgrades.ask, stop.set)
+        notes.write()
         listening(Addresses(rest=rest, grpc=grpc))
-        stopping = asyncio.create_task(stop.wait())
-        while not (is_ready(gateway.readiness()) or stopping.done()):
-            await asyncio.wait([stopping], timeout=0.1)
-        if not stopping.done():
-            ready(time.monotonic() - started)
-        await stopping
-        _log.info("stopping")
-        if operations is not None:
-            # Nobody waits for their answers: the next start makes them.
-            await operations.operations.stop()
-        await backend.drained(settings.drain_seconds)
+        # Nobody waits for the answers of operations: the next start makes them.
+        left = operations.operations.stop if operations is not None else _nothing
+        await upgrades.serve(stop, left, lambda: ready(time.monotonic() - started))
+
+
+async def _nothing() -> None:
+    """Does nothing."""
+
+
+@contextlib.contextmanager
+def _notes(settings: Settings) -> Iterator[Notes]:
+    """The file by which the server is found, removed with the server."""
+    notes = Notes(settings.log_dir)
+    try:
+        yield notes
+    finally:
+        notes.remove()
+
+
+def _on_hang_up(reload: Callable[[], None], stop: Callable[[], None]) -> None:
+    """SIGHUP reloads, unless it tells that the terminal of the server has been closed: then the server stops."""
+    had_terminal = os.isatty(0)
+
+    def hung_up() -> None:
+        if had_terminal and not os.isatty(0):
+            stop()
+        else:
+            reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
 
 
 @contextlib.asynccontextmanager

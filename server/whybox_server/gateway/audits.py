@@ -33,14 +33,14 @@ class AuditFiles:
     """
 
     def __init__(self, archives: Mapping[Path, v1.Model]) -> None:
-        self._paths = {model.name: path for path, model in archives.items() if model.HasField("audit")}
-        self._archives: dict[str, zipfile.ZipFile] = {}
+        self._paths = {(model.name, model.version): path for path, model in archives.items() if model.HasField("audit")}
+        self._archives: dict[tuple[str, str], zipfile.ZipFile] = {}
         self._stack = ExitStack()
         self._downloads = 0
 
     def __enter__(self) -> Self:
-        for name, path in self._paths.items():
-            self._archives[name] = self._stack.enter_context(zipfile.ZipFile(path))
+        for key, path in self._paths.items():
+            self._archives[key] = self._stack.enter_context(zipfile.ZipFile(path))
         # One thread: pieces are read in microseconds, and open archives are not safe to share between threads. It ends
         # before they are closed.
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="audits"))
@@ -53,7 +53,7 @@ class AuditFiles:
 
     async def read(
         self,
-        model: str,
+        model: v1.Model,
         format: str,  # noqa: A002 (as in the contract)
         seconds: float,
         piece_bytes: int = PIECE_BYTES,
@@ -61,7 +61,7 @@ class AuditFiles:
         """The bytes of a file, in pieces.
 
         Args:
-            model: Name of a model with an audit.
+            model: A model with an audit.
             format: See `AuditFile.format`.
             seconds: Within which the last piece is asked for. Then the file makes room for others, even if its reader
                 is still busy with a piece.
@@ -76,7 +76,7 @@ class AuditFiles:
             raise OverloadedError(message, retry_after=_RETRY_SECONDS)
         loop = asyncio.get_running_loop()
         late = False
-        pieces = _pieces(self._archives[model], audit_member(format), piece_bytes)
+        pieces = _pieces(self._archives[model.name, model.version], audit_member(format), piece_bytes)
         with ExitStack() as held:
 
             def end() -> None:

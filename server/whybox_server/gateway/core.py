@@ -2,37 +2,37 @@
 
 import math
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from google.rpc import code_pb2
 
 from whybox import v1
-from whybox.v1.errors import InvalidRequestError, NotFoundError, WhyboxError, as_whybox_error, error_from_status
+from whybox.v1.errors import InvalidRequestError, WhyboxError, as_whybox_error, error_from_status
 from whybox.v1.streams import Owed
 from whybox_server.access.checking import Caller
-from whybox_server.gateway.audits import PIECE_BYTES, AuditFiles, audit_file, audits_of
+from whybox_server.gateway.audits import PIECE_BYTES, audit_file, audits_of
 from whybox_server.gateway.cache.cache import Cache, Result, Results
 from whybox_server.gateway.cache.keys import Source
 from whybox_server.gateway.deadlines import Deadline, Reserve
+from whybox_server.gateway.deployment import Choice, Deployment
 from whybox_server.gateway.instalments import in_instalments
-from whybox_server.gateway.merging import merged
 from whybox_server.gateway.parts import OPTIONS
-from whybox_server.gateway.pieces import pieces
-from whybox_server.gateway.pools import Backend, PoolKind
+from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.gateway.queueing.quotas import Quotas
 from whybox_server.gateway.receipts import receipt
 from whybox_server.gateway.sizes.room import bound, check_room
-from whybox_server.gateway.sizes.served import Served
 from whybox_server.gateway.spool import Spool
+from whybox_server.gateway.streaming.merging import merged
+from whybox_server.gateway.streaming.pieces import pieces
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
+from whybox_server.monitoring.readiness import Readiness
 from whybox_server.validation.audits import audit_format
-from whybox_server.validation.checks import quoted
 from whybox_server.validation.request import validated
 
 _ANYBODY = Caller()
@@ -52,6 +52,7 @@ class _Call:
     """What all units of a call have in common.
 
     Attributes:
+        deployment: Whose workers answer.
         source: What the call's parts rest on.
         path: Where the encoded picture lies for the workers.
         request_id: Id of the call.
@@ -59,6 +60,7 @@ class _Call:
         account: Who asks, as queues and quotas tell callers apart: by key or else by address.
     """
 
+    deployment: Deployment
     source: Source
     path: Path
     request_id: str
@@ -75,29 +77,39 @@ class Gateway:
 
     def __init__(
         self,
-        models: Iterable[v1.Model],
-        backend: Backend,
+        deployment: Deployment,
         metrics: Metrics,
         spool: Spool,
-        audits: AuditFiles,
         *,
         max_image_bytes: int,
         cache_bytes: int = 0,
         quota_seconds: float = 0,
         bodies_bytes: int = 256 * 2**20,
     ) -> None:
-        self._models = {model.name: model for model in sorted(models, key=lambda model: model.name)}
-        self._served = {name: Served.of(model) for name, model in self._models.items()}
-        self._backend = backend
+        self._deployment = deployment
         self._metrics = metrics
         self._spool = spool
-        self._audits = audits
         self._max_image_bytes = max_image_bytes
         self._reserve = Reserve()
         self._cache = Cache(cache_bytes, metrics) if cache_bytes else None
         self.bodies = Bodies(bodies_bytes)
         self._quotas = Quotas(quota_seconds) if quota_seconds else None
         metrics.watch_pools(self.readiness)
+
+    def switch(self, deployment: Deployment) -> None:
+        """Serves another deployment; calls in flight end on the one that they began with."""
+        self._deployment = deployment
+
+    @contextmanager
+    def chosen(self, name: str, version: str = "") -> Iterator[Choice]:
+        """What answers a call, for as long as the block lasts.
+
+        Raises:
+            NotFoundError: There is no such model or version.
+        """
+        deployment = self._deployment
+        with deployment.held():
+            yield Choice(deployment, deployment.drawn(name, version))
 
     async def analyze(
         self,
@@ -107,6 +119,7 @@ class Gateway:
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: Caller = _ANYBODY,
+        choice: Choice | None = None,
     ) -> v1.AnalyzeResponse:
         """All parts in one answer.
 
@@ -116,13 +129,14 @@ class Gateway:
             timeout: Seconds that the caller will wait.
             max_message_bytes: The largest message that the caller takes.
             caller: Who asks. Callers without a key are one caller to the cache.
+            choice: From `chosen`, for a caller that needed the model before the request was whole.
 
         Raises:
             WhyboxError: The request is wrong, the caller has used its quota, no part could be answered, or the answer
                 might be too large.
         """
         whole = v1.AnalyzeResponse()
-        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=False)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, choice, streamed=False)
         async with aclosing(answers) as parts:
             async for part in parts:
                 # What every part repeats is merged to the same; maps and repeated fields add up.
@@ -139,6 +153,7 @@ class Gateway:
         timeout: float,
         max_message_bytes: float = math.inf,
         caller: Caller = _ANYBODY,
+        choice: Choice | None = None,
     ) -> AsyncGenerator[v1.AnalyzeResponse, None]:
         """The parts one by one as they are ready, the prediction first; arguments and errors as in `analyze`.
 
@@ -146,7 +161,7 @@ class Gateway:
         are sent in pieces. An error after the first part names those that are missing.
         """
         owed = Owed(request)
-        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, streamed=True)
+        answers = self._stream(request, request_id, timeout, max_message_bytes, caller, choice, streamed=True)
         try:
             async with aclosing(answers) as parts:
                 async for part in parts:
@@ -163,6 +178,7 @@ class Gateway:
         timeout: float,
         max_message_bytes: float,
         caller: Caller,
+        choice: Choice | None,
         *,
         streamed: bool,
     ) -> AsyncGenerator[_Answered, None]:
@@ -170,26 +186,55 @@ class Gateway:
         if self._quotas is not None:
             self._quotas.check(caller.account)
         deadline = self._reserve.deadline(timeout)
-        model = self.get_model(request.model, request.version)
+        with self._held(request, choice) as chosen:
+            answers = self._parts(request, request_id, deadline, max_message_bytes, caller, chosen, streamed=streamed)
+            async with aclosing(answers) as parts:
+                async for part in parts:
+                    part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
+                    yield part
+
+    @contextmanager
+    def _held(self, request: v1.AnalyzeRequest, choice: Choice | None) -> Iterator[Choice]:
+        if choice is None:
+            with self.chosen(request.model, request.version) as chosen:
+                yield chosen
+        else:
+            # An answer that is streamed outlives the block of its choice.
+            with choice.deployment.held():
+                yield replace(
+                    choice, model=choice.deployment.model(request.model, request.version or choice.model.version)
+                )
+
+    async def _parts(
+        self,
+        request: v1.AnalyzeRequest,
+        request_id: str,
+        deadline: Deadline,
+        max_message_bytes: float,
+        caller: Caller,
+        choice: Choice,
+        *,
+        streamed: bool,
+    ) -> AsyncGenerator[_Answered, None]:
+        deployment, model = choice.deployment, choice.model
         picture, asked = detached(request)
         asked = validated(asked, picture, model, OPTIONS, self._max_image_bytes)
         common = v1.AnalyzeResponse(
             request_id=request_id, model=model.name, version=model.version, receipt=receipt(asked, picture, model)
         )
-        others = self._others(model)
-        sizes = [self._served[other.name] for other in others]
-        check_room(bound(asked, self._served[model.name], sizes, common), max_message_bytes, streamed=streamed)
+        others = deployment.others(model)
+        sizes = [deployment.served(other) for other in others]
+        check_room(bound(asked, deployment.served(model), sizes, common), max_message_bytes, streamed=streamed)
         source = Source(caller.key, model, others, common.receipt.image_sha256)
         planned = list(units(asked))
         with self._spool.lent(picture) as path:
             del picture
-            call = _Call(source, path, request_id, deadline, caller.account)
+            call = _Call(deployment, source, path, request_id, deadline, caller.account)
             sources = [self._answers(unit, call) for unit in planned]
             # What the prediction pool makes comes first in `units`, and is waited for before the others.
             async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
                 async for part in parts:
                     part.response.MergeFrom(common)
-                    part.response.timings.total_ms = 1000 * (time.perf_counter() - started)
                     yield part
 
     def check(self, request: v1.AnalyzeRequest) -> v1.Model:
@@ -208,9 +253,9 @@ class Gateway:
         self._reserve.learn(seconds)
 
     def list_models(self) -> list[v1.Model]:
-        """The served models without their labels, by name."""
+        """The served models without their labels, by name, the newest version of each first."""
         models = []
-        for model in self._models.values():
+        for model in self._deployment.models:
             brief = v1.Model()
             brief.CopyFrom(model)
             brief.ClearField("labels")
@@ -218,24 +263,16 @@ class Gateway:
         return models
 
     def get_model(self, name: str, version: str = "") -> v1.Model:
-        """One model with its labels.
+        """One model with its labels; without a version the one that most requests take.
 
         Raises:
             NotFoundError: There is no such model or version.
         """
-        model = self._models.get(name)
-        if model is None:
-            served = ", ".join(self._models)
-            raise NotFoundError(
-                f"there is no model {quoted(name)} here; served: {served}", reason="UNKNOWN_MODEL", field="model"
-            )
-        if version not in ("", model.version):
-            message = (
-                f"{name} is served in version {model.version!r}, not {quoted(version)}; "
-                "leave the version out to take it"
-            )
-            raise NotFoundError(message, reason="UNKNOWN_VERSION", field="version")
-        return model
+        return self._deployment.model(name, version)
+
+    def versions(self, name: str) -> list[str]:
+        """The versions of a served model, the newest first."""
+        return self._deployment.versions(name)
 
     def list_audits(self, model: str, version: str = "") -> list[v1.Audit]:
         """The audits of a model.
@@ -256,18 +293,16 @@ class Gateway:
         return audit_file(model, request.audit, audit_format(request.format))
 
     def read_audit(
-        self, model: str, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
+        self, request: v1.GetAuditRequest, file: v1.AuditFile, seconds: float, piece_bytes: int = PIECE_BYTES
     ) -> AsyncGenerator[bytes, None]:
-        """The content of a file from `get_audit`; arguments and errors as in `AuditFiles.read`."""
-        return self._audits.read(model, file.format, seconds, piece_bytes)
+        """The content of the file that `get_audit` gave; arguments and errors as in `AuditFiles.read`."""
+        deployment = self._deployment
+        model = deployment.model(request.model, request.version)
+        return _read_audit(deployment, model, file, seconds, piece_bytes)
 
-    def readiness(self) -> Mapping[str, Mapping[str, str]]:
-        """State of each worker pool, by model and pool; "ready" or what it waits for."""
-        return self._backend.readiness()
-
-    def _others(self, model: v1.Model) -> list[v1.Model]:
-        """The other served models, by name."""
-        return [other for other in self._models.values() if other.name != model.name]
+    def readiness(self) -> Readiness:
+        """State of each worker pool."""
+        return self._deployment.readiness()
 
     def _answers(self, unit: Unit, call: _Call) -> AsyncGenerator[_Answered, None]:
         """Has one unit answered, by what is known or by workers."""
@@ -306,7 +341,7 @@ class Gateway:
         parts = unit.answered(response)
         for part in parts:
             response.timings.parts.add(part=part.name, total_ms=1000 * seconds, compute_ms=compute_ms, cached=cached)
-            self._metrics.part(model.name, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
+            self._metrics.part(model, part.kind, part.method, code_pb2.Code.Name(part.status.code), seconds)
         if error is None and all(part.status.code != code_pb2.OK for part in parts):
             error = error_from_status(parts[0].status)
         yield _Answered(response, error)
@@ -317,7 +352,7 @@ class Gateway:
         for part in unit.parts:
             part.options.check_possible(unit.request, model, others)
         work = unit.work(call.path, model, call.request_id)
-        pool = self._backend.pool(model.name, unit.pool)
+        pool = call.deployment.backend.pool(model, unit.pool)
         async with aclosing(in_instalments(pool, work, call.deadline, call.account)) as results:
             async for result in results:
                 if self._quotas is not None:
@@ -327,12 +362,21 @@ class Gateway:
                         await part.finish(
                             result,
                             others,
-                            self._backend,
+                            call.deployment.backend,
                             request_id=call.request_id,
                             deadline=call.deadline,
                             caller=call.account,
                         )
                 yield Result(result)
+
+
+async def _read_audit(
+    deployment: Deployment, model: v1.Model, file: v1.AuditFile, seconds: float, piece_bytes: int
+) -> AsyncGenerator[bytes, None]:
+    with deployment.held():
+        async with aclosing(deployment.audits.read(model, file.format, seconds, piece_bytes)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _first(unit: Unit) -> int:

@@ -1,10 +1,10 @@
 """The gateway's port: worker pools, whatever runs them."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
 from whybox import v1
+from whybox_server.monitoring.readiness import Readiness
 
 
 class PoolKind(StrEnum):
@@ -24,8 +24,8 @@ class Pool(Protocol):
 class Backend(Protocol):
     """All worker pools; see `torchserve.backend.Backend`."""
 
-    def pool(self, model: str, kind: PoolKind) -> Pool:
+    def pool(self, model: v1.Model, kind: PoolKind) -> Pool:
         """One pool of a served model."""
 
-    def readiness(self) -> Mapping[str, Mapping[str, str]]:
-        """State of each pool, by model and kind."""
+    def readiness(self) -> Readiness:
+        """State of each pool, by model, version and kind."""

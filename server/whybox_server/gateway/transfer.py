@@ -53,7 +53,7 @@ async def fill_transfers(
         deadline.stamp(work)
         try:
             async with deadline.awaited(f"{model.name} did not answer before the deadline; allow more time"):
-                return _best(await backend.pool(model.name, PoolKind.PREDICT).submit(work, caller))
+                return _best(await backend.pool(model, PoolKind.PREDICT).submit(work, caller))
         except Exception as error:  # noqa: BLE001 (what was found so far is not lost by a bug)
             return as_whybox_error(error, request_id).to_status()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,10 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from whybox import v1
 from whybox.v1.errors import WhyboxError
-
-Readiness = Callable[[], Mapping[str, Mapping[str, str]]]
-"""State of each worker pool by model and pool, as `Gateway.readiness` gives it."""
+from whybox_server.monitoring.readiness import Readiness
 
 UNKNOWN = "unknown"
 
@@ -40,13 +39,16 @@ class _Pools(Collector):
     """Asks for the state of the pools at each scrape, so that it cannot be out of date."""
 
     def __init__(self) -> None:
-        self.readiness: Readiness = dict
+        self.readiness: Callable[[], Readiness] = dict
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        ready = GaugeMetricFamily("whybox_pool_ready", "1 where the pool can answer, else 0", labels=["model", "pool"])
-        for model, pools in self.readiness().items():
-            for pool, state in pools.items():
-                ready.add_metric([model, pool], float(state == "ready"))
+        ready = GaugeMetricFamily(
+            "whybox_pool_ready", "1 where the pool can answer, else 0", labels=["model", "version", "pool"]
+        )
+        for model, versions in self.readiness().items():
+            for version, pools in versions.items():
+                for pool, state in pools.items():
+                    ready.add_metric([model, version, pool], float(state == "ready"))
         yield ready
 
 
@@ -69,12 +71,12 @@ class Metrics:
         )
         self._in_flight = Gauge("whybox_requests_in_flight", "Calls being answered", ["transport"], registry=registry)
         self._parts = Counter(
-            "whybox_parts", "Parts of answers", ["model", "part", "method", "code"], registry=registry
+            "whybox_parts", "Parts of answers", ["model", "version", "part", "method", "code"], registry=registry
         )
         self._part_seconds = Histogram(
             "whybox_part_seconds",
             "From handing a part to its worker pool until its answer",
-            ["model", "part", "method"],
+            ["model", "version", "part", "method"],
             buckets=_SECONDS,
             registry=registry,
         )
@@ -88,7 +90,7 @@ class Metrics:
         self._cache_bytes = Gauge("whybox_cache_bytes", "Bytes that the cache takes", registry=registry)
         self._restarts = Counter("whybox_torchserve_restarts", "Restarts of TorchServe", registry=registry)
 
-    def watch_pools(self, readiness: Readiness) -> None:
+    def watch_pools(self, readiness: Callable[[], Readiness]) -> None:
         """Tells where the state of the pools, and with it the names of the served models, comes from."""
         self._pools.readiness = readiness
 
@@ -123,18 +125,18 @@ class Metrics:
             self._requests.labels(transport, call.route, model, call.code).inc()
             self._request_seconds.labels(transport, call.route, model).observe(time.perf_counter() - start)
 
-    def part(self, model: str, part: str, method: str, code: str, seconds: float) -> None:
+    def part(self, model: v1.Model, part: str, method: str, code: str, seconds: float) -> None:
         """Counts and times one part of an answer.
 
         Args:
-            model: Name of a served model.
+            model: The model that answered.
             part: "prediction", "explanation", "robustness", "bias" or "certified".
             method: The explainer, already validated; empty for a part without a choice.
             code: Canonical code of the part's status.
             seconds: From handing it to the worker pool until its answer.
         """
-        self._parts.labels(self._bounded(model), part, method, code).inc()
-        self._part_seconds.labels(self._bounded(model), part, method).observe(seconds)
+        self._parts.labels(model.name, model.version, part, method, code).inc()
+        self._part_seconds.labels(model.name, model.version, part, method).observe(seconds)
 
     def cache_lookup(self, model: str, part: str, outcome: str) -> None:
         """Counts what became of a look-up in the cache.

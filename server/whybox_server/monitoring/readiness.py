@@ -1,6 +1,9 @@
 """When a server may be sent requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+Readiness = Mapping[str, Mapping[str, Mapping[str, str]]]
+"""State of each worker pool, by model, version and pool; "ready" or what it waits for."""
 
 STOPPING = "stopping"
 """State of every pool of a server that is about to end."""
@@ -9,19 +12,23 @@ SERVER_STOPPING = "SERVER_STOPPING"
 """Reason of the errors of what a planned stop cuts off."""
 
 
-def is_ready(pools: Mapping[str, Mapping[str, str]]) -> bool:
+def is_ready(pools: Readiness) -> bool:
     """Whether every pool of every model can answer; a server without models is not ready.
 
     Args:
-        pools: State of each worker pool by model and pool, as `Gateway.readiness` gives it.
+        pools: As `Gateway.readiness` gives it.
     """
-    return bool(pools) and all(state == "ready" for model in pools.values() for state in model.values())
+    return bool(pools) and all(state == "ready" for state in _states(pools))
 
 
-def is_stopping(pools: Mapping[str, Mapping[str, str]]) -> bool:
+def is_stopping(pools: Readiness) -> bool:
     """Whether the server is about to end.
 
     Args:
         pools: As for `is_ready`.
     """
-    return any(state == STOPPING for model in pools.values() for state in model.values())
+    return any(state == STOPPING for state in _states(pools))
+
+
+def _states(pools: Readiness) -> Iterator[str]:
+    return (state for versions in pools.values() for kinds in versions.values() for state in kinds.values())

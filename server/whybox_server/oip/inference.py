@@ -14,6 +14,7 @@ from whybox.v1.errors import InvalidRequestError, WhyboxError
 from whybox_server.access.checking import Caller
 from whybox_server.access.needs import of_parts
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.oip.pictures import encoded
 from whybox_server.oip.tensors import BYTES, INPUTS, OUTPUTS, Tensor
@@ -101,7 +102,8 @@ def is_model_ready(gateway: Gateway, name: str, version: str) -> bool:
     """
     model = gateway.get_model(name, version)
     pools = gateway.readiness()
-    return is_ready({model.name: pools[model.name]} if model.name in pools else {})
+    kinds = pools.get(model.name, {}).get(model.version)
+    return kinds is not None and is_ready({model.name: {model.version: kinds}})
 
 
 def wanted(name: str, parameters: Mapping[str, Any], model: v1.Model) -> Wanted:
@@ -145,13 +147,13 @@ def check_known(parameters: Mapping[str, Any], known: Sequence[str], where: str)
 
 
 async def infer(
-    gateway: Gateway, model: v1.Model, question: Question, *, request_id: str, timeout: float, caller: Caller
+    gateway: Gateway, choice: Choice, question: Question, *, request_id: str, timeout: float, caller: Caller
 ) -> list[Tensor]:
     """The outputs that a request asks for, in its order.
 
     Args:
         gateway: What answers.
-        model: The model that is asked.
+        choice: The model that is asked.
         question: What is asked.
         request_id: Id of the call, which all of its pictures have.
         timeout: Seconds that the caller will wait.
@@ -161,6 +163,7 @@ async def infer(
         WhyboxError: The request is wrong, or a picture could not be answered: then none is.
     """
     until = time.perf_counter() + timeout
+    model = choice.model
     caller.require(of_parts(["prediction"]))
     outputs = question.outputs or [Wanted(name) for name in OUTPUTS]
     plain = question.top_k or min(DEFAULT_TOP_K, model.num_classes)
@@ -174,7 +177,9 @@ async def infer(
         )
         request.prediction.top_k = most
         try:
-            answer = await gateway.analyze(request, request_id=request_id, timeout=seconds, caller=caller)
+            answer = await gateway.analyze(
+                request, request_id=request_id, timeout=seconds, caller=caller, choice=choice
+            )
         except WhyboxError as error:
             if len(pictures) == 1:
                 raise

@@ -97,7 +97,7 @@ class ModelReadyRequest(_message.Message):
     name: _builtins.str
     """Name of the model."""
     version: _builtins.str
-    """Version of the model. Default: the served version."""
+    """Version of the model. Default: the one that the server chooses."""
     def __init__(
         self,
         *,
@@ -185,7 +185,7 @@ class ModelMetadataRequest(_message.Message):
     name: _builtins.str
     """Name of the model."""
     version: _builtins.str
-    """Version of the model. Default: the served version."""
+    """Version of the model. Default: the one that the server chooses."""
     def __init__(
         self,
         *,
@@ -241,7 +241,7 @@ class ModelMetadataResponse(_message.Message):
     """"whybox"."""
     @_builtins.property
     def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The served version."""
+        """The served versions, the newest first."""
 
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]:
@@ -406,7 +406,7 @@ class ModelInferRequest(_message.Message):
     RAW_INPUT_CONTENTS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     model_version: _builtins.str
-    """Default: the served version."""
+    """Default: the newest version, or one that is drawn by the weights of WHYBOX_TRAFFIC."""
     id: _builtins.str
     """Returned with the answer."""
     @_builtins.property

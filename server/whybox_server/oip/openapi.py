@@ -15,7 +15,7 @@ from whybox_server.validation.request import TIMEOUT
 
 _SHAPE = {"type": "array", "items": {"type": "integer", "minimum": -1}}
 _ERROR = {"type": "object", "required": ["error"], "properties": {"error": STRING}}
-_VERSION = {"name": "version", "in": "path", "required": True, "description": "The served version.", "schema": STRING}
+_VERSION = {"name": "version", "in": "path", "required": True, "description": "A served version.", "schema": STRING}
 _JSON_LENGTH = {
     "name": JSON_LENGTH,
     "in": "header",
@@ -85,7 +85,7 @@ def _inference(name: str, parameters: Sequence[dict[str, Any]]) -> dict[str, Any
     body = _closed(
         {
             "model_name": STRING | {"description": "That of the path; it may be left out."},
-            "model_version": STRING | {"description": "The served version; it may be left out."},
+            "model_version": STRING | {"description": "A served version; by default the server chooses."},
             "id": STRING,
             "parameters": _closed({"top_k": count, "binary_data_output": binary}),
             "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": given},

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute
 from whybox import v1
 from whybox.v1.errors import WhyboxError
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice
 from whybox_server.monitoring.readiness import is_ready
 from whybox_server.oip.bodies import read_inference, response
 from whybox_server.oip.inference import (
@@ -73,7 +74,7 @@ def routes(
         return JSONResponse(
             {
                 "name": model.name,
-                "versions": [model.version],
+                "versions": gateway.versions(model.name),
                 "platform": SERVER,
                 "inputs": [_described(each) for each in inputs_of(model)],
                 "outputs": [_described(each) for each in outputs_of()],
@@ -82,13 +83,18 @@ def routes(
 
     async def inference(request: Request) -> Response:
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
-        model = _model(gateway, request)
+        name, version = _named(request)
+        with gateway.chosen(name, version) as choice:
+            return await answered(request, choice)
+
+    async def answered(request: Request, choice: Choice) -> Response:
+        model = choice.model
         given = read_values((TIMEOUT,), request.query_params.multi_items())
         asked = await read_inference(request, model, max_image_bytes)
         state = request.state
         work = infer(
             gateway,
-            model,
+            choice,
             asked.question,
             request_id=state.request_id,
             timeout=min(given.get(TIMEOUT.name, default_timeout), max_timeout),
@@ -111,8 +117,14 @@ def routes(
 
 
 def _model(gateway: Gateway, request: Request) -> v1.Model:
-    name = request.state.call.model = request.path_params["model"]
-    return gateway.get_model(name, request.path_params.get("version", ""))
+    return gateway.get_model(*_named(request))
+
+
+def _named(request: Request) -> tuple[str, str]:
+    """The model in the path, and its version, empty without one."""
+    name: str = request.path_params["model"]
+    request.state.call.model = name
+    return name, request.path_params.get("version", "")
 
 
 def _readiness(answer: dict[str, Any]) -> Response:

@@ -79,7 +79,7 @@ class InferenceService:
             model = self._gateway.get_model(request.name, request.version)
             return pb.ModelMetadataResponse(
                 name=model.name,
-                versions=[model.version],
+                versions=self._gateway.versions(model.name),
                 platform=SERVER,
                 inputs=_described(inputs_of(model)),
                 outputs=_described(outputs_of()),
@@ -88,17 +88,16 @@ class InferenceService:
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:  # noqa: N802
         """Predicts the classes of pictures."""
         async with self._calls.answering("ModelInfer", request.model_name, context) as call_id:
-            model = self._gateway.get_model(request.model_name, request.model_version)
-            timeout = self._calls.timeout(context)
-            outputs = await infer(
-                self._gateway,
-                model,
-                _question(request, model),
-                request_id=call_id,
-                timeout=timeout,
-                caller=caller_of(context),
-            )
-            return _response(request, model, outputs)
+            with self._gateway.chosen(request.model_name, request.model_version) as choice:
+                outputs = await infer(
+                    self._gateway,
+                    choice,
+                    _question(request, choice.model),
+                    request_id=call_id,
+                    timeout=self._calls.timeout(context),
+                    caller=caller_of(context),
+                )
+                return _response(request, choice.model, outputs)
 
 
 def service(gateway: Gateway) -> Service:

@@ -46,7 +46,7 @@ from whybox_handlers.packing.trials import try_methods
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_handlers.robustness.verdict import objections_to_attacks
-from whybox_server.validation.archives import ArchiveError, audit_member, read_manifest
+from whybox_server.validation.archives import ArchiveError, archive_name, audit_member, read_manifest
 
 __all__ = ["PackError", "Packed", "SpecError", "pack_model"]
 
@@ -144,7 +144,7 @@ def _pack(
     model.methods.extend(_methods(network, spec.enabled, spec.crop))
     complete = _inputs(model, spec, "all")
     model.digests.inputs_sha256 = _inputs(model, spec, checks)
-    archive = store / f"{spec.name}.mar"
+    archive = store / archive_name(spec.name, spec.version)
     there = _manifest_of(archive)
     checked = there.digests.inputs_sha256 in (complete, model.digests.inputs_sha256)
     if checked and bank == "kept":

@@ -19,6 +19,7 @@ from whybox.v1.request_ids import HEADER
 from whybox_server.access.checking import Access
 from whybox_server.access.needs import START_ANALYSIS, of_method, of_parts
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice
 from whybox_server.gateway.parts import asked_parts
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.readiness import is_ready
@@ -142,19 +143,28 @@ def _analysis(
         state = request.state
         name = state.call.model = request.path_params["model"]
         # Before the body is read, so that no picture is uploaded for an answer that needs none.
-        model = gateway.get_model(name, request.query_params.get(VERSION.name, ""))
-        message, seconds, is_operation = await read_request(request, action, model, max_image_bytes)
+        with gateway.chosen(name, request.query_params.get(VERSION.name, "")) as choice:
+            return await answered(request, choice)
+
+    async def answered(request: Request, choice: Choice) -> Response:
+        state = request.state
+        message, seconds, is_operation = await read_request(request, action, choice, max_image_bytes)
         state.caller.require(of_parts(asked_parts(message)))
         if is_operation:
             return await _started(request, message, seconds, start)
         timeout = min(seconds or default_timeout, max_timeout)
         kind = preferred(request.headers.getlist("accept"), _kinds(action))
         if kind == NDJSON:
-            parts = gateway.stream(message, request_id=state.request_id, timeout=timeout, caller=state.caller)
+            parts = gateway.stream(
+                message, request_id=state.request_id, timeout=timeout, caller=state.caller, choice=choice
+            )
             return PartsResponse(parts, request)
         if kind == PNG:
-            ask_for_picture(message, model)
-        work = gateway.analyze(message, request_id=state.request_id, timeout=timeout, caller=state.caller)
+            version = message.version or choice.model.version
+            ask_for_picture(message, choice.deployment.model(choice.model.name, version))
+        work = gateway.analyze(
+            message, request_id=state.request_id, timeout=timeout, caller=state.caller, choice=choice
+        )
         answer = await unless_disconnected(request.receive, work)
         answered = time.perf_counter()
         response = picture_response(answer) if kind == PNG else message_response(answer)

@@ -82,7 +82,7 @@ async def get_audit(gateway: Gateway, request: Request, seconds: float) -> Respo
     headers["Content-Length"] = str(file.size)
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
-    return _FileResponse(gateway.read_audit(name, file, seconds), request, headers, media_type)
+    return _FileResponse(gateway.read_audit(asked, file, seconds), request, headers, media_type)
 
 
 def _negotiated(accept: list[str]) -> str:

@@ -8,13 +8,14 @@ from starlette.requests import Request
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError
+from whybox_server.gateway.deployment import Choice
 from whybox_server.gateway.parts import PARTS
 from whybox_server.rest.actions import ANALYZE, Action
 from whybox_server.rest.bodies.base64_text import of_message
 from whybox_server.rest.bodies.reading import Body, read_body
 from whybox_server.rest.values import read_values
 from whybox_server.validation.operations import ASYNC
-from whybox_server.validation.request import COMMON, TIMEOUT
+from whybox_server.validation.request import COMMON, TIMEOUT, VERSION
 
 
 class Asked(NamedTuple):
@@ -31,19 +32,21 @@ class Asked(NamedTuple):
     is_operation: bool
 
 
-async def read_request(request: Request, action: Action, model: v1.Model, max_image_bytes: int) -> Asked:
+async def read_request(request: Request, action: Action, choice: Choice, max_image_bytes: int) -> Asked:
     """Reads the picture and the options of `POST /v1/models/{model}:{action}`.
 
     Args:
         request: The request.
         action: What it asks for.
-        model: The model in its path.
+        choice: The model in its path. A version in the body is looked up in the same deployment.
         max_image_bytes: Largest encoded picture that is read.
 
     Raises:
         InvalidRequestError: Something in it cannot be understood.
         CancelledError: The caller went away while sending.
+        NotFoundError: The body names a version that is not there.
     """
+    model = choice.model
     query = request.query_params.multi_items()
     # What is wrong in the address is told before the picture is uploaded.
     read_values(action.options, query, model=model)
@@ -51,6 +54,10 @@ async def read_request(request: Request, action: Action, model: v1.Model, max_im
     pictures = _pictures(action, body)
     spelled_out = _take_parts(body.json, model.name) if action.name == ANALYZE else {}
     sent = (*body.form, *_scalars(action, body.json))
+    # Names of classes, and what else depends on the model, are those of the version that answers.
+    for name, value in sent:
+        if name == VERSION.name and isinstance(value, str):
+            model = choice.deployment.model(model.name, value)
     given = read_values(action.options, query, sent, model)
     message = v1.AnalyzeRequest(
         model=model.name,

@@ -105,7 +105,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         async with self._calls.answering("GetAudit", request.model, context):
             file = self._gateway.get_audit(request)
             piece_bytes = _piece_bytes(max_message_bytes(context))
-            pieces = self._gateway.read_audit(request.model, file, self._calls.timeout(context), piece_bytes)
+            pieces = self._gateway.read_audit(request, file, self._calls.timeout(context), piece_bytes)
             async with aclosing(pieces):
                 async for piece in pieces:
                     yield v1.AuditPiece(data=piece)

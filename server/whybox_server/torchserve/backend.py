@@ -39,7 +39,7 @@ class TorchServeError(Exception):
 
 
 class Backend:
-    """The worker pools of all models, by model name and kind.
+    """The worker pools of all models, by name, version and kind.
 
     Args:
         archives: Packed models by the path of their archive; all in one folder.
@@ -55,23 +55,23 @@ class Backend:
         self._restarting = restarting
         self._stopping = False
         self._stations = {
-            model.name: {
+            (model.name, model.version): {
                 kind: [
                     Station(each.name, each.workers, each.places, settings.worker_memory)
-                    for each in registered(model.name, kind, settings)
+                    for each in registered(model, kind, settings)
                 ]
                 for kind in PoolKind
             }
             for model in archives.values()
         }
         self._pools = {
-            model: {kind: _pool(model, kind, stations, settings) for kind, stations in kinds.items()}
-            for model, kinds in self._stations.items()
+            named: {kind: _pool("-".join((*named, kind)), kind, stations, settings) for kind, stations in kinds.items()}
+            for named, kinds in self._stations.items()
         }
 
-    def pool(self, model: str, kind: PoolKind) -> Dispatcher:
+    def pool(self, model: v1.Model, kind: PoolKind) -> Dispatcher:
         """One pool of a served model."""
-        return self._pools[model][kind]
+        return self._pools[model.name, model.version][kind]
 
     async def drained(self, timeout: float) -> None:
         """Tells that the server is stopping, and waits at most `timeout` seconds until no work is in flight."""
@@ -83,12 +83,14 @@ class Backend:
         while any(pool.in_flight for pool in pools) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
 
-    def readiness(self) -> dict[str, dict[str, str]]:
-        """State of each pool, by model and kind; all are "stopping" once the server is."""
-        return {
-            model: {kind: STOPPING if self._stopping else _state(stations) for kind, stations in kinds.items()}
-            for model, kinds in self._stations.items()
-        }
+    def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
+        """State of each pool, by model, version and kind; all are "stopping" once the server is."""
+        states: dict[str, dict[str, dict[str, str]]] = {}
+        for (name, version), kinds in self._stations.items():
+            states.setdefault(name, {})[version] = {
+                kind: STOPPING if self._stopping else _state(stations) for kind, stations in kinds.items()
+            }
+        return states
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -188,10 +190,10 @@ class Backend:
         _log.error("TorchServe ended with status %s", ended.result())
 
 
-def _pool(model: str, kind: PoolKind, stations: Sequence[Station], settings: Settings) -> Dispatcher:
+def _pool(name: str, kind: PoolKind, stations: Sequence[Station], settings: Settings) -> Dispatcher:
     predict = kind is PoolKind.PREDICT
     return Dispatcher(
-        f"{model}-{kind}",
+        name,
         stations,
         first_guess=_FIRST_GUESS[kind],
         queue_seconds=settings.predict_queue_seconds if predict else settings.analyze_queue_seconds,

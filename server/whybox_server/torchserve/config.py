@@ -49,12 +49,14 @@ class Registered:
         return (2 if self.kind is PoolKind.PREDICT else 1) * self.workers * self.batch
 
 
-def registered(model: str, kind: PoolKind, settings: Settings) -> list[Registered]:
+def registered(model: v1.Model, kind: PoolKind, settings: Settings) -> list[Registered]:
     """How TorchServe knows the workers of a model: each of analyses by itself, so that the gateway chooses it."""
+    # Unique, as the names of archives are.
+    name = f"{model.name}-{model.version}-{kind}"
     if kind is PoolKind.PREDICT:
-        return [Registered(f"{model}-{kind}", kind, settings.predict_workers or 1, settings.predict_batch)]
+        return [Registered(name, kind, settings.predict_workers or 1, settings.predict_batch)]
     numbers = range(1, (settings.analyze_workers or 1) + 1)
-    return [Registered(f"{model}-{kind}-{number}", kind, 1, settings.analyze_batch) for number in numbers]
+    return [Registered(f"{name}-{number}", kind, 1, settings.analyze_batch) for number in numbers]
 
 
 def max_message_bytes(settings: Settings) -> int:
@@ -75,7 +77,7 @@ def properties(archives: Mapping[Path, v1.Model], folder: Path, ports: Ports, se
         (each, archive, model)
         for archive, model in archives.items()
         for kind in PoolKind
-        for each in registered(model.name, kind, settings)
+        for each in registered(model, kind, settings)
     ]
     entries = {
         # The HTTP interfaces cannot be switched off; as Unix sockets in a private folder they cannot be reached.

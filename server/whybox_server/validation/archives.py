@@ -41,23 +41,34 @@ def read_manifest(archive: Path) -> v1.Model:
         raise ArchiveError(f"{archive} was not packed by this version of Whybox; pack its spec again") from error
 
 
+def archive_name(name: str, version: str) -> str:
+    """The name of the file of a packed model."""
+    return f"{name}-{version}.mar"
+
+
 def read_store(store: Path, wanted: Collection[str] = ()) -> dict[Path, v1.Model]:
-    """The manifests of the archives in a folder, by path, sorted by name.
+    """The manifests of the archives in a folder, by path, sorted by name; a model may be there in several versions.
 
     Args:
         store: The folder.
         wanted: Names of the models to read, all without any; what else lies there is not looked at.
 
     Raises:
-        ArchiveError: There is no archive, a wanted one is missing, or one cannot be read or has another model's name.
+        ArchiveError: There is no archive, a wanted one is missing, or one cannot be read or has another name than its
+            model and version give it.
     """
-    paths = {path.stem: path for path in sorted(store.glob("*.mar"))}
+    paths = sorted(store.glob("*.mar"))
     if not paths:
         raise ArchiveError(f"no packed model in {store}; build one with: whybox-server pack {store}/MODEL.yaml")
-    if missing := set(wanted).difference(paths):
-        raise ArchiveError(f"{store} holds no {', '.join(sorted(missing))}; it holds {', '.join(paths)}")
-    archives = {path: read_manifest(path) for name, path in paths.items() if not wanted or name in wanted}
+    # The name of a model may be the beginning of another's.
+    candidates = [path for path in paths if not wanted or path.name.startswith(tuple(f"{name}-" for name in wanted))]
+    archives = {path: read_manifest(path) for path in candidates}
     for path, model in archives.items():
-        if path.stem != model.name:
-            raise ArchiveError(f"{path} holds {model.name}; remove it, or give it back the name {model.name}.mar")
-    return archives
+        if path.name != (name := archive_name(model.name, model.version)):
+            raise ArchiveError(
+                f"{path} holds {model.name} in version {model.version}; remove it, or give it the name {name}"
+            )
+    if missing := set(wanted).difference(model.name for model in archives.values()):
+        held = ", ".join(path.stem for path in paths)
+        raise ArchiveError(f"{store} holds no {', '.join(sorted(missing))}; it holds {held}")
+    return {path: model for path, model in archives.items() if not wanted or model.name in wanted}

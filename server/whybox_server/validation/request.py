@@ -15,7 +15,9 @@ NO_PICTURE = "there is no picture; send the bytes of a JPEG, PNG, WebP or GIF fi
 
 _MAX_SEED = 2**32 - 1
 
-VERSION: Option[v1.Model] = Option("version", TEXT, "Version of the model. Default: the served version.")
+VERSION: Option[v1.Model] = Option(
+    "version", TEXT, "Version of the model. Default: the newest one, or one that is drawn by WHYBOX_TRAFFIC."
+)
 TIMEOUT: Option[v1.Model] = Option(
     "timeout",
     number(above=0, unit="seconds"),

@@ -23,6 +23,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], attacks=attacks)
     model.default_attack = "fmn"
     store = tmp_path_factory.mktemp("store")
-    with zipfile.ZipFile(store / "m.mar", "w") as archive:
+    with zipfile.ZipFile(store / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(model))
     return store

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("audit")
     data, save = place / "pets", place / "save"
     data.mkdir()
-    with zipfile.ZipFile(place / "m.mar", "w") as archive:
+    with zipfile.ZipFile(place / "m-1.2.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
     rows = [["file", "label", "hat", "trained_on"]]
     for number in range(CATS + DOGS):

@@ -16,6 +16,7 @@ from server.gateway.jobs import Releasing
 from server.waiting import settle
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 
@@ -41,7 +42,7 @@ def spool(spooled: Callable[[], list[bytes]]) -> Iterator[Spool]:
 @pytest.fixture
 def gateway(backend: FakeBackend, metrics: Metrics, spool: Spool) -> Gateway:
     """Serves `MODEL`."""
-    return Gateway([MODEL], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
+    return Gateway(Deployment([MODEL], backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from whybox_server.gateway.spool import Spool
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
+AUDITED = v1.Model(name=MODEL, version="1")
+
 
 @pytest.fixture
 def archives(tmp_path: Path) -> dict[Path, v1.Model]:
@@ -49,9 +51,10 @@ def test_a_model_lists_its_audits(gateway: Gateway, archives: dict[Path, v1.Mode
     ("format_", "piece_bytes"), [("json", PIECE_BYTES), ("json", 7), ("html", PIECE_BYTES), ("html", 2_000_000)]
 )
 async def test_the_pieces_are_the_file(gateway: Gateway, format_: str, piece_bytes: int) -> None:
-    file = gateway.get_audit(v1.GetAuditRequest(model=MODEL, audit=AUDIT, format=format_))
+    asked = v1.GetAuditRequest(model=MODEL, audit=AUDIT, format=format_)
+    file = gateway.get_audit(asked)
     assert (file.format, file.size) == (format_, len(CONTENTS[format_]))
-    pieces = [piece async for piece in gateway.read_audit(MODEL, file, 60, piece_bytes)]
+    pieces = [piece async for piece in gateway.read_audit(asked, file, 60, piece_bytes)]
     assert b"".join(pieces) == CONTENTS[format_]
     assert {len(piece) for piece in pieces[:-1]} <= {piece_bytes}
     assert 0 < len(pieces[-1]) <= piece_bytes
@@ -88,27 +91,27 @@ async def test_an_archive_that_is_packed_again_changes_nothing(audits: AuditFile
     (tmp_path / "new").mkdir()
     [path, _] = packed(tmp_path / "new", {"json": b"{}", "html": b"other"})
     path.replace(tmp_path / path.name)
-    assert b"".join([piece async for piece in audits.read(MODEL, "html", 60)]) == CONTENTS["html"]
+    assert b"".join([piece async for piece in audits.read(AUDITED, "html", 60)]) == CONTENTS["html"]
 
 
 async def test_a_bounded_number_is_on_its_way(audits: AuditFiles) -> None:
-    held = [audits.read(MODEL, "html", 60) for _ in range(MAX_DOWNLOADS)]
+    held = [audits.read(AUDITED, "html", 60) for _ in range(MAX_DOWNLOADS)]
     for pieces in held:
         assert len(await anext(pieces)) == PIECE_BYTES
     with pytest.raises(OverloadedError, match=rf"{MAX_DOWNLOADS} files of audits are on their way") as caught:
-        await anext(audits.read(MODEL, "json", 60))
+        await anext(audits.read(AUDITED, "json", 60))
     assert caught.value.retry_after == 1
     # Those on their way go on, and one that is given up makes room.
     assert len(await anext(held[1])) == PIECE_BYTES
     await held[0].aclose()
-    assert [piece async for piece in audits.read(MODEL, "json", 60)] == [CONTENTS["json"]]
+    assert [piece async for piece in audits.read(AUDITED, "json", 60)] == [CONTENTS["json"]]
     for pieces in held:
         await pieces.aclose()
 
 
 async def test_a_caller_who_hangs_up_makes_room(audits: AuditFiles) -> None:
     async def read() -> None:
-        async with aclosing(audits.read(MODEL, "html", 60)) as pieces:
+        async with aclosing(audits.read(AUDITED, "html", 60)) as pieces:
             async for _ in pieces:
                 await asyncio.Event().wait()
 
@@ -118,7 +121,7 @@ async def test_a_caller_who_hangs_up_makes_room(audits: AuditFiles) -> None:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
-    assert [piece async for piece in audits.read(MODEL, "json", 60)] == [CONTENTS["json"]]
+    assert [piece async for piece in audits.read(AUDITED, "json", 60)] == [CONTENTS["json"]]
 
 
 async def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ async def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     content[content.index(b"flagged", place)] ^= 1
     path.write_bytes(content)
     with AuditFiles(archives) as audits, pytest.raises(zipfile.BadZipFile, match="Bad CRC"):
-        _ = [piece async for piece in audits.read(MODEL, "json", 60)]
+        _ = [piece async for piece in audits.read(AUDITED, "json", 60)]
 
 
 async def test_a_reader_whose_time_is_over_makes_room_at_once(
@@ -145,26 +148,26 @@ async def test_a_reader_whose_time_is_over_makes_room_at_once(
         return loop.call_at(loop.time() + seconds, end)
 
     monkeypatch.setattr(loop, "call_later", call_later)
-    held = [audits.read(MODEL, "html", 60) for _ in range(MAX_DOWNLOADS)]
+    held = [audits.read(AUDITED, "html", 60) for _ in range(MAX_DOWNLOADS)]
     for pieces in held:
         await anext(pieces)
     assert [seconds for seconds, _ in timers] == [60] * MAX_DOWNLOADS
     timers[0][1]()
-    assert [piece async for piece in audits.read(MODEL, "json", 60)] == [CONTENTS["json"]]
+    assert [piece async for piece in audits.read(AUDITED, "json", 60)] == [CONTENTS["json"]]
     with pytest.raises(DeadlineExceededError, match="the file was not taken within 60 s"):
         await anext(held[0])
     for pieces in held:
         await pieces.aclose()
     # No room was made twice.
-    held = [audits.read(MODEL, "html", 60) for _ in range(MAX_DOWNLOADS)]
+    held = [audits.read(AUDITED, "html", 60) for _ in range(MAX_DOWNLOADS)]
     for pieces in held:
         await anext(pieces)
     with pytest.raises(OverloadedError):
-        await anext(audits.read(MODEL, "html", 60))
+        await anext(audits.read(AUDITED, "html", 60))
     for pieces in held:
         await pieces.aclose()
 
 
 async def test_without_time_nothing_is_sent(audits: AuditFiles) -> None:
     with pytest.raises(DeadlineExceededError):
-        await anext(audits.read(MODEL, "json", 0))
+        await anext(audits.read(AUDITED, "json", 0))

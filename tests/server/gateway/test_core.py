@@ -172,7 +172,7 @@ async def test_each_map_has_its_place_and_its_status(gateway, backend, samples, 
     assert [each.status.code for each in answer.explanations] == statuses
     assert sorted(timing.part for timing in answer.timings.parts) == list(GROUPED)
     assert samples("whybox_parts_total") == {
-        f'{{code="{code}",method="{method}",model="m",part="explanation"}}': count
+        f'{{code="{code}",method="{method}",model="m",part="explanation",version="2"}}': count
         for (code, method), count in counted.items()
     }
 
@@ -196,7 +196,8 @@ async def test_prediction_and_bias_are_counted_each_with_its_own_code(
         await analyze(gateway, request(prediction={}, bias={}))
     codes = {"prediction": prediction, "bias": bias}
     assert samples("whybox_parts_total") == {
-        f'{{code="{code_pb2.Code.Name(code)}",method="",model="m",part="{part}"}}': 1 for part, code in codes.items()
+        f'{{code="{code_pb2.Code.Name(code)}",method="",model="m",part="{part}",version="2"}}': 1
+        for part, code in codes.items()
     }
 
 
@@ -248,5 +249,5 @@ async def test_parts_are_counted_by_method(gateway, backend, samples):
         ("OK", "", "bias"),
     ]
     assert samples("whybox_parts_total") == {
-        f'{{code="{code}",method="{method}",model="m",part="{part}"}}': 1 for code, method, part in rows
+        f'{{code="{code}",method="{method}",model="m",part="{part}",version="2"}}': 1 for code, method, part in rows
     }

@@ -13,6 +13,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
@@ -69,7 +70,7 @@ async def test_what_the_model_cannot_do_fails_only_its_part(backend, metrics, sp
     model = v1.Model()
     model.CopyFrom(MODEL)
     model.num_classes = 1
-    gateway = Gateway([model], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
+    gateway = Gateway(Deployment([model], backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT)
     backend.release(*JOBS)
     answer = await analyze(gateway, request(prediction={}, robustness={}))
     assert answer.prediction.status.code == code_pb2.OK

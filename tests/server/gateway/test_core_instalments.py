@@ -18,6 +18,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 
 PARTS: dict[str, Any] = {"prediction": {}, "certified": {"sigma": 0.25}}
 
@@ -174,7 +175,7 @@ async def test_a_stream_that_is_left_ends_its_work(gateway, backend):
 
 async def test_a_model_with_one_class_fails_only_this_part(backend, metrics, spool):
     model = v1.Model(name="m", version="2", num_classes=1)
-    gateway = Gateway([model], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
+    gateway = Gateway(Deployment([model], backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT)
     answer = await analyze(gateway, request(**PARTS))
     assert answer.prediction.status.code == code_pb2.OK
     assert answer.certified.status.code == code_pb2.FAILED_PRECONDITION
@@ -189,4 +190,4 @@ async def test_it_is_counted_once(gateway, backend, samples, pieces, code):
     backend.pieces = list(pieces)
     await analyze(gateway, request(**PARTS))
     counted = {labels: count for labels, count in samples("whybox_parts_total").items() if "certified" in labels}
-    assert counted == {f'{{code="{code}",method="",model="m",part="certified"}}': 1}
+    assert counted == {f'{{code="{code}",method="",model="m",part="certified",version="2"}}': 1}

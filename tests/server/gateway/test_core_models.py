@@ -7,6 +7,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
@@ -44,7 +45,7 @@ MODELS = [v1.Model(name=name, version="2", labels=["cat"], num_classes=1) for na
     ],
 )
 async def test_unknown_models_and_versions(backend, metrics, spool, name, version, reason, field, words):
-    gateway = Gateway(MODELS, backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
+    gateway = Gateway(Deployment(MODELS, backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT)
     with pytest.raises(errors.NotFoundError) as caught:
         gateway.get_model(name, version)
     assert (caught.value.reason, caught.value.field) == (reason, field)
@@ -55,7 +56,7 @@ async def test_unknown_models_and_versions(backend, metrics, spool, name, versio
 
 
 async def test_models(backend, metrics, spool):
-    gateway = Gateway(MODELS, backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT)
+    gateway = Gateway(Deployment(MODELS, backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT)
     assert gateway.list_models() == [v1.Model(name=name, version="2", num_classes=1) for name in "abc"]
     for model in MODELS:
         assert gateway.get_model(model.name) == gateway.get_model(model.name, "2") == model
@@ -63,6 +64,9 @@ async def test_models(backend, metrics, spool):
 
 
 async def test_the_pools_are_watched(gateway, backend, samples):
-    backend.states = {"m": {"predict": "ready", "analyze": "starting"}}
+    backend.states = {"m": {"2": {"predict": "ready", "analyze": "starting"}}}
     assert gateway.readiness() == backend.states
-    assert samples("whybox_pool_ready") == {'{model="m",pool="predict"}': 1, '{model="m",pool="analyze"}': 0}
+    assert samples("whybox_pool_ready") == {
+        '{model="m",pool="predict",version="2"}': 1,
+        '{model="m",pool="analyze",version="2"}': 0,
+    }

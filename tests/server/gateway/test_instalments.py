@@ -13,6 +13,7 @@ from whybox_server.gateway.deadlines import Reserve, now
 from whybox_server.gateway.instalments import in_instalments
 from whybox_server.gateway.pools import PoolKind
 
+MODEL = v1.Model(name="m", version="1")
 WORK = message(
     v1.Work,
     request_id="id-1",
@@ -44,7 +45,7 @@ def piece(samples, so_far="certified", *, final=False):
 
 async def pieces_of(backend, timeout=30.0):
     async with aclosing(
-        in_instalments(backend.pool("m", PoolKind.ANALYZE), WORK, Reserve().deadline(timeout), "somebody")
+        in_instalments(backend.pool(MODEL, PoolKind.ANALYZE), WORK, Reserve().deadline(timeout), "somebody")
     ) as pieces:
         return [each async for each in pieces]
 
@@ -167,7 +168,7 @@ async def test_if_no_worker_ever_can_the_deadline_ends_it(error):
 async def test_no_piece_follows_once_the_caller_is_gone():
     backend = InTurn([piece(50), piece(100, final=True)])
     async with aclosing(
-        in_instalments(backend.pool("m", PoolKind.ANALYZE), WORK, Reserve().deadline(30), "somebody")
+        in_instalments(backend.pool(MODEL, PoolKind.ANALYZE), WORK, Reserve().deadline(30), "somebody")
     ) as pieces:
         await anext(pieces)
     assert len(backend.works) == 1

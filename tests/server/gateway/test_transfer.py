@@ -14,6 +14,7 @@ from whybox.v1 import errors
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
 from whybox_server.gateway.deadlines import now
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -73,7 +74,7 @@ def score(index: int) -> v1.ClassScore:
 
 async def ask(backend, names=NAMES, timeout=30, **options):
     with Spool() as spool:
-        gateway = Gateway(map(model, names), backend, Metrics(), spool, AuditFiles({}), max_image_bytes=100)
+        gateway = Gateway(Deployment(map(model, names), backend, AuditFiles({})), Metrics(), spool, max_image_bytes=100)
         robustness = {"transfer": True, "norms": ["linf", "l2"], **options}
         request = message(v1.AnalyzeRequest, model="b", image=b"picture", robustness=robustness)
         return (await gateway.analyze(request, request_id="id-1", timeout=timeout)).robustness

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from whybox import v1
 from whybox.v1.errors import NotFoundError
 
 MODEL = "efficientnet-lite0"
@@ -37,18 +38,19 @@ def test_the_end_of_a_call_sets_its_code(metrics, samples, raised, code):
 def test_model_labels_are_bounded(metrics, samples, sent, label):
     with metrics.request("rest", "/v1/models/{model}") as call:
         call.model = sent
-    metrics.part(sent, "prediction", "", "OK", 0.01)
     assert samples("whybox_requests_total") == {
         labels(transport="rest", route="/v1/models/{model}", model=label, code="OK"): 1
     }
-    assert samples("whybox_parts_total") == {labels(model=label, part="prediction", method="", code="OK"): 1}
+
+
+SERVED = v1.Model(name=MODEL, version="1.1")
 
 
 def test_parts_are_counted_and_timed(metrics, samples):
-    metrics.part(MODEL, "explanation", "grad_cam", "OK", 0.03)
-    metrics.part(MODEL, "explanation", "grad_cam", "UNAVAILABLE", 200)
+    metrics.part(SERVED, "explanation", "grad_cam", "OK", 0.03)
+    metrics.part(SERVED, "explanation", "grad_cam", "UNAVAILABLE", 200)
     buckets = samples("whybox_part_seconds_bucket")
-    where = {"model": MODEL, "part": "explanation", "method": "grad_cam"}
+    where = {"model": MODEL, "version": "1.1", "part": "explanation", "method": "grad_cam"}
     assert buckets[labels(le="0.025", **where)] == 0
     assert buckets[labels(le="0.05", **where)] == 1
     assert buckets[labels(le="120.0", **where)] == 1
@@ -57,9 +59,9 @@ def test_parts_are_counted_and_timed(metrics, samples):
 
 
 def test_pools_are_asked_at_each_scrape(gateway, metrics, samples):
-    pool = labels(model=MODEL, pool="analyze")
+    pool = labels(model=MODEL, version="1", pool="analyze")
     assert samples("whybox_pool_ready")[pool] == 1
-    gateway.pools = {MODEL: {"analyze": "starting"}}
+    gateway.pools = {MODEL: {"1": {"analyze": "starting"}}}
     metrics.watch_pools(gateway.readiness)
     assert samples("whybox_pool_ready") == {pool: 0}
 

@@ -54,12 +54,15 @@ async def test_the_server(http: httpx.AsyncClient) -> None:
 
 
 async def test_while_one_model_loads(http: httpx.AsyncClient, gateway: FakeGateway) -> None:
-    gateway.pools = {MODEL: {"predict": "ready", "analyze": "ready"}, "other": {"predict": "loading"}}
+    gateway.pools = {
+        MODEL: {"1": {"predict": "ready", "analyze": "ready"}},
+        "other": {"1": {"predict": "loading"}},
+    }
     found = {
         path: (await http.get(path)).status_code for path in ("/v2/health/live", "/v2/health/ready", f"{URL}/ready")
     }
     assert list(found.values()) == [200, 503, 200]
-    gateway.pools[MODEL]["predict"] = "loading"
+    gateway.pools[MODEL]["1"]["predict"] = "loading"
     response = await http.get(f"{URL}/ready")
     assert (response.status_code, response.json()) == (503, {"name": MODEL, "ready": False})
 

@@ -22,9 +22,9 @@ async def test_probes(channel: grpc.aio.Channel, gateway: FakeGateway) -> None:
         return [live, ready, (await call(channel, "ModelReady", pb.ModelReadyRequest(name=MODEL))).ready]
 
     assert await told() == [True, True, True]
-    gateway.pools["other"] = {"predict": "loading"}
+    gateway.pools["other"] = {"1": {"predict": "loading"}}
     assert await told() == [True, False, True]
-    gateway.pools[MODEL]["predict"] = "loading"
+    gateway.pools[MODEL]["1"]["predict"] = "loading"
     assert await told() == [True, False, False]
 
 
@@ -106,5 +106,5 @@ async def test_the_service_is_told_of(channel: grpc.aio.Channel, gateway: FakeGa
     health: Any = health_pb2_grpc.HealthStub(channel)
     request = health_pb2.HealthCheckRequest(service=SERVICE)
     assert (await health.Check(request)).status == health_pb2.HealthCheckResponse.SERVING
-    gateway.pools[MODEL]["predict"] = "loading"
+    gateway.pools[MODEL]["1"]["predict"] = "loading"
     assert (await health.Check(request)).status == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -63,7 +63,7 @@ async def test_from_start_to_end(
     assert (mode(kept), mode(folder)) == (0o600, 0o700)
     assert v1.AnalyzeRequest.FromString(kept.read_bytes()).image == b"picture"
     # The operation is the gateway's call of its caller, with the server's own time.
-    assert gateway.callers == [digest(keys[OWNER])]
+    assert [caller.key for caller in gateway.callers] == [digest(keys[OWNER])]
     assert gateway.timeouts == [pytest.approx(300, abs=5)]
     assert gateway.request_ids == [seen.request_id]
     # Without its end, a wait tells how far it is.
@@ -237,7 +237,7 @@ async def test_a_caller_of_small_messages(channel: grpc.aio.Channel, keys: dict[
     analysis: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
     stub: Any = operations_pb2_grpc.OperationsStub(channel)
     key = ("authorization", f"Bearer {keys[OWNER]}")
-    request = v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction={})
+    request = v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions())
     name = (await analysis.StartAnalysis(request, metadata=(key,))).name
     await stub.WaitOperation(pb.WaitOperationRequest(name=name), metadata=(key,))
     with pytest.raises(grpc.aio.AioRpcError, match="takes messages of 200; raise the limit") as caught:
@@ -271,6 +271,6 @@ async def test_without_a_database(gateway: FakeGateway) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError, match="WHYBOX_DATABASE") as caught:
-            await stub.StartAnalysis(v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction={}))
+            await stub.StartAnalysis(v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions()))
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     await server.stop(None)

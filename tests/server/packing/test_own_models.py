@@ -293,4 +293,6 @@ def test_each_step_is_a_line_without_a_terminal(spec_of: SpecWriter) -> None:
         "mine: comparing input_x_gradient with Captum's",
         "mine: writing the archive",
     ]
-    assert outcome.stdout.startswith(f"packed {spec.parent / 'mine.mar'}: ONNX Runtime agrees with torch on 2 pictures")
+    assert outcome.stdout.startswith(
+        f"packed {spec.parent / 'mine-1.0.mar'}: ONNX Runtime agrees with torch on 2 pictures"
+    )

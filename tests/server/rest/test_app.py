@@ -371,8 +371,9 @@ async def test_models(http):
 @pytest.mark.parametrize(
     ("pools", "ready"),
     [
-        ({MODEL: {"predict": "ready", "analyze": "ready"}}, True),
-        ({MODEL: {"predict": "ready", "analyze": "starting"}}, False),
+        ({MODEL: {"1": {"predict": "ready", "analyze": "ready"}}}, True),
+        ({MODEL: {"1": {"predict": "ready", "analyze": "starting"}}}, False),
+        ({MODEL: {"1": {"predict": "ready"}, "2": {"predict": "starting"}}}, False),
         ({}, False),
     ],
 )
@@ -384,7 +385,7 @@ async def test_readiness(http, gateway, pools, ready):
     assert (await http.get("/healthz")).json() == {"status": "alive"}
 
 
-@pytest.mark.parametrize("pools", [{MODEL: {"predict": "ready", "analyze": "ready"}}, {}])
+@pytest.mark.parametrize("pools", [{MODEL: {"1": {"predict": "ready", "analyze": "ready"}}}, {}])
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 async def test_probes_may_ask_for_the_head_alone(http, gateway, path, pools):
     gateway.pools = pools

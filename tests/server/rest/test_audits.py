@@ -186,8 +186,9 @@ async def test_calls_are_counted_by_their_route(
 
 
 async def test_readers_beyond_the_limit_are_told_to_wait(http: httpx.AsyncClient, gateway: Gateway) -> None:
-    file = gateway.get_audit(v1.GetAuditRequest(model=MODEL, audit=AUDIT))
-    held = [gateway.read_audit(MODEL, file, 60) for _ in range(MAX_DOWNLOADS)]
+    asked = v1.GetAuditRequest(model=MODEL, audit=AUDIT)
+    file = gateway.get_audit(asked)
+    held = [gateway.read_audit(asked, file, 60) for _ in range(MAX_DOWNLOADS)]
     for pieces in held:
         await anext(pieces)
     response = await http.get(URL)

@@ -21,6 +21,7 @@ from whybox_server import oip
 from whybox_server.access.checking import Access
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.parts import PARTS
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
@@ -67,7 +68,7 @@ class Answering(FakeBackend):
 @pytest.fixture
 def gateway(metrics: Metrics, spooled: Callable[[], list[bytes]]) -> Iterator[Gateway]:  # noqa: ARG001 (its folder)
     with Spool() as spool:
-        yield Gateway([MODEL], Answering(), metrics, spool, AuditFiles({}), max_image_bytes=100_000)
+        yield Gateway(Deployment([MODEL], Answering(), AuditFiles({})), metrics, spool, max_image_bytes=100_000)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from whybox.v1.analysis_pb2_grpc import AnalysisServiceStub
 from whybox_server.access.checking import Access
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.service import create_server
@@ -63,7 +64,7 @@ def backend() -> Large:
 @pytest.fixture
 def gateway(backend: Large) -> Iterator[Gateway]:
     with Spool() as spool:
-        yield Gateway([MODEL], backend, Metrics(), spool, AuditFiles({}), max_image_bytes=1000)
+        yield Gateway(Deployment([MODEL], backend, AuditFiles({})), Metrics(), spool, max_image_bytes=1000)
 
 
 @pytest.fixture

@@ -238,7 +238,7 @@ async def test_health_follows_readiness(channel, gateway, service):
     watched = health.Watch(request)
     assert (await health.Check(request)).status == SERVING
     assert (await watched.read()).status == SERVING
-    gateway.pools[MODEL]["analyze"] = "starting"
+    gateway.pools[MODEL]["1"]["analyze"] = "starting"
     assert (await health.Check(request)).status == NOT_SERVING
     assert (await watched.read()).status == NOT_SERVING
     watched.cancel()
@@ -248,7 +248,7 @@ async def test_health_follows_readiness(channel, gateway, service):
 async def test_a_watch_ends_with_the_server(channel, gateway, service):
     watched = health_stub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
     await watched.read()
-    gateway.pools[MODEL] = dict.fromkeys(gateway.pools[MODEL], "stopping")
+    gateway.pools[MODEL]["1"] = dict.fromkeys(gateway.pools[MODEL]["1"], "stopping")
     told = []
     while (answer := await watched.read()) is not grpc.aio.EOF:
         told.append(answer.status)

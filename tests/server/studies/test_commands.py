@@ -61,7 +61,7 @@ def model(**fields: object) -> v1.Model:
 
 def store(folder: Path, packed: v1.Model) -> Path:
     folder.mkdir()
-    with zipfile.ZipFile(folder / "m.mar", "w") as archive:
+    with zipfile.ZipFile(folder / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(packed))
     return folder
 

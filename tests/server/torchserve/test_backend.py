@@ -18,9 +18,10 @@ from whybox_server.torchserve import station as station_module
 from whybox_server.torchserve.backend import Backend, TorchServeError
 from whybox_server.torchserve.folders import FolderError
 
-ARCHIVES = {Path(f"{name}.mar"): v1.Model(name=name, version="1") for name in ("a", "b")}
+MODELS = {name: v1.Model(name=name, version="1") for name in ("a", "b")}
+ARCHIVES = {Path(f"{name}-1.mar"): model for name, model in MODELS.items()}
 STARTING, READY, RECOVERING, STOPPING = (
-    {name: dict.fromkeys(("predict", "analyze"), state) for name in ("a", "b")}
+    {name: {"1": dict.fromkeys(("predict", "analyze"), state)} for name in MODELS}
     for state in ("starting", "ready", "recovering", "stopping")
 )
 # No other pause has one of these lengths.
@@ -149,13 +150,15 @@ async def test_every_model_has_its_pools(backend, launcher, torchserve):
         await becomes(backend, READY)
         for name in ("a", "b"):
             for kind in PoolKind:
-                assert await backend.pool(name, kind).submit(work(), "somebody") == RESULT
-    assert [name for name, *_ in torchserve.calls] == ["a-predict", "a-analyze-1", "b-predict", "b-analyze-1"]
+                assert await backend.pool(MODELS[name], kind).submit(work(), "somebody") == RESULT
+    assert [name for name, *_ in torchserve.calls] == [
+        f"{name}-1-{end}" for name in MODELS for end in ("predict", "analyze-1")
+    ]
     assert {metadata["authorization"] for *_, metadata in torchserve.calls} == {"Bearer token 0"}
     assert len(launcher.processes) == 1
     assert backend.readiness() == RECOVERING
     with pytest.raises(errors.UnavailableError):
-        await backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody")
+        await backend.pool(MODELS["a"], PoolKind.PREDICT).submit(work(), "somebody")
 
 
 async def stopped(process):
@@ -172,7 +175,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             assert restarts == list(range(1, life + 1))
             process = launcher.processes[-1]
             torchserve.behaviour = hangs
-            waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody"))
+            waiting = asyncio.create_task(backend.pool(MODELS["a"], PoolKind.PREDICT).submit(work(), "somebody"))
             await called(life + 1)
             process.die()
             with pytest.raises(errors.UnavailableError) as caught:
@@ -181,7 +184,7 @@ async def test_restart_after_death(backend, launcher, torchserve, restarts, capl
             await stopped(process)
         await becomes(backend, READY)
         torchserve.behaviour = answers
-        assert await backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody") == RESULT
+        assert await backend.pool(MODELS["a"], PoolKind.PREDICT).submit(work(), "somebody") == RESULT
     assert [metadata["authorization"] for *_, metadata in torchserve.calls] == [f"Bearer token {i}" for i in range(4)]
     assert caplog.messages.count("TorchServe ended with status 137") == 3
 
@@ -348,7 +351,7 @@ async def test_a_planned_stop_is_told(backend, torchserve):
     async with backend.running():
         await becomes(backend, READY)
         torchserve.behaviour = hangs
-        waiting = asyncio.create_task(backend.pool("a", PoolKind.PREDICT).submit(work(), "somebody"))
+        waiting = asyncio.create_task(backend.pool(MODELS["a"], PoolKind.PREDICT).submit(work(), "somebody"))
         await until(lambda: torchserve.calls)
         await backend.drained(0.01)
         assert backend.readiness() == STOPPING

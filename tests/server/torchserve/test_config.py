@@ -40,7 +40,7 @@ def java_properties(text):
 
 
 def configured(store=Path("/store"), settings=SETTINGS, names=("a", "b")):
-    archives = {store / f"{name}.mar": v1.Model(name=name, version="1.5") for name in names}
+    archives = {store / f"{name}-1.5.mar": v1.Model(name=name, version="1.5") for name in names}
     return java_properties(properties(archives, FOLDER, Ports(inference=7070, management=7071), settings))
 
 
@@ -56,14 +56,15 @@ def test_only_this_machine_is_listened_to():
 
 def test_every_model_has_two_pools_of_its_own():
     entries = configured()
-    names = [f"{model}-{end}" for model in "ab" for end in ("predict", "analyze-1", "analyze-2", "analyze-3")]
-    assert entries["load_models"] == ",".join(f"{name}={name[0]}.mar" for name in names)
+    names = [f"{model}-1.5-{end}" for model in "ab" for end in ("predict", "analyze-1", "analyze-2", "analyze-3")]
+    assert entries["load_models"] == ",".join(f"{name}={name[0]}-1.5.mar" for name in names)
     common = {"defaultVersion": True, "maxBatchDelay": 6, "responseTimeout": 180}
     predict = {"minWorkers": 2, "maxWorkers": 2, "batchSize": 4, **common}
     # The gateway chooses the worker of an analysis.
     analyze = {"minWorkers": 1, "maxWorkers": 1, "batchSize": 5, **common}
     assert json.loads(entries["models"]) == {
-        name: {"1.5": {"marName": f"{name[0]}.mar", **(predict if "predict" in name else analyze)}} for name in names
+        name: {"1.5": {"marName": f"{name[0]}-1.5.mar", **(predict if "predict" in name else analyze)}}
+        for name in names
     }
 
 
@@ -71,7 +72,7 @@ def test_every_model_has_two_pools_of_its_own():
 def test_any_folder_survives_java(folder, tmp_path):
     entries = configured(store=tmp_path / folder, names=("größe",))
     assert entries["model_store"].encode("utf-16", "surrogatepass").decode("utf-16") == str(tmp_path / folder)
-    assert json.loads(entries["models"])["größe-predict"]["1.5"]["marName"] == "größe.mar"
+    assert json.loads(entries["models"])["größe-1.5-predict"]["1.5"]["marName"] == "größe-1.5.mar"
 
 
 def test_the_store_is_absolute(monkeypatch, tmp_path):
@@ -82,7 +83,7 @@ def test_the_store_is_absolute(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("workers", "batch"), [(1, 1), (4, 8), (64, 64)])
 def test_the_queue_of_torchserve_is_never_full(workers, batch):
     settings = Settings(predict_workers=workers, predict_batch=batch, analyze_batch=batch)
-    places = max(each.places for kind in PoolKind for each in registered("m", kind, settings))
+    places = max(each.places for kind in PoolKind for each in registered(v1.Model(name="m", version="1"), kind, settings))
     assert places == 2 * workers * batch
     # Probes wait in the same queue.
     assert int(configured(settings=settings)["job_queue_size"]) > places + 1

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import json_format
 
 from whybox import v1
-from whybox_server.validation.archives import ArchiveError, read_manifest, read_store
+from whybox_server.validation.archives import ArchiveError, archive_name, read_manifest, read_store
 
 MODEL = v1.Model(name="a", version="1", title="Größe", num_classes=2, labels=["cat", "dog"], norms=["linf"])
 
@@ -74,9 +74,9 @@ def test_a_manifest(tmp_path, compression):
 def test_a_store_is_read_by_name(tmp_path):
     models = {name: v1.Model(name=name, version="1") for name in "cab"}
     for name, model in models.items():
-        packed(tmp_path / f"{name}.mar", model)
+        packed(tmp_path / f"{name}-1.mar", model)
     (tmp_path / "a.yaml").write_text("name: a")
-    assert list(read_store(tmp_path).items()) == [(tmp_path / f"{name}.mar", models[name]) for name in "abc"]
+    assert list(read_store(tmp_path).items()) == [(tmp_path / f"{name}-1.mar", models[name]) for name in "abc"]
 
 
 @pytest.mark.parametrize("folder", ["", "not/there"])
@@ -88,32 +88,51 @@ def test_a_store_without_archives_says_how_to_build_one(tmp_path, folder):
 
 def test_one_broken_archive_is_named(tmp_path):
     packed(tmp_path / "a.mar")
-    (tmp_path / "b.mar").write_bytes(b"")
-    with pytest.raises(ArchiveError, match=r"b\.mar"):
+    (tmp_path / "b-1.mar").write_bytes(b"")
+    with pytest.raises(ArchiveError, match=r"b-1\.mar"):
         read_store(tmp_path)
 
 
 @pytest.mark.parametrize("wanted", [(), ("copy-of-a",)])
 def test_a_copy_under_another_name_is_named(tmp_path, wanted):
     for name in ("a", "copy-of-a"):
-        packed(tmp_path / f"{name}.mar", v1.Model(name="a"))
-    with pytest.raises(ArchiveError, match=r"copy-of-a\.mar holds a; .* name a\.mar"):
+        packed(tmp_path / f"{name}-1.mar", v1.Model(name="a", version="1"))
+    with pytest.raises(ArchiveError, match=r"copy-of-a-1\.mar holds a in version 1; .* name a-1\.mar"):
         read_store(tmp_path, wanted)
 
 
 def test_only_the_models_that_are_wanted(tmp_path):
     for name in ("a", "b", "c"):
-        packed(tmp_path / f"{name}.mar", v1.Model(name=name))
+        packed(tmp_path / f"{name}-1.mar", v1.Model(name=name, version="1"))
     assert [model.name for model in read_store(tmp_path, ("c", "a")).values()] == ["a", "c"]
-    with pytest.raises(ArchiveError, match="holds no d, e; it holds a, b, c"):
+    with pytest.raises(ArchiveError, match="holds no d, e; it holds a-1, b-1, c-1"):
         read_store(tmp_path, ("e", "a", "d"))
 
 
 @pytest.mark.parametrize("make", [make for name, make in BROKEN.items() if name != "missing"])
 def test_what_is_not_wanted_may_be_broken(tmp_path, make):
-    packed(tmp_path / "b.mar", v1.Model(name="b"))
-    make(tmp_path / "a.mar")
-    packed(tmp_path / "copy-of-b.mar", v1.Model(name="b"))
-    assert list(read_store(tmp_path, ("b",)).values()) == [v1.Model(name="b")]
-    with pytest.raises(ArchiveError, match=r"a\.mar was not packed by this version"):
+    packed(tmp_path / "b-1.mar", v1.Model(name="b", version="1"))
+    make(tmp_path / "a-1.mar")
+    packed(tmp_path / "copy-of-b-1.mar", v1.Model(name="b", version="1"))
+    assert list(read_store(tmp_path, ("b",)).values()) == [v1.Model(name="b", version="1")]
+    with pytest.raises(ArchiveError, match=r"a-1\.mar was not packed by this version"):
         read_store(tmp_path, ("a", "b"))
+
+
+def test_versions_of_a_model_lie_side_by_side(tmp_path):
+    # The beginning of another name is no name.
+    models = [("a", "1.0"), ("a", "1.1-rc"), ("a-b", "1.0")]
+    for name, version in models:
+        packed(tmp_path / archive_name(name, version), v1.Model(name=name, version=version))
+    assert [path.name for path in read_store(tmp_path)] == ["a-1.0.mar", "a-1.1-rc.mar", "a-b-1.0.mar"]
+    read = {wanted: read_store(tmp_path, [wanted]).values() for wanted in ("a", "a-b")}
+    assert [(model.name, model.version) for model in read["a"]] == models[:2]
+    assert [(model.name, model.version) for model in read["a-b"]] == models[2:]
+
+
+@pytest.mark.parametrize("name", ["a.mar", "a-1.1.mar", "a-1.0-.mar", "b-1.0.mar"])
+def test_an_archive_that_is_not_named_for_its_version(tmp_path, name):
+    path = packed(tmp_path / name, v1.Model(name="a", version="1.0"))
+    with pytest.raises(ArchiveError) as caught:
+        read_store(tmp_path)
+    assert str(caught.value) == f"{path} holds a in version 1.0; remove it, or give it the name a-1.0.mar"

@@ -21,6 +21,7 @@ from whybox_server.audits.passes.progress import ProgressDisplay
 from whybox_server.audits.passes.workers import Work, libraries
 from whybox_server.validation.archives import ArchiveError, read_store
 from whybox_server.validation.robustness import check_possible, fill_robustness
+from whybox_server.validation.traffic import newest_first
 
 CALIBRATION = "calibration"
 """Folder with the journal of the calibration pictures, below that of the results."""
@@ -255,15 +256,19 @@ def _folder(asked: PassOptions, prefix: str, model: v1.Model) -> Path:
 def model_of(store: Path, name: str | None) -> tuple[Path, v1.Model]:
     """The named model with its archive; without a name the only packed one, or the default if there are several.
 
+    A model that is packed in several versions is taken in the newest.
+
     Raises:
         ArchiveError: The model is not packed, or several are and the default is not among them.
     """
     models = read_store(store, [name] if name else [])
-    if len(models) > 1:
+    names = {model.name for model in models.values()}
+    if len(names) > 1:
         models = {path: model for path, model in models.items() if model.name == _DEFAULT_MODEL}
     if not models:
         raise ArchiveError(f"{store} holds several models; choose one with --model")
-    return next(iter(models.items()))
+    [newest, *_] = newest_first(model.version for model in models.values())
+    return next((path, model) for path, model in models.items() if model.version == newest)
 
 
 def attack_options(asked: PassOptions, model: v1.Model) -> v1.RobustnessOptions:

@@ -57,7 +57,7 @@ class Cache:
     def __init__(self, max_bytes: int, metrics: Metrics) -> None:
         self._held = Held(max_bytes)
         self._flights = Flights()
-        self._runtimes: dict[tuple[str, PoolKind], Mapping[str, str]] = {}
+        self._runtimes: dict[tuple[str, str, PoolKind], Mapping[str, str]] = {}
         self._metrics = metrics
 
     @contextmanager
@@ -129,7 +129,7 @@ class Cache:
         if value is None:
             return None
         result = _read(value)
-        if result.response.receipt.runtime != self._runtimes[source.model.name, entry.pool]:
+        if result.response.receipt.runtime != self._runtimes[source.model.name, source.model.version, entry.pool]:
             self._held.drop(name)
             return None
         return result
@@ -153,7 +153,7 @@ class Cache:
     def _learn(self, unit: Unit, led: Sequence[_Led | None], result: v1.WorkResult, source: Source) -> None:
         runtime = dict(result.response.receipt.runtime)
         if runtime:
-            self._runtimes[source.model.name, unit.pool] = runtime
+            self._runtimes[source.model.name, source.model.version, unit.pool] = runtime
         for each, share in zip(led, unit.shares(result.response), strict=True):
             if each is None:
                 continue

@@ -91,7 +91,7 @@ class Planted:
         self.classifier = trained(pictures[:half], labels[:half])
         self.folder = folder
         (folder / "data").mkdir()
-        with zipfile.ZipFile(folder / "m.mar", "w") as archive:
+        with zipfile.ZipFile(folder / "m-1.mar", "w") as archive:
             archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
         draw = np.random.default_rng(1)
         held = [half + np.flatnonzero(labels[half:] == label)[:number] for label, number in ((0, LOW), (1, HIGH))]

@@ -530,7 +530,7 @@ def test_the_command_writes_the_page(options: list[str], tmp_path: Path, monkeyp
     monkeypatch.setattr("whybox_server.audits.passes.pool._measured", measure)
     model = v1.Model(name="m", version="1", num_classes=2, labels=["cat", "dog"], norms=["linf"], default_attack="fmn")
     model.attacks.append(v1.Attack(name="fmn", norms=["linf"]))
-    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(model))
     (tmp_path / "data").mkdir()
     rows = []

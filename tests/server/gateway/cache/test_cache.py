@@ -21,6 +21,7 @@ from whybox.v1 import errors
 from whybox_server.access.checking import Caller
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 
 pytestmark = pytest.mark.usefixtures("_nothing_leaks")
 
@@ -101,7 +102,9 @@ def cached_gateway(backend, metrics, spool):
 
 def gateway_of(backend, metrics, spool, cache_bytes=2**20):
     models = [MODEL, OTHER]
-    return Gateway(models, backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT, cache_bytes=cache_bytes)
+    return Gateway(
+        Deployment(models, backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT, cache_bytes=cache_bytes
+    )
 
 
 async def ask(gateway, request_id="id-1", timeout=30.0, caller="", **parts):
@@ -162,7 +165,7 @@ async def test_a_cached_answer_is_the_one_without_a_cache(backend, metrics, spoo
     asked: list[dict[str, Any]] = [EVERYTHING, {"explanations": [CAM]}, {"bias": {}}, {"certified": {"sigma": 0.25}}]
     for parts in asked:
         plain = await ask(
-            Gateway([MODEL, OTHER], backend, metrics, spool, AuditFiles({}), max_image_bytes=LIMIT), **parts
+            Gateway(Deployment([MODEL, OTHER], backend, AuditFiles({})), metrics, spool, max_image_bytes=LIMIT), **parts
         )
         await ask(cached_gateway, **EVERYTHING)
         again = await ask(cached_gateway, **parts)

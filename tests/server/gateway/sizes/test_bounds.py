@@ -29,6 +29,7 @@ from whybox_handlers.robustness.corruptions import CORRUPTIONS
 from whybox_handlers.work.analyzer import Analyzer
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway, detached
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.parts import OPTIONS
 from whybox_server.gateway.receipts import receipt
 from whybox_server.gateway.sizes.room import Bound, bound
@@ -186,7 +187,7 @@ def image() -> bytes:
 def analyzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     backend = Analyzing(tmp_path_factory.mktemp("references"))
     with Spool() as spool:
-        yield Gateway(MODELS, backend, Metrics(), spool, AuditFiles({}), max_image_bytes=2**20)
+        yield Gateway(Deployment(MODELS, backend, AuditFiles({})), Metrics(), spool, max_image_bytes=2**20)
 
 
 def bounded(request: v1.AnalyzeRequest) -> Bound:

@@ -12,6 +12,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.audits import AuditFiles
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Deployment
 from whybox_server.gateway.spool import Spool
 from whybox_server.monitoring.metrics import Metrics
 
@@ -31,7 +32,7 @@ FLOATS = {"encodings": ["float32"], "channels": "none"}
 
 @pytest.fixture
 def gateway(backend: Releasing, metrics: Metrics, spool: Spool) -> Gateway:
-    return Gateway([LARGE], backend, metrics, spool, AuditFiles({}), max_image_bytes=1000)
+    return Gateway(Deployment([LARGE], backend, AuditFiles({})), metrics, spool, max_image_bytes=1000)
 
 
 def maps(method: str, number: int, **options: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from messages import message
 from whybox import v1
-from whybox_server.gateway.pieces import pieces
+from whybox_server.gateway.streaming.pieces import pieces
 
 # Merging two messages saves the frames of what both have.
 FRAMES = 16

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from server.waiting import settle
-from whybox_server.gateway.merging import merged
+from whybox_server.gateway.streaming.merging import merged
 
 
 class Source:

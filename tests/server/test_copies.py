@@ -70,7 +70,7 @@ class Answering(FakeBackend):
 @pytest.fixture
 async def addresses(tmp_path, monkeypatch):
     monkeypatch.setattr(serve_module, "Backend", lambda *_: Answering())
-    with zipfile.ZipFile(tmp_path / "m.mar", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "m-1.mar", "w") as archive:
         archive.writestr("manifest.json", json_format.MessageToJson(MODEL))
     settings = Settings(model_store=tmp_path, log_dir=tmp_path / "logs", rest_port=0, grpc_port=0)
     listening: list[serve_module.Addresses] = []

@@ -175,7 +175,8 @@ async def ask(
             raise kind_of_error(body["detail"], reason=body["reason"], field=errors[0].get("field"))
         if method == "StartAnalysis":
             assert (response.status_code, response.headers["location"]) == (202, f"/v1/{body['name']}")
-        return json_format.ParseDict(body, kind())
+        found: Message = json_format.ParseDict(body, kind())
+        return found
 
     return over_grpc if request.param == "grpc" else over_rest
 

@@ -14,6 +14,7 @@ from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.queueing.dispatcher import Dispatcher
 from whybox_server.gateway.queueing.stations import worker_died
+from whybox_server.monitoring.readiness import Load
 
 CHEAP, DEAR = "grad_cam", "integrated_gradients"
 
@@ -99,6 +100,18 @@ async def test_a_cheap_answer_does_not_wait_for_a_dear_one(clients, station):
 
 
 @in_virtual_time
+async def test_the_load(clients, station):
+    await clients.learn(DEAR, 4)
+    station.seconds |= {"one": 4, "two": 4}
+    assert clients.pool.load == Load(0, 0)
+    searches = [clients.ask("one"), clients.ask("two")]
+    await asyncio.sleep(2.55)
+    # The first one has ended two slices of 1 s.
+    assert clients.pool.load == Load(2, pytest.approx(6))
+    await asyncio.gather(*searches)
+
+
+@in_virtual_time
 async def test_both_parts_of_a_call_asked_together(clients, station):
     """The dear one first, as it happens."""
     await clients.learn(CHEAP, 0.01)
@@ -155,6 +168,7 @@ async def test_what_waits_gains(clients, station):
         if search.done():
             break
     assert 5.5 < dict(clients.done)["search"] < 60
+    await clients.pool.close()
 
 
 @in_virtual_time
@@ -168,6 +182,7 @@ async def test_unfinished_work_ends_in_time(clients, station):
         clients.ask("map", CHEAP, caller=f"caller {number}")
     await search
     assert dict(clients.done)["search"] <= 6
+    await clients.pool.close()
 
 
 @in_virtual_time
@@ -247,6 +262,7 @@ async def test_the_flag_of_a_worker_is_gone_after_its_slice(clients, station, tm
     await asyncio.sleep(0.2)
     assert [path.name for path in tmp_path.iterdir()] == ["search"]
     search.cancel()
+    await clients.pool.close()
 
 
 DEATH = worker_died("m-analyze")

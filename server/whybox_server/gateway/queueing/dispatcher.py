@@ -164,12 +164,11 @@ class Dispatcher:
         if nobody_waits and any(self._held(station) < station.places for station in ready):
             return job
         wait = seconds_before(job, self._jobs, self._usage, now()) / sum(station.workers for station in ready)
-        allowed = min(self._queue_seconds, aim - now())
-        if wait > allowed or len(self._jobs) >= _MOST:
+        if wait > self._queue_seconds or len(self._jobs) >= _MOST:
             raise errors.OverloadedError(
-                f"{wait:,.1f} s of work come before this request at the workers of {self._name}, and {allowed:,.1f} s "
-                "may; try again later",
-                retry_after=float(math.ceil(max(wait - allowed, 1.0))),
+                f"{wait:,.1f} s of work come before this request at the workers of {self._name}, and"
+                f" {self._queue_seconds:g} s may; try again later",
+                retry_after=float(math.ceil(max(wait - self._queue_seconds, 1.0))),
             )
         return job
 

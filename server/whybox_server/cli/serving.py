@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -167,6 +168,9 @@ async def _serve(
         upgrades = Upgrades(settings, launch, gateway, first, notes)
         _on_hang_up(upgrades.ask, stop.set)
         notes.write()
+        # What is here now stays: collections of garbage that went through all of it would hold up calls.
+        gc.collect()
+        gc.freeze()
         listening(Addresses(rest=rest, grpc=grpc))
         # Nobody waits for the answers of operations: the next start makes them.
         left = operations.operations.stop if operations is not None else _nothing

@@ -22,7 +22,7 @@ from whybox_server.cli.notes import Notes
 from whybox_server.cli.upgrades import Launch, Running, Upgrades
 from whybox_server.database.errors import DatabaseError
 from whybox_server.gateway.core import Gateway
-from whybox_server.gateway.spool import Spool
+from whybox_server.gateway.spool import Spool, folder_in_memory
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.operations.errors import OperationsError
@@ -143,7 +143,8 @@ async def _serve(
 ) -> None:
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
-        spool = stack.enter_context(Spool())
+        # All bodies in flight fit, each with what is written of it.
+        spool = stack.enter_context(Spool(folder_in_memory(2 * settings.bodies_bytes)))
         gateway = Gateway(
             first.deployment,
             metrics,

@@ -14,6 +14,7 @@ from whybox_server.validation.options import Option, PartOptions
 NO_PICTURE = "there is no picture; send the bytes of a JPEG, PNG, WebP or GIF file"
 
 _MAX_SEED = 2**32 - 1
+_REPEATED = {field.name for field in v1.AnalyzeRequest.DESCRIPTOR.fields if field.is_repeated}
 
 VERSION: Option[v1.Model] = Option(
     "version", TEXT, "Version of the model. Default: the newest one, or one that is drawn by WHYBOX_TRAFFIC."
@@ -67,7 +68,7 @@ def validated(
 
 def is_asked(request: v1.AnalyzeRequest, part: str) -> bool:
     """Whether the request asks for a part, a field of `AnalyzeRequest`."""
-    return any(field.name == part for field, _ in request.ListFields())
+    return bool(getattr(request, part)) if part in _REPEATED else request.HasField(part)
 
 
 def check_picture(picture: bytes, max_image_bytes: int) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-
 _MEMORY = Path("/dev/shm")  # noqa: S108 (a private folder is made in it)
 
 

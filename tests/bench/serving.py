@@ -3,6 +3,10 @@
 All ways take turns with the load generator beside them on the same cores, so that whatever else the machine does hits
 them alike; ratios are medians over the rounds. In-process, a process for each core computes. The server serves this
 model alone, as TorchServe's own handler does.
+
+Beside other work, the way with more processes gets more of the cores, and its answers a second flatter it. Processor
+time for an answer, of all processes with the load generator, does not depend on that; cores that have nothing else to do
+answer at most as often as it allows.
 """
 
 import importlib.util
@@ -12,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -81,6 +85,17 @@ def latencies(call: Callable[[int], object], number: int) -> list[float]:
         started = time.perf_counter()
         call(index)
         spent.append(1000 * (time.perf_counter() - started))
+    return spent
+
+
+def processor_seconds() -> float:
+    """Processor time so far of this process and all that it has started; those that idle take next to none."""
+    own = psutil.Process()
+    spent = 0.0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            spent += times.user + times.system
     return spent
 
 
@@ -178,17 +193,28 @@ def main() -> None:
         for measure in ways.values():
             measure()
         rates: dict[str, list[float]] = {way: [] for way in ways}
+        costs: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(ROUNDS):
             for way, measure in ways.items():
+                before = processor_seconds()
                 rates[way].append(measure())
-        table = Table("", "answers/s", "beside in-process", "beside TorchServe's own")
+                costs[way].append(1000 * (processor_seconds() - before) / CALLS)
+        table = Table(
+            "", "answers/s", "beside in-process", "beside TorchServe's own", "processor ms", "in-process' share"
+        )
         table.title = f"Predictions, {archive.stem}, {processes} cores, {CALLERS} callers ({ROUNDS} rounds of {CALLS})"
         for way in ways:
             ratios = [
                 statistics.median(mine / theirs for mine, theirs in zip(rates[way], rates[other], strict=True))
                 for other in ("in-process", "TorchServe's own")
             ]
-            table.add_row(way, f"{statistics.median(rates[way]):.0f}", *(f"{ratio:.2f}" for ratio in ratios))
+            share = statistics.median(
+                theirs / mine for mine, theirs in zip(costs[way], costs["in-process"], strict=True)
+            )
+            table.add_row(
+                *(way, f"{statistics.median(rates[way]):.0f}", *(f"{ratio:.2f}" for ratio in ratios)),
+                *(f"{statistics.median(costs[way]):.1f}", f"{share:.2f}"),
+            )
         console.print(table)
         for name, client in (("gRPC", over_grpc), ("REST", over_rest)):
 

@@ -5,8 +5,8 @@ them alike; ratios are medians over the rounds. In-process, a process for each c
 model alone, as TorchServe's own handler does.
 
 Beside other work, the way with more processes gets more of the cores, and its answers a second flatter it. Processor
-time for an answer, of all processes with the load generator, does not depend on that; cores that have nothing else to do
-answer at most as often as it allows.
+time for an answer, of all processes with the load generator, does not depend on that; idle cores answer at most as
+often as it allows.
 """
 
 import importlib.util

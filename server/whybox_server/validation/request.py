@@ -5,6 +5,7 @@ content, which is read where it is decoded, and what `PartOptions.check_possible
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
@@ -68,7 +69,7 @@ def validated(
 
 def is_asked(request: v1.AnalyzeRequest, part: str) -> bool:
     """Whether the request asks for a part, a field of `AnalyzeRequest`."""
-    return bool(getattr(request, part)) if part in _REPEATED else request.HasField(part)
+    return bool(getattr(request, part)) if part in _REPEATED else request.HasField(cast("Any", part))
 
 
 def check_picture(picture: bytes, max_image_bytes: int) -> None:

@@ -37,10 +37,10 @@ METHODS = [
 async def refusal(address, service, method, sent, metadata=()):
     """The error of a call with such bytes, and the id under which it was answered.
 
-    The call is made in a thread: a stream of grpc.aio has no initial metadata if its error arrives together with them.
+    The call is made in a thread, so that callers of each kind are one code.
     """
 
-    def refused() -> tuple[grpc.RpcError, dict[str, Any], dict[str, Any]]:
+    def refused() -> tuple[grpc.RpcError, dict[str, Any]]:
         call: Any
         path = f"/{service}/{method}"
         with grpc.insecure_channel(address) as channel:

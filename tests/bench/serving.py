@@ -1,7 +1,12 @@
 """`make bench-serving`: predictions beside the same decoding and network in-process, and TorchServe's own handler.
 
 All ways take turns with the load generator beside them on the same cores, so that whatever else the machine does hits
-them alike; ratios are medians over the rounds. In-process, a process for each core computes.
+them alike; ratios are medians over the rounds. In-process, a process for each core computes. The server serves this
+model alone, as TorchServe's own handler does.
+
+Beside other work, the way with more processes gets more of the cores, and its answers a second flatter it. Processor
+time for an answer, of all processes with the load generator, does not depend on that; idle cores answer at most as
+often as it allows.
 """
 
 import importlib.util
@@ -11,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -35,7 +40,7 @@ REPOSITORY = Path(__file__).parents[2]
 ROUNDS = 5
 CALLS = 96
 # Calls with which each configuration of TorchServe's own handler is tried.
-TRIED = 48
+TRIED = 32
 CALLERS = 16
 RATE, RATE_SECONDS = 50, 8
 IDLE_CALLS = 60
@@ -80,6 +85,17 @@ def latencies(call: Callable[[int], object], number: int) -> list[float]:
         started = time.perf_counter()
         call(index)
         spent.append(1000 * (time.perf_counter() - started))
+    return spent
+
+
+def processor_seconds() -> float:
+    """Processor time so far of this process and all that it has started; those that idle take next to none."""
+    own = psutil.Process()
+    spent = 0.0
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            spent += times.user + times.system
     return spent
 
 
@@ -137,7 +153,11 @@ def main() -> None:
     processes = cores()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stock.pack(load_archive(archive), folder)
+        alone = folder / "store"
+        alone.mkdir()
+        (alone / archive.name).symlink_to(archive.resolve())
+        classifier = load_archive(archive)
+        stock.pack(classifier, folder)
 
         def settled(*how: int) -> float:
             with stock.serving(folder, *how) as predict:
@@ -162,7 +182,7 @@ def main() -> None:
 
         own = stack.enter_context(stock.serving(folder, *best))
         stock.wait(own, images[0])
-        server = stack.enter_context(serving(store, folder / "logs"))
+        server = stack.enter_context(serving(alone, folder / "logs"))
         over_grpc, over_rest = Client(server.grpc), Client(server.rest)
         ways: dict[str, Callable[[], float]] = {
             "in-process": in_process,
@@ -173,17 +193,28 @@ def main() -> None:
         for measure in ways.values():
             measure()
         rates: dict[str, list[float]] = {way: [] for way in ways}
+        costs: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(ROUNDS):
             for way, measure in ways.items():
+                before = processor_seconds()
                 rates[way].append(measure())
-        table = Table("", "answers/s", "beside in-process", "beside TorchServe's own")
+                costs[way].append(1000 * (processor_seconds() - before) / CALLS)
+        table = Table(
+            "", "answers/s", "beside in-process", "beside TorchServe's own", "processor ms", "in-process' share"
+        )
         table.title = f"Predictions, {archive.stem}, {processes} cores, {CALLERS} callers ({ROUNDS} rounds of {CALLS})"
         for way in ways:
             ratios = [
                 statistics.median(mine / theirs for mine, theirs in zip(rates[way], rates[other], strict=True))
                 for other in ("in-process", "TorchServe's own")
             ]
-            table.add_row(way, f"{statistics.median(rates[way]):.0f}", *(f"{ratio:.2f}" for ratio in ratios))
+            share = statistics.median(
+                theirs / mine for mine, theirs in zip(costs[way], costs["in-process"], strict=True)
+            )
+            table.add_row(
+                *(way, f"{statistics.median(rates[way]):.0f}", *(f"{ratio:.2f}" for ratio in ratios)),
+                *(f"{statistics.median(costs[way]):.1f}", f"{share:.2f}"),
+            )
         console.print(table)
         for name, client in (("gRPC", over_grpc), ("REST", over_rest)):
 
@@ -196,7 +227,7 @@ def main() -> None:
                 f" p99 {statistics.quantiles(idle, n=100)[-1]:.1f} ms;"
                 f" gateway {gateway_ms(server, client.predict, images):.2f} ms of processor time at {RATE} a second"
             )
-        plain, first = first_part(server, archive.stem, images)
+        plain, first = first_part(server, classifier.model.name, images)
         console.print(f"first part of a stream {first:.1f} ms, a plain prediction {plain:.1f} ms: {first / plain:.2f}")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -21,7 +22,7 @@ from whybox_server.cli.notes import Notes
 from whybox_server.cli.upgrades import Launch, Running, Upgrades
 from whybox_server.database.errors import DatabaseError
 from whybox_server.gateway.core import Gateway
-from whybox_server.gateway.spool import Spool
+from whybox_server.gateway.spool import Spool, folder_in_memory
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.monitoring.open_files import connection_shares
 from whybox_server.operations.errors import OperationsError
@@ -142,7 +143,8 @@ async def _serve(
 ) -> None:
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
-        spool = stack.enter_context(Spool())
+        # All bodies in flight fit, each with what is written of it.
+        spool = stack.enter_context(Spool(folder_in_memory(2 * settings.bodies_bytes)))
         gateway = Gateway(
             first.deployment,
             metrics,
@@ -167,6 +169,9 @@ async def _serve(
         upgrades = Upgrades(settings, launch, gateway, first, notes)
         _on_hang_up(upgrades.ask, stop.set)
         notes.write()
+        # What is here now stays: collections of garbage that went through all of it would hold up calls.
+        gc.collect()
+        gc.freeze()
         listening(Addresses(rest=rest, grpc=grpc))
         # Nobody waits for the answers of operations: the next start makes them.
         left = operations.operations.stop if operations is not None else _nothing

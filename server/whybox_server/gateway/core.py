@@ -231,8 +231,11 @@ class Gateway:
             del picture
             call = _Call(deployment, source, path, request_id, deadline, caller.account)
             sources = [self._answers(unit, call) for unit in planned]
-            # What the prediction pool makes comes first in `units`, and is waited for before the others.
-            async with aclosing(_unless_all_fail(merged(sources, _first(planned[0])))) as parts:
+            # What the prediction pool makes comes first in `units`, and is waited for before the others. Alone, as most
+            # are, it needs no task of its own.
+            alone = len(sources) == 1 and planned[0].pool is PoolKind.PREDICT
+            answers = sources[0] if alone else merged(sources, _first(planned[0]))
+            async with aclosing(_unless_all_fail(answers)) as parts:
                 async for part in parts:
                     part.response.MergeFrom(common)
                     yield part

@@ -77,12 +77,16 @@ class Answering:
         self._model = model
         self._context = context
         self._request_id = usable_or_new(dict(context.invocation_metadata() or ()).get(HEADER))
+        self._metadata = ((HEADER, self._request_id),)
 
     async def __aenter__(self) -> str:
         # As with Accept-Encoding, an unknown name asks for nothing.
         if (compression := _COMPRESSIONS.get(sent_by(self._context, COMPRESSION_KEY) or "")) is not None:
             self._context.set_compression(compression)
-        await self._context.send_initial_metadata(((HEADER, self._request_id),))
+            # gRPC tells of the compression only in metadata that are sent by themselves.
+            await self._context.send_initial_metadata(())
+        # With the status: metadata before the answer would be one more message, an eighth of the gateway's time.
+        self._context.set_trailing_metadata(self._metadata)
         self._counting.__enter__().model = self._model
         return self._request_id
 
@@ -92,7 +96,7 @@ class Answering:
         self._counting.__exit__(kind, error, traceback)
         if isinstance(error, Exception):
             status = rpc_status.to_status(as_whybox_error(error, self._request_id).to_status())
-            await self._context.abort(status.code, status.details, status.trailing_metadata)
+            await self._context.abort(status.code, status.details, (*self._metadata, *status.trailing_metadata))
 
 
 def sent_by(context: Context, key: str) -> str | None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_status import rpc_status
 
 from whybox.v1.errors import InvalidRequestError, PictureTooLargeError, WhyboxError
 from whybox_server.gateway.queueing.bodies import Bodies
@@ -108,17 +107,11 @@ class DecodingInterceptor(grpc.aio.ServerInterceptor):
 
     def _dialogue(self, method: str, behaviour: Any) -> Any:
         async def handle(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            answered = False
             try:
                 async with aclosing(behaviour(self._readable(requests, context), context)) as answers:
                     async for answer in answers:
-                        answered = True
                         yield answer
             except WhyboxError as error:
-                if answered:
-                    # The id of the call would come too late.
-                    status = rpc_status.to_status(error.to_status())
-                    await context.abort(status.code, status.details, status.trailing_metadata)
                 async with self._answering(method, "", context):
                     raise error
 

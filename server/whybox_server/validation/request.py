@@ -5,6 +5,7 @@ content, which is read where it is decoded, and what `PartOptions.check_possible
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from whybox import v1
 from whybox.v1.errors import InvalidRequestError, PictureError, PictureTooLargeError
@@ -14,6 +15,7 @@ from whybox_server.validation.options import Option, PartOptions
 NO_PICTURE = "there is no picture; send the bytes of a JPEG, PNG, WebP or GIF file"
 
 _MAX_SEED = 2**32 - 1
+_REPEATED = {field.name for field in v1.AnalyzeRequest.DESCRIPTOR.fields if field.is_repeated}
 
 VERSION: Option[v1.Model] = Option(
     "version", TEXT, "Version of the model. Default: the newest one, or one that is drawn by WHYBOX_TRAFFIC."
@@ -67,7 +69,7 @@ def validated(
 
 def is_asked(request: v1.AnalyzeRequest, part: str) -> bool:
     """Whether the request asks for a part, a field of `AnalyzeRequest`."""
-    return any(field.name == part for field, _ in request.ListFields())
+    return bool(getattr(request, part)) if part in _REPEATED else request.HasField(cast("Any", part))
 
 
 def check_picture(picture: bytes, max_image_bytes: int) -> None:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from whybox_server.gateway.spool import Spool
+from whybox_server.gateway.spool import Spool, folder_in_memory
 
 pytestmark = pytest.mark.usefixtures("temporary")
 
@@ -82,3 +82,15 @@ def test_a_picture_that_cannot_be_written(temporary, monkeypatch):
     with Spool() as spool, pytest.raises(OSError, match="no space"), spool.lent(b"picture"):
         pass
     assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("room", "there"), [(0, True), (2**60, False)])
+def test_it_lies_in_memory_where_there_is_room(tmp_path, room, there):
+    folder = folder_in_memory(room, tmp_path)
+    assert folder == (tmp_path if there else None)
+    with Spool(folder) as spool, spool.lent(b"picture") as path:
+        assert (path.parent.parent == tmp_path) is there
+
+
+def test_not_every_machine_has_a_place_in_memory(tmp_path):
+    assert folder_in_memory(0, tmp_path / "shm") is None

@@ -110,8 +110,8 @@ async def test_a_bug_is_logged_and_not_told(stub, gateway, caplog):
 )
 async def test_request_ids(stub, gateway, sent, kept):
     call = stub.Analyze(REQUEST, metadata=(("x-request-id", sent),) if sent else ())
-    used = (await call.initial_metadata())["x-request-id"]
     await call
+    used = (await call.trailing_metadata())["x-request-id"]
     assert gateway.request_ids == [used]
     assert (used == sent) if kept else re.fullmatch("[0-9a-f]{32}", used)
 

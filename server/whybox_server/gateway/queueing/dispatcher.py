@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,9 @@ class Dispatcher:
         self._queue_seconds = queue_seconds
         self._sliced = sliced
         self._jobs: dict[_Job, None] = {}
+        # Those of them that no station has, and how many each has: few wait while there are places.
+        self._idle: dict[_Job, None] = {}
+        self._held: Counter[Station] = Counter()
         self._tickets = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         for station in stations:
@@ -134,7 +138,7 @@ class Dispatcher:
         """
         self._suspects.check(work)
         job = self._admitted(work, caller)
-        self._jobs[job] = None
+        self._jobs[job] = self._idle[job] = None
         self._dispatch()
         try:
             return await job.answer
@@ -143,7 +147,11 @@ class Dispatcher:
                 job.giving_up.cancel()
             if job.at is None:
                 # Else its place is taken until the worker has answered.
-                self._jobs.pop(job, None)
+                self._forget(job)
+
+    def _forget(self, job: _Job) -> None:
+        self._jobs.pop(job, None)
+        self._idle.pop(job, None)
 
     def _admitted(self, work: v1.Work, caller: str) -> _Job:
         """The newcomer, if not too much comes before it; errors as in `submit`."""
@@ -160,8 +168,7 @@ class Dispatcher:
         job = _Job(caller, self._costs.expected(work), now(), aim, work=work, answer=answer)
         if self._sliced:
             job.ticket = str(next(self._tickets))
-        nobody_waits = all(other.at is not None for other in self._jobs)
-        if nobody_waits and any(self._held(station) < station.places for station in ready):
+        if not self._idle and any(self._held[station] < station.places for station in ready):
             return job
         wait = seconds_before(job, self._jobs, self._usage, now()) / sum(station.workers for station in ready)
         if wait > self._queue_seconds or len(self._jobs) >= _MOST:
@@ -172,13 +179,10 @@ class Dispatcher:
             )
         return job
 
-    def _held(self, station: Station) -> int:
-        return sum(job.at is station for job in self._jobs)
-
     def _dispatch(self) -> None:
         """Gives work to stations that have places, and has work put aside where better waits."""
         for station in self._stations:
-            while station.is_ready and self._held(station) < station.places:
+            while station.is_ready and self._held[station] < station.places:
                 job = self._next(station)
                 if job is None:
                     break
@@ -187,11 +191,13 @@ class Dispatcher:
 
     def _waiting(self, station: Station | None) -> list[_Job]:
         """Work that could begin or go on at a station."""
-        kept = [job for job in self._jobs if job.at is None and job.keeper is station]
+        if not self._idle:
+            return []
+        kept = [job for job in self._idle if job.keeper is station]
         if len(kept) >= _KEPT:
             return kept
         alone = any(job.alone and job.at is not None for job in self._jobs)
-        return kept + [job for job in self._jobs if job.at is None and job.keeper is None and not (job.alone and alone)]
+        return kept + [job for job in self._idle if job.keeper is None and not (job.alone and alone)]
 
     def _next(self, station: Station) -> _Job | None:
         waiting = self._waiting(station)
@@ -202,8 +208,10 @@ class Dispatcher:
 
     def _put_aside(self) -> None:
         """Tells the workers with work of the highest rank that they are wanted, where far lower work waits."""
-        slow = [job for job in self._jobs if job.at is not None and job.ticket and not job.wanted]
-        if not slow or all(job.at is not None for job in self._jobs):
+        if not self._sliced or not self._idle:
+            return
+        slow = [job for job in self._jobs if job.at is not None and not job.wanted]
+        if not slow:
             return
         ranked = ranks(self._jobs, self._usage, now())
         coming = sum(job.wanted for job in self._jobs)
@@ -222,6 +230,8 @@ class Dispatcher:
 
     def _start(self, job: _Job, station: Station) -> None:
         job.at = station
+        self._idle.pop(job)
+        self._held[station] += 1
         task = asyncio.create_task(self._do(job, station))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -244,11 +254,14 @@ class Dispatcher:
             if job.wanted:
                 job.pause_path.unlink(missing_ok=True)
             job.at, job.wanted = None, False
+            self._held[station] -= 1
             if job.answer.done():
-                self._jobs.pop(job, None)
+                self._forget(job)
                 if not self._jobs:
                     # Nobody is behind anybody.
                     self._usage = Usage()
+            else:
+                self._idle[job] = None
             self._dispatch()
 
     def _take(self, job: _Job, station: Station, result: v1.WorkResult) -> None:
@@ -288,13 +301,12 @@ class Dispatcher:
             _fail(job, job.died)
 
     def _station_changed(self) -> None:
-        for job in self._jobs:
-            if job.at is None and job.keeper is not None and not job.keeper.is_ready:
+        for job in self._idle:
+            if job.keeper is not None and not job.keeper.is_ready:
                 self._begin_anew(job, worker_died(self._name))
         if all(station.is_stopped for station in self._stations):
-            for job in self._jobs:
-                if job.at is None:
-                    _fail(job, server_stopping())
+            for job in self._idle:
+                _fail(job, server_stopping())
             return
         self._dispatch()
 

@@ -26,6 +26,7 @@ from whybox.v1.errors import UnavailableError, WhyboxError
 
 # A call whose answer is not there by then is lost.
 _TIMEOUT = 60.0
+_PAUSE_SECONDS = 0.5
 # How long a process of callers may take to load, and to end after its last call.
 _START_SECONDS, _END_SECONDS = 60.0, 30.0
 
@@ -139,6 +140,9 @@ class Traffic:
                 asked = []
                 while time.time() < until:
                     asked.append(one(number, time.time()))
+                    if not asked[-1].digest:
+                        # A caller who is refused does not ask again at once.
+                        time.sleep(_PAUSE_SECONDS)
                 return asked
 
             pool = stack.enter_context(ThreadPoolExecutor(self.callers))

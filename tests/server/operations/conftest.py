@@ -140,7 +140,10 @@ async def ask(
 
     async def over_grpc(method: str, who: str, name: str = "", **fields: Any) -> Message:
         if method == "StartAnalysis":
-            send, sent = analysis.StartAnalysis, v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions())
+            send, sent = (
+                analysis.StartAnalysis,
+                v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions()),
+            )
         else:
             send = getattr(stub, method)
             if "timeout" in fields:

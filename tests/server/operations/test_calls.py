@@ -271,6 +271,8 @@ async def test_without_a_database(gateway: FakeGateway) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError, match="WHYBOX_DATABASE") as caught:
-            await stub.StartAnalysis(v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions()))
+            await stub.StartAnalysis(
+                v1.AnalyzeRequest(model=MODEL, image=b"picture", prediction=v1.PredictionOptions())
+            )
     assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
     await server.stop(None)

@@ -83,7 +83,9 @@ def test_the_store_is_absolute(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("workers", "batch"), [(1, 1), (4, 8), (64, 64)])
 def test_the_queue_of_torchserve_is_never_full(workers, batch):
     settings = Settings(predict_workers=workers, predict_batch=batch, analyze_batch=batch)
-    places = max(each.places for kind in PoolKind for each in registered(v1.Model(name="m", version="1"), kind, settings))
+    places = max(
+        each.places for kind in PoolKind for each in registered(v1.Model(name="m", version="1"), kind, settings)
+    )
     assert places == 2 * workers * batch
     # Probes wait in the same queue.
     assert int(configured(settings=settings)["job_queue_size"]) > places + 1

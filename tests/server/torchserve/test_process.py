@@ -101,6 +101,15 @@ async def test_how_it_is_started(java, tmp_path, monkeypatch):
     await process.stop()
 
 
+async def test_it_has_a_group_of_its_own_in_the_session_of_the_gateway(java, tmp_path):
+    """Ctrl-C in the terminal reaches a group; Linux's autogroups share the cores out by session."""
+    java(JAVA.format(**OBEDIENT))
+    process, _, child = await started(tmp_path)
+    assert os.getpgid(child) != os.getpgid(0)
+    assert os.getsid(child) == os.getsid(0)
+    await process.stop()
+
+
 @pytest.mark.parametrize(
     ("encoding", "given"), [("ANSI_X3.4-1968", "C.UTF-8"), ("ISO-8859-1", "C.UTF-8"), ("UTF-8", "de_DE.UTF-8")]
 )

@@ -45,8 +45,10 @@ def alive(pid):
 
 
 @pytest.fixture(autouse=True)
-def _temporary(monkeypatch):
+def _temporary(monkeypatch, tmp_path_factory):
     """The folder of all temporary folders; `tmp_path` may be too long for the path of a socket."""
+    # Else the first `tmp_path` of all would be in the folder of one test.
+    tmp_path_factory.getbasetemp()
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)

@@ -25,6 +25,7 @@ import soak
 from servers import Server, serving
 from traffic import Asked, Traffic, calling, quantile, sent
 from whybox import Client, v1
+from whybox.v1.vocabulary import BUDGETS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.work.analyzer import Analyzer
 from whybox_server.packing.pack import pack_model
@@ -116,10 +117,10 @@ def in_rounds(
 def _passes(archive: Path, budget: str, seconds: float) -> float:
     """Seconds of the longest pass of searches, asked again and again in-process."""
     torch.set_num_threads(1)
-    analyzer = Analyzer(load_archive(archive))
-    work = v1.Work(request=v1.AnalyzeRequest(image=picture().read_bytes()))
-    work.request.robustness.norms.append("linf")
-    work.request.robustness.budget = budget
+    classifier = load_archive(archive)
+    analyzer = Analyzer(classifier)
+    asked = v1.RobustnessOptions(norms=["linf"], budget=str(BUDGETS[budget]), attack=classifier.model.default_attack)
+    work = v1.Work(request=v1.AnalyzeRequest(image=picture().read_bytes(), robustness=asked))
     longest, until = 0.0, time.perf_counter() + seconds
     # The first one warms up.
     for measured in itertools.chain([False], itertools.repeat(True)):
@@ -132,7 +133,7 @@ def _passes(archive: Path, budget: str, seconds: float) -> float:
 
         analyzer.proceed(units, between)
         if measured:
-            longest = max(longest, *(later - earlier for earlier, later in itertools.pairwise(times)))
+            longest = max(longest, max(later - earlier for earlier, later in itertools.pairwise(times)))
             if time.perf_counter() > until:
                 return longest
     raise AssertionError

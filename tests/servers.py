@@ -41,7 +41,7 @@ class Server:
     def workers(self, kind: str) -> list[psutil.Process]:
         """The workers of one kind of pool, "predict" or "analyze"."""
         log = (self.log_dir / "torchserve.log").read_text()
-        pids = {int(pid) for pid in re.findall(rf"W-\d+-[\w.-]+-{kind}_\S+-stdout - \[PID\]\s*(\d+)", log)}
+        pids = {int(pid) for pid in re.findall(rf"W-\d+-[\w.-]+-{kind}(?:-\d+)?_\S+-stdout - \[PID\]\s*(\d+)", log)}
         return [process for process in self.family() if process.pid in pids]
 
 

@@ -25,7 +25,7 @@ def test_health_and_readiness(server: Server) -> None:
     assert httpx.get(f"{server.rest}/healthz").json() == {"status": "alive"}
     ready = httpx.get(f"{server.rest}/readyz")
     assert ready.status_code == 200
-    assert ready.json() == {"ready": True, "models": {MODEL: {"predict": "ready", "analyze": "ready"}}}
+    assert ready.json() == {"ready": True, "models": {MODEL: {"1.0": {"predict": "ready", "analyze": "ready"}}}}
 
 
 def test_metrics_count_what_happened(server: Server, dalmatian: bytes) -> None:

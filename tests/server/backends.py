@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from whybox import v1
 from whybox_server.gateway.pools import Pool, PoolKind
+from whybox_server.monitoring.readiness import Load, Loads
 
 Outcome = v1.WorkResult | Exception
 """What becomes of a unit of work: a result, or an error for the pool to raise."""
@@ -56,6 +57,9 @@ class FakeBackend(ABC):
 
     def pool(self, model: v1.Model, kind: PoolKind) -> Pool:
         return _FakePool(self, model, kind)
+
+    def loads(self) -> Loads:
+        return [("m", "1", "analyze", Load(3, 4.5))]
 
     def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
         return self.states

@@ -31,7 +31,7 @@ from whybox_server.gateway.streaming.merging import merged
 from whybox_server.gateway.streaming.pieces import pieces
 from whybox_server.gateway.units import Unit, units
 from whybox_server.monitoring.metrics import Metrics
-from whybox_server.monitoring.readiness import Readiness
+from whybox_server.monitoring.readiness import Loads, Readiness
 from whybox_server.validation.audits import audit_format
 from whybox_server.validation.request import validated
 
@@ -94,7 +94,7 @@ class Gateway:
         self._cache = Cache(cache_bytes, metrics) if cache_bytes else None
         self.bodies = Bodies(bodies_bytes)
         self._quotas = Quotas(quota_seconds) if quota_seconds else None
-        metrics.watch_pools(self.readiness)
+        metrics.watch_pools(self.readiness, self.loads)
 
     def switch(self, deployment: Deployment) -> None:
         """Serves another deployment; calls in flight end on the one that they began with."""
@@ -299,6 +299,10 @@ class Gateway:
         deployment = self._deployment
         model = deployment.model(request.model, request.version)
         return _read_audit(deployment, model, file, seconds, piece_bytes)
+
+    def loads(self) -> Loads:
+        """What each pool has to do."""
+        return self._deployment.backend.loads()
 
     def readiness(self) -> Readiness:
         """State of each worker pool."""

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from whybox import v1
-from whybox_server.monitoring.readiness import Readiness
+from whybox_server.monitoring.readiness import Loads, Readiness
 
 
 class PoolKind(StrEnum):
@@ -29,3 +29,6 @@ class Backend(Protocol):
 
     def readiness(self) -> Readiness:
         """State of each pool, by model, version and kind."""
+
+    def loads(self) -> Loads:
+        """What each pool has to do."""

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from whybox import v1
 from whybox.v1.errors import WhyboxError
-from whybox_server.monitoring.readiness import Readiness
+from whybox_server.monitoring.readiness import Loads, Readiness
 
 UNKNOWN = "unknown"
 
@@ -40,6 +40,7 @@ class _Pools(Collector):
 
     def __init__(self) -> None:
         self.readiness: Callable[[], Readiness] = dict
+        self.loads: Callable[[], Loads] = tuple
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         ready = GaugeMetricFamily(
@@ -50,6 +51,16 @@ class _Pools(Collector):
                 for pool, state in pools.items():
                     ready.add_metric([model, version, pool], float(state == "ready"))
         yield ready
+        labels = ["model", "version", "pool"]
+        works = GaugeMetricFamily("whybox_queue_works", "Units of work that wait or are with a worker", labels=labels)
+        seconds = GaugeMetricFamily(
+            "whybox_queue_seconds", "Computing time that they are expected to take yet", labels=labels
+        )
+        for *names, load in self.loads():
+            works.add_metric(names, load.works)
+            seconds.add_metric(names, load.seconds)
+        yield works
+        yield seconds
 
 
 class Metrics:
@@ -90,9 +101,15 @@ class Metrics:
         self._cache_bytes = Gauge("whybox_cache_bytes", "Bytes that the cache takes", registry=registry)
         self._restarts = Counter("whybox_torchserve_restarts", "Restarts of TorchServe", registry=registry)
 
-    def watch_pools(self, readiness: Callable[[], Readiness]) -> None:
-        """Tells where the state of the pools, and with it the names of the served models, comes from."""
+    def watch_pools(self, readiness: Callable[[], Readiness], loads: Callable[[], Loads] = tuple) -> None:
+        """Tells where the state of the pools, and with it the names of the served models, comes from.
+
+        Args:
+            readiness: State of each pool.
+            loads: What each has to do.
+        """
         self._pools.readiness = readiness
+        self._pools.loads = loads
 
     @contextmanager
     def request(self, transport: str, route: str = UNKNOWN) -> Iterator[Call]:

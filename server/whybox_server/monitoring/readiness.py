@@ -1,6 +1,7 @@
 """When a server may be sent requests."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 Readiness = Mapping[str, Mapping[str, Mapping[str, str]]]
 """State of each worker pool, by model, version and pool; "ready" or what it waits for."""
@@ -10,6 +11,23 @@ STOPPING = "stopping"
 
 SERVER_STOPPING = "SERVER_STOPPING"
 """Reason of the errors of what a planned stop cuts off."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a pool has to do.
+
+    Attributes:
+        works: Units of work that wait or are with a worker.
+        seconds: Computing time that they are expected to take yet, all together.
+    """
+
+    works: int
+    seconds: float
+
+
+Loads = Iterable[tuple[str, str, str, Load]]
+"""Model, version, pool, and what the pool has to do."""
 
 
 def is_ready(pools: Readiness) -> bool:

@@ -144,7 +144,7 @@ class AccessMiddleware:
             reads = scope["method"] in _READING
             try:
                 caller = self._access.admit(headers.get("authorization"), need, basic=reads)
-                scope["state"]["caller"] = replace(caller, address=(scope["client"] or [""])[0])
+                scope["state"]["caller"] = replace(caller, address=(scope.get("client") or [""])[0])
             except UnauthenticatedError as error:
                 if not reads or preferred(headers.getlist("accept"), [_HTML]) != _HTML:
                     raise

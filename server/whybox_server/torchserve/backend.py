@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -12,7 +12,7 @@ import grpc
 from whybox import v1
 from whybox_server.gateway.pools import PoolKind
 from whybox_server.gateway.queueing.dispatcher import Dispatcher
-from whybox_server.monitoring.readiness import STOPPING
+from whybox_server.monitoring.readiness import STOPPING, Load
 from whybox_server.settings import Settings
 from whybox_server.torchserve.config import max_message_bytes, registered
 from whybox_server.torchserve.folders import FolderError
@@ -92,6 +92,12 @@ class Backend:
             }
         return states
 
+    def loads(self) -> Iterator[tuple[str, str, str, Load]]:
+        """What each pool has to do, with its model, version and kind."""
+        for named, kinds in self._pools.items():
+            for kind, pool in kinds.items():
+                yield *named, kind, pool.load
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keeps TorchServe running inside; on leaving, nothing of it remains.
@@ -111,6 +117,10 @@ class Backend:
                 finally:
                     for watcher in watchers:
                         watcher.cancel()
+                    await asyncio.wait(watchers)
+                    for kinds in self._pools.values():
+                        for pool in kinds.values():
+                            await pool.close()
         except BaseExceptionGroup as group:
             # A task group wraps even the one exception of its body, which callers would then not recognise.
             [error, *others] = group.exceptions

@@ -70,3 +70,6 @@ async def test_the_pools_are_watched(gateway, backend, samples):
         '{model="m",pool="predict",version="2"}': 1,
         '{model="m",pool="analyze",version="2"}': 0,
     }
+    busy = '{model="m",pool="analyze",version="1"}'
+    assert samples("whybox_queue_works") == {busy: 3}
+    assert samples("whybox_queue_seconds") == {busy: 4.5}

@@ -19,6 +19,7 @@ from whybox_server.gateway.queueing.costs import Costs
 from whybox_server.gateway.queueing.order import Ranked, Usage, ranks, seconds_before
 from whybox_server.gateway.queueing.stations import Station, WorkerDiedError, server_stopping, worker_died
 from whybox_server.gateway.queueing.suspects import Suspects
+from whybox_server.monitoring.readiness import Load
 
 _RETRY_AFTER = 2.0
 # Work takes another's place only if its rank is lower by this factor: otherwise work of the same size would be put
@@ -103,9 +104,20 @@ class Dispatcher:
             station.watched_by(self._station_changed)
 
     @property
+    def load(self) -> Load:
+        """What it has to do."""
+        return Load(len(self._jobs), sum(job.remaining for job in self._jobs))
+
+    @property
     def in_flight(self) -> int:
         """Units of work that wait or are with a worker."""
         return len(self._jobs)
+
+    async def close(self) -> None:
+        """Ends what stations have not answered yet; they are gone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def submit(self, work: v1.Work, caller: str) -> v1.WorkResult:
         """Has one unit of work done. If its worker dies, it is begun once more, if there is time.
@@ -152,12 +164,11 @@ class Dispatcher:
         if nobody_waits and any(self._held(station) < station.places for station in ready):
             return job
         wait = seconds_before(job, self._jobs, self._usage, now()) / sum(station.workers for station in ready)
-        allowed = min(self._queue_seconds, aim - now())
-        if wait > allowed or len(self._jobs) >= _MOST:
+        if wait > self._queue_seconds or len(self._jobs) >= _MOST:
             raise errors.OverloadedError(
-                f"{wait:,.1f} s of work come before this request at the workers of {self._name}, and {allowed:,.1f} s "
-                "may; try again later",
-                retry_after=float(math.ceil(max(wait - allowed, 1.0))),
+                f"{wait:,.1f} s of work come before this request at the workers of {self._name}, and"
+                f" {self._queue_seconds:g} s may; try again later",
+                retry_after=float(math.ceil(max(wait - self._queue_seconds, 1.0))),
             )
         return job
 

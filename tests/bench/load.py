@@ -1,7 +1,7 @@
 """`make bench-load`: predictions and Grad-CAM while analyses saturate the workers, and a soak while processes die.
 
 Rounds with and without load alternate, so that whatever else the machine does hits them alike; ratios are medians over
-the rounds. The callers are processes of their own on the same cores. `--short` takes about three minutes.
+the rounds. The callers are processes of their own on the same cores. `--short` takes about six minutes.
 """
 
 import argparse
@@ -62,6 +62,7 @@ class Rounds:
         after: From `RECOVERY_SECONDS` after that.
         load: The calls of the load.
         probes: Its questions at a modest rate, in the last second before that.
+        able: Answers to them a second, the most that was measured: other programs on the machine make it less.
     """
 
     idle: list[list[Asked]] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Rounds:
     after: list[list[Asked]] = field(default_factory=list)
     load: list[Asked] = field(default_factory=list)
     probes: list[Asked] = field(default_factory=list)
+    able: float = 0.0
 
     def ratio(self, part: str) -> float:
         """Median over the rounds of the p99 of a part by the idle p99 of the same round."""
@@ -81,15 +83,14 @@ def check_saturated(rounds: Rounds) -> None:
     assert any(each.is_shed for each in rounds.load), "no search was refused: the load did not saturate the workers"
 
 
-def in_rounds(
-    server: Server, question: str, load: dict[str, float], load_rate: float, options: argparse.Namespace
-) -> Rounds:
-    """Asks a question at a fixed rate without load, beside it, and after it."""
+def in_rounds(server: Server, question: str, load: dict[str, float], options: argparse.Namespace) -> Rounds:
+    """Asks a question at a fixed rate without load, beside `OVERLOAD` times what the workers can do, and after it."""
     urls, rounds = [server.grpc], Rounds()
     steady = Traffic(urls, {question: 1}, options.seconds, options.rate)
-    flood = Traffic(urls, load, FILL_SECONDS + options.seconds, load_rate)
     probe = Traffic(urls, load, PROBE_SECONDS, PROBE_RATE)
     for number in range(options.rounds):
+        rounds.able = max(rounds.able, soak.capacity(server, picture(), load, options.capacity_seconds))
+        flood = Traffic(urls, load, FILL_SECONDS + options.seconds, OVERLOAD * rounds.able)
         rounds.idle.append(sent(steady, picture()))
         with calling(flood, picture()) as flooding, calling(steady, picture()) as asking:
             flooding.begin()
@@ -165,12 +166,11 @@ def judged(figure: float, asked: float, unit: str) -> list[str]:
 
 def saturation(server: Server, table: Table, options: argparse.Namespace) -> None:
     """Predictions beside three times as many searches as the workers can do."""
-    able = soak.capacity(server, picture(), PREDICTIONS_BESIDE, options.capacity_seconds)
-    rounds = in_rounds(server, "prediction", PREDICTIONS_BESIDE, OVERLOAD * able, options)
+    rounds = in_rounds(server, "prediction", PREDICTIONS_BESIDE, options)
     check_saturated(rounds)
     number = sum(map(len, rounds.loaded))
     table.add_row(
-        f"prediction p99 beside {OVERLOAD:g} x {able:.1f} searches/s, by idle p99",
+        f"prediction p99 beside {OVERLOAD:g} x {rounds.able:.1f} searches/s, by idle p99",
         *judged(rounds.ratio("loaded"), 2, ""),
     )
     table.add_row(
@@ -199,9 +199,8 @@ def saturation(server: Server, table: Table, options: argparse.Namespace) -> Non
 
 def maps(server: Server, archive: Path, table: Table, options: argparse.Namespace) -> None:
     """Grad-CAM beside three times as many searches as the workers can do."""
-    able = soak.capacity(server, picture(), MAPS_BESIDE, options.capacity_seconds)
     one_pass = longest_pass(archive, "standard", options.capacity_seconds)
-    rounds = in_rounds(server, "grad_cam", MAPS_BESIDE, OVERLOAD * able, options)
+    rounds = in_rounds(server, "grad_cam", MAPS_BESIDE, options)
     check_saturated(rounds)
     waits = [
         (quantile(loaded, 0.99) - quantile(idle, 0.99)) / one_pass
@@ -244,7 +243,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "--short", action="store_true", help="about three minutes: the defaults of the others become 2, 8, 60"
+        "--short", action="store_true", help="about six minutes: the defaults of the others become 2, 8, 60"
     )
     parser.add_argument("--rounds", type=int, help="alternating rounds (5)")
     parser.add_argument("--seconds", type=float, help="of each part of a round (40)")

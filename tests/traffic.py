@@ -24,8 +24,9 @@ from presence import present
 from whybox import Client
 from whybox.v1.errors import UnavailableError, WhyboxError
 
-# A call whose answer is not there by then is lost.
-_TIMEOUT = 60.0
+# A call whose answer is not there by then is lost. Long enough for a machine that is busy with other things while
+# TorchServe starts anew.
+_TIMEOUT = 180.0
 _PAUSE_SECONDS = 0.5
 # How long a process of callers may take to load, and to end after its last call.
 _START_SECONDS, _END_SECONDS = 60.0, 30.0

@@ -39,7 +39,8 @@ class Times:
 
 
 LONG = Times(seconds=1800, kill_seconds=60, torchserve_at=150, warm_at=300)
-SHORT = Times(seconds=60, kill_seconds=15, torchserve_at=8, warm_at=35)
+# TorchServe last: it needs a while to be there again, during which nothing is answered.
+SHORT = Times(seconds=60, kill_seconds=15, torchserve_at=48, warm_at=10)
 
 
 @dataclass

@@ -15,7 +15,7 @@ PROTOC = $(BIN)/python -m grpc_tools.protoc -I protos -I $$($(BIN)/python -c "im
 # In an environment of its own: what audits is not audited.
 PIP_AUDIT := .venv-clients/pip-audit
 
-.PHONY: help demo serve pack test test-gpu check audit bench bench-bias bench-models bench-serving bench-studies protos clean
+.PHONY: help demo serve pack test test-gpu check audit bench bench-bias bench-load bench-models bench-serving bench-studies protos clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ bench: $(VENV)/dev ## Measure explanations beside Captum, attacks beside Foolbox
 bench-bias: $(VENV)/dev ## Audit networks in which biases were planted: power, false positives, and other criteria beside them
 	$(BIN)/whybox-server pack $(DEFAULT_SPEC)
 	$(BIN)/python tests/bench/bias.py
+
+bench-load: $(VENV)/dev ## Measure the server under overload, and for half an hour while its processes are killed
+	$(BIN)/python tests/bench/load.py
 
 bench-models: $(VENV)/dev ## Pack, serve and analyse the smallest network of each family, for up to 25 minutes
 	$(BIN)/python tests/bench/models.py

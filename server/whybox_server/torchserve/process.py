@@ -111,8 +111,10 @@ async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subpr
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order.
-            start_new_session=True,
+            # A group of its own: Ctrl-C in the terminal reaches the gateway, which stops TorchServe in good order. In
+            # the gateway's session: Linux may share the cores out by session first, and the niceness of the workers of
+            # analyses would count for nothing against the gateway.
+            process_group=0,
         )
 
 

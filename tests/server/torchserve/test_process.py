@@ -45,8 +45,10 @@ def alive(pid):
 
 
 @pytest.fixture(autouse=True)
-def _temporary(monkeypatch):
+def _temporary(monkeypatch, tmp_path_factory):
     """The folder of all temporary folders; `tmp_path` may be too long for the path of a socket."""
+    # Else the first `tmp_path` of all would be in the folder of one test.
+    tmp_path_factory.getbasetemp()
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
@@ -98,6 +100,15 @@ async def test_how_it_is_started(java, tmp_path, monkeypatch):
     environment = (folder / "environment").read_text().splitlines()
     assert {"OMP_NUM_THREADS=3", "MKL_NUM_THREADS=3", "ORT_DISABLE_TELEMETRY=1"} <= set(environment)
     assert (tmp_path / "logs" / "torchserve.out").exists()
+    await process.stop()
+
+
+async def test_it_has_a_group_of_its_own_in_the_session_of_the_gateway(java, tmp_path):
+    """Ctrl-C in the terminal reaches a group; Linux's autogroups share the cores out by session."""
+    java(JAVA.format(**OBEDIENT))
+    process, _, child = await started(tmp_path)
+    assert os.getpgid(child) != os.getpgid(0)
+    assert os.getsid(child) == os.getsid(0)
     await process.stop()
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -203,27 +203,30 @@ class Dispatcher:
         waiting = self._waiting(station)
         if len(waiting) < 2:
             return waiting[0] if waiting else None
-        ranked = ranks(self._jobs, self._usage, now())
-        return min(waiting, key=lambda job: (ranked[job] * (_LOWER if job.keeper else 1), job.since))
+        ranked, moment = ranks(self._jobs, self._usage, now()), now()
+
+        def place(job: _Job) -> tuple[float, float]:
+            return ranked[job], job.since
+
+        kept = [job for job in waiting if job.keeper is not None]
+        if not kept:
+            return min(waiting, key=place)
+        unfinished = min(kept, key=place)
+        passing = [job for job in waiting if job.keeper is None and _passes(job, unfinished, ranked, moment)]
+        return min(passing, key=place) if passing else unfinished
 
     def _put_aside(self) -> None:
-        """Tells the workers with work of the highest rank that they are wanted, where far lower work waits."""
+        """Tells the workers with work of the highest rank that they are wanted, where work waits that passes it."""
         if not self._sliced or not self._idle:
             return
         slow = [job for job in self._jobs if job.at is not None and not job.wanted]
         if not slow:
             return
-        ranked = ranks(self._jobs, self._usage, now())
+        ranked, moment = ranks(self._jobs, self._usage, now()), now()
         coming = sum(job.wanted for job in self._jobs)
         for job in sorted(slow, key=lambda job: -ranked[job]):
-            lower = [
-                each
-                for each in self._waiting(job.at)
-                if ranked[each] < _LOWER * ranked[job]
-                # What callers have used is no matter among their own.
-                or (each.caller == job.caller and each.remaining < _LOWER * job.remaining)
-            ]
-            if len(lower) > coming:
+            passing = [each for each in self._waiting(job.at) if _passes(each, job, ranked, moment)]
+            if len(passing) > coming:
                 job.wanted = True
                 _touch(job.pause_path)
                 coming += 1
@@ -238,6 +241,8 @@ class Dispatcher:
 
     async def _do(self, job: _Job, station: Station) -> None:
         """One slice of a job at a station."""
+        # A job that begins anew has another.
+        flag = job.pause_path
         try:
             result = await station.do(job.next_slice())
         except WorkerDiedError as death:
@@ -252,7 +257,7 @@ class Dispatcher:
             self._take(job, station, result)
         finally:
             if job.wanted:
-                job.pause_path.unlink(missing_ok=True)
+                flag.unlink(missing_ok=True)
             job.at, job.wanted = None, False
             self._held[station] -= 1
             if job.answer.done():
@@ -309,6 +314,16 @@ class Dispatcher:
                 _fail(job, server_stopping())
             return
         self._dispatch()
+
+
+def _passes(waiting: _Job, begun: _Job, ranked: Mapping[Ranked, float], moment: float) -> bool:
+    """Whether waiting work takes the place of work that has begun. Who says so puts that aside, or leaves it aside."""
+    if begun.is_urgent(moment):
+        return False
+    if waiting.caller == begun.caller:
+        # What callers have used is no matter among their own.
+        return waiting.remaining / waiting.patience(moment) < _LOWER * begun.remaining / begun.patience(moment)
+    return ranked[waiting] < _LOWER * ranked[begun]
 
 
 def _fail(job: _Job, error: Exception) -> None:

@@ -12,6 +12,7 @@ from server.gateway.queueing.stations import PASS_SECONDS, FakeStation
 from virtual_time import in_virtual_time
 from whybox import v1
 from whybox.v1 import errors
+from whybox_server.gateway.deadlines import now
 from whybox_server.gateway.queueing.dispatcher import Dispatcher
 from whybox_server.gateway.queueing.stations import worker_died
 from whybox_server.monitoring.readiness import Load
@@ -99,6 +100,37 @@ async def test_a_cheap_answer_does_not_wait_for_a_dear_one(clients, station):
     assert station.kept == {}
 
 
+@pytest.mark.parametrize("age", [0.55, 30])
+@in_virtual_time
+async def test_a_cheap_answer_passes_the_same_callers_search_whatever_the_caller_used(clients, station, age):
+    """Two callers share the worker, and the one that asks has used most of it."""
+    await clients.learn(CHEAP, 0.01)
+    await clients.learn(DEAR, 60)
+    clients.pool._usage.add("heavy", 30, now())
+    station.seconds |= {"search": 60, "other": 60, "map": 0.01}
+    works = [clients.ask("search", caller="heavy"), clients.ask("other", caller="light")]
+    await asyncio.sleep(age)
+    caller = next(job.caller for job in clients.pool._jobs if job.at is not None)
+    await clients.ask("map", CHEAP, caller=caller)
+    assert clients.done[-1][0] == "map"
+    assert clients.done[-1][1] <= PASS_SECONDS + 0.01 + 1e-6
+    for work in works:
+        work.cancel()
+
+
+@in_virtual_time
+async def test_work_is_put_aside_for_nothing_that_does_not_take_its_place(clients, station):
+    """A search that ends soon is not stopped at each of its last passes."""
+    await clients.learn(CHEAP, 0.01)
+    station.seconds |= {"search": 8, "map": 0.01}
+    search = clients.ask("search", timeout=4)
+    await asyncio.sleep(3.05)
+    clients.ask("map", CHEAP)
+    await asyncio.sleep(0.9)
+    assert len(station.spans) <= 5, station.spans
+    search.cancel()
+
+
 @in_virtual_time
 async def test_the_load(clients, station):
     await clients.learn(DEAR, 4)
@@ -107,7 +139,7 @@ async def test_the_load(clients, station):
     searches = [clients.ask("one"), clients.ask("two")]
     await asyncio.sleep(2.55)
     # The first one has ended two slices of 1 s.
-    assert clients.pool.load == Load(2, pytest.approx(6))
+    assert (clients.pool.load.works, clients.pool.load.seconds) == (2, pytest.approx(6))
     await asyncio.gather(*searches)
 
 

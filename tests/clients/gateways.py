@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from queue import Queue
 from typing import Any, cast
 
+from server.backends import InTurn
 from whybox import v1
 from whybox.v1.errors import NotFoundError, WhyboxError
 from whybox_server.access.certificates import Certificates
 from whybox_server.access.checking import Access, Caller
 from whybox_server.access.keys import Scope
 from whybox_server.access.needs import Need
-from whybox_server.gateway.audits import audit_file, audits_of
+from whybox_server.gateway.audits import AuditFiles, audit_file, audits_of
 from whybox_server.gateway.core import Gateway
+from whybox_server.gateway.deployment import Choice, Deployment
+from whybox_server.gateway.queueing.bodies import Bodies
 from whybox_server.monitoring.metrics import Metrics
 from whybox_server.operations.serving import Beside, beside
 from whybox_server.rest import connections, create_app
@@ -60,6 +63,7 @@ class FakeGateway:
     timeouts: list[float] = field(default_factory=list)
     max_message_bytes: list[float] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    bodies: Bodies = field(default_factory=lambda: Bodies(256 * 2**20))
 
     def reset(self, answer: v1.AnalyzeResponse) -> None:
         """Forgets what earlier tests did; from now on `answer` is sent."""
@@ -78,7 +82,8 @@ class FakeGateway:
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",  # noqa: ARG002 (as a gateway)
+        caller: object = None,  # noqa: ARG002 (as a gateway)
+        choice: object = None,  # noqa: ARG002 (as a gateway)
     ) -> AsyncIterator[v1.AnalyzeResponse]:
         self.max_message_bytes.append(max_message_bytes)
         self.requests.append(request)
@@ -99,7 +104,8 @@ class FakeGateway:
         request_id: str,
         timeout: float,
         max_message_bytes: float = math.inf,
-        caller: str = "",  # noqa: ARG002 (as a gateway)
+        caller: object = None,  # noqa: ARG002 (as a gateway)
+        choice: object = None,  # noqa: ARG002 (as a gateway)
     ) -> v1.AnalyzeResponse:
         whole = v1.AnalyzeResponse()
         async for answer in self.stream(
@@ -123,6 +129,14 @@ class FakeGateway:
                 return model
         raise NotFoundError(f"there is no model {name!r} of version {version!r}", field="model")
 
+    @contextmanager
+    def chosen(self, name: str, version: str = "") -> Iterator[Choice]:
+        model = self.get_model(name, version)
+        yield Choice(Deployment([model], InTurn([]), AuditFiles({})), model)
+
+    def versions(self, name: str) -> list[str]:
+        return [model.version for model in self.models if model.name == name]
+
     def check(self, request: v1.AnalyzeRequest) -> v1.Model:
         return self.get_model(request.model, request.version)
 
@@ -134,7 +148,7 @@ class FakeGateway:
 
     async def read_audit(
         self,
-        model: str,  # noqa: ARG002 (as a gateway)
+        request: v1.GetAuditRequest,  # noqa: ARG002 (as a gateway)
         file: v1.AuditFile,
         seconds: float,
         piece_bytes: int = 1000,
@@ -144,7 +158,7 @@ class FakeGateway:
         for start in range(0, len(content), piece_bytes):
             yield content[start : start + piece_bytes]
 
-    def readiness(self) -> dict[str, dict[str, str]]:
+    def readiness(self) -> dict[str, dict[str, dict[str, str]]]:
         return {}
 
 

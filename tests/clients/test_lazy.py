@@ -58,7 +58,7 @@ def test_nothing_is_left_out() -> None:
     typed_dicts = {name for name, value in vars(options).items() if hasattr(value, "__total__")}
     # `Part` is only the base of the parts.
     values = set(results.__all__) - {"Part"}
-    assert exceptions | typed_dicts | values | {"Client", "contact_sheet"} == set(whybox.__all__)
+    assert exceptions | typed_dicts | values | {"Client", "Operation", "contact_sheet"} == set(whybox.__all__)
 
 
 def test_unknown_names_are_told() -> None:

@@ -86,7 +86,11 @@ def go(server: Server, picture: Path, folder: Path) -> dict[str, Any]:
     program = folder / "src" / "foreign"
     shutil.copytree(FOREIGN / "go", program)
     protoc = [sys.executable, "-m", "grpc_tools.protoc", *(f"-I{each}" for each in PROTOS)]
-    done([*protoc, f"--go_out=plugins=grpc:{folder / 'src'}", *PROTOS[0].glob("whybox/v1/*.proto")], folder)
+    # Debian has no Go package of long-running operations.
+    operations = "google/longrunning/operations.proto"
+    options = f"plugins=grpc,M{operations}=foreign/longrunning:{folder / 'src'}"
+    for protos in (PROTOS[0].glob("whybox/v1/*.proto"), [PROTOS[0] / operations]):
+        done([*protoc, f"--go_out={options}", *protos], folder)
     built = folder / "program"
     paths = {"GO111MODULE": "off", "GOPATH": f"{folder}:{GO_LIBRARIES}", "GOCACHE": str(GO_CACHE), "CGO_ENABLED": "0"}
     done(["go", "build", "-o", built, "."], program, **paths)

@@ -73,7 +73,15 @@ def studies(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((address.hostname or "", address.port or 0), timeout=5)
     # SQLite's journal and its memory go with the last connection.
-    assert {path.name for path in folder.iterdir()} == {"keys.json", "logs", STUDY, ANSWERED, "studies.db"}
+    assert {path.name for path in folder.iterdir()} == {
+        "keys.json",
+        "logs",
+        STUDY,
+        ANSWERED,
+        "studies.db",
+        "studies.db.operations",
+    }
+    assert [path.name for path in (folder / "studies.db.operations").iterdir()] == ["server"]
 
 
 async def answer(store: StudyStore) -> None:

@@ -253,8 +253,11 @@ def _reading_paths() -> dict[str, Any]:
             "ready": {"type": "boolean"},
             "models": {
                 "type": "object",
-                "description": "State of each worker pool, by model and pool.",
-                "additionalProperties": {"type": "object", "additionalProperties": STRING},
+                "description": "State of each worker pool, by model, version and pool.",
+                "additionalProperties": {
+                    "type": "object",
+                    "additionalProperties": {"type": "object", "additionalProperties": STRING},
+                },
             },
         },
     }

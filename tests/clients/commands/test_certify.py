@@ -74,7 +74,7 @@ def test_errors_are_one_line(run: Callable[..., Result], gateway: FakeGateway, o
     assert result.exit_code == 1
     assert result.stdout == ""
     [line] = result.stderr.splitlines()
-    assert line.startswith("Error: the queue is full [QUEUE_FULL]")
+    assert line.startswith("Error: the queue is full; the stream ended without certified [QUEUE_FULL]")
 
 
 def test_a_stream_that_is_empty(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,8 @@ EVERYTHING = {"prediction": {}, "explanations": [{"method": "grad_cam"}], "robus
         ({"parts": "bias", "view": None}, {"bias": {}}),
         ({"parts": "robustness", "budget": np.float64(30)}, {"robustness": {"budget": "30"}}),
         (
-            {"parts": "prediction", "version": "2.0", "model": "lite2"},
-            {"prediction": {}, "version": "2.0", "model": "lite2"},
+            {"parts": "prediction", "version": "1.0", "model": "lite2"},
+            {"prediction": {}, "version": "1.0", "model": "lite2"},
         ),
         (
             {"parts": "robustness", "norms": ["l2", "linf"], "budget": 30},

@@ -28,7 +28,7 @@ from whybox_server.monitoring.metrics import Metrics
 from whybox_server.rpc.service import create_server
 
 CALLS = 10_000
-LEFT_BYTES = 2**26
+LEFT_BYTES = 2**27
 ANALYSIS = "/whybox.v1.AnalysisService"
 INFERENCE = "/inference.GRPCInferenceService"
 VALID = [

@@ -85,7 +85,7 @@ class Answering:
             self._context.set_compression(compression)
             # gRPC tells of the compression only in metadata that are sent by themselves.
             await self._context.send_initial_metadata(())
-        # With the status: metadata before the answer would be one more message, an eighth of the gateway's time.
+        # With the status: metadata before the answer would be one more message of HTTP/2 for each call.
         self._context.set_trailing_metadata(self._metadata)
         self._counting.__enter__().model = self._model
         return self._request_id

@@ -1,7 +1,10 @@
 """Files of pictures that live as long as they are lent."""
 
+import os
 import shutil
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -71,6 +74,26 @@ def test_a_folder_that_was_tidied_away_is_made_again(temporary):
             assert path.read_bytes() == b"two"
             assert stat.S_IMODE(path.parent.stat().st_mode) == stat.S_IRWXU
     assert list(temporary.iterdir()) == []
+
+
+KILLED = """
+import os
+from whybox_server.gateway.spool import Spool
+with Spool() as spool, spool.lent(b"picture"):
+    os._exit(9)
+"""
+
+
+def test_what_a_killed_server_left_is_removed_at_the_next_start(temporary):
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    assert subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False).returncode == 9
+    [left] = temporary.iterdir()
+    (temporary / "whybox-pictures-is-a-file").touch()
+    with Spool() as one, one.lent(b"one") as path, Spool() as two, two.lent(b"two"):
+        assert not left.exists()
+        # Not what is in use.
+        assert path.read_bytes() == b"one"
+    assert [path.name for path in temporary.iterdir()] == ["whybox-pictures-is-a-file"]
 
 
 def test_a_picture_that_cannot_be_written(temporary, monkeypatch):

@@ -170,7 +170,9 @@ class Dispatcher:
             job.ticket = str(next(self._tickets))
         if not self._idle and any(self._held[station] < station.places for station in ready):
             return job
-        wait = seconds_before(job, self._jobs, self._usage, now()) / sum(station.workers for station in ready)
+        # A call may ask for as much as it may at once: only the work of others, and of other calls, is in its way.
+        others = [other for other in self._jobs if other.work.picture_path != work.picture_path]
+        wait = seconds_before(job, others, self._usage, now()) / sum(station.workers for station in ready)
         if wait > self._queue_seconds or len(self._jobs) >= _MOST:
             raise errors.OverloadedError(
                 f"{wait:,.1f} s of work come before this request at the workers of {self._name}, and"

@@ -41,13 +41,15 @@ class Clients:
         method: str = DEAR,
         caller: str = "somebody",
         timeout: float = 1000,
+        call: str = "",
     ) -> "asyncio.Task[v1.WorkResult]":
         """Begins a call; the picture lies in a file."""
         work = v1.Work(request_id=request_id, request=v1.AnalyzeRequest(model="m"))
         work.request.explanations.add(method=method)
         work.deadline.FromNanoseconds(round(1e9 * (time.time() + timeout)))
         work.aim.CopyFrom(work.deadline)
-        path = self._folder / request_id
+        # One file for all the work of a call.
+        path = self._folder / (call or request_id)
         path.write_bytes(request_id.encode())
         work.picture_path = str(path)
         return asyncio.create_task(self._asked(work, caller))
@@ -57,7 +59,8 @@ class Clients:
         try:
             result = await self.pool.submit(work, caller)
         finally:
-            (self._folder / work.request_id).unlink(missing_ok=True)
+            if work.picture_path.endswith(work.request_id):
+                (self._folder / work.request_id).unlink(missing_ok=True)
         assert result.response.request_id == work.request_id
         self.done.append((work.request_id, time.time() - began))
         return result
@@ -256,6 +259,21 @@ async def test_too_much_is_refused_with_the_time_that_it_takes(station, tmp_path
     await clients.ask("search 9", caller="another")
     await asyncio.gather(*works[:3])
     await clients.ask("search 0")
+
+
+@in_virtual_time
+async def test_all_that_one_call_asks_for_is_taken(station, tmp_path):
+    """However dear it is; the next call waits, or is refused."""
+    clients = Clients([station], tmp_path, queue_seconds=5)
+    await clients.learn(DEAR, 2)
+    maps = [f"map {number}" for number in range(16)]
+    station.seconds |= dict.fromkeys([*maps, "later"], 2)
+    works = [clients.ask(name, call="call") for name in maps]
+    await asyncio.sleep(0.1)
+    with pytest.raises(errors.OverloadedError) as caught:
+        await clients.ask("later")
+    assert present(caught.value.retry_after) == 27
+    await asyncio.gather(*works)
 
 
 @in_virtual_time

@@ -136,8 +136,8 @@ class Settings(BaseSettings):
         default=2,
         gt=0,
         le=3600,
-        description="Seconds of computing for other calls, per worker, that may come before a prediction; more is refused"
-        " with UNAVAILABLE (REST: status 503).",
+        description="Seconds of computing for other calls, per worker, that may come before a prediction; more is"
+        " refused with UNAVAILABLE (REST: status 503).",
     )
     analyze_queue_seconds: float = Field(
         default=10,

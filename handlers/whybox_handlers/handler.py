@@ -1,6 +1,5 @@
 """The TorchServe handler: bytes in, bytes out, one result per request of a batch."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +13,6 @@ from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.passes.batch_sizes import ensure_measured
 from whybox_handlers.work.analyzer import Analyzer
 from whybox_handlers.work.slices import Slices
-
-# The pool whose workers go first: how the name ends under which TorchServe knows it. All others leave them the cores:
-# of a core that both want, workers with this niceness get a tenth.
-_FIRST = "-predict"
-_NICE = 10
 
 
 class Handler:
@@ -34,8 +28,6 @@ class Handler:
 
     def initialize(self, context: Any) -> None:
         """Loads the unpacked archive, on the GPU that TorchServe assigned or on the CPU."""
-        if not context.model_name.endswith(_FIRST):
-            os.nice(_NICE)
         properties = context.system_properties
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"

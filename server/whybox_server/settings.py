@@ -109,6 +109,13 @@ class Settings(BaseSettings):
         " predictions. Unset, the server chooses: one for each core, divided among the models, as far as half of the"
         " memory holds them.",
     )
+    analyze_nice: int = Field(
+        default=5,
+        ge=0,
+        le=19,
+        description="Niceness of the workers of analyses, 0 to 19: of a core that others want too they get half with 0,"
+        " a quarter with 5 and a tenth with 10, so that predictions stay fast.",
+    )
     worker_memory: ByteSize = Field(
         default=ByteSize(4 * 2**30),
         ge=2**30,

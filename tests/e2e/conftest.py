@@ -11,6 +11,14 @@ from servers import Server, serving
 from whybox import Client
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _no_lower_priority() -> Iterator[None]:
+    """Workers of analyses have as much of the cores as the tests beside them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WHYBOX_ANALYZE_NICE", "0")
+        yield
+
+
 @pytest.fixture(scope="session")
 def server(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(archive.parent, tmp_path_factory.mktemp("logs")) as running:

@@ -41,7 +41,8 @@ def test_every_setting_is_explained_and_read_from_the_environment(name: str, mon
         Path | None: (Path("some/file"), "some/file"),
         tuple[str, ...]: (("one", "two"), "one, two"),
     }
-    value, text = examples[FIELDS[name].annotation]
+    # Niceness is 19 at most.
+    value, text = (7, "7") if name == "analyze_nice" else examples[FIELDS[name].annotation]
     assert getattr(Settings(), name) != value
     monkeypatch.setenv(f"WHYBOX_{name.upper()}", text)
     assert getattr(Settings(), name) == value
@@ -96,6 +97,7 @@ BOUNDS: dict[str, tuple[list[float], list[object]]] = {
     "operations_stored": ([1, 10_000], [0, 10_001, 1.5]),
     "operation_timeout": ([0.001, 86_400], [0, -1, 86_401, "nan"]),
     "drain_seconds": ([0, 3600], [-1, 3601, "nan"]),
+    "analyze_nice": ([0, 19], [-1, 20]),
     "worker_memory": ([2**30], ["1023MiB", "much"]),
     "max_image_bytes": ([1024], [1023, "20 MB"]),
 }

@@ -57,7 +57,13 @@ class Backend:
         self._stations = {
             (model.name, model.version): {
                 kind: [
-                    Station(each.name, each.workers, each.places, settings.worker_memory)
+                    Station(
+                        each.name,
+                        each.workers,
+                        each.places,
+                        settings.worker_memory,
+                        0 if kind is PoolKind.PREDICT else settings.analyze_nice,
+                    )
                     for each in registered(model, kind, settings)
                 ]
                 for kind in PoolKind

@@ -48,6 +48,7 @@ class Station:
         workers: Number of processes.
         places: Units of work that TorchServe may hold.
         worker_memory: Bytes that a worker may hold; one that holds more is replaced.
+        nice: Niceness of the workers.
 
     Attributes:
         name: The registered name.
@@ -58,11 +59,11 @@ class Station:
         was_ready: Whether it has been ready since the last start of TorchServe.
     """
 
-    def __init__(self, registered_name: str, workers: int, places: int, worker_memory: int) -> None:
+    def __init__(self, registered_name: str, workers: int, places: int, worker_memory: int, nice: int = 0) -> None:
         self.name = registered_name
         self.workers = workers
         self.places = places
-        self._processes = Workers(registered_name, worker_memory)
+        self._processes = Workers(registered_name, worker_memory, nice)
         self._changed: Callable[[], None] = lambda: None
         # The oldest first, each with its deadline, in seconds since the epoch.
         self._held: dict[asyncio.Task[v1.WorkResult], float] = {}

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,18 +29,27 @@ class Workers:
     Args:
         pool: Name of the pool, for the log.
         memory_bytes: A process that holds more is ended; TorchServe starts another.
+        nice: Niceness of its processes, from 0; the higher, the more they leave the cores to others.
     """
 
-    def __init__(self, pool: str, memory_bytes: int) -> None:
+    def __init__(self, pool: str, memory_bytes: int, nice: int = 0) -> None:
         self._pool = pool
         self._memory_bytes = memory_bytes
+        self._nice = nice
         # By process, when it answered last.
         self._answered: dict[_Process, float] = {}
 
     def note(self, worker: v1.Worker) -> None:
         """A process has answered."""
-        if worker.pid:
-            self._answered[_Process(worker.pid, worker.generation)] = time.monotonic()
+        if not worker.pid:
+            return
+        known = _Process(worker.pid, worker.generation)
+        if known not in self._answered and self._nice:
+            # An ended process has nobody to leave the cores to.
+            with contextlib.suppress(psutil.Error, OSError):
+                for thread in psutil.Process(known.pid).threads():
+                    os.setpriority(os.PRIO_PROCESS, thread.id, self._nice)
+        self._answered[known] = time.monotonic()
 
     def end_large(self) -> None:
         """Ends each process that holds too much memory."""

@@ -1,6 +1,5 @@
 """Batches of work: every item gets its own result, whatever its neighbours are."""
 
-import os
 import threading
 import time
 import zlib
@@ -8,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -452,20 +450,3 @@ def test_the_handler_speaks_bytes(analyzer: Analyzer, dalmatian: bytes) -> None:
     assert probe.status.code == code_pb2.OK
     assert first.final
     assert probe.final
-
-
-@pytest.mark.parametrize(
-    ("pool", "lowered"), [("m-predict", []), ("analyze-predict", []), ("m-analyze", [10]), ("m-analyze-2", [10])]
-)
-def test_only_workers_of_predictions_keep_their_priority(
-    pool: str, lowered: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    by: list[int] = []
-
-    def nice(increment: int) -> None:
-        by.append(increment)
-
-    monkeypatch.setattr(os, "nice", nice)
-    with pytest.raises(FileNotFoundError):
-        Handler().initialize(SimpleNamespace(model_name=pool, system_properties={"model_dir": "/nowhere"}))
-    assert by == lowered

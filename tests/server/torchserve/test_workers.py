@@ -120,3 +120,18 @@ def test_who_is_gone_or_unknown_is_forgotten(small: Started) -> None:
     small.process.wait()
     workers.end_large()
     workers.end_silent()
+
+
+@pytest.mark.parametrize("nice", [0, 5])
+def test_the_niceness_of_workers(small: Started, nice: int) -> None:
+    before = psutil.Process(small.process.pid).nice()
+    workers = Workers("m-analyze", 150 * MIB, nice)
+    workers.note(small.seen())
+    assert psutil.Process(small.process.pid).nice() == max(before, nice)
+
+
+def test_the_niceness_of_a_process_that_is_gone(small: Started) -> None:
+    seen = small.seen()
+    small.process.kill()
+    small.process.wait()
+    Workers("m-analyze", 150 * MIB, 5).note(seen)

@@ -12,10 +12,11 @@ from whybox import Client
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _no_lower_priority() -> Iterator[None]:
-    """Workers of analyses have as much of the cores as the tests beside them."""
+def _few_workers() -> Iterator[None]:
+    """One worker of each kind, which starts soon, with as much of the cores as the tests beside it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WHYBOX_ANALYZE_NICE", "0")
+        for name, value in {"PREDICT_WORKERS": "1", "ANALYZE_WORKERS": "1", "ANALYZE_NICE": "0"}.items():
+            patch.setenv(f"WHYBOX_{name}", value)
         yield
 
 

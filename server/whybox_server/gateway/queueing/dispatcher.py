@@ -16,6 +16,7 @@ from google.rpc import code_pb2
 from whybox import v1
 from whybox.v1 import errors
 from whybox_server.gateway.deadlines import now
+from whybox_server.gateway.instalments import part_statuses
 from whybox_server.gateway.queueing.costs import Costs
 from whybox_server.gateway.queueing.order import Ranked, Usage, ranks, seconds_before
 from whybox_server.gateway.queueing.stations import Station, WorkerDiedError, server_stopping, worker_died
@@ -280,7 +281,8 @@ class Dispatcher:
             job.keeper, job.spent = station, spent
         else:
             self._suspects.acquit(job.work)
-            if result.status.code == code_pb2.OK and not result.cut_short:
+            # What was cut off takes at least so long.
+            if _is_whole(result) or spent > job.expected:
                 self._costs.learn(job.work, spent)
             if not job.answer.done():
                 job.answer.set_result(result)
@@ -326,6 +328,12 @@ def _passes(waiting: _Job, begun: _Job, ranked: Mapping[Ranked, float], moment: 
         # What callers have used is no matter among their own.
         return waiting.remaining / waiting.patience(moment) < _LOWER * begun.remaining / begun.patience(moment)
     return ranked[waiting] < _LOWER * ranked[begun]
+
+
+def _is_whole(result: v1.WorkResult) -> bool:
+    """Whether neither an error, nor time, nor the end of the call has cut the work off."""
+    statuses = (result.status, *part_statuses(result.response))
+    return not result.cut_short and all(status.code == code_pb2.OK for status in statuses)
 
 
 def _fail(job: _Job, error: Exception) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from google.rpc import code_pb2
 
 from presence import present
 from server.gateway.queueing.stations import PASS_SECONDS, FakeStation
@@ -440,17 +441,23 @@ async def test_an_error_of_ours_reaches_the_caller(clients, station):
     assert clients.pool.in_flight == 0
 
 
+@pytest.mark.parametrize("cut", ["time", "error", "caller"])
+@pytest.mark.parametrize(("seconds", "expected"), [(0.5, 1.0), (3.0, 3.0)])
 @in_virtual_time
-async def test_what_a_deadline_cut_short_teaches_nothing(clients, station):
-    work = v1.Work(request=v1.AnalyzeRequest(explanations=[v1.ExplanationOptions(method=DEAR)]))
-    before = clients.pool._costs.expected(work)
+async def test_what_was_cut_off_teaches_that_it_takes_at_least_so_long(clients, station, cut, seconds, expected):
     real = station._slice
 
-    async def cut(work):
+    async def short(work):
         result = await real(work)
-        result.cut_short = True
+        result.cut_short = cut == "time"
+        if cut == "error":
+            result.status.code = code_pb2.INTERNAL
+        if cut == "caller":
+            result.response.explanations.add(method=DEAR).status.code = code_pb2.CANCELLED
         return result
 
-    station._slice = cut
+    station._slice = short
+    station.seconds["search"] = seconds
     await clients.ask("search")
-    assert clients.pool._costs.expected(work) == before
+    work = v1.Work(request=v1.AnalyzeRequest(explanations=[v1.ExplanationOptions(method=DEAR)]))
+    assert clients.pool._costs.expected(work) == pytest.approx(expected)

@@ -251,7 +251,8 @@ async def test_what_does_not_end_in_time_is_given_up(backends, settings, call):
     assert isinstance(outcomes[0], Exception)
 
 
-async def test_the_picture_of_what_is_given_up_is_gone(backends, settings, spooled):
+async def test_the_picture_of_what_is_given_up_is_gone(backends, settings, spooled, monkeypatch):
+    monkeypatch.setattr(serve_module, "folder_in_memory", lambda _: None)
     server = await Running(settings.model_copy(update={"drain_seconds": 0.5})).listens()
     backends[0].answering.clear()
     calling = ask(server.addresses, robustness={})

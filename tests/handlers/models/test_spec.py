@@ -57,7 +57,7 @@ def put(path: str, value: object) -> Any:
     [
         (remove("labels"), "labels is missing"),
         (remove("weights"), "weights is missing"),
-        (put("version", 1.0), "version: 1.0 must be a text"),
+        (put("version", 1.0), "version: 1.0 must be letters and digits"),
         (put("name", "Lite 0"), "name: 'Lite 0' must be lower-case letters"),
         (put("name", "a..b"), "name: 'a..b' must be lower-case"),
         (put("preprocessing.crop", 300), r"preprocessing.crop: 300 is larger than preprocessing.resize \(256\)"),
@@ -113,7 +113,7 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(entries | {"version": 1.0, 1: "one"}))
     with pytest.raises(SpecError) as raised:
         load_spec(path)
-    for words in ("version: 1.0 must be a text", "labels is missing", "1 is not a known entry"):
+    for words in ("version: 1.0 must be letters and digits", "labels is missing", "1 is not a known entry"):
         assert words in str(raised.value)
 
 

@@ -10,19 +10,22 @@ from browsing import CHROMIUM
 from servers import Server, serving
 from whybox import Client
 
+# One worker of each kind, which starts soon, with as much of the cores as the tests beside it.
+_FEW_WORKERS = {"WHYBOX_PREDICT_WORKERS": "1", "WHYBOX_ANALYZE_WORKERS": "1", "WHYBOX_ANALYZE_NICE": "0"}
+
 
 @pytest.fixture(scope="package", autouse=True)
 def _few_workers() -> Iterator[None]:
-    """One worker of each kind, which starts soon, with as much of the cores as the tests beside it."""
+    """For the servers that tests start by themselves."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"PREDICT_WORKERS": "1", "ANALYZE_WORKERS": "1", "ANALYZE_NICE": "0"}.items():
-            patch.setenv(f"WHYBOX_{name}", value)
+        for name, value in _FEW_WORKERS.items():
+            patch.setenv(name, value)
         yield
 
 
 @pytest.fixture(scope="session")
 def server(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(archive.parent, tmp_path_factory.mktemp("logs")) as running:
+    with serving(archive.parent, tmp_path_factory.mktemp("logs"), **_FEW_WORKERS) as running:
         yield running
 
 

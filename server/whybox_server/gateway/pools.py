@@ -8,7 +8,7 @@ from whybox_server.monitoring.readiness import Loads, Readiness
 
 
 class PoolKind(StrEnum):
-    """Each model is registered twice, so that an explanation never delays a prediction."""
+    """Each model has workers of two kinds, so that an explanation never delays a prediction."""
 
     PREDICT = "predict"
     ANALYZE = "analyze"

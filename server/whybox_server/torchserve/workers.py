@@ -45,7 +45,7 @@ class Workers:
             return
         known = _Process(worker.pid, worker.generation)
         if known not in self._answered and self._nice:
-            # An ended process has nobody to leave the cores to.
+            # The process may have ended meanwhile.
             with contextlib.suppress(psutil.Error, OSError):
                 for thread in psutil.Process(known.pid).threads():
                     os.setpriority(os.PRIO_PROCESS, thread.id, self._nice)

@@ -266,7 +266,7 @@ class Dispatcher:
             if job.answer.done():
                 self._forget(job)
                 if not self._jobs:
-                    # Nobody is behind anybody.
+                    # With nothing left to do, no caller has kept another waiting.
                     self._usage = Usage()
             else:
                 self._idle[job] = None

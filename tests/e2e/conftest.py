@@ -14,7 +14,7 @@ from whybox import Client
 _FEW_WORKERS = {"WHYBOX_PREDICT_WORKERS": "1", "WHYBOX_ANALYZE_WORKERS": "1", "WHYBOX_ANALYZE_NICE": "0"}
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _few_workers() -> Iterator[None]:
     """For the servers that tests start by themselves."""
     with pytest.MonkeyPatch.context() as patch:

@@ -49,8 +49,12 @@ _LOCAL_SETTINGS = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_AUTH_MODE": "token",
 }
-# Ray's core writes to the terminal whatever the settings of Python's loggers.
-_QUIET_SETTINGS = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
+_SETTINGS = {
+    # Ray's core writes to the terminal whatever the settings of Python's loggers.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # A thread of Ray Data that still runs after an interrupt would start another Ray.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
+}
 
 
 def measured_by_ray(
@@ -268,7 +272,7 @@ def _connected(workers: int | None, address: str | None) -> Iterator[Any]:
 
 def _imported(*, local: bool) -> Any:
     """Ray, with settings that it reads while it is imported."""
-    os.environ.update(_QUIET_SETTINGS)
+    os.environ.update(_SETTINGS)
     if local:
         os.environ.update(_LOCAL_SETTINGS)
         # Ray would make a token in the home folder. It reads this one only once.

@@ -13,7 +13,7 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -52,7 +52,7 @@ _LOCAL_SETTINGS = {
 _SETTINGS = {
     # Ray's core writes to the terminal whatever the settings of Python's loggers.
     "RAY_BACKEND_LOG_LEVEL": "fatal",
-    # A thread of Ray Data that still runs after an interrupt would start another Ray.
+    # A thread of Ray Data that outlives its Ray would start another one.
     "RAY_ENABLE_AUTO_CONNECT": "0",
 }
 
@@ -91,21 +91,22 @@ def measured_by_ray(
         waiting = iter(pictures)
         batches = iter(lambda: list(islice(waiting, size)), [])
         while some := list(islice(batches, number * _BATCHES_PER_DATASET)):
-            rows = _measured(work, some, min(number, len(some)), begun)
-            while True:
-                try:
-                    with stop.raised():
-                        row = next(rows, None)
-                except ray.exceptions.RayError as error:
-                    raise AuditError(_explained(error)) from error
-                if row is None:
-                    break
-                yield _records(row, address)
+            # Ray Data's threads end with its rows, before Ray does.
+            with closing(_measured(work, some, min(number, len(some)), begun)) as rows:
+                while True:
+                    try:
+                        with stop.raised():
+                            row = next(rows, None)
+                    except ray.exceptions.RayError as error:
+                        raise AuditError(_explained(error)) from error
+                    if row is None:
+                        break
+                    yield _records(row, address)
 
 
 def _measured(
     work: Work, batches: Sequence[Sequence[Labelled]], workers: int, begun: "_Begun"
-) -> Iterator[Mapping[str, Any]]:
+) -> Generator[Mapping[str, Any]]:
     """The outcome of each batch, in any order; see `_Measurer`."""
     import ray.data
 
@@ -123,7 +124,7 @@ def _measured(
             max_restarts=_RESTARTS,
             max_task_retries=_RESTARTS,
         )
-    return iter(outcomes.iter_rows())
+    yield from outcomes.iter_rows()
 
 
 def _table(batch: Sequence[Labelled]) -> pa.Table:

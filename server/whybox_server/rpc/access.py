@@ -45,8 +45,9 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         sent = dict(handler_call_details.invocation_metadata or ()).get(_AUTHORIZATION)
         handler = await continuation(handler_call_details)
         try:
-            # Without a handler the call ends in UNIMPLEMENTED, which is told to callers with a key.
-            need = Door.ANY_KEY if handler is None and method not in METHODS else of_method(method)
+            # Without a handler the call ends in UNIMPLEMENTED, which is told to callers with a key: also of a service
+            # that is not here because the server has no database.
+            need = Door.ANY_KEY if handler is None else of_method(method)
             _CALLER.set(self._access.admit(sent.decode(errors="replace") if isinstance(sent, bytes) else sent, need))
         except WhyboxError as error:
             return self._refusal(method.rpartition("/")[2] if method in METHODS else UNKNOWN, error)

@@ -239,6 +239,24 @@ async def test_a_method_that_is_not_there(channel: grpc.aio.Channel, keys: dict[
 
 
 @pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("method", ["StudyService/ListStudies", "StudyService/InviteAnnotators"])
+async def test_a_service_that_is_not_served(
+    access: Access, keys: dict[str, str], gateway: FakeGateway, keyed: bool, method: str
+) -> None:
+    """Without a database there are no studies, which keys would not change."""
+    server = create_server(
+        gateway, Metrics(), access=access if keyed else Access(None), max_message_bytes=MAX_IMAGE_BYTES, **LIMITS
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        name = f"/whybox.v1.{method}"
+        assert await over_grpc(channel, name, {}) == ("UNAUTHENTICATED" if keyed else "UNIMPLEMENTED")
+        assert await over_grpc(channel, name, bearer(keys["metrics"])) == "UNIMPLEMENTED"
+    await server.stop(None)
+
+
+@pytest.mark.parametrize("keyed", [True, False])
 async def test_what_the_table_forgets_is_refused(
     access: Access, keys: dict[str, str], gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, keyed: bool
 ) -> None:

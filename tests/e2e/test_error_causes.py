@@ -69,11 +69,12 @@ ELSEWHERE = {
     "NOT_ACCEPTABLE": "tests/e2e/test_audited.py::test_a_browser_gets_the_page",
     "NO_KEY_FILE": "tests/server/studies/api/test_access.py::test_without_a_file_nobody_gets_in",
     "NOT_FOUND": "tests/clients/transports/test_failures.py::test_the_tree_survives_both_transports",
+    "NO_ADVERSARIAL_PICTURE": "tests/server/rest/test_app.py::test_without_an_adversarial_picture_a_problem_says_why",
     "NO_THUMBNAILS": "tests/server/validation/test_explanations.py::test_thumbnails_need_a_bank_that_has_them",
     "ONE_CLASS": "tests/server/validation/test_robustness.py::test_what_is_not_possible",
     "NOT_FINITE": "tests/handlers/work/test_analyzer.py::test_an_output_that_is_not_finite_is_no_answer",
     "KILLED_WORKERS": "tests/e2e/test_faults.py::test_what_ends_two_workers_is_refused_and_all_else_goes_on",
-    "FAILED_PRECONDITION": "tests/clients/test_client.py::test_without_a_model",
+    "FAILED_PRECONDITION": "tests/clients/test_client.py::test_without_any_model_nothing_can_be_asked",
     "WORKER_DIED": "tests/server/gateway/queueing/test_dispatcher.py::test_a_death_without_time_to_begin_anew",
     "SERVER_STOPPING": "tests/e2e/test_error_causes.py::test_a_stop_tells_whom_it_cuts_off",
     "OPERATION_INTERRUPTED": "tests/server/operations/test_runs.py::test_it_begins_again_once",
@@ -242,19 +243,23 @@ def wide(_: bytes) -> bytes:
     return file.getvalue()
 
 
-def raw(server: Server, sent: bytes, *, ends: bool = False) -> httpx.Response:
-    """The answer to bytes of HTTP, after which no more come; `ends` says so to the server."""
-    with connection(server, sent) as connected:
-        if ends:
-            connected.shutdown(socket.SHUT_WR)
-        return answer_on(connected)
-
-
 @contextmanager
-def connection(server: Server, sent: bytes) -> Iterator[socket.socket]:
+def connection(server: Server, sent: bytes = b"") -> Iterator[socket.socket]:
+    """A connection over which so much was sent."""
     host, _, port = server.rest.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connected:
         connected.sendall(sent)
+        yield connected
+
+
+@contextmanager
+def half_sent(server: Server, authorization: dict[str, str]) -> Iterator[socket.socket]:
+    """A connection with a request that is being read, and whose body does not come whole."""
+    headers = JPEG | authorization | {"Host": "here", "Content-Length": "100", "Expect": "100-continue"}
+    lines = [f"POST {PREDICT} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    with connection(server, "\r\n".join(lines).encode()) as connected:
+        assert connected.recv(100).startswith(b"HTTP/1.1 100 ")
+        connected.sendall(b"half")
         yield connected
 
 
@@ -263,22 +268,20 @@ def answer_on(connected: socket.socket) -> httpx.Response:
     received = b"".join(iter(lambda: connected.recv(65536), b""))
     head, _, body = received.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
-    return httpx.Response(int(first.split()[1]), headers=[tuple(line.split(": ", 1)) for line in lines], content=body)
-
-
-def half_sent(place: Place, key: str | None = None) -> bytes:
-    """A request whose body does not come whole."""
-    authorization = "".join(f"{name}: {value}\r\n" for name, value in place.bearer(key).items())
-    head = f"POST /v1/models/{MODEL}:predict HTTP/1.1\r\nHost: here\r\nContent-Type: image/jpeg\r\n{authorization}"
-    return head.encode() + b"Connection: close\r\nContent-Length: 100\r\n\r\nhalf"
+    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+    return httpx.Response(int(first.split()[1]), headers=headers, content=body)
 
 
 def cut_off(place: Place) -> httpx.Response:
-    return raw(place.open, half_sent(place), ends=True)
+    """The body ends, and its caller listens still."""
+    with half_sent(place.open, {}) as connected:
+        connected.shutdown(socket.SHUT_WR)
+        return answer_on(connected)
 
 
 def slow_headers(place: Place) -> httpx.Response:
-    return raw(place.open, b"GET /healthz HTTP/1.1\r\nHost: here\r\n")
+    with connection(place.open, b"GET /healthz HTTP/1.1\r\nHost: here\r\n") as connected:
+        return answer_on(connected)
 
 
 def slow_message(place: Place) -> WhyboxError:
@@ -302,8 +305,8 @@ def crowded(place: Place) -> httpx.Response:
     """One connection more than there may be, all of which are busy."""
     with ExitStack() as stack:
         for _ in range(OPEN_FILES // 2):
-            stack.enter_context(connection(place.guarded, half_sent(place, "admin")))
-        return raw(place.guarded, b"")
+            stack.enter_context(half_sent(place.guarded, place.bearer("predict")))
+        return answer_on(stack.enter_context(connection(place.guarded)))
 
 
 @contextmanager
@@ -446,7 +449,6 @@ CAUSES: dict[str, Cause] = {
     "NO_OTHER_MODEL": Cause(
         rest(f"/v1/models/{MODEL}:robustness?transfer=true"), rpc(sent=analysis(robustness={"transfer": True}))
     ),
-    "NO_ADVERSARIAL_PICTURE": Cause(rest(f"/v1/models/{MODEL}:robustness?norm=l2&budget=1", Accept="image/png"), None),
     "NO_ANSWERS": Cause(
         rest(f"/v1/studies/{OPEN}/results", "GET", key="admin"),
         rpc(f"{STUDIES}/GetStudyResults", lambda _: v1.GetStudyResultsRequest(study=OPEN), key="admin"),
@@ -525,9 +527,7 @@ def test_both_servers_go_on(place: Place) -> None:
 
 # The last, because it ends the server.
 def test_a_stop_tells_whom_it_cuts_off(place: Place) -> None:
-    with explaining(place, "admin", 1) as [call], connection(place.guarded, half_sent(place, "admin")) as connected:
-        # The call has begun, and so has the request.
-        assert httpx.get(f"{place.guarded.rest}/readyz").status_code == 200
+    with explaining(place, "admin", 1) as [call], half_sent(place.guarded, place.bearer("admin")) as connected:
         place.guarded.process.send_signal(signal.SIGTERM)
         answer = answer_on(connected)
         assert (answer.status_code, answer.json()["reason"]) == (503, "SERVER_STOPPING")

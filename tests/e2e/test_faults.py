@@ -12,7 +12,7 @@ import pytest
 
 from servers import Server, serving
 from whybox import Client
-from whybox.v1.errors import FailedPreconditionError, UnavailableError
+from whybox.v1.errors import DeadlineExceededError, FailedPreconditionError, UnavailableError
 
 _RECOVERY_SECONDS = 60
 
@@ -86,7 +86,7 @@ def test_kill_workers_then_torchserve(mortal: Server, dalmatian: bytes) -> None:
     assert not not_ready.json()["ready"]
     with Client(mortal.grpc) as client, pytest.raises(UnavailableError) as raised:
         client.predict(dalmatian)
-    assert raised.value.retry_after is not None
+    assert (raised.value.reason, raised.value.retry_after is not None) == ("UNAVAILABLE", True)
     wait_until_ready(mortal)
     assert "whybox_torchserve_restarts_total 1.0" in httpx.get(f"{mortal.rest}/metrics").text
     with Client(mortal.rest) as client:
@@ -120,6 +120,21 @@ def test_what_ends_two_workers_is_refused_and_all_else_goes_on(mortal: Server, d
         explain_slowly(mortal.rest, dalmatian, 5000)
     with Client(mortal.rest) as client:
         assert client.explain(dalmatian)[0].target_class == 251
+
+
+def test_a_worker_that_hangs_is_replaced(mortal: Server, dalmatian: bytes) -> None:
+    (hangs,) = mortal.workers("predict")
+    hangs.suspend()
+    with Client(mortal.rest) as client:
+        with pytest.raises(DeadlineExceededError):
+            client.predict(dalmatian, timeout=1)
+        # It hangs by definition 30 s after the deadline of what it holds.
+        psutil.wait_procs([hangs], timeout=_RECOVERY_SECONDS)
+        assert not hangs.is_running()
+        wait_until_ready(mortal)
+        assert client.predict(dalmatian).classes[0].index == 251
+    (other,) = mortal.workers("predict")
+    assert other.pid != hangs.pid
 
 
 def test_kill_the_server_itself(mortal: Server) -> None:

@@ -16,7 +16,7 @@ from whybox.v1.errors import WhyboxError, error_for, error_from_status
 from whybox_server.rest import problems
 
 README = Path(__file__).parents[2] / "README.md"
-ROW = re.compile(r"\| (?P<reasons>`[A-Z_`, ]+) \| (?P<code>[A-Z_]+), (?P<status>\d{3}|gRPC only) \|")
+ROW = re.compile(r"\| (?P<reasons>`[A-Z_`, ]+) \| (?P<code>[A-Z_]+), (?P<status>\d{3}|gRPC(?: and operations)? only)")
 
 
 class Row(NamedTuple):

@@ -1,15 +1,26 @@
 """Versions side by side and an upgrade under load, on the real TorchServe."""
 
+import base64
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from reloads import load, pack_again, reload, wait_for_version, wait_until_gone
-from servers import serving
+from servers import Server, serving
 from whybox import Client
 
 MODEL = "efficientnet-lite0"
 DALMATIAN = 251
+
+
+def infer(server: Server, picture: bytes, version: str) -> dict[str, Any]:
+    """The answer of one version in the Open Inference Protocol."""
+    sent = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(picture).decode()]}
+    answer = httpx.post(f"{server.rest}/v2/models/{MODEL}/versions/{version}/infer", json={"inputs": [sent]})
+    assert answer.status_code == 200, answer.text
+    inferred: dict[str, Any] = answer.json()
+    return inferred
 
 
 def test_an_upgrade_under_load_fails_no_request(archive: Path, tmp_path: Path, dalmatian: bytes) -> None:
@@ -35,6 +46,11 @@ def test_an_upgrade_under_load_fails_no_request(archive: Path, tmp_path: Path, d
             with Client(url) as client:
                 assert [(model.name, model.version) for model in client.models()] == [(MODEL, "1.1"), (MODEL, "1.0")]
                 assert client.predict(dalmatian, version="1.0").classes[0].index == DALMATIAN
+        for version in ("1.0", "1.1"):
+            inferred = infer(server, dalmatian, version)
+            assert (inferred["model_name"], inferred["model_version"]) == (MODEL, version)
+            [classes] = [each for each in inferred["outputs"] if each["name"] == "classes"]
+            assert classes["data"][0] == DALMATIAN
         ready = httpx.get(f"{server.rest}/v2/models/{MODEL}/versions/1.0/ready")
         assert (ready.status_code, ready.json()["ready"]) == (200, True)
         assert httpx.get(f"{server.rest}/v2/models/{MODEL}").json()["versions"] == ["1.1", "1.0"]

@@ -185,11 +185,11 @@ def rest(
     """A request: a good picture, or what `content` makes of it; with a key to the guarded server."""
 
     def ask(place: Place) -> httpx.Response:
-        sent = {"content": (content or bytes)(place.picture)} if method == "POST" else {}
+        body = (content or bytes)(place.picture) if method == "POST" else None
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         address = (place.guarded if guarded or key else place.open).rest
         all_headers = JPEG | place.bearer(key) | named
-        return httpx.request(method, address + path, headers=all_headers, timeout=TIMEOUT, **sent)
+        return httpx.request(method, address + path, headers=all_headers, content=body, timeout=TIMEOUT)
 
     return ask
 

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ class Place:
     Attributes:
         open: A server without keys and database.
         guarded: A server with both, and with small limits.
-        keys: A key of it for each scope, and "spender", whose quota is used up.
+        keys: Keys of it by name: "admin" and "predict" for these scopes, "spender", whose quota is used up.
+        unused: Keys of others, each of which is used once: its quota is gone then.
         folder: Its keys, database and studies.
         picture: A good one.
     """
@@ -102,6 +104,7 @@ class Place:
     open: Server
     guarded: Server
     keys: dict[str, str]
+    unused: list[str]
     folder: Path
     picture: bytes
 
@@ -150,8 +153,14 @@ def place(server: Server, archive: Path, dalmatian: bytes, tmp_path_factory: pyt
     database = f"sqlite:///{folder}/whybox.db"
     keys = {
         name: whybox_server("keys", "add", "--name", name, "--scope", scope, "--file", folder / "keys.json").split()[-1]
-        for name, scope in (("admin", "admin"), ("predict", "predict"), ("spender", "predict"), ("busy", "analyze"))
+        for name, scope in (
+            ("admin", "admin"),
+            ("predict", "predict"),
+            ("spender", "predict"),
+            *((f"unused {number}", "analyze") for number in range(3)),
+        )
     }
+    unused = [keys.pop(name) for name in list(keys) if name.startswith("unused")]
     for study in (OPEN, CLOSED, BROKEN):
         write_folder(folder / study, study=study, pictures=2, practice=1, cells=CELLS[:2])
         whybox_server("study", "open", folder / study, "--database", database)
@@ -170,7 +179,7 @@ def place(server: Server, archive: Path, dalmatian: bytes, tmp_path_factory: pyt
     with ExitStack() as stack:
         with few_files(OPEN_FILES):
             guarded = stack.enter_context(serving(archive.parent, folder / "logs", **settings))
-        yield Place(server, guarded, keys, folder, dalmatian)
+        yield Place(server, guarded, keys, unused, folder, dalmatian)
 
 
 def rest(
@@ -310,8 +319,9 @@ def crowded(place: Place) -> httpx.Response:
 
 
 @contextmanager
-def explaining(place: Place, key: str, number: int) -> Iterator[list[Any]]:
-    """Calls that keep the worker of analyses busy."""
+def explaining(place: Place, number: int) -> Iterator[list[Any]]:
+    """Calls of one key that keep the worker of analyses busy."""
+    key = place.unused.pop()
     slow = analysis(explanations=[{"method": "rise", "max_evaluations": 5000, "tolerance": 0}])(place.picture)
     with grpc.insecure_channel(place.guarded.grpc.removeprefix("grpc://")) as channel:
         method: Any = channel.unary_unary(f"{ANALYSIS}/Analyze")
@@ -324,6 +334,19 @@ def explaining(place: Place, key: str, number: int) -> Iterator[list[Any]]:
         finally:
             for call in calls:
                 call.cancel()
+
+
+def wait_for_works(place: Place, number: int) -> None:
+    """Waits until so many units of work wait or are with a worker of the guarded server."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        metrics = httpx.get(f"{place.guarded.rest}/metrics", headers=place.bearer("admin")).text
+        works = [float(count) for count in re.findall(r"^whybox_queue_works{.*} (\S+)$", metrics, re.MULTILINE)]
+        assert works
+        if sum(works) == number:
+            return
+        assert time.monotonic() < deadline, works
+        time.sleep(0.05)
 
 
 @contextmanager
@@ -365,8 +388,14 @@ def no_folder(place: Place) -> Iterator[None]:
 
 @contextmanager
 def full_queue(place: Place) -> Iterator[None]:
-    with explaining(place, "busy", 8):
+    with explaining(place, 8) as calls:
+        refused = threading.Event()
+        for call in calls:
+            call.add_done_callback(lambda _: refused.set())
+        # Those that come first leave no room for the others.
+        assert refused.wait(TIMEOUT)
         yield
+    wait_for_works(place, 0)
 
 
 @contextmanager
@@ -527,7 +556,8 @@ def test_both_servers_go_on(place: Place) -> None:
 
 # The last, because it ends the server.
 def test_a_stop_tells_whom_it_cuts_off(place: Place) -> None:
-    with explaining(place, "admin", 1) as [call], half_sent(place.guarded, place.bearer("admin")) as connected:
+    with explaining(place, 1) as [call], half_sent(place.guarded, place.bearer("admin")) as connected:
+        wait_for_works(place, 1)
         place.guarded.process.send_signal(signal.SIGTERM)
         answer = answer_on(connected)
         assert (answer.status_code, answer.json()["reason"]) == (503, "SERVER_STOPPING")

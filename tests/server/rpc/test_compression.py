@@ -21,16 +21,23 @@ class Wire:
     def __init__(self, host: str, port: str) -> None:
         self._host, self._port = host, int(port)
         self.answered = 0
+        self._joined: set[asyncio.Task[None] | None] = set()
 
     async def join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._joined.add(asyncio.current_task())
         from_server, to_server = await asyncio.open_connection(self._host, self._port)
         await asyncio.gather(self._copy(reader, to_server), self._copy(from_server, writer, counted=True))
+
+    async def ended(self) -> None:
+        """Waits until every caller and the server have closed their ends."""
+        await asyncio.gather(*filter(None, self._joined))
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counted: bool = False) -> None:
         while data := await reader.read(2**16):
             self.answered += len(data) if counted else 0
             writer.write(data)
         writer.close()
+        await writer.wait_closed()
 
 
 @pytest.fixture
@@ -38,6 +45,7 @@ async def wire(grpc_address: str) -> AsyncIterator[tuple[Wire, str]]:
     wire = Wire(*grpc_address.split(":"))
     async with await asyncio.start_server(wire.join, "127.0.0.1", 0) as server:
         yield wire, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await wire.ended()
 
 
 @pytest.mark.parametrize(

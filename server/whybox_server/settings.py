@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         " refused with UNAVAILABLE (REST: status 503).",
     )
     analyze_queue_seconds: float = Field(
-        default=10,
+        default=4,
         gt=0,
         le=3600,
         description="The same for explanations, attacks and certificates. What is cheaper comes first, so that a cheap"

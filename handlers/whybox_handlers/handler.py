@@ -1,5 +1,6 @@
 """The TorchServe handler: bytes in, bytes out, one result per request of a batch."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ class Handler:
 
     def initialize(self, context: Any) -> None:
         """Loads the unpacked archive, on the GPU that TorchServe assigned or on the CPU."""
+        # TorchServe's code in the worker logs two lines for each batch, which TorchServe reads and writes again.
+        logging.getLogger().setLevel(logging.WARNING)
         properties = context.system_properties
         gpu = properties.get("gpu_id")
         device = f"cuda:{gpu}" if gpu is not None and torch.cuda.is_available() else "cpu"

@@ -7,6 +7,7 @@ the rounds. The callers are processes of their own on the same cores. `--short` 
 import argparse
 import importlib.util
 import itertools
+import math
 import statistics
 import sys
 import tempfile
@@ -232,7 +233,7 @@ def soaked(server: Server, table: Table, options: argparse.Namespace) -> None:
     table.add_row("answers lost in the soak", *judged(len(seen.lost), 0, ""))
     table.add_row("answers wrong in the soak", *judged(len(seen.wrong), 0, ""))
     for kind, held in seen.warm.items():
-        grown = seen.end.get(kind, 0) / held
+        grown = seen.end.get(kind, math.inf) / held
         table.add_row(
             f"memory of {kind} at the end, by {held / 2**20:.0f} MiB after {times.warm_at:.0f} s",
             *judged(grown, 1.05, ""),

@@ -115,3 +115,15 @@ def test_torchserve_listens_to_this_machine_only(server: Server) -> None:
                 assert isinstance(refused.exception(), grpc.RpcError)
                 refusals += refused.code() is not grpc.StatusCode.UNIMPLEMENTED
     assert refusals == 4
+
+
+def test_the_log_has_no_lines_about_single_requests(server: Server, dalmatian: bytes) -> None:
+    log = server.log_dir / "torchserve.log"
+    with Client(server.grpc, timeout=60) as client:
+        client.explain(dalmatian, "saliency")
+        before = len(log.read_text().splitlines())
+        for _ in range(20):
+            client.predict(dalmatian)
+            client.explain(dalmatian, "saliency")
+    # A probe that comes too late leaves one.
+    assert len(log.read_text().splitlines()) < before + 5

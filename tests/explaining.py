@@ -9,8 +9,10 @@ from torch import Tensor
 from whybox import v1
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Question
 from whybox_handlers.models import networks
-from whybox_handlers.models.classifier import Classifier, Differentiable, OnnxServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.labels import read_labels
+from whybox_handlers.models.runtimes.serving import OnnxServing
 from whybox_handlers.models.spec import load_spec
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.models.weights import read_weights

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Serving
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.serving import Serving
 
 SIDE = 8
 LABELS = ("cat", "dog", "cow")

@@ -32,9 +32,10 @@ def request(
         baselines: The encoded baselines that were sent, by their position among the explanations.
 
     Raises:
-        ReplayError: The picture, a baseline, the weights, the ONNX network, the preprocessing, the labels or the
-            parameters are not those of the receipt; or the request asks for bias flags, a prediction set or examples,
-            and the packed audit is another. The percentile of a distance is that of the audit packed now.
+        ReplayError: The picture, a baseline, the weights, the ONNX network, the compiled gradient, the preprocessing,
+            the labels or the parameters are not those of the receipt; or the request asks for bias flags, a prediction
+            set or examples, and the packed audit is another. The percentile of a distance is that of the audit packed
+            now.
     """
     digests = classifier.model.digests
     baselines = baselines or {}
@@ -43,6 +44,7 @@ def request(
         ("parameters", receipt.parameters_sha256, sha256(receipt.parameters.encode())),
         ("weights", receipt.weights_sha256, digests.weights_sha256),
         ("ONNX network", receipt.onnx_sha256, digests.onnx_sha256),
+        ("compiled gradient", receipt.gradient_sha256, digests.gradient_sha256),
         ("preprocessing", receipt.preprocessing_sha256, digests.preprocessing_sha256),
         ("labels", receipt.labels_sha256, digests.labels_sha256),
         *(

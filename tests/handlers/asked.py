@@ -12,7 +12,9 @@ from architectures import network_of
 from whybox import v1
 from whybox_handlers.explanations.examples import EXAMPLE
 from whybox_handlers.explanations.explainers import EXPLAINERS
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.robustness.attacks import ATTACKS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS
 

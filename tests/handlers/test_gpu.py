@@ -19,7 +19,8 @@ from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.handler import Handler
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.arithmetic import gpu_options
-from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.passes.computations import differentiate, differentiate_margin
 
 GPU = torch.device("cuda")

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from architectures import network_of
 from explaining import subject_of
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.models.subject import predicted_class, ranking
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one

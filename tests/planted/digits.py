@@ -12,8 +12,10 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.networks import Network
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_server.audits.criticism.pictures import Booleans, Integers
 
 LABELS = ("0 to 4", "5 to 9")

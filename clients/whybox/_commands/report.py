@@ -47,6 +47,9 @@ def print_models(console: Console, models: Sequence[ModelInfo]) -> None:
         if (sizes := model.batch_sizes) is not None:
             shared = f"forward {sizes.forward}, occluded {sizes.occluded}, gradient {sizes.gradient}"
             console.print(_indented(Text(f"pictures that may share a pass: {shared}")))
+        if (gradient := model.gradient) is not None:
+            why = f" ({gradient.reason})" if gradient.reason else f", in {gradient.time_ratio:.2f} of the time of torch"
+            console.print(_indented(Text(f"gradients: {gradient.runtime}{why}")))
         if model.audit is not None:
             console.print(_indented(Text(audit_words(model.audit), "yellow" if model.audit.differences else "")))
         methods = Table.grid(padding=(0, 2))

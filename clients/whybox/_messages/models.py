@@ -16,6 +16,7 @@ def read_model(message: v1.Model) -> results.ModelInfo:
         attack_check=one(message, "attack_check", results.AttackCheck),
         corruptions=many(message.corruptions, results.CorruptionKind),
         batch_sizes=one(message, "batch_sizes", results.BatchSizes),
+        gradient=one(message, "gradient", results.Gradient),
         audit=read_audit(message.audit) if message.HasField("audit") else None,
     )
 

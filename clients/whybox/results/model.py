@@ -166,13 +166,17 @@ class CorruptionKind:
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256 in lower-case hexadecimal of the parts of the model; `inputs_sha256` covers all inputs of packing."""
+    """SHA-256 in lower-case hexadecimal of the parts of the model; `inputs_sha256` covers all inputs of packing.
+
+    `gradient_sha256` is empty if torch computes gradients.
+    """
 
     weights_sha256: str
     onnx_sha256: str
     preprocessing_sha256: str
     labels_sha256: str
     inputs_sha256: str
+    gradient_sha256: str
 
 
 @dataclass(frozen=True)
@@ -205,7 +209,7 @@ class BatchSizes:
     Attributes:
         forward: Passes forward through ONNX Runtime.
         occluded: Passes for a picture with a window hidden.
-        gradient: Passes forward and back through torch.
+        gradient: Passes forward and back through torch; 1 if a compiled graph computes them.
         runtime: The processor, the number of threads, and versions of the libraries, by name; a worker with others
             finds its own numbers.
     """
@@ -214,6 +218,26 @@ class BatchSizes:
     occluded: int
     gradient: int
     runtime: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What computes gradients of the network on a processor; found when the model was packed. On a GPU torch does.
+
+    Attributes:
+        runtime: "onnxruntime" or "openvino", which run a compiled graph, or "torch".
+        version: Version of that library.
+        time_ratio: Time of one gradient by torch's, on the packing machine; 0 if it was not measured.
+        difference: Largest difference of a value from the gradient in double precision, as a share of the range of its
+            values; 0 for torch.
+        reason: Why torch computes; empty otherwise.
+    """
+
+    runtime: str
+    version: str
+    time_ratio: float
+    difference: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -345,6 +369,7 @@ class ModelInfo:
         attack_check: Whether gradient-based attacks can be trusted, or None if that was not tested.
         corruptions: Corruptions that can be applied to a picture.
         batch_sizes: How many pictures may share a pass through the network, or None if that was not found.
+        gradient: What computes gradients on a processor, or None if the server does not say.
         audit: The audit that bias flags and percentiles rest on, or None if the model was packed without one.
     """
 
@@ -364,4 +389,5 @@ class ModelInfo:
     attack_check: AttackCheck | None
     corruptions: tuple[CorruptionKind, ...]
     batch_sizes: BatchSizes | None
+    gradient: Gradient | None
     audit: Audit | None

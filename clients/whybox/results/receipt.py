@@ -44,12 +44,13 @@ class Receipt:
         seed: Seed of every method that samples.
         whybox_version: Version of the server.
         runtime: Versions of the libraries that computed the answer, by name; "device" is "cpu" or the accelerator's
-            name.
+            name, "gradient" is what computed gradients.
         baseline_sha256: Digests of the caller's own baselines as they were sent, by `Explanation.index`.
         bank_sha256: Digest of the findings, distances and thresholds of the packed audit; bias flags, percentiles and
             prediction sets rest on them. Empty without an audit.
         references_sha256: Digests of the files of the audited pictures, by name; the method "example" rests on them.
             Empty without any.
+        gradient_sha256: Digest of the compiled graph of its gradient. Empty if torch computes gradients.
     """
 
     weights_sha256: str
@@ -65,3 +66,4 @@ class Receipt:
     baseline_sha256: Mapping[int, str]
     bank_sha256: str
     references_sha256: Mapping[str, str]
+    gradient_sha256: str

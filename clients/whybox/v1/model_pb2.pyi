@@ -41,6 +41,7 @@ class Model(_message.Message):
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     BATCH_SIZES_FIELD_NUMBER: _builtins.int
     AUDIT_FIELD_NUMBER: _builtins.int
+    GRADIENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name of the model: lower-case letters, digits, dots and hyphens."""
     version: _builtins.str
@@ -103,6 +104,10 @@ class Model(_message.Message):
         without one.
         """
 
+    @_builtins.property
+    def gradient(self) -> Global___Gradient:
+        """What computes gradients on a processor; found when the model was packed. On a GPU torch does."""
+
     def __init__(
         self,
         *,
@@ -123,14 +128,61 @@ class Model(_message.Message):
         corruptions: _abc.Iterable[Global___CorruptionKind] | None = ...,
         batch_sizes: Global___BatchSizes | None = ...,
         audit: Global___Audit | None = ...,
+        gradient: Global___Gradient | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "audit", b"audit", "batch_sizes", b"batch_sizes", "digests", b"digests", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attack_check", b"attack_check", "audit", b"audit", "batch_sizes", b"batch_sizes", "digests", b"digests", "gradient", b"gradient", "packing_check", b"packing_check", "preprocessing", b"preprocessing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "audit", b"audit", "batch_sizes", b"batch_sizes", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["architecture", b"architecture", "attack_check", b"attack_check", "attacks", b"attacks", "audit", b"audit", "batch_sizes", b"batch_sizes", "corruptions", b"corruptions", "default_attack", b"default_attack", "digests", b"digests", "gradient", b"gradient", "labels", b"labels", "methods", b"methods", "name", b"name", "norms", b"norms", "num_classes", b"num_classes", "packing_check", b"packing_check", "preprocessing", b"preprocessing", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class Gradient(_message.Message):
+    """How gradients of the network with respect to a picture are computed on a processor. Packing compiles the pass forward
+    and back into one ONNX graph, and takes the fastest runtime whose gradients are right.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TIME_RATIO_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    runtime: _builtins.str
+    """"onnxruntime" or "openvino", which run the graph, or "torch", whose autograd computes without it. A worker without
+    OpenVINO runs the same graph in ONNX Runtime; the receipt tells what computed.
+    """
+    version: _builtins.str
+    """Version of that library."""
+    time_ratio: _builtins.float
+    """Time of one gradient by torch's on the packing machine, one thread each: a ratio of medians of 20 alternating
+    rounds. 0 if torch was not timed.
+    """
+    difference: _builtins.float
+    """Largest difference of a value from the gradient in double precision, as a share of the range of the gradient's
+    values; the median of at most 4 check pictures. It is at most 1e-4, or at most twice that of torch. 0 for torch.
+    """
+    reason: _builtins.str
+    """Why torch computes; empty otherwise."""
+    def __init__(
+        self,
+        *,
+        runtime: _builtins.str = ...,
+        version: _builtins.str = ...,
+        time_ratio: _builtins.float = ...,
+        difference: _builtins.float = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "reason", b"reason", "runtime", b"runtime", "time_ratio", b"time_ratio", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gradient: _TypeAlias = Gradient  # noqa: Y015
 
 @_typing.final
 class Audit(_message.Message):
@@ -454,7 +506,7 @@ class BatchSizes(_message.Message):
     occluded: _builtins.int
     """Passes for a picture with a window hidden, which compute only what changes."""
     gradient: _builtins.int
-    """Passes forward and back through torch."""
+    """Passes forward and back through torch; 1 if a compiled graph computes them, which takes pictures one by one."""
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What the bits depend on: the "processor", the number of "threads", and versions of the libraries, by name."""
@@ -656,6 +708,7 @@ class Digests(_message.Message):
     PREPROCESSING_SHA256_FIELD_NUMBER: _builtins.int
     LABELS_SHA256_FIELD_NUMBER: _builtins.int
     INPUTS_SHA256_FIELD_NUMBER: _builtins.int
+    GRADIENT_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
     """Digest of the file with the weights."""
     onnx_sha256: _builtins.str
@@ -668,6 +721,8 @@ class Digests(_message.Message):
     """Digest of everything that packing reads, except the audit: Audit.bank_sha256 covers that. If neither has changed,
     packing again does nothing.
     """
+    gradient_sha256: _builtins.str
+    """Digest of the ONNX graph that computes gradients; empty if torch does."""
     def __init__(
         self,
         *,
@@ -676,10 +731,11 @@ class Digests(_message.Message):
         preprocessing_sha256: _builtins.str = ...,
         labels_sha256: _builtins.str = ...,
         inputs_sha256: _builtins.str = ...,
+        gradient_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs_sha256", b"inputs_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "preprocessing_sha256", b"preprocessing_sha256", "weights_sha256", b"weights_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gradient_sha256", b"gradient_sha256", "inputs_sha256", b"inputs_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "preprocessing_sha256", b"preprocessing_sha256", "weights_sha256", b"weights_sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

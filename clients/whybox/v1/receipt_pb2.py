@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17whybox/v1/receipt.proto\x12\twhybox.v1\"\xc3\x04\n\x07Receipt\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x14\n\x0cimage_sha256\x18\x05 \x01(\t\x12\x12\n\nparameters\x18\x06 \x01(\t\x12\x19\n\x11parameters_sha256\x18\x07 \x01(\t\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12\x16\n\x0ewhybox_version\x18\t \x01(\t\x12\x30\n\x07runtime\x18\n \x03(\x0b\x32\x1f.whybox.v1.Receipt.RuntimeEntry\x12?\n\x0f\x62\x61seline_sha256\x18\x0b \x03(\x0b\x32&.whybox.v1.Receipt.BaselineSha256Entry\x12\x13\n\x0b\x62\x61nk_sha256\x18\x0c \x01(\t\x12\x43\n\x11references_sha256\x18\r \x03(\x0b\x32(.whybox.v1.Receipt.ReferencesSha256Entry\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13\x42\x61selineSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15ReferencesSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17whybox/v1/receipt.proto\x12\twhybox.v1\"\xdc\x04\n\x07Receipt\x12\x16\n\x0eweights_sha256\x18\x01 \x01(\t\x12\x13\n\x0bonnx_sha256\x18\x02 \x01(\t\x12\x1c\n\x14preprocessing_sha256\x18\x03 \x01(\t\x12\x15\n\rlabels_sha256\x18\x04 \x01(\t\x12\x14\n\x0cimage_sha256\x18\x05 \x01(\t\x12\x12\n\nparameters\x18\x06 \x01(\t\x12\x19\n\x11parameters_sha256\x18\x07 \x01(\t\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12\x16\n\x0ewhybox_version\x18\t \x01(\t\x12\x30\n\x07runtime\x18\n \x03(\x0b\x32\x1f.whybox.v1.Receipt.RuntimeEntry\x12?\n\x0f\x62\x61seline_sha256\x18\x0b \x03(\x0b\x32&.whybox.v1.Receipt.BaselineSha256Entry\x12\x13\n\x0b\x62\x61nk_sha256\x18\x0c \x01(\t\x12\x43\n\x11references_sha256\x18\r \x03(\x0b\x32(.whybox.v1.Receipt.ReferencesSha256Entry\x12\x17\n\x0fgradient_sha256\x18\x0e \x01(\t\x1a.\n\x0cRuntimeEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x35\n\x13\x42\x61selineSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\x05\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x37\n\x15ReferencesSha256Entry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42!\n\twhybox.v1P\x01Z\x12whybox/v1;whyboxv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECEIPT_REFERENCESSHA256ENTRY']._loaded_options = None
   _globals['_RECEIPT_REFERENCESSHA256ENTRY']._serialized_options = b'8\001'
   _globals['_RECEIPT']._serialized_start=39
-  _globals['_RECEIPT']._serialized_end=618
-  _globals['_RECEIPT_RUNTIMEENTRY']._serialized_start=460
-  _globals['_RECEIPT_RUNTIMEENTRY']._serialized_end=506
-  _globals['_RECEIPT_BASELINESHA256ENTRY']._serialized_start=508
-  _globals['_RECEIPT_BASELINESHA256ENTRY']._serialized_end=561
-  _globals['_RECEIPT_REFERENCESSHA256ENTRY']._serialized_start=563
-  _globals['_RECEIPT_REFERENCESSHA256ENTRY']._serialized_end=618
+  _globals['_RECEIPT']._serialized_end=643
+  _globals['_RECEIPT_RUNTIMEENTRY']._serialized_start=485
+  _globals['_RECEIPT_RUNTIMEENTRY']._serialized_end=531
+  _globals['_RECEIPT_BASELINESHA256ENTRY']._serialized_start=533
+  _globals['_RECEIPT_BASELINESHA256ENTRY']._serialized_end=586
+  _globals['_RECEIPT_REFERENCESSHA256ENTRY']._serialized_start=588
+  _globals['_RECEIPT_REFERENCESSHA256ENTRY']._serialized_end=643
 # @@protoc_insertion_point(module_scope)

@@ -97,6 +97,7 @@ class Receipt(_message.Message):
     BASELINE_SHA256_FIELD_NUMBER: _builtins.int
     BANK_SHA256_FIELD_NUMBER: _builtins.int
     REFERENCES_SHA256_FIELD_NUMBER: _builtins.int
+    GRADIENT_SHA256_FIELD_NUMBER: _builtins.int
     weights_sha256: _builtins.str
     """Digest of the file with the weights. All digests are SHA-256 in lower-case hexadecimal."""
     onnx_sha256: _builtins.str
@@ -119,11 +120,14 @@ class Receipt(_message.Message):
     """Digest of the findings, distances and thresholds of the audit that is packed with the model; see Audit.bank_sha256.
     Bias flags, percentiles and prediction sets rest on them. Empty if no audit is packed.
     """
+    gradient_sha256: _builtins.str
+    """Digest of the ONNX graph that computes gradients; empty if torch does."""
     @_builtins.property
     def runtime(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Versions of the libraries in the worker, by name. "device" is "cpu" or the name of the accelerator, "provider" is
-        the execution provider of ONNX Runtime, and "threads" is the number of cores that the worker used. If all of these
-        are the same too, the evidence is the same to the last bit.
+        the execution provider of ONNX Runtime, "gradient" is what computes gradients ("torch", "onnxruntime" or "openvino"),
+        and "threads" is the number of cores that the worker used. If all of these are the same too, the evidence is the same
+        to the last bit.
         """
 
     @_builtins.property
@@ -152,10 +156,11 @@ class Receipt(_message.Message):
         baseline_sha256: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
         bank_sha256: _builtins.str = ...,
         references_sha256: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        gradient_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_sha256", b"bank_sha256", "baseline_sha256", b"baseline_sha256", "image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "references_sha256", b"references_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_sha256", b"bank_sha256", "baseline_sha256", b"baseline_sha256", "gradient_sha256", b"gradient_sha256", "image_sha256", b"image_sha256", "labels_sha256", b"labels_sha256", "onnx_sha256", b"onnx_sha256", "parameters", b"parameters", "parameters_sha256", b"parameters_sha256", "preprocessing_sha256", b"preprocessing_sha256", "references_sha256", b"references_sha256", "runtime", b"runtime", "seed", b"seed", "weights_sha256", b"weights_sha256", "whybox_version", b"whybox_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

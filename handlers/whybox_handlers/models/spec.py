@@ -87,6 +87,7 @@ class ModelSpec:
         check_pictures: Real pictures, two or more different ones, on which packing compares ONNX Runtime with torch and
             tests the explainers.
         enabled: Names of explainers that are off by default and that this model offers.
+        gradient: What computes gradients; None for what packing finds to be the fastest.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ModelSpec:
     labels: str | tuple[str, ...] | PackageFiles
     check_pictures: PackageFiles
     enabled: tuple[str, ...] = ()
+    gradient: Literal["torch", "onnxruntime", "openvino"] | None = None
 
 
 class _Section(BaseModel):
@@ -196,6 +198,9 @@ class _Spec(_Section):
         "it with one output per class",
     )
     check_pictures: _CheckPictures
+    gradient: Literal["torch", "onnxruntime", "openvino"] | None = Field(
+        None, description="torch, onnxruntime or openvino; without it the fastest is chosen"
+    )
     methods: _Methods = _Methods(enable=[])
 
 
@@ -229,6 +234,7 @@ def load_spec(path: Path) -> ModelSpec:
         labels=_labels(spec.labels, path.parent),
         check_pictures=spec.check_pictures.found(spec.check_pictures.files, path.parent, "check_pictures.files"),
         enabled=tuple(spec.methods.enable),
+        gradient=spec.gradient,
     )
 
 

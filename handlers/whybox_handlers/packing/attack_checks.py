@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.differentiators import ANY_RIVAL
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.budgets import Budget
 from whybox_handlers.packing.side_by_side import side_by_side
 from whybox_handlers.passes.account import Limits, Passes
-from whybox_handlers.passes.computations import ANY_RIVAL, differentiate_margin
+from whybox_handlers.passes.computations import differentiate_margin
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.pictures.levels import LEVELS
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS, Found

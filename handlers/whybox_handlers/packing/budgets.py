@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.robustness.attacks.minimal import MinimalAttack
 
 FULL = 10**9

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.packing.refusals import PackError
 
 

@@ -6,7 +6,7 @@ import torch
 from captum.attr import InputXGradient, LayerGradCam, Saliency
 from torch import Tensor
 
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 
 
 def _saliency(network: Differentiable, picture: Tensor, target: int) -> Tensor:

@@ -18,7 +18,9 @@ from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.explanations.maps.pixels import channels_summed
 from whybox_handlers.explanations.maps.ranks import rank_correlation
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run

@@ -6,7 +6,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.networks import MAX_ONNX_BYTES
 from whybox_handlers.models.spec import SpecError
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from whybox.v1 import errors
 from whybox.v1.vocabulary import DEADLINE
-from whybox_handlers.models.classifier import Served
+from whybox_handlers.models.runtimes.serving import Served
 from whybox_handlers.passes.computations import Compute, differentiate, differentiate_head, differentiate_margin, serve
 
 Clock = Callable[[], float]

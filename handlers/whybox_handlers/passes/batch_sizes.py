@@ -17,7 +17,7 @@ from torch import Tensor
 from whybox import v1
 from whybox_handlers.models.arithmetic import kernels
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.local_network import Box
+from whybox_handlers.models.runtimes.local_network import Box
 from whybox_handlers.passes.computations import Compute, differentiate, differentiate_margin, serve, serve_alone
 from whybox_handlers.passes.occluded import Occluded
 
@@ -46,7 +46,7 @@ def batch_size(classifier: Classifier, compute: Compute) -> int:
     """The largest number of rows that may share a pass."""
     if classifier.device.type != "cpu":
         return _LARGEST_ON_GPU
-    if compute in _SEPARATING:
+    if compute in _SEPARATING or (compute is differentiate and classifier.differentiator.separates):
         return LARGEST
     kind = _KINDS.get(compute) or _KINDS.get(type(compute))
     return max(getattr(classifier.batch_sizes, kind), 1) if kind else 1
@@ -76,8 +76,10 @@ def measured(classifier: Classifier, views: Tensor) -> v1.BatchSizes:
         "occluded": (occluded, (boxes, fills)),
         "gradient": (differentiate, (pictures, objectives)),
     }
+    if classifier.differentiator.separates:
+        tried = {kind: trial for kind, trial in tried.items() if kind != "gradient"}
     sizes = {kind: _safe(classifier, *trial, _COMPOSITIONS[kind]) for kind, trial in tried.items()}
-    return v1.BatchSizes(**sizes, runtime=kernels())
+    return v1.BatchSizes(**({"gradient": 1} | sizes), runtime=kernels())
 
 
 def ensure_measured(classifier: Classifier) -> None:

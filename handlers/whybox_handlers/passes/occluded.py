@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.local_network import Array, Box
+from whybox_handlers.models.runtimes.local_network import Array, Box
 
 
 class Occluded:

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable, Serving
-from whybox_handlers.models.local_network import LocalNetwork
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.local_network import LocalNetwork
+from whybox_handlers.models.runtimes.serving import Serving
 from whybox_handlers.models.subject import Subject
 
 

@@ -18,9 +18,10 @@ from whybox_handlers.explanations.examples import EXAMPLE, give_examples
 from whybox_handlers.explanations.explaining import explain
 from whybox_handlers.failures import note
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, Served
+from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.digests import sha256
 from whybox_handlers.models.runtime import versions
+from whybox_handlers.models.runtimes.serving import Served
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Clock, Limits, Passes
 from whybox_handlers.passes.scheduler import Task, run

@@ -44,6 +44,7 @@ def receipt(request: v1.AnalyzeRequest, picture: bytes, model: v1.Model) -> v1.R
         baseline_sha256=baselines,
         bank_sha256=model.audit.bank_sha256,
         references_sha256=model.audit.references.sha256,
+        gradient_sha256=model.digests.gradient_sha256,
     )
 
 

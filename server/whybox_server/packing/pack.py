@@ -20,18 +20,12 @@ from whybox import v1
 from whybox.v1.errors import WhyboxError
 from whybox_handlers.explanations.examples import EXAMPLE, example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
-from whybox_handlers.models.classifier import (
-    BANK,
-    MANIFEST,
-    ONNX,
-    WEIGHTS,
-    Classifier,
-    Differentiable,
-    OnnxServing,
-    differentiable,
-)
+from whybox_handlers.models.classifier import BANK, GRADIENT, MANIFEST, ONNX, WEIGHTS, Classifier
+from whybox_handlers.models.differentiable import Differentiable, differentiable
 from whybox_handlers.models.digests import sha256, sha256_of
 from whybox_handlers.models.labels import read_labels
+from whybox_handlers.models.runtimes.differentiators import Runtime, runs, version_of
+from whybox_handlers.models.runtimes.serving import OnnxServing
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.banks import attach
@@ -39,6 +33,7 @@ from whybox_handlers.packing.batch_sizes import find_batch_sizes
 from whybox_handlers.packing.budgets import budget_of, count_multiply_adds
 from whybox_handlers.packing.check_pictures import read_views
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods
+from whybox_handlers.packing.gradients import compile_gradient
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.packing.refusals import PackError, refuse_constant, refuse_crop, refuse_probabilities, refuse_size
 from whybox_handlers.packing.side_by_side import one_thread
@@ -156,7 +151,9 @@ def _pack(
         if there.audit == model.audit:
             return Packed(archive, there, fresh=False)
         report("replacing the bank")
-        onnx = _content(archive, ONNX, there.digests.onnx_sha256)
+        networks = {ONNX: _content(archive, ONNX, there.digests.onnx_sha256)}
+        if there.digests.gradient_sha256:
+            networks[GRADIENT] = _content(archive, GRADIENT, there.digests.gradient_sha256)
         there.ClearField("audit")
         if findings is not None:
             there.audit.CopyFrom(model.audit)
@@ -169,11 +166,14 @@ def _pack(
         onnx = export(network, spec.crop)
         refuse_probabilities(onnx)
         model.digests.onnx_sha256 = sha256(onnx)
-        _check(model, network, onnx, views, report, checks)
+        networks = {ONNX: onnx}
+        gradient = _check(model, network, onnx, views, spec.gradient, report, checks)
+        if gradient is not None:
+            networks[GRADIENT] = gradient
     _note_examples(model)
     report("writing the archive")
     manifest = json_format.MessageToJson(model, preserving_proto_field_name=True).encode()
-    contents = {WEIGHTS: weights, ONNX: onnx, MANIFEST: manifest, _ENTRY: _ENTRY_CODE.encode()}
+    contents = {WEIGHTS: weights, **networks, MANIFEST: manifest, _ENTRY: _ENTRY_CODE.encode()}
     if findings is not None:
         contents[BANK] = findings
         contents |= _audit_files(model.audit, audit_files, archive)
@@ -227,6 +227,8 @@ def _manifest(spec: ModelSpec, weights: bytes) -> v1.Model:
     digests.preprocessing_sha256 = sha256(model.preprocessing.SerializeToString(deterministic=True))
     digests.labels_sha256 = sha256("\n".join(labels).encode())
     model.packing_check.runtime.update({name: version(name) for name in ("torch", "onnxruntime-gpu", "captum")})
+    if runs("openvino"):
+        model.packing_check.runtime["openvino"] = version_of("openvino")
     return model
 
 
@@ -285,7 +287,9 @@ def _inputs(model: v1.Model, spec: ModelSpec, checks: Checks) -> str:
     The code of the handlers is included because the manifest holds the outcomes of tests that ran it.
     """
     tested = b"".join(path.read_bytes() for path in [*spec.check_pictures.paths(), *_code()])
-    return sha256(model.SerializeToString(deterministic=True) + f"{_ENTRY_CODE}{checks}".encode() + tested)
+    return sha256(
+        model.SerializeToString(deterministic=True) + f"{_ENTRY_CODE}{checks}{spec.gradient}".encode() + tested
+    )
 
 
 def _code() -> list[Path]:
@@ -335,26 +339,30 @@ def _check(
     network: Differentiable,
     onnx: bytes,
     views: Mapping[str, Tensor],
+    pinned: Runtime | None,
     report: Callable[[str], None],
     checks: Checks,
-) -> None:
-    """Compares and tests on real pictures, and notes the outcomes in the manifest."""
+) -> bytes | None:
+    """Compares and tests on real pictures, notes the outcomes in the manifest, and returns the compiled gradient."""
     cpu = torch.device("cpu")
     stacked = torch.stack([*views.values()])
-    with one_thread():
+    with one_thread() as cores:
         classifier = Classifier(model, network, OnnxServing(onnx, cpu), cpu)
-    find_batch_sizes(classifier, stacked, report)
     compare_logits(classifier, views, report)
     try_methods(classifier, stacked[0], report)
+    # Captum computes with torch: so do we, where the two are compared.
     compare_maps(classifier, stacked[0], report)
+    gradient = compile_gradient(classifier, stacked, pinned, cores, report)
+    find_batch_sizes(classifier, stacked, report)
     if checks == "export":
         model.attack_check.reasons.extend(objections_to_attacks(model.attack_check))
-        return
+        return gradient
     multiply_adds = count_multiply_adds(network, model.preprocessing.crop)
     model.packing_check.multiply_adds = multiply_adds
     budget = budget_of(multiply_adds)
     randomise_methods(classifier, stacked, budget, report)
     check_attacks(classifier, stacked[:_ATTACK_CHECK_PICTURES], budget, report)
+    return gradient
 
 
 def _archive(spec: ModelSpec, content: Path, folder: Path) -> Path:

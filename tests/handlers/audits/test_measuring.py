@@ -11,7 +11,8 @@ from explaining import subject_of
 from whybox import v1
 from whybox.v1.errors import PictureError
 from whybox_handlers.audits.measuring import Measured, measure
-from whybox_handlers.models.classifier import Classifier, Served
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.serving import Served
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one

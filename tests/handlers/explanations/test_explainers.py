@@ -20,7 +20,8 @@ from architectures import classifier_of, network_of
 from clocks import Clock, Slow
 from explaining import explained, question_of, task_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
-from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.passes.scheduler import Task, run
 
 SIDE = 12

@@ -19,7 +19,7 @@ from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution, Que
 from whybox_handlers.explanations.explainers.occlusion import grid
 from whybox_handlers.explanations.superpixels import Superpixels
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.local_network import Box
+from whybox_handlers.models.runtimes.local_network import Box
 from whybox_handlers.passes.scheduler import run
 
 SIDE = 21

@@ -25,7 +25,8 @@ from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
 from whybox_handlers.explanations.explaining import question_of
 from whybox_handlers.models import networks
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.spec import SpecError
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one

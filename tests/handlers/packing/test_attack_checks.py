@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from explaining import subject_of
 from whybox import v1
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.budgets import Budget, budget_of
 from whybox_handlers.passes.account import Limits, Passes

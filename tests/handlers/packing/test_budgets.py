@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from architectures import classifier_of, network_of, random_classifier, random_pictures
 from whybox_handlers.models import networks
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.packing.budgets import FULL, Budget, budget_of, count_multiply_adds
 from whybox_handlers.packing.checks import randomise_methods
 from whybox_handlers.packing.side_by_side import one_thread, side_by_side

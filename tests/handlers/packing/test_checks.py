@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from architectures import CLASSES, classifier_of, network_of, random_classifier, random_pictures
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.spec import SpecError
 from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.checks import compare_logits, compare_maps, randomise_methods

@@ -14,7 +14,8 @@ from whybox_handlers.explanations.propagation.rules import guided_gradients, res
 from whybox_handlers.models import networks
 from whybox_handlers.models.arithmetic import kernels
 from whybox_handlers.models.case import Case
-from whybox_handlers.models.classifier import Classifier, OnnxServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.serving import OnnxServing
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.account import Limits, Passes

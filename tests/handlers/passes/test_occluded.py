@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from architectures import CLASSES, classifier_of, network_of, random_pictures
-from whybox_handlers.models.classifier import Classifier, OnnxServing
-from whybox_handlers.models.local_network import Box
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.local_network import Box
+from whybox_handlers.models.runtimes.serving import OnnxServing
 from whybox_handlers.packing.onnx_export import export
 from whybox_handlers.passes.occluded import Occluded
 

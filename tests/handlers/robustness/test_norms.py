@@ -6,8 +6,10 @@ from torch import Tensor, nn
 
 from explaining import subject_of
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.models.networks import Network
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS

@@ -20,7 +20,8 @@ from whybox_handlers.bias.flags import findings
 from whybox_handlers.explanations.examples import EXAMPLE, example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
-from whybox_handlers.models.classifier import Classifier, Differentiable
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.references import FILES, INDEX, ORDINARY, ReferenceWriter

@@ -23,7 +23,7 @@ from whybox_handlers.explanations.explainers.occlusion import occlusion
 from whybox_handlers.explanations.explainers.rise import rise
 from whybox_handlers.explanations.explainers.saliency import saliency
 from whybox_handlers.explanations.explainers.smooth_grad import smooth_grad
-from whybox_handlers.models.classifier import Differentiable
+from whybox_handlers.models.differentiable import Differentiable
 from whybox_handlers.passes.account import Passes
 
 __all__ = ["EXPLAINERS", "Attribution", "Explainer", "Question"]

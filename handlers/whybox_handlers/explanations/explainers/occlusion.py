@@ -7,7 +7,7 @@ import torch
 from whybox.v1 import errors
 from whybox_handlers.explanations.explainers import removal
 from whybox_handlers.explanations.explainers.attribution import Attribution, Question
-from whybox_handlers.models.local_network import Box
+from whybox_handlers.models.runtimes.local_network import Box
 from whybox_handlers.passes.account import Passes, StoppedBy
 from whybox_handlers.passes.occluded import Occluded
 

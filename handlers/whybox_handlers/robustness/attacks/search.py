@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from whybox.v1.vocabulary import DEADLINE
+from whybox_handlers.models.runtimes.differentiators import ANY_RIVAL
 from whybox_handlers.models.subject import Subject
 from whybox_handlers.passes.account import Passes
-from whybox_handlers.passes.computations import ANY_RIVAL, serve_alone
+from whybox_handlers.passes.computations import serve_alone
 from whybox_handlers.robustness.attacks.norms import Norm
 
 SMALLEST = 1e-6

@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from architectures import network_of
 from whybox import v1
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_server.audits.bank import read_bank
 from whybox_server.audits.data.dataset import Labelled
 from whybox_server.audits.passes import pool, workers

@@ -22,7 +22,9 @@ from whybox import v1
 from whybox.v1.vocabulary import MAP_PICTURES, NUMBERS, SET_METHODS
 from whybox_handlers.explanations.examples import example_method
 from whybox_handlers.explanations.explainers import EXPLAINERS
-from whybox_handlers.models.classifier import Classifier, Differentiable, TorchServing
+from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.serving import TorchServing
 from whybox_handlers.references import References, ReferenceWriter
 from whybox_handlers.robustness.attacks import ATTACKS, NORMS
 from whybox_handlers.robustness.corruptions import CORRUPTIONS

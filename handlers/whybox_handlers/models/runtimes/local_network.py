@@ -9,8 +9,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from whybox_handlers.models import cuts
-from whybox_handlers.models.cuts import Reach
+from whybox_handlers.models.runtimes import cuts
+from whybox_handlers.models.runtimes.cuts import Reach
 
 Array = NDArray[np.float32]
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Self
 
@@ -17,11 +18,13 @@ from whybox_handlers.models.differentiable import Differentiable, differentiable
 from whybox_handlers.models.digests import sha256_of
 from whybox_handlers.models.runtimes.differentiators import (
     CompiledDifferentiator,
+    CompiledRuntime,
     Differentiator,
     TorchDifferentiator,
     runs,
 )
 from whybox_handlers.models.runtimes.serving import OnnxServing, Served, Serving
+from whybox_handlers.models.weights import weights_in
 from whybox_handlers.pictures.decoding import as_view, decode, preprocess
 from whybox_handlers.references import References
 
@@ -49,7 +52,7 @@ class Classifier:
         references: The pictures of that audit; None without any.
 
     Args:
-        network: The torch network, or the file of its weights, which is read at its first use.
+        network: The torch network, or the content of the file of its weights, of which it is built at its first use.
         bank: The findings of the audit; None without one.
         differentiator: None for torch.
     """
@@ -57,7 +60,7 @@ class Classifier:
     def __init__(
         self,
         model: v1.Model,
-        network: Differentiable | Path,
+        network: Differentiable | mmap,
         serving: Serving,
         device: torch.device,
         batch_sizes: v1.BatchSizes | None = None,
@@ -100,14 +103,14 @@ class Classifier:
         bank = v1.Bank.FromString((directory / BANK).read_bytes() if BANK in digests else b"")
         serving = OnnxServing((directory / ONNX).read_bytes(), where)
         compiled = _compiled(model, directory / GRADIENT, where)
-        return cls(model, directory / WEIGHTS, serving, where, sizes, bank, references, compiled)
+        return cls(model, _mapped(directory / WEIGHTS), serving, where, sizes, bank, references, compiled)
 
     @cached_property
     def network(self) -> Differentiable:
         """The torch network, on `device`; float32."""
         network = self._network
-        if isinstance(network, Path):
-            network = differentiable(self.model, network)
+        if isinstance(network, mmap):
+            network = differentiable(self.model, weights_in(network))
         return network.to(self.device)
 
     def see(
@@ -161,12 +164,20 @@ class Classifier:
         return v1.ClassScore(index=index, label=self.label(index), probability=probability)
 
 
+def _mapped(path: Path) -> mmap:
+    """A file in the address space: it takes memory when it is read, and stays there when its folder is gone."""
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
 def _compiled(model: v1.Model, graph: Path, device: torch.device) -> Differentiator | None:
     """What packing chose, as far as it is here; None for torch."""
     if device.type != "cpu" or not model.digests.gradient_sha256:
         return None
-    if model.gradient.runtime == "openvino" and runs("openvino"):
-        return CompiledDifferentiator(graph, "openvino", model.num_classes)
-    if model.gradient.runtime == "openvino":
-        _log.warning("OpenVINO, which is faster for gradients of %s, is not installed; ONNX Runtime is", model.name)
-    return CompiledDifferentiator(graph, "onnxruntime", model.num_classes)
+    runtime: CompiledRuntime = "openvino" if model.gradient.runtime == "openvino" else "onnxruntime"
+    if not runs(runtime):
+        _log.warning(
+            "OpenVINO, which is faster for gradients of %s, is not installed; ONNX Runtime computes", model.name
+        )
+        runtime = "onnxruntime"
+    return CompiledDifferentiator(_mapped(graph), runtime, model.num_classes)

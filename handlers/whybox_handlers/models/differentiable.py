@@ -1,13 +1,10 @@
 """The torch network of a model, which can be differentiated."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from whybox import v1
 from whybox_handlers.models import networks
-from whybox_handlers.models.weights import read_weights
 
 
 class Differentiable(nn.Module):
@@ -54,8 +51,8 @@ class Differentiable(nn.Module):
         return self.head(maps), maps
 
 
-def differentiable(model: v1.Model, weights: Path) -> Differentiable:
-    """The torch network of a manifest with the weights in a file."""
+def differentiable(model: v1.Model, weights: dict[str, Tensor]) -> Differentiable:
+    """The torch network of a manifest with the weights of a state dict."""
     network = networks.build(model.architecture, model.num_classes)
-    network.load(read_weights(weights))
+    network.load(weights)
     return Differentiable(network, list(model.preprocessing.mean), list(model.preprocessing.std))

@@ -3,8 +3,9 @@
 import re
 import zipfile
 from collections.abc import Mapping
+from mmap import mmap
 from pathlib import Path
-from typing import TypeGuard
+from typing import IO, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -54,6 +55,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return _without_prefixes(_state_dict(loaded))
     except ValueError as error:
         raise SpecError(f"weights: {path} holds {error}") from None
+
+
+def weights_in(content: mmap) -> dict[str, Tensor]:
+    """The state dict in a file that `read_weights` could read."""
+    # A mapped file has all that torch asks of a file.
+    loaded = torch.load(cast("IO[bytes]", content), map_location="cpu", weights_only=True)
+    return _without_prefixes(_state_dict(loaded))
 
 
 def _other_kind(path: Path) -> tuple[str, str] | None:

@@ -76,6 +76,7 @@ def export_gradient(network: Differentiable, crop: int, classes: int) -> bytes:
         raise GradientExportError("torch exported nothing")
     model = program.model_proto
     _give_own_weights(model.graph)
+    _drop_unused_weights(model.graph)
     return model.SerializeToString()
 
 
@@ -91,6 +92,13 @@ def _give_own_weights(graph: onnx.GraphProto) -> None:
             own = graph.initializer.add()
             own.CopyFrom(weights[node.input[1]])
             own.name = node.input[1] = f"{node.output[0]}_weights"
+
+
+def _drop_unused_weights(graph: onnx.GraphProto) -> None:
+    """Drops what no operation reads: ONNX Runtime warns of it at each load."""
+    read = {name for node in graph.node for name in node.input}
+    for weight in [weight for weight in graph.initializer if weight.name not in read]:
+        graph.initializer.remove(weight)
 
 
 def _folded(network: Differentiable, picture: Tensor) -> Differentiable:

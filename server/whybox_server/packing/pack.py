@@ -27,6 +27,7 @@ from whybox_handlers.models.labels import read_labels
 from whybox_handlers.models.runtimes.differentiators import Runtime, runs, version_of
 from whybox_handlers.models.runtimes.serving import OnnxServing
 from whybox_handlers.models.spec import ModelSpec, SpecError, load_spec
+from whybox_handlers.models.weights import read_weights
 from whybox_handlers.packing.attack_checks import check_attacks
 from whybox_handlers.packing.banks import attach
 from whybox_handlers.packing.batch_sizes import find_batch_sizes
@@ -133,7 +134,7 @@ def _pack(
     """As `pack_model`, for a spec that has been read; its errors do not name the spec's file."""
     weights = spec.weights.path().read_bytes()
     model = _manifest(spec, weights)
-    network = differentiable(model, spec.weights.path())
+    network = differentiable(model, read_weights(spec.weights.path()))
     refuse_size(network)
     refuse_crop(network, spec.crop, model.num_classes)
     model.methods.extend(_methods(network, spec.enabled, spec.crop))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from mmap import mmap
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -118,7 +118,7 @@ class CompiledDifferentiator:
     """A graph of one picture's logits and gradient, on a processor; see `packing.gradient_export`.
 
     Args:
-        graph: The serialized graph, or its file, which is read at the first use.
+        graph: The serialized graph; what is mapped is read at the first use.
         runtime: What runs it.
         classes: Number of classes.
         streams: How many threads may compute at once.
@@ -126,13 +126,13 @@ class CompiledDifferentiator:
 
     separates = True
 
-    def __init__(self, graph: bytes | Path, runtime: CompiledRuntime, classes: int, streams: int = 1) -> None:
+    def __init__(self, graph: bytes | mmap, runtime: CompiledRuntime, classes: int, streams: int = 1) -> None:
         self.runtime: Runtime = runtime
         self._graph, self._classes, self._streams = graph, classes, streams
 
     @cached_property
     def _run(self) -> Run:
-        graph = self._graph if isinstance(self._graph, bytes) else self._graph.read_bytes()
+        graph = bytes(self._graph)
         return _OpenVino(graph, self._streams) if self.runtime == "openvino" else _OnnxRuntime(graph)
 
     def objectives(self, pictures: Tensor, objectives: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,14 @@
 """A model some of whose classes count as one, so that an attack leads to none of them."""
 
+import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from whybox import v1
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.runtimes.differentiators import ANY_RIVAL, Differentiator
 from whybox_handlers.models.runtimes.local_network import LocalNetwork
 from whybox_handlers.models.runtimes.serving import Serving
 from whybox_handlers.models.subject import Subject
@@ -26,16 +27,21 @@ def merged(classifier: Classifier, subject: Subject, others: Sequence[int]) -> t
         others: Classes that the predicted one stands for, too.
 
     Returns:
-        Model and picture for an attack; neither features nor an audit are of use there.
+        Model and picture for an attack; neither its torch network nor features nor an audit are of use there.
     """
     merging = _Merging(subject.predicted, [index for index in others if index != subject.predicted])
     model = v1.Model()
     model.CopyFrom(classifier.model)
     # Its distances are to the nearest other class of the model.
     model.ClearField("audit")
-    network = _MergedNetwork(classifier.network, merging)
-    serving = _MergedServing(classifier.serving, merging)
-    joined = Classifier(model, network, serving, classifier.device, classifier.batch_sizes)
+    joined = Classifier(
+        model,
+        classifier.network,
+        _MergedServing(classifier.serving, merging),
+        classifier.device,
+        classifier.batch_sizes,
+        differentiator=_MergedDifferentiator(classifier.differentiator, classifier.serving, merging),
+    )
     return joined, Subject(subject.picture, subject.view, merging(subject.logits), subject.maps)
 
 
@@ -59,21 +65,45 @@ class _Merging:
         changed[..., self._kept] = members.amax(dim=-1)
         return changed
 
+    def leading(self, classes: Tensor, logits: Tensor) -> Tensor:
+        """[N] classes, with the member that leads in logits [N, classes] in place of the one that stands for all."""
+        return torch.where(classes == self._kept, self._leader(logits), classes)
 
-class _MergedNetwork(Differentiable):
-    def __init__(self, network: Differentiable, merging: _Merging) -> None:
-        nn.Module.__init__(self)
-        self._network, self._merging = network, merging
-        self.features, self.head = network.features, network.head
+    def weights(self, objectives: Tensor, logits: Tensor) -> Tensor:
+        """[N, classes] weights of the merged logits to weights of the logits: what is constant has none."""
+        free = objectives.index_fill(1, torch.tensor([self._kept, *self._others]), 0)
+        return free.scatter(1, self._leader(logits)[:, None], objectives[:, [self._kept]])
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """See `Differentiable`."""
-        return self._merging(self._network(pictures))
+    def _leader(self, logits: Tensor) -> Tensor:
+        members = torch.tensor([self._kept, *self._others])
+        return members[logits[:, members].argmax(dim=1)]
 
-    def stages(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """See `Differentiable`."""
-        logits, *maps = self._network.stages(pictures)
-        return self._merging(logits), *maps
+
+class _MergedDifferentiator:
+    """See `Differentiator`: which member leads, and which other class, is known before the gradient is computed."""
+
+    def __init__(self, inner: Differentiator, serving: Serving, merging: _Merging) -> None:
+        self._inner, self._serving, self._merging = inner, serving, merging
+        self.runtime, self.separates = inner.runtime, inner.separates
+
+    def objectives(self, pictures: Tensor, objectives: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Differentiator`."""
+        own = self._logits(pictures)
+        _, gradients = self._inner.objectives(pictures, self._merging.weights(objectives, own))
+        return (self._merging(own) * objectives).sum(dim=1), gradients
+
+    def margins(self, pictures: Tensor, labels: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Differentiator`."""
+        own = self._logits(pictures)
+        best = self._merging(own).scatter(1, labels[:, None], -math.inf).argmax(dim=1)
+        rivals = torch.where(rivals == ANY_RIVAL, best, rivals)
+        leading = self._merging.leading
+        logits, gradients = self._inner.margins(pictures, leading(labels, own), leading(rivals, own))
+        return self._merging(logits), gradients
+
+    def _logits(self, pictures: Tensor) -> Tensor:
+        # One by one, as `serve_alone`: a search amplifies the rounding of passes that are shared.
+        return torch.cat([self._serving(picture[None])[0] for picture in pictures])
 
 
 class _MergedServing:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from architectures import classifier_of, network_of
 from explaining import subject_of
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.differentiators import ANY_RIVAL
 from whybox_handlers.passes.account import Limits, Passes
 from whybox_handlers.passes.scheduler import run_one
 from whybox_handlers.robustness.attacks import ATTACKS, Adversarial
@@ -59,6 +60,17 @@ def test_the_merged_class_has_the_largest_logit_of_its_members() -> None:
     joined, subject = merged(classifier, subject_of(classifier, picture), [1])
     [logits] = joined.serve(towards[None])
     assert logits.tolist() == pytest.approx([1.25, min(LOGITS) - 1, 0.8, 0.5], abs=1e-5)
-    assert torch.allclose(joined.network(towards[None])[0], logits, atol=1e-6)
+    # Its gradient is that of the member that leads.
+    differentiator, kept, other = joined.differentiator, torch.tensor([0]), torch.tensor([ANY_RIVAL])
+    of_margin, gradient = differentiator.margins(towards[None], kept, other)
+    assert torch.allclose(of_margin[0], logits, atol=1e-6)
+    expected = torch.zeros_like(picture)
+    expected[0, 0, 0], expected[0, 0, 1] = 1, -1
+    assert torch.allclose(gradient[0], expected, atol=1e-5)
+    # The other member is constant.
+    objective = torch.tensor([2.0, 7.0, 0.0, 0.0])
+    [value], [gradient] = differentiator.objectives(towards[None], objective[None])
+    assert float(value) == pytest.approx(float(logits @ objective), abs=1e-4)
+    assert torch.allclose(gradient, 2 * expected.clamp(min=0), atol=1e-5)
     assert subject.predicted == 0
     assert bool(logits.isfinite().all())

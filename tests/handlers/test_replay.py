@@ -21,6 +21,7 @@ def receipt(classifier: Classifier, dalmatian: bytes) -> v1.Receipt:
     return v1.Receipt(
         weights_sha256=digests.weights_sha256,
         onnx_sha256=digests.onnx_sha256,
+        gradient_sha256=digests.gradient_sha256,
         preprocessing_sha256=digests.preprocessing_sha256,
         labels_sha256=digests.labels_sha256,
         image_sha256=hashlib.sha256(dalmatian).hexdigest(),
@@ -67,6 +68,7 @@ def test_wrong_arguments_of_an_attack(
         ("image_sha256", "picture"),
         ("weights_sha256", "weights"),
         ("onnx_sha256", "ONNX network"),
+        ("gradient_sha256", "compiled gradient"),
         ("preprocessing_sha256", "preprocessing"),
         ("labels_sha256", "labels"),
         ("parameters", "parameters"),

@@ -24,23 +24,29 @@ from whybox_handlers.models.runtimes.serving import OnnxServing
 def value(name, *shape, kind=TensorProto.FLOAT):
     return helper.make_tensor_value_info(name, kind, shape)
 
-def serialized(inputs, outputs):
-    nodes = [helper.make_node("Relu", [i.name], [o.name]) for i, o in zip(inputs, outputs)]
+def serialized(nodes, inputs, outputs):
     graph = helper.make_graph(nodes, "g", inputs, outputs)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 pictures = torch.ones(1, 3, 2, 2)
-network = serialized([value("pictures", 1, 3, 2, 2)], [value("logits", 1, 3, 2, 2)])
+relu = helper.make_node("Relu", ["pictures"], ["logits"])
+network = serialized([relu], [value("pictures", 1, 3, 2, 2)], [value("logits", 1, 3, 2, 2)])
 sums = [float(OnnxServing(network, torch.device("cpu"))(pictures)[0].sum())]
 kinds = {{"kind": TensorProto.INT64}}
 gradient = serialized(
+    [
+        helper.make_node("Relu", ["picture"], ["gradient"]),
+        helper.make_node("Add", ["label", "rival"], ["both"]),
+        helper.make_node("Cast", ["both"], ["cast"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["weights", "cast"], ["logits"]),
+    ],
     [value("picture", 1, 3, 2, 2), value("weights", 2), value("label", **kinds), value("rival", **kinds)],
-    [value("gradient", 1, 3, 2, 2), value("logits", 2)],
+    [value("logits", 2), value("gradient", 1, 3, 2, 2)],
 )
 for runtime in ("onnxruntime", "openvino"):
     if runs(runtime):
         one = torch.tensor([1])
-        sums.append(float(CompiledDifferentiator(gradient, runtime, 2).margins(pictures, one, one)[0].sum()))
+        sums.append(float(CompiledDifferentiator(gradient, runtime, 2).margins(pictures, one, one)[1].sum()))
 print(*sums)
 """
 

@@ -60,6 +60,7 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
     with zipfile.ZipFile(archive) as content:
         assert sorted(content.namelist()) == [
             "MAR-INF/MANIFEST.json",
+            "gradient.onnx",
             "manifest.json",
             "network.onnx",
             "weights.pth",
@@ -68,6 +69,7 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
         model = json_format.Parse(content.read("manifest.json"), v1.Model())
         for name, digest in (
             ("network.onnx", model.digests.onnx_sha256),
+            ("gradient.onnx", model.digests.gradient_sha256),
             ("weights.pth", model.digests.weights_sha256),
         ):
             assert hashlib.sha256(content.read(name)).hexdigest() == digest
@@ -79,7 +81,7 @@ def test_the_archive_holds_what_was_promised(archive: Path) -> None:
     assert model.packing_check.pictures == 20
     assert 0 < model.packing_check.max_logit_difference < 1e-3
     assert 0 < model.packing_check.max_map_difference < 1e-3
-    assert (model.batch_sizes.forward, model.batch_sizes.occluded, model.batch_sizes.gradient) == (4, 4, 4)
+    assert (model.batch_sizes.forward, model.batch_sizes.occluded, model.batch_sizes.gradient) == (4, 4, 1)
     assert model.batch_sizes.runtime["threads"] == "1"
     assert model.packing_check.multiply_adds == 385_187_552
     check, budget = model.attack_check, budget_of(385_187_552)

@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from whybox_handlers.explanations.propagation.operations import Call, Function, slope
 from whybox_handlers.explanations.propagation.rescale_rule import Recording, Rescaling
 from whybox_handlers.models.classifier import Classifier
-from whybox_handlers.passes.computations import differentiate
+from whybox_handlers.models.runtimes.differentiators import TorchDifferentiator
 
 RECTIFIERS = frozenset({"relu", "relu6", "hardtanh", "leaky_relu", "elu", "celu", "silu", "hardswish", "gelu", "mish"})
 """The operations that guided backpropagation changes; gates (sigmoid, hardsigmoid) and all others keep the gradient."""
@@ -40,8 +40,9 @@ def guided_gradients(classifier: Classifier, pictures: Tensor, objectives: Tenso
     Returns:
         [N] objectives in logits, and [N, 3, H, W] values without a unit: only their order and ratio have a meaning.
     """
+    by_torch = TorchDifferentiator(lambda: classifier.network, classifier.device)
     with _Guided():
-        return differentiate(classifier, pictures, objectives)
+        return by_torch.objectives(pictures, objectives)
 
 
 def rescaled_multipliers(

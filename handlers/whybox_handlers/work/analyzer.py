@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from google.rpc.status_pb2 import Status
@@ -31,6 +31,9 @@ from whybox_handlers.robustness.measurement import Measured, measure_robustness,
 from whybox_handlers.robustness.smoothing import Piece, certify
 
 T = TypeVar("T")
+
+# Pictures that a worker keeps in mind, each with less than a MiB: the units of one request come soon after each other.
+_SIGHTS = 4
 
 
 @dataclass
@@ -100,6 +103,20 @@ class _PartTask:
             self.finish(self.task.outcome)
 
 
+@dataclass(eq=False)
+class _Sight:
+    """A decoded picture, and what the serving network made of it as soon as it has."""
+
+    picture: Tensor
+    view: v1.View
+    served: Served | None = None
+
+    @property
+    def answer(self) -> Served:
+        """What the serving network made of it, which is known by now."""
+        return cast("Served", self.served)
+
+
 class Analyzer:
     """Answers work for one classifier.
 
@@ -112,6 +129,8 @@ class Analyzer:
         self._classifier = classifier
         self._clock = clock
         self._runtime = versions(classifier)
+        # By file and whether it is the view itself, the latest last.
+        self._sights: dict[tuple[Path, bool], _Sight] = {}
 
     def answer(self, batch: Sequence[v1.Work]) -> list[v1.WorkResult]:
         """One result per unit of work, in order.
@@ -136,36 +155,53 @@ class Analyzer:
         run(self._classifier, [part.task for unit in units for part in unit.parts], pauses=pauses)
 
     def _subjects(self, units: Sequence[Unit]) -> list[tuple[Unit, Subject]]:
-        """Decodes and classifies; leaves out pictures that fail (the result says why) and probes."""
+        """Decodes and classifies; leaves out pictures that fail (the result says why) and probes.
+
+        The units of one request, which name the same file, share one look at it.
+        """
         subjects: list[tuple[Unit, Subject]] = []
 
         def add(unit: Unit, picture: Tensor, view: v1.View, served: Served) -> None:
             subjects.append((unit, Subject(picture, view, *served)))
 
-        seen: list[tuple[Unit, Tensor, v1.View]] = []
+        seen: list[tuple[Unit, _Sight]] = []
         for unit in units:
             if unit.work.HasField("request"):
                 _attempt(unit, unit.result.status, self._see, unit, seen)
-        if not seen:
-            return []
-        started = time.perf_counter()
-        served = self._classifier.look(torch.stack([picture for _, picture, _ in seen]))
-        for unit, _, _ in seen:
-            # The members of the batch are charged equal parts of what they share.
-            unit.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
-        for row, (unit, picture, view) in enumerate(seen):
-            _attempt(unit, unit.result.status, add, unit, picture, view, served.row(row))
+        unserved = list(dict.fromkeys(sight for _, sight in seen if sight.served is None))
+        if unserved:
+            started = time.perf_counter()
+            served = self._classifier.look(torch.stack([sight.picture for sight in unserved]))
+            for row, sight in enumerate(unserved):
+                sight.served = served.row(row)
+            for unit, _ in seen:
+                # The members of the batch are charged equal parts of what they share.
+                unit.result.compute_ms += 1000 * (time.perf_counter() - started) / len(seen)
+        for unit, sight in seen:
+            _attempt(unit, unit.result.status, add, unit, sight.picture, sight.view, sight.answer)
         return subjects
 
-    def _see(self, unit: Unit, seen: list[tuple[Unit, Tensor, v1.View]]) -> None:
-        try:
-            path = unit.limits.lease
-            image = path.read_bytes() if path is not None else unit.work.request.image
-        except FileNotFoundError:
-            raise errors.CancelledError("the caller went away before the work began") from None
-        if any(options.method == EXAMPLE for options in unit.work.request.explanations):
-            unit.image_sha256 = sha256(image)
-        seen.append((unit, *self._classifier.see(image, view=unit.work.request.view)))
+    def _see(self, unit: Unit, seen: list[tuple[Unit, _Sight]]) -> None:
+        path, view = unit.limits.lease, unit.work.request.view
+        known = self._sights.get((path, view)) if path is not None else None
+        exampled = any(options.method == EXAMPLE for options in unit.work.request.explanations)
+        if known is None or exampled:
+            try:
+                image = path.read_bytes() if path is not None else unit.work.request.image
+            except FileNotFoundError:
+                raise errors.CancelledError("the caller went away before the work began") from None
+            if exampled:
+                unit.image_sha256 = sha256(image)
+            known = known or _Sight(*self._classifier.see(image, view=view))
+        if path is not None:
+            self._remember((path, view), known)
+        seen.append((unit, known))
+
+    def _remember(self, key: tuple[Path, bool], sight: _Sight) -> None:
+        self._sights.pop(key, None)
+        self._sights[key] = sight
+        if len(self._sights) > _SIGHTS:
+            self._sights.pop(next(iter(self._sights)), None)
 
     def _begun(self, unit: Unit, subject: Subject) -> Iterator[_PartTask]:
         """Answers the parts that need only the first look, and begins the others."""

@@ -301,6 +301,40 @@ def test_work_stops_within_a_step_when_the_caller_is_gone(
     assert watched.calls == 3
 
 
+def test_the_units_of_one_request_share_one_look(classifier: Classifier, dalmatian: bytes, tmp_path: Path) -> None:
+    asked = [v1.AnalyzeRequest(prediction=v1.PredictionOptions(top_k=2)), v1.AnalyzeRequest(view=True),
+             explaining(b"", {"method": "grad_cam"}).request]  # fmt: skip
+    small = BytesIO()
+    Image.new("RGB", (classifier.model.preprocessing.crop,) * 2, "red").save(small, "PNG")
+
+    def works(number: int, image: bytes) -> list[v1.Work]:
+        path = tmp_path / str(number)
+        path.write_bytes(image)
+        return [v1.Work(request=each, picture_path=str(path)) for each in asked]
+
+    watched = Watched(classifier.serving)
+    analyzer = Analyzer(Classifier(classifier.model, classifier.network, watched, classifier.device))
+    one, other = works(0, small.getvalue()), works(1, dalmatian)
+    # As it is and as a view, together; then again, each alone.
+    together = analyzer.answer(one)
+    assert watched.calls == 2
+    alone = [result for work in one for result in analyzer.answer([work])]
+    assert watched.calls == 2
+    assert [result.response.SerializeToString() for result in alone] == [
+        result.response.SerializeToString() for result in together
+    ]
+    # Another picture, which has not the size of a view.
+    results = analyzer.answer(other)
+    assert watched.calls == 3
+    assert isinstance(error_from_status(results[1].status), PictureError)
+    assert results[0].response.prediction != together[0].response.prediction
+    # It is forgotten when enough others have come.
+    for number in range(2, 6):
+        analyzer.answer(works(number, dalmatian)[:1])
+    analyzer.answer(one[:1])
+    assert watched.calls == 3 + 4 + 1
+
+
 @pytest.mark.parametrize("method", ["rise", "smooth_grad", "integrated_gradients"])
 def test_an_answer_comes_before_the_deadline_with_what_there_is(
     method: str, classifier: Classifier, dalmatian: bytes

@@ -20,15 +20,19 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from bench.side_by_side import REPOSITORY, in_turn
-from explaining import question_of, served, task_of
+from bench.side_by_side import default_model, in_turn
+from explaining import question_of, task_of
 from whybox_handlers.explanations.explainers import EXPLAINERS, Attribution
 from whybox_handlers.models.classifier import Classifier
+from whybox_handlers.models.runtimes.differentiators import TorchDifferentiator
 from whybox_handlers.passes.computations import differentiate
 from whybox_handlers.passes.scheduler import run
 from whybox_handlers.pictures import decoding
 
 ROUNDS = 7
+# Captum's default number of steps; and what may be better, in steps and rows of a pass.
+CAPTUM_STEPS = 50
+CAPTUM_STEPS_IN_BATCHES = ((25, 4), (50, 1), (50, 4), (50, 8), (100, 4))
 REFERENCE_PICTURES, REFERENCE_STEPS = 5, 300
 MASKS, MASKED_PICTURES = 2000, 2
 
@@ -56,7 +60,7 @@ Way = Callable[[Subject], Answer]
 
 def load() -> tuple[Classifier, list[Subject]]:
     """The default model, and the 20 real pictures of the foolbox package."""
-    classifier = served(REPOSITORY / "model_store" / "efficientnet-lite0.yaml")
+    classifier = default_model()
     foolbox = importlib.util.find_spec("foolbox")
     if foolbox is None or foolbox.origin is None:
         raise SystemExit("the pictures of this benchmark are in the foolbox package; install whybox[server]")
@@ -85,8 +89,10 @@ def whybox(classifier: Classifier, method: str, baselines: Callable[[Tensor], Se
 
 
 def grad_cam(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
+    by_torch = TorchDifferentiator(lambda: classifier.network, classifier.device)
+
     def forward_and_back(subject: Subject) -> Answer:
-        return Answer(differentiate(classifier, subject.view[None], subject.objective[None])[1][0], 1, 1)
+        return Answer(by_torch.objectives(subject.view[None], subject.objective[None])[1][0], 1, 1)
 
     ways = {
         "whybox": whybox(classifier, "grad_cam"),
@@ -119,20 +125,20 @@ def pytorch_grad_cam(classifier: Classifier) -> Way:
 
 
 def integrated_gradients(classifier: Classifier, subjects: Sequence[Subject]) -> Table:
-    captum, steps = IntegratedGradients(classifier.network), 50
+    captum = IntegratedGradients(classifier.network)
 
-    def captum_in(rows: int | None) -> Way:
+    def captum_in(steps: int, rows: int | None) -> Way:
         def explain(subject: Subject) -> Answer:
-            values = captum.attribute(subject.view[None], target=subject.target, internal_batch_size=rows)[0]
+            view, target = subject.view[None], subject.target
+            values = captum.attribute(view, target=target, n_steps=steps, internal_batch_size=rows)[0]
             return Answer(values.detach(), steps, steps)
 
         return explain
 
-    ways = {
-        "whybox": whybox(classifier, "integrated_gradients"),
-        f"Captum, {steps} steps in batches of 4": captum_in(4),
-        f"Captum, {steps} steps at once (its default)": captum_in(None),
-    }
+    ways = {"whybox": whybox(classifier, "integrated_gradients")}
+    for steps, rows in CAPTUM_STEPS_IN_BATCHES:
+        ways[f"Captum, {steps} steps in batches of {rows}"] = captum_in(steps, rows)
+    ways[f"Captum, {CAPTUM_STEPS} steps at once (its default)"] = captum_in(CAPTUM_STEPS, None)
     measured = in_turn(ways, subjects)
     references = [reference(classifier, subject) for subject in subjects[:REFERENCE_PICTURES]]
     table = Table("", "median ms", "ratio", "gradients", "median gap", "mean gap", "correlation")

@@ -29,8 +29,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from bench.side_by_side import REPOSITORY, Measured, in_turn
-from explaining import served
+from bench.side_by_side import Measured, default_model, in_turn
 from whybox.v1.vocabulary import BUDGETS
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.subject import Subject
@@ -80,7 +79,7 @@ class Counting(nn.Module):
 
 def load() -> tuple[Classifier, list[Subject]]:
     """The default model and the pictures, each with what the model says of it."""
-    classifier = served(REPOSITORY / "model_store" / "efficientnet-lite0.yaml")
+    classifier = default_model()
     subjects = []
     for path in paths():
         view, box = decoding.preprocess(decoding.decode(path.read_bytes()), 256, 224)

@@ -9,10 +9,20 @@ from typing import Generic, TypeVar
 
 from rich.progress import track
 
+from whybox_handlers.models.archives import load_archive
+from whybox_handlers.models.classifier import Classifier
+from whybox_server.packing.pack import pack_model
+
 REPOSITORY = Path(__file__).parents[2]
 
 SubjectT = TypeVar("SubjectT")
 AnswerT = TypeVar("AnswerT")
+
+
+def default_model() -> Classifier:
+    """EfficientNet-Lite0 as a worker has it; packed first, if the code has changed since."""
+    store = REPOSITORY / "model_store"
+    return load_archive(pack_model(store / "efficientnet-lite0.yaml", store, print).archive)
 
 
 @dataclass

@@ -33,7 +33,7 @@ class RobustnessOptions(_message.Message):
     TWIN_FIELD_NUMBER: _builtins.int
     CORRUPTIONS_FIELD_NUMBER: _builtins.int
     budget: _builtins.str
-    """Gradient evaluations that the search may spend per norm: "fast" (6), "standard" (12, the default), "thorough"
+    """Gradient evaluations that the search may spend per norm: "fast" (8), "standard" (12, the default), "thorough"
     (100), a number from 1 to 1000, for example "30", or "deadline" for as many as the deadline of the call allows, at
     most 1000. Every search ends before the deadline and returns the best change that it has found. An attack without
     gradients may spend ten forward evaluations in place of one gradient evaluation.

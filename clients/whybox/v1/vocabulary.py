@@ -43,7 +43,7 @@ MAX_EXAMPLES = 20
 CHANGE_PICTURES = ("adversarial", "change")
 """`RobustnessOptions.encodings`."""
 
-BUDGETS = {"fast": 6, "standard": 12, "thorough": 100}
+BUDGETS = {"fast": 8, "standard": 12, "thorough": 100}
 """Gradient evaluations per norm, by `RobustnessOptions.budget`."""
 
 DEFAULT_BUDGET = "standard"

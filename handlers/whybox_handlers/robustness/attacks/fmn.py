@@ -20,7 +20,8 @@ class FMN(MinimalAttack):
     Attributes:
         step_lengths: First and last step, in multiples of the radius.
         margins: First and last share by which the radius stays below the smallest flip so far.
-        overshoot: Until the first flip the radius is this multiple of the linear estimate, which is mostly too short.
+        shrinkage: After a flip the radius shrinks by this multiple of the way back to the linearised boundary. The
+            direction improves with each step, so that the boundary mostly turns out to be nearer than it seems.
         memory: Weight of the gradients so far in the average, 0 (only the new one) to 1.
         first_rivals: At most this many runners-up are looked at first, one evaluation for each.
         share_for_first: At most this share of the budget is spent on them, 0 to 1.
@@ -29,9 +30,9 @@ class FMN(MinimalAttack):
     name = "fmn"
     summary = "Walks along the decision boundary towards the picture, in few steps."
     reference = "Pintor et al., NeurIPS 2021, arXiv:2102.12827"
-    step_lengths: tuple[float, float] = (2.0, 0.4)
+    step_lengths: tuple[float, float] = (4.0, 0.7)
     margins: tuple[float, float] = (0.02, 0.005)
-    overshoot: float = 1.02
+    shrinkage: float = 2.0
     memory: float = 0.5
     first_rivals: int = 10
     share_for_first: float = 0.4
@@ -44,13 +45,9 @@ class FMN(MinimalAttack):
         look = await search.look_at_nearest(self.first_rivals, self.share_for_first)
         while True:
             size = norm.size(change)
-            boundary = size + look.ahead
-            if look.flipped:
-                boundary = max(boundary, size / 2)
+            radius = max(size + self.shrinkage * look.ahead, size / 2) if look.flipped else size + look.ahead
             if math.isfinite(search.smallest):
-                radius = min(boundary, search.smallest * (1 - annealed(self.margins, search.progress)))
-            else:
-                radius = boundary * self.overshoot
+                radius = min(radius, search.smallest * (1 - annealed(self.margins, search.progress)))
             average = self.memory * average + (1 - self.memory) * look.gradient / look.steepness
             step = annealed(self.step_lengths, search.progress) * radius
             change = search.boxed(norm.projected(change - step * norm.steepest(average), radius))

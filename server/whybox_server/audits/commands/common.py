@@ -63,7 +63,7 @@ Norm = Annotated[
 Budget = Annotated[
     str,
     typer.Option(
-        help="Gradient evaluations per picture and norm: fast (6), standard (12), thorough (100), or 1 to 1000."
+        help="Gradient evaluations per picture and norm: fast (8), standard (12), thorough (100), or 1 to 1000."
     ),
 ]
 Attack = Annotated[

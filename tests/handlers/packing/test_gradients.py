@@ -72,7 +72,7 @@ def test_the_fastest_computes(
 
 
 def test_without_openvino_onnx_runtime_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(differentiators.PACKAGES, "openvino", "a package that nobody has")  # type: ignore[arg-type]
+    monkeypatch.setitem(differentiators.PACKAGES, "openvino", "a package that nobody has")
     timed(monkeypatch, {"torch": 10, "onnxruntime": 5})
     made = classifier(nn.Conv2d(3, 4, 3))
     assert chosen(made) is not None

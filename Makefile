@@ -60,6 +60,7 @@ audit: $(VENV)/dev ## Look for known vulnerabilities of the installed packages, 
 
 bench: $(VENV)/dev ## Measure explanations beside Captum, attacks beside Foolbox, banks beside brute force
 	$(BIN)/python -m pip install --quiet --editable '.[server,ray,dev,bench]'
+	$(BIN)/python tests/bench/gradients.py
 	$(BIN)/python tests/bench/reloads.py
 	$(BIN)/python tests/bench/explanations.py
 	$(BIN)/python tests/bench/robustness.py

@@ -1,8 +1,8 @@
 """Integrated gradients along the straight line from a baseline (Sundararajan et al., arXiv:1703.01365).
 
-A gradient costs as much as five forward passes, and networks change fast on small parts of the line. A few forward
-passes first show where the objective changes. Then the worst trapezoids are halved until their sum agrees with the
-change of the objective. Each gradient stays in use as a corner of two trapezoids.
+A gradient costs as much as two to five forward passes, and networks change fast on small parts of the line. A few
+forward passes first show where the objective changes. Then the worst trapezoids are halved until their sum agrees with
+the change of the objective. Each gradient stays in use as a corner of two trapezoids.
 """
 
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from whybox_handlers.models.subject import check_finite
 from whybox_handlers.passes.account import Passes, StoppedBy
 
 # Forward passes per baseline before the first gradient: parts of the line on which the objective is compared.
-_PARTS = 8
+_PARTS = 4
 # Gradients per baseline before the first look at the residual.
 _FIRST = 8
 # With fewer gradients per baseline a tolerance may be met by luck: errors of some trapezoids cancel others'.
 _TRUSTED = 16
 # Trapezoids halved between two looks at the residual.
-_BATCH = 4
+_BATCH = 2
 # Trapezoids that can still be halved: each keeps gradients in memory. Beyond, the calmest are closed for good.
 _OPEN = 128
 # Error of the sum against error of the map, as shares of their totals, in the choice of the worst.

@@ -59,7 +59,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def weights_in(content: mmap) -> dict[str, Tensor]:
     """The state dict in a file that `read_weights` could read."""
-    # A mapped file has all that torch asks of a file.
+    # A mapped file has all that torch asks of a file, also its place, which is at the end once it has been read.
+    content.seek(0)
     loaded = torch.load(cast("IO[bytes]", content), map_location="cpu", weights_only=True)
     return _without_prefixes(_state_dict(loaded))
 

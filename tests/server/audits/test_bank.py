@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from server.audits import quick_audits
 from whybox import v1
+from whybox.v1.vocabulary import BUDGETS
 from whybox_server.audits.bank import read_bank, read_files
 from whybox_server.audits.data.errors import DataSetError
 from whybox_server.audits.passes import pool
@@ -79,7 +80,7 @@ def test_a_bank_has_what_the_audit_found(folder: Path) -> None:
         attack="fmn",
         norms=["linf"],
         primary_norm="linf",
-        budget=6,
+        budget=BUDGETS["fast"],
         trained_on=bank.classes[0].trained_on,
         model="m",
         version="1.2",

@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from torch import Tensor
 
 import whybox_handlers
+from explaining import explained, question_of
 from whybox import v1
 from whybox_handlers.bias.flags import findings
 from whybox_handlers.explanations.examples import EXAMPLE, example_method
@@ -22,6 +23,7 @@ from whybox_handlers.explanations.explainers import EXPLAINERS
 from whybox_handlers.models.archives import load_archive
 from whybox_handlers.models.classifier import Classifier
 from whybox_handlers.models.differentiable import Differentiable
+from whybox_handlers.models.subject import Subject
 from whybox_handlers.packing.budgets import budget_of
 from whybox_handlers.packing.peers import PEERS
 from whybox_handlers.references import FILES, INDEX, ORDINARY, ReferenceWriter
@@ -41,8 +43,9 @@ def exported(archive: Path) -> bytes:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch, exported: bytes) -> None:
-    """Packing without its longest steps: the export is the session's, and no method and no attack is tested."""
+    """Packing without its longest steps: the export is the session's, torch computes gradients, and no test is made."""
     monkeypatch.setattr(pack, "export", lambda *_: exported)
+    monkeypatch.setattr(pack, "compile_gradient", lambda *_: None)
     monkeypatch.setattr(pack, "randomise_methods", lambda *_: None)
     monkeypatch.setattr(pack, "check_attacks", lambda *_: None)
 
@@ -127,6 +130,23 @@ def test_the_exported_network_has_logits_and_maps(archive: Path) -> None:
         pictures = torch.rand(number, 3, 224, 224, generator=torch.Generator().manual_seed(0))
         for served, computed in zip(classifier.look(pictures), classifier.network.stages(pictures), strict=True):
             torch.testing.assert_close(served, computed, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["saliency", "grad_cam", "guided_grad_cam", "deep_lift", "integrated_gradients"])
+def test_whatever_is_asked_first_is_answered_as_later(method: str, archive: Path, dalmatian: bytes) -> None:
+    """Torch and the compiled gradient are loaded at their first use, when the folder of the archive is gone."""
+    classifier = load_archive(archive)
+    subject = Subject.of(classifier, dalmatian)
+    question = question_of(classifier, subject.picture, subject.predicted)
+
+    def values() -> Tensor:
+        return explained(classifier, method, question, EXPLAINERS[method].min_evaluations).values
+
+    first = values()
+    assert float(first.abs().max()) > 0
+    assert torch.equal(values(), first)
+    assert classifier.network.training is False
+    assert torch.equal(values(), first)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

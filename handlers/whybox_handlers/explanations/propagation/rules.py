@@ -40,7 +40,9 @@ def guided_gradients(classifier: Classifier, pictures: Tensor, objectives: Tenso
     Returns:
         [N] objectives in logits, and [N, 3, H, W] values without a unit: only their order and ratio have a meaning.
     """
-    by_torch = TorchDifferentiator(lambda: classifier.network, classifier.device)
+    # Loaded here at the latest: a rule intercepts what loading calls, too.
+    network = classifier.network
+    by_torch = TorchDifferentiator(lambda: network, classifier.device)
     with _Guided():
         return by_torch.objectives(pictures, objectives)
 
@@ -73,15 +75,17 @@ def rescaled_multipliers(
     Raises:
         FailedPreconditionError: The network has an operation without a rule; the message names it.
     """
+    # Loaded here at the latest: a rule intercepts what loading calls, too.
+    network = classifier.network
     weights = objectives.to(classifier.device)
     recorded: list[tuple[Tensor, ...]] = []
     with Recording(recorded):
         # The inputs require a gradient, because that tells activations from constants.
-        logits = classifier.network(baselines.detach().to(classifier.device).requires_grad_())
+        logits = network(baselines.detach().to(classifier.device).requires_grad_())
     baseline_values = (logits.detach() * weights).sum(dim=1)
     inputs = pictures.detach().to(classifier.device).requires_grad_()
     with Rescaling(recorded):
-        logits = classifier.network(inputs)
+        logits = network(inputs)
     values = (logits * weights).sum(dim=1)
     (multipliers,) = torch.autograd.grad(values.sum(), inputs)
     return values.detach().cpu(), baseline_values.cpu(), multipliers.cpu()

@@ -199,7 +199,7 @@ class Passes:
     async def gradients(
         self, pictures: Tensor, objective: Tensor, compute: Compute | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The objective and its gradient with respect to the pictures, by torch.
+        """The objective and its gradient with respect to the pictures.
 
         Args:
             pictures: [N, 3, H, W] in [0, 1].
@@ -215,7 +215,7 @@ class Passes:
         return values, gradients
 
     async def margins(self, pictures: Tensor, labels: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
-        """[N, classes] logits by torch, and [N, 3, H, W] gradients of the labels' leads over their rivals.
+        """[N, classes] logits, and [N, 3, H, W] gradients of the labels' leads over their rivals.
 
         Args:
             pictures: [N, 3, H, W] in [0, 1].

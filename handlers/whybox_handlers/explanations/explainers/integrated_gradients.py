@@ -30,7 +30,7 @@ _BATCH = 2
 _OPEN = 128
 # Error of the sum against error of the map, as shares of their totals, in the choice of the worst.
 _WEIGHT_OF_GAP = 0.5
-# In logits. A smaller change cannot be explained: the serving network and torch differ by as much.
+# In logits. A smaller change cannot be explained: two runtimes of one network differ by as much.
 _SMALLEST_CHANGE = 1e-3
 
 

@@ -50,7 +50,7 @@ class Found:
         searched_radius: Largest size of change that was tried.
         distance_at_half_budget: Best distance when half of the budget was spent, before refinement; None if there was
             no flip by then.
-        gradient_evaluations: Passes of one picture forward and backward through the torch network.
+        gradient_evaluations: Passes of one picture forward and back.
         forward_evaluations: Passes of one picture through the serving network.
         stopped_by: What ended the search: "evaluations", "deadline", "flat" (the gradient was 0 or not finite) or
             "converged" (the attack had no further step to make).

@@ -25,7 +25,7 @@ class SearchEndedError(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """The torch network's answer to one change.
+    """The differentiator's answer to one change.
 
     Attributes:
         margin: Lead of the label's logit over the rival's (over the best other logit if no rival was named), in logits;
@@ -191,7 +191,7 @@ class Search:
             direction = -self.norm.steepest(gradient)
             ahead = min(max(margin / steepness, -_FARTHEST), _FARTHEST)
             if not change.any():
-                # The serving network has decided for the label, even if rounding makes torch see another class ahead.
+                # The serving network has decided for the label, even if rounding shows another class ahead here.
                 ahead = max(abs(ahead), SMALLEST)
         return Look(margin, flipped, gradient, steepness, direction, ahead)
 

@@ -43,8 +43,8 @@ def test_the_first_look_is_at_equal_distances_from_the_baseline_on() -> None:
 
     watched.meanwhile = note
     explained(classifier, "integrated_gradients", question)
-    fractions = torch.arange(8)[:, None, None, None] / 8
-    torch.testing.assert_close(torch.cat(seen)[:8], fractions * shown)
+    fractions = torch.arange(4)[:, None, None, None] / 4
+    torch.testing.assert_close(torch.cat(seen), fractions * shown)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from whybox_handlers.passes.scheduler import Task, run
 
 
 def served(spec_path: Path) -> Classifier:
-    """A model with its real weights, as it serves, without the checks of packing."""
+    """A model with its real weights, without the checks of packing: torch computes its gradients."""
     spec = load_spec(spec_path)
     network = networks.build(spec.architecture, len(read_labels(spec.labels)))
     network.load(read_weights(spec.weights.path()))

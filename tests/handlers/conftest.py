@@ -22,7 +22,7 @@ from whybox_handlers.pictures.decoding import decode, preprocess
 
 @pytest.fixture(scope="session")
 def lite0(spec_path: Path) -> Classifier:
-    """The default model with its real weights, as it serves, without the checks of packing."""
+    """The default model with its real weights, without the checks of packing: torch computes its gradients."""
     return served(spec_path)
 
 
